@@ -1,0 +1,108 @@
+"""One flat table of names and the builder that turns a tree of config nodes into live objects.
+
+A node is a dict with a ``type``; every other key is an argument of that class.  Nodes inside
+lists, tuples and dicts are built first, so that a constructor receives live objects and plain
+values and no module ever holds a config.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+_CLASSES: dict[str, type] = {}
+
+
+class ConfigError(ValueError):
+    """A config that cannot mean anything: the message names the path, the value and the cure."""
+
+
+def register(*names: str) -> Callable[[type], type]:
+    """Class decorator: make the class buildable under its own name, or under ``names``.
+
+    Raises:
+        ConfigError: when a name already belongs to another class.
+    """
+
+    def add(cls: type) -> type:
+        for name in names or (cls.__name__,):
+            known = _CLASSES.get(name)
+            if known is not None and known.__qualname__ != cls.__qualname__:
+                raise ConfigError(
+                    f'the type name {name!r} belongs to {known.__module__}.{known.__qualname__}; '
+                    f'register {cls.__module__}.{cls.__qualname__} under another name'
+                )
+            _CLASSES[name] = cls
+        return cls
+
+    return add
+
+
+def registered(name: str, path: str = 'config') -> type:
+    """The class behind a type name; an unknown name is a ConfigError with the nearest one."""
+    if name not in _CLASSES:
+        raise ConfigError(
+            f'{path}.type: there is no {name!r}{nearest(name, _CLASSES)}. '
+            f'Known types: {", ".join(sorted(_CLASSES))}. A class of your own must be imported '
+            f"first: custom_imports=dict(imports=['my_module'])"
+        )
+    return _CLASSES[name]
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``'; did you mean 'x'?'`` for the known name closest to ``word``, or an empty string."""
+    matches = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
+    return f'; did you mean {matches[0]!r}?' if matches else ''
+
+
+def build(node: Any, path: str = 'config', **extra: Any) -> Any:
+    """Build a node and everything inside it, bottom-up.
+
+    Args:
+        node: a dict with ``type`` (built), any other dict, list or tuple (its items are built), or
+            a plain value or live object (returned as it is).
+        path: where the node stands in the user's config, for messages; a node that carries its own
+            origin in an attribute ``path`` (``hrdet.config.Node``) wins.
+        extra: live objects passed to the outermost constructor beside the node's own arguments.
+
+    Raises:
+        ConfigError: unknown type, unknown argument (with the nearest known one and the list of
+            those accepted), missing argument.
+    """
+    if isinstance(node, dict):
+        path = getattr(node, 'path', None) or path
+        values = {
+            key: build(value, f'{path}.{key}') for key, value in node.items() if key != 'type'
+        }
+        if 'type' not in node:
+            return values
+        return _call(node['type'], values | extra, path)
+    if isinstance(node, (list, tuple)):
+        return type(node)(build(item, f'{path}[{i}]') for i, item in enumerate(node))
+    return node
+
+
+def _call(kind: str | type, arguments: dict[str, Any], path: str) -> Any:
+    cls = kind if isinstance(kind, type) else registered(kind, path)
+    parameters = inspect.signature(cls).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    named = [
+        n for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+    unknown = [name for name in arguments if name not in named]
+    if unknown and not takes_any:
+        raise ConfigError(
+            f'{path}.{unknown[0]}: {cls.__name__} takes no such argument'
+            f'{nearest(unknown[0], named)}. It accepts: {", ".join(named) or "nothing"}'
+        )
+    missing = [
+        n for n in named if parameters[n].default is inspect.Parameter.empty and n not in arguments
+    ]
+    if missing:
+        raise ConfigError(f'{path}.{missing[0]}: {cls.__name__} needs this argument')
+    try:
+        return cls(**arguments)
+    except ConfigError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f'{path} ({cls.__name__}): {error}') from error
