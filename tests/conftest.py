@@ -1,0 +1,26 @@
+"""Fixtures of the whole suite."""
+
+from pathlib import Path
+
+import pytest
+
+_SHARED = Path(__file__).resolve().parents[2] / 'shared'
+
+
+def _shared_folder(name: str) -> Path:
+    folder = _SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f'needs the development data folder ../shared/{name}, absent from a clone')
+    return folder
+
+
+@pytest.fixture(scope='session')
+def reference_dir() -> Path:
+    """Golden data and key lists of the releases hrdet carries on."""
+    return _shared_folder('reference')
+
+
+@pytest.fixture(scope='session')
+def data_dir() -> Path:
+    """Real images with annotations: coco_tiny, bccd, cocoapi."""
+    return _shared_folder('data')
