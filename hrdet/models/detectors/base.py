@@ -1,0 +1,47 @@
+"""What every detector promises the engine: losses of a batch, or detections of its images."""
+
+import torch
+from torch import Tensor, nn
+
+from hrdet.structures import Batch, Detections
+
+
+class Detector(nn.Module):
+    """A module with two modes.
+
+    ``classes`` are the names of labels 0..K-1; whoever builds the detector sets them from the data
+    set or the checkpoint.
+    """
+
+    classes: tuple[str, ...] | None = None
+
+    def forward(self, batch: Batch, mode: str = 'loss') -> dict[str, Tensor] | list[Detections]:
+        """``loss(batch)`` or ``predict(batch)``: one door, because DDP wraps only ``forward``."""
+        if mode == 'loss':
+            return self.loss(batch)
+        if mode == 'predict':
+            return self.predict(batch)
+        raise ValueError(f"mode must be 'loss' or 'predict', not {mode!r}")
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Scalar losses by name; what is trained is their sum."""
+        raise NotImplementedError
+
+    def predict(self, batch: Batch, rescale: bool = True) -> list[Detections]:
+        """The objects of each image on the CPU, in pixels of the original (or input) image."""
+        raise NotImplementedError
+
+
+def image_scales(batch: Batch, rescale: bool) -> Tensor:
+    """(N, 2) factors (x, y) from result pixels to input pixels."""
+    scales = [meta.scale if rescale else (1.0, 1.0) for meta in batch.metas]
+    return torch.tensor(scales, device=batch.images.device)
+
+
+def split_detections(boxes: Tensor, scores: Tensor, labels: Tensor, counts: Tensor):
+    """Padded results of a batch to one ``Detections`` an image, in one transfer to the host."""
+    boxes, scores, labels = boxes.cpu(), scores.cpu(), labels.cpu()
+    return [
+        Detections(boxes[i, :count], scores[i, :count], labels[i, :count])
+        for i, count in enumerate(counts.tolist())
+    ]

@@ -1,0 +1,87 @@
+"""What a region is and where exactly: the box head of Faster R-CNN.
+
+R regions, K classes, background = K.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hrdet.boxes import DeltaCoder
+from hrdet.registry import register
+
+
+@register()
+class SharedFCBBoxHead(nn.Module):
+    """Fully connected layers shared by a classifier and a box regressor (FPN, Lin et al. 2017).
+
+    Args:
+        num_classes: K, without the background.
+        reg_class_agnostic: one box a region instead of one for each class.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        coder: DeltaCoder,
+        loss_cls: nn.Module,
+        loss_bbox: nn.Module,
+        num_fcs: int = 2,
+        in_channels: int = 256,
+        fc_out_channels: int = 1024,
+        roi_feat_size: int = 7,
+        reg_class_agnostic: bool = False,
+    ) -> None:
+        super().__init__()
+        self.num_classes, self.coder = num_classes, coder
+        self.loss_cls, self.loss_bbox = loss_cls, loss_bbox
+        self.reg_class_agnostic = reg_class_agnostic
+        widths = [in_channels * roi_feat_size**2] + [fc_out_channels] * num_fcs
+        self.shared_fcs = nn.ModuleList(nn.Linear(i, o) for i, o in zip(widths, widths[1:]))
+        self.fc_cls = nn.Linear(widths[-1], num_classes + 1)
+        self.fc_reg = nn.Linear(widths[-1], 4 if reg_class_agnostic else 4 * num_classes)
+        for layer in self.shared_fcs:
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        for layer, std in ((self.fc_cls, 0.01), (self.fc_reg, 0.001)):
+            nn.init.normal_(layer.weight, std=std)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, regions: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (R, C, h, w) to class logits (R, K + 1) and deltas (R, K or 1, 4), float32."""
+        hidden = regions.flatten(1)
+        for layer in self.shared_fcs:
+            hidden = F.relu(layer(hidden))
+        return self.fc_cls(hidden).float(), self.fc_reg(hidden).float().unflatten(1, (-1, 4))
+
+    def loss(
+        self, logits: Tensor, deltas: Tensor, labels: Tensor, targets: Tensor, weight: Tensor
+    ) -> dict[str, Tensor]:
+        """``loss_cls`` and ``loss_bbox`` of sampled regions.
+
+        Args:
+            labels: (R,) classes, background = K.
+            targets: (R, 4) encoded boxes; read where a region is not background.
+            weight: (R,) classification weights, 0 in rows that hold no region.
+        """
+        positive = (labels < self.num_classes) & (weight > 0)
+        count = (weight > 0).sum().clamp(min=1)
+        column = torch.zeros_like(labels) if self.reg_class_agnostic else labels
+        column = column.clamp(max=deltas.shape[1] - 1)  # background rows: any, the weight is 0
+        deltas = deltas.gather(1, column[:, None, None].expand(-1, 1, 4)).squeeze(1)
+        targets = torch.where(positive[:, None], targets, 0)
+        return {
+            'loss_cls': self.loss_cls(logits, labels, weight, count),
+            'loss_bbox': self.loss_bbox(deltas, targets, positive[:, None].float(), count),
+        }
+
+    def decode(self, boxes: Tensor, deltas: Tensor) -> Tensor:
+        """Boxes (R, 4) moved by deltas (R, C, 4): (R, C, 4)."""
+        return self.coder.decode(boxes[:, None], deltas)
+
+
+def class_probabilities(logits: Sequence[Tensor]) -> Tensor:
+    """Softmax of the mean logits of one or several heads (R, K + 1), without the background."""
+    return torch.stack(list(logits)).mean(0).softmax(1)[:, :-1]

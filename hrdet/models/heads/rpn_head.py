@@ -1,0 +1,167 @@
+"""The region proposal network: which anchors hold an object, and where exactly.
+
+Ren et al., Faster R-CNN (2015), in the feature-pyramid form of Lin et al., FPN (2017).
+
+N images, L levels, A anchors of all levels, K candidates a level, S samples an image.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hrdet import ops
+from hrdet.boxes import AnchorGenerator, BoxConvention, DeltaCoder, clip_boxes
+from hrdet.models.gather import gather_rows
+from hrdet.registry import register
+from hrdet.structures import Batch, Proposals
+
+
+@register()
+@dataclass(frozen=True, slots=True)
+class ProposalConfig:
+    """How many proposals survive: before NMS and after it (a level), and in the end (an image)."""
+
+    nms_pre: int
+    nms_post: int
+    max_num: int
+    nms_thr: float
+    min_bbox_size: float = 0
+    nms_across_levels: bool = False
+
+
+@dataclass(slots=True)
+class RPNOutput:
+    """Lists over levels: logits (N, A_l), deltas (N, A_l, 4) and anchors (A_l, 4)."""
+
+    logits: list[Tensor]
+    deltas: list[Tensor]
+    anchors: list[Tensor]
+    feature_sizes: list[tuple[int, int]]
+
+
+@register()
+class RPNHead(nn.Module):
+    """Objectness and box deltas for every anchor of every level, with shared weights.
+
+    Args:
+        in_channels: channels of the feature maps.
+        feat_channels: channels of the 3x3 convolution.
+        allowed_border: anchors further than this outside the image do not train; below 0 all do.
+        pos_weight: weight of a positive anchor in the classification loss; 1 if not above 0.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        feat_channels: int,
+        anchors: AnchorGenerator,
+        coder: DeltaCoder,
+        loss_cls: nn.Module,
+        loss_bbox: nn.Module,
+        convention: str,
+        train_proposals: ProposalConfig | None = None,
+        test_proposals: ProposalConfig | None = None,
+        assigner=None,
+        sampler=None,
+        allowed_border: float = 0,
+        pos_weight: float = -1,
+    ) -> None:
+        super().__init__()
+        self.anchors, self.coder = anchors, coder
+        self.loss_cls, self.loss_bbox = loss_cls, loss_bbox
+        self.convention = BoxConvention(convention)
+        self.train_proposals, self.test_proposals = train_proposals, test_proposals
+        self.assigner, self.sampler = assigner, sampler
+        self.allowed_border = allowed_border
+        self.pos_weight = pos_weight if pos_weight > 0 else 1.0
+        self.rpn_conv = nn.Conv2d(in_channels, feat_channels, 3, padding=1)
+        self.rpn_cls = nn.Conv2d(feat_channels, anchors.num_anchors, 1)
+        self.rpn_reg = nn.Conv2d(feat_channels, anchors.num_anchors * 4, 1)
+        for layer in (self.rpn_conv, self.rpn_cls, self.rpn_reg):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, features: list[Tensor]) -> RPNOutput:
+        """Logits and deltas of every anchor, float32 whatever the features' type."""
+        logits, deltas = [], []
+        for feature in features:
+            hidden = F.relu(self.rpn_conv(feature))
+            n = feature.shape[0]
+            # Rows run over (y, x, anchor), the order of the anchor grid.
+            logits.append(self.rpn_cls(hidden).float().permute(0, 2, 3, 1).reshape(n, -1))
+            deltas.append(self.rpn_reg(hidden).float().permute(0, 2, 3, 1).reshape(n, -1, 4))
+        sizes = [tuple(feature.shape[-2:]) for feature in features]
+        return RPNOutput(logits, deltas, self.anchors.grid(sizes, features[0].device), sizes)
+
+    def loss(self, out: RPNOutput, batch: Batch) -> dict[str, Tensor]:
+        """``loss_rpn_cls`` and ``loss_rpn_bbox`` over a random sample of the anchors."""
+        anchors = torch.cat(out.anchors)
+        inside = self.anchors.inside(
+            anchors, out.feature_sizes, batch.input_sizes, batch.padded_sizes, self.allowed_border
+        )
+        assignment = self.assigner(anchors, inside, batch.truth)
+        samples = self.sampler.sample(assignment)
+        logits = torch.cat(out.logits, 1).gather(1, samples.index)
+        deltas = gather_rows(torch.cat(out.deltas, 1), samples.index)
+        targets = self.coder.encode(
+            anchors[samples.index], gather_rows(batch.truth.boxes, samples.gt_index)
+        )
+        positive = samples.positive
+        # Rows without an object have no target; their formula may give infinity.
+        targets = torch.where(positive[..., None], targets, 0)
+        weight = torch.where(positive, self.pos_weight, 1.0) * samples.valid
+        # The release counts at least one positive and one negative in every image.
+        negative = samples.valid & ~positive
+        count = (positive.sum(1).clamp(min=1) + negative.sum(1).clamp(min=1)).sum()
+        return {
+            'loss_rpn_cls': self.loss_cls(logits, positive.float(), weight, count),
+            'loss_rpn_bbox': self.loss_bbox(deltas, targets, positive[..., None].float(), count),
+        }
+
+    @torch.no_grad()
+    def propose(self, out: RPNOutput, batch: Batch) -> Proposals:
+        """The best boxes of each image, without duplicates; no gradient flows into them."""
+        config = self.train_proposals if self.training else self.test_proposals
+        candidates = min(config.nms_pre, max(logits.shape[1] for logits in out.logits))
+        levels = [
+            _top(logits.sigmoid(), deltas, anchors, candidates)
+            for logits, deltas, anchors in zip(out.logits, out.deltas, out.anchors)
+        ]
+        scores = torch.stack([s for s, _, _ in levels], 1)  # (N, L, K)
+        deltas = torch.stack([d for _, d, _ in levels], 1)
+        anchors = torch.stack([a for _, _, a in levels], 1)
+        sizes = batch.input_sizes[:, None, None]
+        boxes = clip_boxes(self.coder.decode(anchors, deltas), sizes, self.convention)
+        if config.min_bbox_size > 0:
+            large = (boxes[..., 2:] - boxes[..., :2]).amin(-1) >= config.min_bbox_size
+            scores = scores.masked_fill(~large, -torch.inf)
+        if config.nms_across_levels:
+            scores, boxes = scores.flatten(1, 2)[:, None], boxes.flatten(1, 2)[:, None]
+        return _suppress(boxes, scores, config)
+
+
+def _top(scores: Tensor, deltas: Tensor, anchors: Tensor, count: int):
+    """The ``count`` best rows of one level, filled up with rows of score -inf."""
+    missing = max(0, count - scores.shape[1])
+    scores, index = scores.topk(count - missing, dim=1)
+    deltas, anchors = gather_rows(deltas, index), anchors[index]
+    return (
+        F.pad(scores, (0, missing), value=-torch.inf),
+        F.pad(deltas, (0, 0, 0, missing)),
+        F.pad(anchors, (0, 0, 0, missing)),
+    )
+
+
+def _suppress(boxes: Tensor, scores: Tensor, config: ProposalConfig) -> Proposals:
+    """NMS of (N, L, K) candidates within their level, then the best ``max_num`` of an image."""
+    n = boxes.shape[0]
+    index, kept = ops.nms(
+        boxes.flatten(0, 1), scores.flatten(0, 1), config.nms_thr, config.nms_post
+    )
+    scores = scores.flatten(0, 1).gather(1, index).masked_fill(~kept, -torch.inf)
+    boxes = gather_rows(boxes.flatten(0, 1), index).reshape(n, -1, 4)
+    scores, order = scores.reshape(n, -1).sort(dim=1, descending=True, stable=True)
+    scores, order = scores[:, : config.max_num], order[:, : config.max_num]
+    return Proposals(gather_rows(boxes, order), scores, scores > -torch.inf)

@@ -1,0 +1,73 @@
+"""From boxes to features: RoIAlign on the pyramid level that fits each box.
+
+R regions, L levels.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from hrdet import ops
+from hrdet.boxes import BoxConvention
+from hrdet.registry import register
+
+
+@register()
+class SingleRoIExtractor(nn.Module):
+    """RoIAlign of each box on one level, chosen by its size (FPN, Lin et al. 2017, equation 1).
+
+    Args:
+        out_size: height and width of a region's features.
+        sample_num: samples per bin and axis; 0 takes as many as the bin has feature pixels.
+        finest_scale: boxes up to twice this size (pixels) go to the first level.
+    """
+
+    def __init__(
+        self,
+        out_size: int,
+        sample_num: int,
+        out_channels: int,
+        featmap_strides: Sequence[int],
+        convention: str,
+        finest_scale: float = 56,
+    ) -> None:
+        super().__init__()
+        self.out_size, self.sample_num = out_size, sample_num
+        self.out_channels, self.strides = out_channels, list(featmap_strides)
+        self.finest_scale = finest_scale
+        self.half_pixel = BoxConvention(convention) is BoxConvention.CONTINUOUS
+
+    def forward(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
+        """Features (R, C, out_size, out_size) of ``rois`` (R, 5): image, x1, y1, x2, y2."""
+        return ops.roi_align(
+            features[: len(self.strides)],
+            rois,
+            self.out_size,
+            self.strides,
+            self.sample_num,
+            self.half_pixel,
+            finest_scale=self.finest_scale,
+        )
+
+
+def batch_rois(boxes: Tensor, valid: Tensor) -> Tensor:
+    """Boxes (N, P, 4) as (N * P, 5) rois; those not ``valid`` (N, P) get the image number -1."""
+    image = torch.arange(boxes.shape[0], device=boxes.device, dtype=boxes.dtype)[:, None]
+    image = torch.where(valid, image, -1.0)
+    return torch.cat([image[..., None], boxes], -1).flatten(0, 1)
+
+
+def on_valid_rows(function: Callable[[Tensor], tuple[Tensor, ...]], rois: Tensor):
+    """``function(rois)`` with the work for empty rows left out where leaving out is free.
+
+    On a GPU the shapes stay as they are, because asking how many rows are real would wait for the
+    device.  On a CPU the count costs nothing, and the empty rows of the results are zeros.
+    """
+    if rois.is_cuda:
+        return function(rois)
+    kept = (rois[:, 0] >= 0).nonzero().squeeze(1)
+    if len(kept) == len(rois):
+        return function(rois)
+    results = function(rois[kept])
+    return tuple(r.new_zeros(len(rois), *r.shape[1:]).index_copy(0, kept, r) for r in results)
