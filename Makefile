@@ -1,0 +1,49 @@
+# make demo   set up, train on generated images, evaluate, leave pictures in work_dirs/quickstart
+# make test   set up and run the test suite on the CPU
+# make lint   ruff, import order of the packages, clang-format
+# make install alone: .venv with the pinned requirements and the compiled operators
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SOURCES := $(shell find csrc -type f) setup.py
+DEMO := work_dirs/quickstart
+DEMO_CONFIG := configs/quickstart/faster_rcnn_hrnetv2p_w18_small.py
+
+.PHONY: install demo test lint clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.python:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.requirements: $(VENV)/.python requirements/runtime.txt
+	$(PIP) install -r requirements/runtime.txt
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.requirements $(SOURCES)
+	$(PIP) install --no-build-isolation --no-deps -e .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.installed requirements/test.txt
+	$(PIP) install -r requirements/test.txt
+	touch $@
+
+demo: install
+	$(BIN)/python tools/make_shapes.py --out data/shapes --train 800 --val 200 --size 192 256 --seed 0
+	$(BIN)/python tools/train.py $(DEMO_CONFIG) --work_dir $(DEMO)
+	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO)/model_final.pth --eval bbox --show-dir $(DEMO)/predictions
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/clang-format --dry-run -Werror $$(git ls-files 'csrc/*')
+
+clean:
+	rm -rf build dist *.egg-info hrdet/*.so
