@@ -1,0 +1,85 @@
+"""The registry builds strictly and its errors say where, what and how to mend it."""
+
+import pytest
+
+from hrdet.registry import ConfigError, build, register
+
+
+@register('RegistryTestWheel')
+class Wheel:
+    def __init__(self, size, spokes=8):
+        self.size, self.spokes = size, spokes
+
+
+@register('RegistryTestBicycle', 'RegistryTestBike')
+class Bicycle:
+    def __init__(self, wheels, **options):
+        self.wheels, self.options = wheels, options
+
+
+def test_builds_bottom_up_through_lists_tuples_and_plain_dicts():
+    wheel = {'type': 'RegistryTestWheel', 'size': 28}
+    bike = build({'type': 'RegistryTestBike', 'wheels': [wheel, wheel], 'bag': {'back': (wheel,)}})
+    assert isinstance(bike, Bicycle)
+    assert [w.size for w in bike.wheels] == [28, 28]
+    assert bike.wheels[0] is not bike.wheels[1]
+    assert isinstance(bike.options['bag']['back'][0], Wheel)
+
+
+def test_live_objects_and_classes_pass_through():
+    wheel = Wheel(3)
+    assert build({'type': Bicycle, 'wheels': [wheel]}).wheels == [wheel]
+
+
+def test_extra_arguments_reach_the_outermost_constructor_only():
+    bike = build({'type': 'RegistryTestBike', 'wheels': []}, color='red')
+    assert bike.options == {'color': 'red'}
+
+
+def test_node_is_not_changed():
+    node = {'type': 'RegistryTestWheel', 'size': 1}
+    build(node)
+    assert node == {'type': 'RegistryTestWheel', 'size': 1}
+
+
+@pytest.mark.parametrize(
+    ('node', 'words'),
+    [
+        ({'type': 'RegistryTestWeel'}, ['model.type', 'RegistryTestWheel', 'custom_imports']),
+        (
+            {'type': 'RegistryTestWheel', 'sice': 3},
+            ['model.sice', "did you mean 'size'", 'accepts: size, spokes'],
+        ),
+        ({'type': 'RegistryTestWheel'}, ['model.size', 'needs this argument']),
+        (
+            {
+                'type': 'RegistryTestBike',
+                'wheels': [{'type': 'RegistryTestWheel', 'size': 1, 'x': 2}],
+            },
+            ['model.wheels[0].x', 'no such argument'],
+        ),
+    ],
+)
+def test_errors_name_path_nearest_and_accepted(node, words):
+    with pytest.raises(ConfigError) as error:
+        build(node, 'model')
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_constructor_that_refuses_a_value_is_named_with_its_path():
+    @register('RegistryTestPicky')
+    class Picky:
+        def __init__(self, value):
+            raise ValueError(f'value must be even, not {value}')
+
+    with pytest.raises(ConfigError, match=r'model.a \(Picky\): value must be even, not 3'):
+        build({'a': {'type': 'RegistryTestPicky', 'value': 3}}, 'model')
+
+
+def test_a_name_belongs_to_one_class():
+    with pytest.raises(ConfigError, match='belongs to'):
+
+        @register('RegistryTestWheel')
+        class Other:
+            pass
