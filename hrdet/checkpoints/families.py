@@ -1,0 +1,122 @@
+"""Whose weights are these, and what are they called here.
+
+A family is recognised by its keys and converted by a table of rules: a pattern for the key, its
+new name, and, where the class order differs, what happens to the rows.  hrdet's own layout is
+mmdetection 3's: background last.  Key lists: HRNet-Object-Detection (2019), mmdetection 1.2 and
+3.x, HRNet-Image-Classification.
+"""
+
+import enum
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Family(str, enum.Enum):
+    """Where a checkpoint comes from."""
+
+    CLASSIFIER = 'HRNet-Image-Classification'
+    HRNET_DETECTION = 'HRNet-Object-Detection (2019)'
+    MMDET1 = 'mmdetection 1.x'
+    MMDET3 = 'mmdetection 2.x/3.x'
+    HRDET = 'hrdet'
+    UNKNOWN = 'unknown'
+
+    @property
+    def box_convention(self) -> str | None:
+        """The box convention of all models of this family; None where it does not say."""
+        return _CONVENTIONS.get(self)
+
+
+_CONVENTIONS = {
+    Family.HRNET_DETECTION: 'inclusive',
+    Family.MMDET1: 'inclusive',
+    Family.MMDET3: 'continuous',
+}
+
+
+class Rule(NamedTuple):
+    """One line of a conversion: the first rule whose pattern matches the whole key wins."""
+
+    pattern: str
+    name: str | None  # replacement template; None: the entry has no counterpart and is dropped
+    rows: Callable[[Tensor], Tensor] | None = None
+
+
+@dataclass(slots=True)
+class Conversion:
+    """A state_dict in hrdet's layout, and what was done to get it."""
+
+    weights: dict[str, Tensor]
+    renamed: int = 0
+    reordered: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+
+
+def background_last(rows: Tensor) -> Tensor:
+    """Class scores: rows (background, class 1..K) become (class 1..K, background)."""
+    return torch.cat((rows[1:], rows[:1]))
+
+
+def without_background_box(rows: Tensor) -> Tensor:
+    """Box deltas of K+1 classes lose the unused four of the background; one box for all stays."""
+    return rows if len(rows) == 4 else rows[4:]
+
+
+_RELEASES_OF_2019 = (
+    Rule(r'neck\.reduction_conv\.0\.(.+)', r'neck.reduction_conv.conv.\1'),
+    Rule(r'neck\.fpn_conv\.(\d+)\.(weight|bias)', r'neck.fpn_convs.\1.conv.\2'),
+    Rule(r'(bbox_head\.(?:\d+\.)?fc_cls\..+)', r'roi_head.\1', background_last),
+    Rule(r'(bbox_head\.(?:\d+\.)?fc_reg\..+)', r'roi_head.\1', without_background_box),
+    Rule(r'(bbox_head\..+)', r'roi_head.\1'),
+)
+_CLASSIFIER = (
+    Rule(r'(incre_modules|downsamp_modules|final_layer|classifier)\..+', None),
+    Rule(r'(.+)', r'backbone.\1'),
+)
+_RULES = {
+    Family.CLASSIFIER: _CLASSIFIER,
+    Family.HRNET_DETECTION: _RELEASES_OF_2019,
+    Family.MMDET1: _RELEASES_OF_2019,
+}
+
+# A key that only this family has; asked in this order.
+_SIGNATURES = (
+    (Family.HRNET_DETECTION, r'neck\.(fpn_conv\.\d+|reduction_conv\.0)\..+'),
+    (Family.MMDET1, r'bbox_head\.(\d+\.)?fc_cls\.weight'),
+    (Family.MMDET3, r'roi_head\..+'),
+    (Family.CLASSIFIER, r'stage[234]\.\d+\.branches\..+'),
+)
+
+
+def recognise(weights: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Family:
+    """The family of a state_dict, by hrdet's mark in ``meta`` or by its keys."""
+    if 'hrdet_version' in meta:
+        return Family.HRDET
+    for family, signature in _SIGNATURES:
+        if any(re.fullmatch(signature, key) for key in weights):
+            return family
+    return Family.UNKNOWN
+
+
+def convert(weights: Mapping[str, Tensor], family: Family) -> Conversion:
+    """The same weights under hrdet's names and in hrdet's class order."""
+    result = Conversion({})
+    for key, value in weights.items():
+        rule = next((r for r in _RULES.get(family, ()) if re.fullmatch(r.pattern, key)), None)
+        if rule is None:
+            result.weights[key] = value
+        elif rule.name is None:
+            result.dropped.append(key)
+        else:
+            name = re.sub(rule.pattern, rule.name, key)
+            result.renamed += name != key
+            changed = rule.rows(value) if rule.rows else value
+            if changed is not value:
+                result.reordered.append(name)
+            result.weights[name] = changed
+    return result

@@ -1,0 +1,227 @@
+"""The one door: weights of any known family into a model, with a report of every key."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from hrdet.checkpoints.families import Conversion, Family, convert, recognise
+from hrdet.checkpoints.files import CheckpointError, read_checkpoint
+
+_WRAPPERS = ('module.', '_orig_mod.')  # DistributedDataParallel, torch.compile
+_LISTED = 8  # keys named in a message before 'and N more'
+
+
+class Mismatch(NamedTuple):
+    """One entry whose shape differs."""
+
+    key: str
+    file_shape: tuple[int, ...]
+    model_shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f'{self.key} (file {self.file_shape}, model {self.model_shape})'
+
+
+@dataclass(slots=True)
+class LoadReport:
+    """What was loaded from where; ``str(report)`` is for people."""
+
+    family: Family
+    path: str
+    loaded: int = 0  # entries copied into the model
+    missing: list[str] = field(default_factory=list)  # in the model, not in the file
+    unexpected: list[str] = field(default_factory=list)  # in the file, not in the model
+    mismatched: list[Mismatch] = field(default_factory=list)
+    converted: dict[str, int] = field(default_factory=dict)  # renamed, reordered, dropped
+    warnings: list[str] = field(default_factory=list)
+    classes: tuple[str, ...] | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every entry of the model was loaded and every entry of the file was used."""
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def __str__(self) -> str:
+        done = ', '.join(f'{count} {what}' for what, count in self.converted.items() if count)
+        lines = [
+            f'{self.path}: {self.family.value}, {self.loaded} entries loaded'
+            + (f' ({done})' if done else '')
+        ]
+        lines += _listed('in the model but not in the file', self.missing)
+        lines += _listed('in the file but not in the model', self.unexpected)
+        lines += _listed('of another shape', self.mismatched)
+        return '\n'.join(lines + [f'  warning: {text}' for text in self.warnings])
+
+
+def load_checkpoint(
+    model: nn.Module,
+    source: str | os.PathLike | Mapping[str, Any],
+    strict: bool = True,
+    trusted: bool = False,
+) -> LoadReport:
+    """Load a detector's weights, whichever release wrote them.
+
+    Args:
+        model: a detector in hrdet's (mmdetection 3's) layout; changed in place.
+        source: a file, the content of one (with ``state_dict`` or ``model``), or a state_dict.
+            Half-precision weights are widened to the model's type.
+        strict: refuse when any entry is missing, unexpected or of another shape. Without it such
+            entries keep their initial values and the report lists them (fine-tuning on other
+            classes); a file of which nothing fits is refused all the same.
+        trusted: see ``read_checkpoint``.
+
+    Raises:
+        FileNotFoundError, CheckpointError: nothing was loaded; the message says why.
+    """
+    path, weights, meta = _unpack(source, trusted)
+    family = recognise(weights, meta)
+    conversion = convert(weights, family)
+    report = _compare(model, conversion, LoadReport(family, path, meta=meta))
+    report.classes = _classes(meta)
+    _check_convention(model, report)
+    if (strict and not report.complete) or not report.loaded:
+        raise CheckpointError(f'{report}\n{_cure(report)}')
+    _copy(model, conversion.weights, report)
+    return report
+
+
+def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> LoadReport:
+    """Load an ImageNet classifier's trunk, or the backbone of a detector, into a backbone.
+
+    The classification head (``incre_modules``, ``downsamp_modules``, ``final_layer``,
+    ``classifier``) is dropped; everything else must fit exactly.
+
+    Raises:
+        FileNotFoundError: names the file to fetch and how to train without it.
+        CheckpointError: any backbone entry missing, left over or of another shape.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(_where_to_fetch(str(path)))
+    name, weights, meta = _unpack(path, trusted=False)
+    family = recognise(weights, meta)
+    conversion = convert(weights, family)
+    trunk = {k: v for k, v in conversion.weights.items() if k.startswith('backbone.')}
+    conversion.dropped += [k for k in conversion.weights if k not in trunk]
+    conversion.weights = {k.removeprefix('backbone.'): v for k, v in trunk.items()}
+    conversion.renamed = 0  # the prefix came and went
+    report = _compare(backbone, conversion, LoadReport(family, name, meta=meta))
+    if not report.complete:
+        raise CheckpointError(
+            f'{report}\nThe file does not hold this backbone: compare its width (and norm_cfg: '
+            f'published weights are for BN) with the config, or set model.pretrained=None'
+        )
+    _copy(backbone, conversion.weights, report)
+    return report
+
+
+def _unpack(
+    source: str | os.PathLike | Mapping[str, Any], trusted: bool
+) -> tuple[str, dict[str, Tensor], dict[str, Any]]:
+    """``(name, weights, meta)`` of a file, of its content, or of a bare state_dict."""
+    name, content = 'state_dict', source
+    if not isinstance(source, Mapping):
+        name, content = str(source), read_checkpoint(source, trusted)
+    meta = content.get('meta')
+    for key in ('state_dict', 'model'):
+        if isinstance(content.get(key), Mapping):
+            content = content[key]
+    weights = {_bare(key): value for key, value in content.items() if isinstance(value, Tensor)}
+    if not weights:
+        found = ', '.join(map(str, list(content)[:_LISTED])) or 'nothing'
+        raise CheckpointError(f'{name}: no weights in it; found {found}')
+    return name, weights, dict(meta) if isinstance(meta, Mapping) else {}
+
+
+def _bare(key: str) -> str:
+    while key.startswith(_WRAPPERS):
+        key = key.split('.', 1)[1]
+    return key
+
+
+def _compare(model: nn.Module, conversion: Conversion, report: LoadReport) -> LoadReport:
+    wanted = model.state_dict()
+    for key, value in wanted.items():
+        given = conversion.weights.get(key)
+        if given is None:
+            report.missing.append(key)
+        elif given.shape != value.shape:
+            report.mismatched.append(Mismatch(key, tuple(given.shape), tuple(value.shape)))
+    report.unexpected = [key for key in conversion.weights if key not in wanted]
+    report.loaded = len(wanted) - len(report.missing) - len(report.mismatched)
+    report.converted = {
+        'renamed': conversion.renamed,
+        'reordered': len(conversion.reordered),
+        'dropped': len(conversion.dropped),
+    }
+    return report
+
+
+def _copy(model: nn.Module, weights: Mapping[str, Tensor], report: LoadReport) -> None:
+    skipped = {m.key for m in report.mismatched}
+    model.load_state_dict({k: v for k, v in weights.items() if k not in skipped}, strict=False)
+
+
+def _classes(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Class names: hrdet's ``classes``, mmdetection's ``CLASSES``, 3.x's ``dataset_meta``."""
+    for table in (meta, meta.get('dataset_meta') or {}):
+        for key in ('classes', 'CLASSES'):
+            names = table.get(key)
+            if isinstance(names, (list, tuple)) and all(isinstance(n, str) for n in names):
+                return tuple(names)
+    return None
+
+
+def _check_convention(model: nn.Module, report: LoadReport) -> None:
+    ours = getattr(model, 'box_convention', None)
+    theirs = report.meta.get('box_convention') or report.family.box_convention
+    if ours is not None and theirs is not None and str(theirs) != str(getattr(ours, 'value', ours)):
+        report.warnings.append(
+            f'these weights were trained with {theirs} boxes and the model works with '
+            f'{getattr(ours, "value", ours)} ones: boxes will be off by up to a pixel and AP '
+            f"slightly lower. Set model.box_convention='{theirs}'"
+        )
+
+
+def _cure(report: LoadReport) -> str:
+    for key, file_shape, model_shape in report.mismatched:
+        if key.endswith('fc_cls.weight'):
+            return (
+                f'The checkpoint was trained on {file_shape[0] - 1} classes and the model has '
+                f'{model_shape[0] - 1}. To use the checkpoint set num_classes={file_shape[0]} '
+                f'(it counts the background); to fine-tune it on other classes load it with '
+                f'strict=False, which leaves the class layers as they are'
+            )
+    if report.family is Family.CLASSIFIER:
+        return (
+            "This is an ImageNet classifier: name it in the config as model.pretrained='...' "
+            '(load_backbone), not as a detector checkpoint'
+        )
+    return (
+        'Nothing was loaded. Check that the config belongs to this checkpoint (type, backbone '
+        'width, heads); strict=False loads what fits'
+    )
+
+
+def _where_to_fetch(path: str) -> str:
+    width = re.search(r'w(\d+)', path)
+    file = f'hrnetv2_w{width[1] if width else "18"}_imagenet_pretrained.pth'
+    return (
+        f'pretrained={path!r}: there is no such file, and hrdet downloads nothing by itself. '
+        f'Fetch {file} from the model table of github.com/HRNet/HRNet-Image-Classification and '
+        f'set model.pretrained to where it lies. To train without it set model.pretrained=None '
+        f"and let the norms learn: backbone norm_eval=False, or norm_cfg=dict(type='GN', "
+        f'num_groups=...) for small batches'
+    )
+
+
+def _listed(title: str, items: list) -> list[str]:
+    if not items:
+        return []
+    more = [f'and {len(items) - _LISTED} more'] if len(items) > _LISTED else []
+    return [f'  {title} ({len(items)}): ' + ', '.join([str(i) for i in items[:_LISTED]] + more)]
