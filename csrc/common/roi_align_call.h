@@ -1,0 +1,193 @@
+// A call of RoIAlign as the kernels want it: checked, and tensors as plain pointers and strides.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "roi_align.h"
+#include "tensors.h"
+
+namespace hrdet {
+
+// One level of a feature pyramid, (N, C, height, width) with any strides.
+template <typename Value>
+struct FeatureMap {
+  Value* data;
+  int height, width;
+  int64_t image_stride, channel_stride, row_stride, column_stride;
+  double scale;  // feature pixels per image pixel
+};
+
+// All levels, small enough to be passed to a kernel by value. In every level either the columns or
+// (channels_last) the channels lie side by side in memory.
+template <typename Value>
+struct Pyramid {
+  FeatureMap<Value> level[kMaxLevels];
+  int levels, images, channels;
+  bool channels_last;
+};
+
+inline bool neighbours_along(const std::vector<Tensor>& maps, int64_t dim) {
+  for (const Tensor& map : maps) {
+    if (map.stride(dim) != 1) {
+      return false;
+    }
+  }
+  return true;
+}
+
+inline bool is_channels_last(const std::vector<Tensor>& maps) {
+  return maps[0].size(1) > 1 && neighbours_along(maps, 1);
+}
+
+// Maps of one memory layout that a kernel can read: themselves where they are, else copies.
+inline std::vector<Tensor> readable(const std::vector<Tensor>& maps) {
+  if (is_channels_last(maps) || neighbours_along(maps, 3)) {
+    return maps;
+  }
+  std::vector<Tensor> copies;
+  for (const Tensor& map : maps) {
+    copies.push_back(torch::stable::contiguous(map));
+  }
+  return copies;
+}
+
+// The rois of a call beside the pyramid they are taken from.
+template <typename Real>
+struct Rois {
+  const Real* data;       // (count, 5): image, x1, y1, x2, y2
+  const int64_t* levels;  // (count,), or null: by size
+  int count;
+};
+
+inline void check_rois(const Tensor& rois, const std::optional<Tensor>& levels, ScalarType type,
+                       const Tensor& like) {
+  require(rois.dim() == 2 && rois.size(1) == 5,
+          "roi_align: rois must have the shape (R, 5): image, x1, y1, x2, y2");
+  require(rois.scalar_type() == accumulate_type(type),
+          "roi_align: rois must be float32 (float64 beside float64 features)");
+  require(same_device(rois, like), "roi_align: rois and features must be on one device");
+  if (levels.has_value()) {
+    require(levels->dim() == 1 && levels->size(0) == rois.size(0),
+            "roi_align: levels must have the shape (R,), one level for each of ", rois.size(0),
+            " rois");
+    require(levels->scalar_type() == ScalarType::Long, "roi_align: levels must be int64");
+    require(same_device(*levels, like), "roi_align: levels and features must be on one device");
+  }
+}
+
+inline void check_options(const RoiAlignOptions& options, size_t levels, size_t scales) {
+  require(levels >= 1 && levels <= kMaxLevels, "roi_align: takes 1 to ", kMaxLevels,
+          " feature levels, not ", levels);
+  require(scales == levels, "roi_align: ", levels, " feature levels need as many strides, not ",
+          scales);
+  require(options.height > 0 && options.width > 0, "roi_align: the output size must be positive");
+  require(options.sampling_ratio >= 0 && options.sampling_ratio <= kMaxSamples,
+          "roi_align: sampling_ratio must be 0 (adaptive) or a number up to ", kMaxSamples);
+}
+
+inline void check_features(const std::vector<Tensor>& features) {
+  const Tensor& first = features[0];
+  for (size_t i = 0; i < features.size(); ++i) {
+    const Tensor& map = features[i];
+    require(map.dim() == 4, "roi_align: feature level ", i, " must have the shape (N, C, H, W)");
+    require(map.size(2) > 0 && map.size(3) > 0, "roi_align: feature level ", i, " is empty");
+    require(map.size(0) == first.size(0) && map.size(1) == first.size(1),
+            "roi_align: feature level ", i, " has ", map.size(0), " images of ", map.size(1),
+            " channels, level 0 has ", first.size(0), " of ", first.size(1));
+    require(map.scalar_type() == first.scalar_type(),
+            "roi_align: all feature levels must have one dtype");
+    require(same_device(map, first), "roi_align: all feature levels must be on one device");
+  }
+}
+
+struct RoiAlignCall {
+  std::vector<Tensor> maps;  // the features, or the sums that become their gradients
+  Tensor rois;
+  std::optional<Tensor> levels;
+  std::vector<double> scales;
+  RoiAlignOptions options;
+
+  template <typename Value>
+  Pyramid<Value> pyramid() const {
+    Pyramid<Value> pyramid{};
+    pyramid.levels = static_cast<int>(maps.size());
+    pyramid.images = static_cast<int>(maps[0].size(0));
+    pyramid.channels = static_cast<int>(maps[0].size(1));
+    pyramid.channels_last = is_channels_last(maps);
+    for (size_t i = 0; i < maps.size(); ++i) {
+      const Tensor& map = maps[i];
+      pyramid.level[i] = {static_cast<Value*>(map.data_ptr()),
+                          static_cast<int>(map.size(2)),
+                          static_cast<int>(map.size(3)),
+                          map.stride(0),
+                          map.stride(1),
+                          map.stride(2),
+                          map.stride(3),
+                          scales[i]};
+    }
+    return pyramid;
+  }
+
+  template <typename Real>
+  Rois<Real> roi_view() const {
+    return {static_cast<const Real*>(rois.data_ptr()),
+            levels.has_value() ? static_cast<const int64_t*>(levels->data_ptr()) : nullptr,
+            static_cast<int>(rois.size(0))};
+  }
+};
+
+inline std::optional<Tensor> contiguous(const std::optional<Tensor>& tensor) {
+  return tensor.has_value() ? std::optional<Tensor>(torch::stable::contiguous(*tensor))
+                            : std::nullopt;
+}
+
+inline RoiAlignCall forward_call(const std::vector<Tensor>& features, const Tensor& rois,
+                                 const std::optional<Tensor>& levels,
+                                 const std::vector<double>& scales,
+                                 const RoiAlignOptions& options) {
+  check_options(options, features.size(), scales.size());
+  check_features(features);
+  check_rois(rois, levels, features[0].scalar_type(), features[0]);
+  return {readable(features), torch::stable::contiguous(rois), contiguous(levels), scales, options};
+}
+
+// `sizes` is N, C and then height, width of every level; the gradients start at 0.
+inline RoiAlignCall backward_call(const Tensor& grad, const Tensor& rois,
+                                  const std::optional<Tensor>& levels,
+                                  const std::vector<int64_t>& sizes, bool channels_last,
+                                  const std::vector<double>& scales,
+                                  const RoiAlignOptions& options) {
+  require(sizes.size() >= 4 && sizes.size() % 2 == 0,
+          "roi_align_backward: sizes must be N, C and height, width of every level");
+  check_options(options, sizes.size() / 2 - 1, scales.size());
+  check_rois(rois, levels, grad.scalar_type(), grad);
+  require(grad.size(0) == rois.size(0) && grad.size(1) == sizes[1],
+          "roi_align_backward: grad must have the shape (R, C, h, w)");
+  std::vector<Tensor> maps;
+  for (size_t i = 2; i < sizes.size(); i += 2) {
+    Tensor map = torch::stable::empty(
+        {sizes[0], sizes[1], sizes[i], sizes[i + 1]}, accumulate_type(grad.scalar_type()),
+        std::nullopt, grad.device(), std::nullopt,
+        channels_last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous);
+    maps.push_back(torch::stable::zero_(map));
+  }
+  return {maps, torch::stable::contiguous(rois), contiguous(levels), scales, options};
+}
+
+inline std::vector<Tensor> cast_to(std::vector<Tensor> maps, ScalarType type) {
+  if (type != accumulate_type(type)) {
+    for (Tensor& map : maps) {
+      map = torch::stable::to(map, type);
+    }
+  }
+  return maps;
+}
+
+inline RoiAlignOptions roi_align_options(int64_t height, int64_t width, int64_t sampling_ratio,
+                                         bool half_pixel, double finest_scale) {
+  return {static_cast<int>(height), static_cast<int>(width), static_cast<int>(sampling_ratio),
+          half_pixel, finest_scale};
+}
+
+}  // namespace hrdet

@@ -1,0 +1,26 @@
+// The CPU library: declares every op of hrdet, and its kernels for the CPU. It is loaded first.
+#include <torch/csrc/stable/library.h>
+
+#include "../ops.h"
+
+STABLE_TORCH_LIBRARY(hrdet, m) {
+  m.def(
+      "roi_align(Tensor[] features, Tensor rois, Tensor? levels, float[] scales, "
+      "float finest_scale, int height, int width, int sampling_ratio, bool half_pixel) -> Tensor");
+  m.def(
+      "roi_align_backward(Tensor grad, Tensor rois, Tensor? levels, SymInt[] sizes, "
+      "bool channels_last, float[] scales, float finest_scale, int sampling_ratio, "
+      "bool half_pixel, bool deterministic) -> Tensor[]");
+  m.def(
+      "nms(Tensor boxes, Tensor scores, float iou_threshold, int max_output) -> (Tensor, Tensor)");
+  m.def(
+      "soft_nms(Tensor boxes, Tensor scores, float iou_threshold, float min_score, bool gaussian, "
+      "float sigma, int max_output) -> (Tensor, Tensor, Tensor)");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(hrdet, CPU, m) {
+  m.impl("roi_align", TORCH_BOX(&hrdet::roi_align_cpu));
+  m.impl("roi_align_backward", TORCH_BOX(&hrdet::roi_align_backward_cpu));
+  m.impl("nms", TORCH_BOX(&hrdet::nms_cpu));
+  m.impl("soft_nms", TORCH_BOX(&hrdet::soft_nms_cpu));
+}

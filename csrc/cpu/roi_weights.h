@@ -1,0 +1,83 @@
+// The samples of one roi, folded per bin and axis into a short list of pixels and weights. The sum
+// over a bin's samples is separable: sum over y of wy * (sum over x of wx * value).
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "../common/roi_align_call.h"
+
+namespace hrdet {
+
+// Pixels and weights along one axis: bin p has the entries begin[p] to begin[p + 1].
+template <typename Real>
+struct AxisWeights {
+  std::vector<int> begin, pixel;
+  std::vector<Real> weight;
+  int first = 0, count = 0;  // the pixels that any bin uses lie in [first, first + count)
+
+  void fill(const Axis<Real>& axis, int bins) {
+    begin.assign(1, 0);
+    pixel.clear();
+    weight.clear();
+    for (int p = 0; p < bins; ++p) {
+      for (int i = 0; i < axis.samples; ++i) {
+        const Tap<Real> tap = axis.tap(p, i);
+        add(tap.low, tap.low_weight);
+        add(tap.high, tap.high_weight);
+      }
+      begin.push_back(static_cast<int>(pixel.size()));
+    }
+    first = pixel.empty() ? 0 : *std::min_element(pixel.begin(), pixel.end());
+    count = pixel.empty() ? 0 : *std::max_element(pixel.begin(), pixel.end()) + 1 - first;
+  }
+
+  int entries(int p) const { return begin[p + 1] - begin[p]; }
+
+ private:
+  void add(int at, Real value) {
+    if (value == 0) {
+      return;
+    }
+    for (int k = static_cast<int>(pixel.size()); k-- > begin.back();) {
+      if (pixel[k] == at) {
+        weight[k] += value;
+        return;
+      }
+      if (pixel[k] < at - 1) {
+        break;
+      }
+    }
+    pixel.push_back(at);
+    weight.push_back(value);
+  }
+};
+
+// Where one roi reads: an image of a level, and the weights of its bins on both axes.
+template <typename Real>
+struct RoiWeights {
+  int level = 0, image = -1;  // image -1: a padding roi, no weights
+  AxisWeights<Real> rows, columns;
+
+  bool empty() const { return image < 0 || rows.count == 0 || columns.count == 0; }
+
+  template <typename Value>
+  void fill(const Rois<Real>& rois, int index, const Pyramid<Value>& pyramid,
+            const RoiAlignOptions& options) {
+    const Real* roi = rois.data + 5 * index;
+    image = roi[0] < 0 ? -1 : static_cast<int>(roi[0]);
+    if (image < 0) {
+      return;
+    }
+    level = rois.levels != nullptr
+                ? static_cast<int>(rois.levels[index])
+                : pyramid_level<Real>(roi[3] - roi[1], roi[4] - roi[2],
+                                      static_cast<Real>(options.finest_scale), pyramid.levels);
+    const FeatureMap<Value>& map = pyramid.level[level];
+    const Real scale = static_cast<Real>(map.scale);
+    columns.fill(roi_axis(roi[1], roi[3], scale, options.width, map.width, options), options.width);
+    rows.fill(roi_axis(roi[2], roi[4], scale, options.height, map.height, options), options.height);
+  }
+};
+
+}  // namespace hrdet

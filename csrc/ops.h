@@ -1,0 +1,34 @@
+// The kernels behind torch.ops.hrdet.*, one set for each library; schemas are in cpu/library.cpp.
+#pragma once
+
+#include <torch/csrc/stable/tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <tuple>
+#include <vector>
+
+namespace hrdet {
+
+using torch::stable::Tensor;
+
+#define HRDET_DECLARE_OPS(device)                                                                  \
+  Tensor roi_align_##device(std::vector<Tensor> features, Tensor rois,                             \
+                            std::optional<Tensor> levels, std::vector<double> scales,              \
+                            double finest_scale, int64_t height, int64_t width,                    \
+                            int64_t sampling_ratio, bool half_pixel);                              \
+  std::vector<Tensor> roi_align_backward_##device(                                                 \
+      Tensor grad, Tensor rois, std::optional<Tensor> levels, std::vector<int64_t> sizes,          \
+      bool channels_last, std::vector<double> scales, double finest_scale, int64_t sampling_ratio, \
+      bool half_pixel, bool deterministic);                                                        \
+  std::tuple<Tensor, Tensor> nms_##device(Tensor boxes, Tensor scores, double iou_threshold,       \
+                                          int64_t max_output);                                     \
+  std::tuple<Tensor, Tensor, Tensor> soft_nms_##device(                                            \
+      Tensor boxes, Tensor scores, double iou_threshold, double min_score, bool gaussian,          \
+      double sigma, int64_t max_output);
+
+HRDET_DECLARE_OPS(cpu)
+HRDET_DECLARE_OPS(cuda)
+#undef HRDET_DECLARE_OPS
+
+}  // namespace hrdet

@@ -1,0 +1,161 @@
+"""Build hrdet: a pure Python package and two libraries of operators beside it.
+
+``hrdet/_ops_cpu.so`` is always built, ``hrdet/_ops_cuda.so`` where a CUDA toolkit and a CUDA build
+of torch are found.  Both are written on LibTorch's stable ABI and are no Python modules, so one
+wheel serves every torch from 2.11 on and every Python.  The environment decides:
+
+    FORCE_CUDA=1             build the CUDA library; fail where that is not possible
+    FORCE_CUDA=0             do not build it
+    CUDA_HOME                the toolkit's folder; else the one of the nvcc on the PATH
+    TORCH_CUDA_ARCH_LIST     default '8.0;9.0+PTX'
+"""
+
+import os
+import re
+import shutil
+import site
+import sys
+from pathlib import Path
+
+import torch
+from setuptools import Extension, find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from torch.utils import cpp_extension
+
+ROOT = Path(__file__).resolve().parent
+# The oldest LibTorch whose stable ABI is used. Without it the newest symbols of the installed torch
+# would be linked, and the library would not load anywhere else.
+TARGET = '-DTORCH_TARGET_VERSION=0x020a000000000000'
+DEFAULT_ARCHS = '8.0;9.0+PTX'
+
+
+def cuda_home() -> Path | None:
+    """The folder of the toolkit; an nvcc on the PATH may be a wrapper outside of it."""
+    nvcc = shutil.which('nvcc')
+    candidates = [
+        os.environ.get('CUDA_HOME'),
+        Path(nvcc).resolve().parents[1] if nvcc else None,
+        '/usr/local/cuda',
+    ]
+    for home in map(Path, filter(None, candidates)):
+        if (home / 'bin' / 'nvcc').is_file() and (home / 'include' / 'cuda_runtime.h').is_file():
+            return home
+    return None
+
+
+def why_no_cuda() -> str | None:
+    """The reason not to build the CUDA library, or None to build it."""
+    wish = os.environ.get('FORCE_CUDA', '')
+    if wish not in ('', '0', '1'):
+        raise SystemExit(f'FORCE_CUDA={wish!r}: it must be 0, 1 or unset')
+    if wish == '0':
+        return 'FORCE_CUDA=0'
+    if torch.version.cuda is None:
+        reason = 'this is a CPU build of torch, with nothing to link CUDA code to'
+    elif cuda_home() is None:
+        reason = 'there is no CUDA toolkit (set CUDA_HOME, or put nvcc on the PATH)'
+    else:
+        return None
+    if wish == '1':
+        raise SystemExit(f'FORCE_CUDA=1, but {reason}')
+    return reason
+
+
+def library(name: str, folder: str, libraries: list[str], **options) -> Extension:
+    """One operator library; it links to nothing of Python's and to no CUDA runtime of torch's."""
+    sources = sorted(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / 'csrc' / folder).iterdir()
+        if path.suffix in ('.cpp', '.cu')
+    )
+    depends = [str(path.relative_to(ROOT)) for path in (ROOT / 'csrc').rglob('*.h')]
+    # No contraction: a * b + c must round the same way on every machine (csrc/common).
+    hidden = ['-fvisibility=hidden', f'-ffile-prefix-map={ROOT}/=']
+    cxx = ['-O3', '-ffp-contract=off', '-Wno-psabi', TARGET, *hidden]
+    nvcc = ['-O3', '--fmad=false', TARGET, '-DUSE_CUDA', '-Xcompiler', ','.join(hidden)]
+    return Extension(
+        f'hrdet.{name}',
+        sources,
+        depends=depends,
+        libraries=libraries,
+        library_dirs=cpp_extension.library_paths() + options.get('library_dirs', []),
+        include_dirs=cpp_extension.include_paths() + options.get('include_dirs', []),
+        extra_compile_args={'cxx': cxx, 'nvcc': nvcc},
+        extra_link_args=['-s'],
+        language='c++',
+    )
+
+
+def cuda_library() -> Extension:
+    os.environ.setdefault('TORCH_CUDA_ARCH_LIST', DEFAULT_ARCHS)
+    home = cuda_home()
+    cpp_extension.CUDA_HOME = str(home)  # where BuildExtension looks for nvcc
+    # Pip's CUDA wheels carry headers that a bare nvcc lacks.
+    pip_headers = [
+        str(folder)
+        for root in site.getsitepackages()
+        for folder in sorted((Path(root) / 'nvidia').glob('*/include'))
+    ]
+    return library(
+        '_ops_cuda',
+        'cuda',
+        ['torch_cuda', 'torch_cpu', 'cudart_static', 'rt', 'pthread', 'dl'],
+        library_dirs=[str(home / 'lib64'), str(home / 'lib')],
+        include_dirs=[str(home / 'include'), *pip_headers],
+    )
+
+
+class BuildOps(cpp_extension.BuildExtension.with_options(no_python_abi_suffix=True)):
+    """Torch's build_ext, which knows the compiler flags of the installed torch, and a summary."""
+
+    def run(self):
+        super().run()
+        print(f'hrdet ops: {SUMMARY}', file=sys.stderr)
+
+
+class AnyPythonWheel(bdist_wheel):
+    """The libraries belong to a platform, not to a Python: py3-none-<platform>."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.root_is_pure = False
+
+    def get_tag(self):
+        return 'py3', 'none', super().get_tag()[2]
+
+
+reason = why_no_cuda()
+libraries = [library('_ops_cpu', 'cpu', ['torch_cpu'])]
+if reason is None:
+    libraries.append(cuda_library())
+    cuda_summary = f'CUDA {torch.version.cuda} for {os.environ["TORCH_CUDA_ARCH_LIST"]}'
+else:
+    cuda_summary = f'no CUDA library: {reason}'
+SUMMARY = f'CPU; {cuda_summary} (built with torch {torch.__version__})'
+
+setup(
+    name='hrdet',
+    version=re.search(r"__version__ = '(.+)'", (ROOT / 'hrdet/__init__.py').read_text())[1],
+    description='HRNet object detection, driven by config files',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_packages(include=['hrdet', 'hrdet.*']),
+    package_data={'hrdet': ['_ops_*.so']},
+    ext_modules=libraries,
+    cmdclass={'build_ext': BuildOps, 'bdist_wheel': AnyPythonWheel},
+    install_requires=[
+        'torch>=2.11',
+        'numpy',
+        'opencv-python-headless',
+        'pycocotools',
+        'onedl-mmengine',
+        'hotcoco',
+        'rich',
+        'matplotlib',
+    ],
+    extras_require={
+        'test': ['pytest', 'hypothesis', 'ruff', 'import-linter', 'clang-format'],
+        'tensorboard': ['tensorboard'],
+        'torchvision': ['torchvision'],
+    },
+)
