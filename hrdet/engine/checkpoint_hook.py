@@ -1,0 +1,100 @@
+"""When checkpoints are written, and under which names."""
+
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from mmengine.hooks import Hook
+
+from hrdet.engine.distributed import from_first, rank
+
+LATEST, FINAL = 'latest.pth', 'model_final.pth'
+
+
+class CheckpointHook(Hook):
+    """``latest.pth`` after every epoch, ``epoch_N.pth`` at the interval, ``model_final.pth``.
+
+    The names are hard links to one file where the file system has them: every file is written
+    under a temporary name and renamed, never changed in place.  The best by ``best_metric`` goes
+    to ``best_<metric>.pth``, weights only, with its metrics in the meta.
+
+    Args:
+        interval: epochs between the ``epoch_N.pth``.
+        max_keep: how many of them stay (all with -1).
+        best_metric: name of a validation metric, larger is better; None keeps no best.
+    """
+
+    priority = 'VERY_LOW'
+
+    def __init__(
+        self, interval: int = 1, max_keep: int = -1, best_metric: str | None = 'bbox_AP'
+    ) -> None:
+        self.interval = interval
+        self.max_keep = max_keep
+        self.best_metric = best_metric
+
+    def before_train(self, runner) -> None:
+        self.best = None
+        if self.best_metric is not None:
+            self.best_name = f'best_{self.best_metric}.pth'
+            score = from_first(self._best_on_disk(runner)) if runner._resume else None
+            self.best = score
+
+    def after_train_epoch(self, runner) -> None:
+        saved = runner.save_checkpoint(runner.work_dir, LATEST)
+        epoch = runner.epoch + 1
+        if epoch % self.interval == 0 and rank() == 0:
+            link(saved, saved.with_name(f'epoch_{epoch}.pth'))
+            if self.max_keep > 0:
+                self._drop(runner, epoch - self.max_keep * self.interval)
+
+    def after_val_epoch(self, runner, metrics=None) -> None:
+        """Keep the weights with the best score so far (those just evaluated)."""
+        score = (metrics or {}).get(self.best_metric)
+        if score is None or (self.best is not None and score <= self.best):
+            return
+        self.best = score
+        runner.about['metrics'] = {k: v for k, v in metrics.items() if isinstance(v, (int, float))}
+        runner.save_checkpoint(runner.work_dir, self.best_name, save_optimizer=False)
+        del runner.about['metrics']
+        runner.logger.info(f'best {self.best_metric} so far, {score:.4f}: {self.best_name}')
+
+    def after_train(self, runner) -> None:
+        if rank() == 0:
+            latest = Path(runner.work_dir) / LATEST
+            link(latest, latest.with_name(FINAL))
+            runner.logger.info(f'trained to the end: {latest.with_name(FINAL)}')
+
+    def after_interrupt(self, runner) -> None:
+        """Save in the middle of an epoch (after its end that has been done)."""
+        if runner.train_loop.position > 0:
+            runner.save_checkpoint(runner.work_dir, LATEST)
+        state = runner.train_loop.state()
+        runner.logger.info(
+            f'stopped by signal {runner.train_loop.stopped_by} in epoch {state["epoch"] + 1} after '
+            f'{state["position"]} of {state["epoch_length"]} iterations. The same command goes on '
+            f'from there (or --resume_from {Path(runner.work_dir) / LATEST})'
+        )
+
+    def _best_on_disk(self, runner) -> float | None:
+        path = Path(runner.work_dir) / self.best_name
+        if rank() > 0 or not path.is_file():
+            return None
+        content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+        return content['meta'].get('metrics', {}).get(self.best_metric)
+
+    def _drop(self, runner, newest: int) -> None:
+        for epoch in range(newest, 0, -self.interval):
+            (Path(runner.work_dir) / f'epoch_{epoch}.pth').unlink(missing_ok=True)
+
+
+def link(source: Path, name: Path) -> None:
+    """Give a finished file another name, in one step; a copy where links are not possible."""
+    draft = name.with_name(f'.{name.name}.{os.getpid()}.tmp')
+    draft.unlink(missing_ok=True)
+    try:
+        os.link(source, draft)
+    except OSError:
+        shutil.copyfile(source, draft)
+    os.replace(draft, name)

@@ -1,0 +1,175 @@
+"""Processes: how they find each other, the device of each, and what they tell each other.
+
+Small things (losses to log, flags, results) travel between CPUs over gloo, also where the
+gradients travel over NCCL: nobody waits for a GPU to exchange a number.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from hrdet.registry import ConfigError
+
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+
+
+def rank() -> int:
+    """This process's number, 0 where there is only one."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """How many processes work on this run."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def start(launcher: str = 'none', force_cpu: bool = False, backend: str = 'nccl') -> torch.device:
+    """Join the process group that ``launcher`` prepared, and take this process's device.
+
+    Args:
+        launcher: ``none`` (one process), ``pytorch`` (torchrun and torch.distributed.launch),
+            ``slurm`` (srun) or ``mpi`` (Open MPI's mpirun).
+        force_cpu: leave GPUs alone.
+        backend: of the gradients on GPUs; on the CPU it is gloo whatever a config says.
+
+    Raises:
+        RuntimeError: the launcher's environment is missing, or there are more processes on this
+            machine than GPUs.
+    """
+    gpus = 0 if force_cpu else torch.cuda.device_count()
+    if launcher != 'none' and not dist.is_initialized():
+        _ENVIRONMENTS[launcher]()
+        local_rank = int(os.environ['LOCAL_RANK'])
+        if gpus:
+            if local_rank >= gpus:
+                raise RuntimeError(
+                    f'process {local_rank} of this machine finds no GPU: there are {gpus}. Start '
+                    f'{gpus} processes, or force the CPU with --gpus 0'
+                )
+            torch.cuda.set_device(local_rank)
+        dist.init_process_group(f'cpu:gloo,cuda:{backend}' if gpus else 'gloo')
+    return torch.device('cuda', torch.cuda.current_device()) if gpus else torch.device('cpu')
+
+
+def _pytorch_environment() -> None:
+    missing = {'RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'} - set(os.environ)
+    if missing:
+        raise RuntimeError(
+            f'--launcher pytorch: {", ".join(sorted(missing))} not set; start with torchrun '
+            f'--nproc_per_node N tools/train.py ... --launcher pytorch'
+        )
+
+
+def _slurm_environment() -> None:
+    if 'SLURM_PROCID' not in os.environ:
+        raise RuntimeError('--launcher slurm: SLURM_PROCID is not set; start with srun')
+    if 'MASTER_ADDR' not in os.environ:
+        nodes = ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']]
+        found = subprocess.run(nodes, capture_output=True, text=True, check=True)
+        os.environ['MASTER_ADDR'] = found.stdout.split()[0]
+    os.environ.setdefault('MASTER_PORT', '29500')
+    os.environ['RANK'] = os.environ['SLURM_PROCID']
+    os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
+    os.environ['LOCAL_RANK'] = os.environ['SLURM_LOCALID']
+
+
+def _mpi_environment() -> None:
+    if 'OMPI_COMM_WORLD_RANK' not in os.environ:
+        raise RuntimeError('--launcher mpi: OMPI_COMM_WORLD_RANK is not set; start with mpirun')
+    if 'MASTER_ADDR' not in os.environ:
+        raise RuntimeError('--launcher mpi: set MASTER_ADDR to the first machine of the run')
+    os.environ.setdefault('MASTER_PORT', '29500')
+    os.environ['RANK'] = os.environ['OMPI_COMM_WORLD_RANK']
+    os.environ['WORLD_SIZE'] = os.environ['OMPI_COMM_WORLD_SIZE']
+    os.environ['LOCAL_RANK'] = os.environ['OMPI_COMM_WORLD_LOCAL_RANK']
+
+
+_ENVIRONMENTS = {
+    'pytorch': _pytorch_environment,
+    'slurm': _slurm_environment,
+    'mpi': _mpi_environment,
+}
+
+
+def stop() -> None:
+    """Leave the process group."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def run_workers(gpus: int | None, work: Callable[..., None], *args: Any) -> None:
+    """Run ``work(*args, launcher, force_cpu)`` in ``gpus`` processes of this machine.
+
+    With at most one process the work happens here (``None``: on a GPU if there is one).
+    Several processes import ``work`` anew, so it is a function of a module.  Ctrl-C and SIGTERM
+    reach every worker; the exit code is the workers'.
+
+    Raises:
+        ConfigError: more GPUs asked for than there are.
+    """
+    found = torch.cuda.device_count()
+    if gpus is not None and gpus > found:
+        raise ConfigError(
+            f'--gpus {gpus}: this machine has {found} GPU(s). --gpus 0 works on the CPU; several '
+            f'CPU processes start with torchrun and --launcher pytorch'
+        )
+    if gpus is None or gpus <= 1:
+        work(*args, 'none', gpus == 0)
+        return
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    context = mp.start_processes(
+        _worker, (gpus, port, work, args), gpus, join=False, start_method='spawn'
+    )
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda number, _: [os.kill(p, number) for p in context.pids()])
+    try:
+        while not context.join():
+            pass
+    except mp.ProcessExitedException as error:
+        raise SystemExit(error.exit_code) from None
+
+
+def _worker(index: int, count: int, port: int, work: Callable[..., None], args: tuple) -> None:
+    os.environ.update(
+        MASTER_ADDR='127.0.0.1',
+        MASTER_PORT=str(port),
+        RANK=str(index),
+        LOCAL_RANK=str(index),
+        WORLD_SIZE=str(count),
+    )
+    work(*args, 'pytorch', False)
+
+
+def from_first(value: Any) -> Any:
+    """Process 0's value, on every process (plain Python objects)."""
+    if world_size() == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0, device=torch.device('cpu'))
+    return box[0]
+
+
+def to_first(value: Any) -> list[Any] | None:
+    """Every process's value in a list on process 0, None elsewhere (plain Python objects)."""
+    if world_size() == 1:
+        return [value]
+    values = [None] * world_size() if rank() == 0 else None
+    dist.gather_object(value, values, dst=0)
+    return values
+
+
+def mean_of_all(tensor: torch.Tensor) -> torch.Tensor:
+    """The mean over all processes of a CPU tensor, in place."""
+    if world_size() > 1:
+        dist.all_reduce(tensor)
+        tensor /= world_size()
+    return tensor

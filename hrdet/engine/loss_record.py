@@ -1,0 +1,73 @@
+"""The losses of the latest iterations, read back from the device once per log interval."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from hrdet.engine.distributed import from_first, mean_of_all, to_first
+from hrdet.structures import Batch
+
+
+class NonFiniteLoss(RuntimeError):
+    """A loss became infinite or not a number; the message names iteration and images."""
+
+
+class LossRecord:
+    """Keeps every iteration's losses as tensors on the device until somebody asks.
+
+    ``add`` costs one small kernel and no synchronisation.  ``check`` brings everything new to the
+    host in one transfer, averages it over the processes, and raises on the first iteration with a
+    non-finite loss; all processes raise together.
+    """
+
+    def __init__(self) -> None:
+        self._new: list[Tensor] = []  # (number of losses,) each, on the device
+        self._paths: list[list[str]] = []  # image files of those iterations
+        self._names: tuple[str, ...] = ()
+        self._checked: list[dict[str, float]] = []
+        self._iteration = 0  # global number of the first entry of _new
+
+    def add(self, iteration: int, losses: dict[str, Tensor], batch: Batch) -> None:
+        """Remember the scalar losses of one iteration (numbered from 0)."""
+        if not self._new:
+            self._iteration = iteration
+        self._names = tuple(losses)
+        self._new.append(torch.stack([loss.detach().float() for loss in losses.values()]))
+        self._paths.append([str(meta.path) for meta in batch.metas])
+
+    def check(self) -> None:
+        """Read the new entries back.
+
+        Raises:
+            NonFiniteLoss: with the iteration, its losses and the images of every process.
+        """
+        if not self._new:
+            return
+        rows = mean_of_all(torch.stack(self._new).cpu()).tolist()
+        for i, row in enumerate(rows):
+            losses = dict(zip(self._names, row))
+            if not all(map(math.isfinite, row)):
+                shares = from_first(to_first(self._paths[i]))
+                images = [path for share in shares for path in share]
+                raise NonFiniteLoss(_message(self._iteration + i, losses, images))
+            self._checked.append(losses)
+        self._new.clear()
+        self._paths.clear()
+
+    def take(self) -> dict[str, float]:
+        """Mean of every loss since the last ``take``, checked."""
+        self.check()
+        rows, self._checked = self._checked, []
+        return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+
+
+def _message(iteration: int, losses: dict[str, float], images: list[str]) -> str:
+    values = ', '.join(f'{name}={value:.4g}' for name, value in losses.items())
+    return (
+        f'the loss is not finite at iteration {iteration + 1}: {values}. Images of that batch:\n  '
+        + '\n  '.join(images)
+        + '\nUsual causes: a learning rate too high for the batch, no gradient clipping '
+        "(optimizer_config=dict(grad_clip=dict(max_norm=35))), fp16 (amp='bfloat16' has float32's "
+        'range), or boxes that tools/check_dataset.py reports'
+    )

@@ -1,0 +1,202 @@
+"""mmengine's Runner, with hrdet's checkpoints, devices and learning-rate scaling.
+
+mmengine supplies the hooks and their order, the schedules, the logger and the visualizers; what
+happens in a training step, and what a checkpoint holds, is in this package.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import mmengine.runner
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+import hrdet
+from hrdet.checkpoints import CheckpointError, load_checkpoint, read_checkpoint, save_checkpoint
+from hrdet.engine.distributed import rank, world_size
+from hrdet.engine.loss_record import NonFiniteLoss
+
+
+class Runner(mmengine.runner.Runner):
+    """The engine of one run: a model, its loops, its optimizer, its hooks.
+
+    Args:
+        device: where the model and the batches go.
+        about: plain values that go into every checkpoint's ``meta`` (classes, config text, ...).
+        arguments: mmengine's, with live objects.
+    """
+
+    def __init__(self, device: torch.device, about: dict[str, Any], **arguments: Any) -> None:
+        self.device = device
+        self.about = about
+        super().__init__(**arguments)
+
+    @property
+    def bare_model(self) -> nn.Module:
+        """The model without its wrapper."""
+        model = self.model
+        return model.module if isinstance(model, DistributedDataParallel) else model
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Move the model to its device; several processes share gradients through DDP."""
+        model = model.to(self.device)
+        if not self.distributed:
+            return model
+        return DistributedDataParallel(
+            model,
+            device_ids=[self.device.index] if self.device.type == 'cuda' else None,
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+            **(model_wrapper_cfg or {}),
+        )
+
+    def train(self) -> nn.Module:
+        """Build what is missing, load or resume, and run the training loop."""
+        self._train_loop = self.build_train_loop(self._train_loop)
+        self.scale_lr(self.optim_wrapper, self.auto_scale_lr)
+        self.param_schedulers = self.build_param_scheduler(self.param_schedulers or [])
+        if self._val_loop is not None:
+            self._val_loop = self.build_val_loop(self._val_loop)
+        self.call_hook('before_run')
+        try:
+            self.load_or_resume()
+            self.train_loop.run()
+        finally:
+            self.call_hook('after_run')
+        return self.model
+
+    def test(self) -> dict[str, float]:
+        """Predict and evaluate the test set once."""
+        self._test_loop = self.build_test_loop(self._test_loop)
+        self.call_hook('before_run')
+        try:
+            return self.test_loop.run()
+        finally:
+            self.call_hook('after_run')
+
+    def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
+        """Learning rate times the actual batch over the one that the config declares for it."""
+        if not auto_scale_lr or not auto_scale_lr.get('base_batch_size'):
+            return
+        per_process = self.train_dataloader.batch_sampler.batch_size
+        accumulate = optim_wrapper._accumulative_counts
+        actual = world_size() * per_process * accumulate
+        base = auto_scale_lr['base_batch_size']
+        lr = optim_wrapper.optimizer.param_groups[0]['lr']
+        told = (
+            f'{world_size()} process(es) x {per_process} images x {accumulate} accumulated = '
+            f'{actual} images a step; the config declares lr {lr:g} for {base}'
+        )
+        if not auto_scale_lr.get('enable', True):
+            self.logger.info(f'{told}: taken as it is')
+            return
+        for group in optim_wrapper.param_groups:
+            group['lr'] *= actual / base
+        self.logger.info(
+            f'{told}: scaled to {lr * actual / base:g} (--no-auto-scale-lr to keep {lr:g})'
+        )
+
+    def sync_buffers(self) -> None:
+        """Give every process process 0's running statistics, those that are saved and tested."""
+        if self.distributed:
+            for buffer in self.bare_model.buffers():
+                dist.broadcast(buffer, src=0)
+
+    def save_checkpoint(
+        self, out_dir: str, filename: str, save_optimizer: bool = True, **_: Any
+    ) -> Path:
+        """Write what resuming needs, from process 0; called on every process.
+
+        mmengine's other options mean nothing here.
+
+        Raises:
+            NonFiniteLoss: a loss since the last check, or a weight, is not finite (on every
+                process); nothing is written.
+        """
+        self.train_loop.losses.check()
+        self.sync_buffers()
+        weights = _on_cpu(self.bare_model.state_dict())
+        for name, value in weights.items():
+            if not value.isfinite().all():
+                raise NonFiniteLoss(f'{name} is not finite after the last step')
+        path = Path(out_dir) / filename
+        if rank() > 0:
+            return path
+        meta = dict(
+            self.about,
+            hrdet_version=hrdet.__version__,
+            seed=self.seed,
+            world_size=world_size(),
+            **self.train_loop.state(),
+        )
+        checkpoint: dict[str, Any] = dict(state_dict=weights, meta=meta)
+        if save_optimizer:
+            checkpoint['optimizer'] = _on_cpu(self.optim_wrapper.state_dict())
+            checkpoint['param_schedulers'] = [_plain(s) for s in self.param_schedulers]
+        self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+        save_checkpoint(path, checkpoint)
+        return path
+
+    def load_checkpoint(self, filename: str | os.PathLike, *_: Any, **__: Any) -> dict[str, Any]:
+        """Start from a checkpoint's weights; class layers of another size stay as they are."""
+        checkpoint = read_checkpoint(filename)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        self.logger.info(f'{load_checkpoint(self.bare_model, checkpoint, strict=False)}')
+        return checkpoint
+
+    def resume(self, filename: str | os.PathLike, *_: Any, **__: Any) -> None:
+        """Continue the run that wrote ``filename``, from the iteration after its last.
+
+        Raises:
+            CheckpointError: the file cannot be resumed from (weights only, other model, ...).
+        """
+        checkpoint = read_checkpoint(filename)
+        if 'optimizer' not in checkpoint or 'position' not in checkpoint['meta']:
+            raise CheckpointError(
+                f'{filename}: holds no optimizer state of an hrdet run, so that training cannot '
+                f'resume from it; start from its weights with load_from='
+            )
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        load_checkpoint(self.bare_model, checkpoint)
+        self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
+        for scheduler, state in zip(self.param_schedulers, checkpoint['param_schedulers']):
+            scheduler.load_state_dict(state)
+        self.train_loop.resume(checkpoint['meta'])
+        self._has_loaded = True
+        loop = self.train_loop
+        self.logger.info(
+            f'resumed from {filename}: epoch {loop.epoch + 1}, iteration {loop.position + 1} '
+            f'of {loop.epoch_length} comes next'
+        )
+
+    def _log_env(self, env_cfg: dict) -> None:
+        name = torch.cuda.get_device_name(self.device) if self.device.type == 'cuda' else 'CPU'
+        self.logger.info(
+            f'hrdet {hrdet.__version__}, torch {torch.__version__}, {world_size()} process(es) on '
+            f'{name}, {torch.get_num_threads()} CPU thread(s) each, seed {self.seed}, '
+            f'work_dir {self.work_dir}'
+        )
+
+    def get_hooks_info(self) -> str:
+        """The hooks' names in the order in which they run."""
+        return ', '.join(type(hook).__name__ for hook in self.hooks)
+
+
+def _on_cpu(value: Any) -> Any:
+    """Nested dicts and lists with their tensors detached, on the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu()
+    if isinstance(value, dict):
+        return {key: _on_cpu(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_on_cpu(item) for item in value)
+    return value
+
+
+def _plain(scheduler: Any) -> dict[str, Any]:
+    """A scheduler's state; the milestones' Counter as a dict."""
+    state = scheduler.state_dict()
+    return {key: dict(value) if isinstance(value, dict) else value for key, value in state.items()}

@@ -1,0 +1,147 @@
+"""A detector of a few parameters and a data set of noise, with the interfaces of the real ones."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from hrdet.engine import assemble, distributed
+from hrdet.structures import Batch, Detections, GroundTruth, ImageMeta
+
+LENGTH, SIZE = 10, 8
+
+
+class Noise:
+    """Images of noise; the labels follow from their mean."""
+
+    classes = ('dark', 'light')
+
+    def __init__(self, length: int = LENGTH, seed: int = 0, broken: int | None = None) -> None:
+        self.image_ids = [100 + i for i in range(length)]
+        self.seed = seed
+        self.broken = broken
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def __getitem__(self, key) -> tuple[torch.Tensor, ImageMeta, int]:
+        index, epoch = key if isinstance(key, tuple) else (key, 0)
+        rng = np.random.default_rng((self.seed, epoch, index))
+        image = torch.from_numpy(rng.integers(0, 255, (3, SIZE, SIZE), dtype=np.uint8))
+        size = (SIZE, SIZE)
+        path = 'broken.jpg' if index == self.broken else f'image_{index}.jpg'
+        return image, ImageMeta(path, self.image_ids[index], size, size, size), index % 2
+
+
+def collate(samples) -> Batch:
+    images, metas, labels = zip(*samples)
+    n = len(samples)
+    sizes = torch.full((n, 2), float(SIZE))
+    boxes = torch.tensor([[0.0, 0.0, SIZE, SIZE]]).repeat(n, 1, 1)
+    truth = GroundTruth(boxes, torch.tensor(labels)[:, None], torch.zeros(n, 0, 4))
+    return Batch(torch.stack(images), list(metas), sizes, sizes, truth)
+
+
+class Shuffled:
+    """Batches of (index, epoch), in an order that depends on seed and epoch only."""
+
+    def __init__(self, length: int, batch_size: int, seed: int) -> None:
+        self.length, self.batch_size, self.seed = length, batch_size, seed
+        self.epoch = self.skipped = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def skip(self, n: int) -> None:
+        self.skipped = n
+
+    def __len__(self) -> int:
+        return self.length // self.batch_size // distributed.world_size()
+
+    def __iter__(self):
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        order = order[distributed.rank() :: distributed.world_size()]
+        for i in range(self.skipped, len(self)):
+            part = order[i * self.batch_size : (i + 1) * self.batch_size]
+            yield [(int(index), self.epoch) for index in part]
+
+
+class Tiny(nn.Module):
+    """Convolution, batch norm, dropout and noise in the loss: everything resuming must restore."""
+
+    box_convention = 'continuous'
+
+    def __init__(self, normalise: type[nn.Module] = nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = normalise(4)
+        self.fc = nn.Linear(4, 2)
+        self.poisoned = False
+
+    def forward(self, batch: Batch, mode: str = 'loss'):
+        x = self.norm(self.conv(batch.images.float() / 255)).relu().mean((2, 3))
+        scores = self.fc(F.dropout(x, 0.5, self.training))
+        if mode == 'predict':
+            boxes = torch.zeros(1, 4)
+            return [Detections(boxes, s.max()[None].cpu(), s.argmax()[None].cpu()) for s in scores]
+        bad = any(meta.path == 'broken.jpg' for meta in batch.metas)
+        noise = float(np.random.rand()) * 0.1  # noqa: NPY002
+        loss = F.cross_entropy(scores, batch.truth.labels[:, 0]) * (1 + noise)
+        return {'loss_cls': loss * (float('nan') if bad else 1.0), 'loss_reg': x.square().mean()}
+
+
+def accuracy(predictions) -> dict[str, float]:
+    """The evaluator: share of right labels; wants the data set's order."""
+    ids = [meta.image_id for meta, _ in predictions]
+    assert ids == sorted(ids)
+    right = [int(d.labels[0]) == meta.image_id % 2 for meta, d in predictions]
+    return {'bbox_AP': float(np.mean(right))}
+
+
+def settings(**changes) -> SimpleNamespace:
+    """What a lowered config says about the engine."""
+    values = dict(
+        optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=1e-4),
+        grad_clip=dict(max_norm=35, norm_type=2),
+        accumulate=1,
+        amp=None,
+        ema=None,
+        max_epochs=2,
+        schedule=[
+            dict(type='LinearLR', start_factor=1 / 3, by_epoch=False, begin=0, end=4),
+            dict(type='MultiStepLR', by_epoch=True, milestones=[1], gamma=0.1),
+        ],
+        evaluation=dict(interval=1),
+        checkpoint=dict(interval=1),
+        log=dict(interval=2),
+        auto_scale_lr=None,
+        runner_fields={},
+        cudnn_benchmark=False,
+        log_level='WARNING',
+    )
+    return SimpleNamespace(**(values | changes))
+
+
+def runner(work_dir, lowered=None, *, seed=7, length=LENGTH, broken=None, model=None, **common):
+    """A trainer of the stand-ins on the CPU."""
+    torch.manual_seed(0)
+    data = Noise(length, seed, broken)
+    train = DataLoader(data, batch_sampler=Shuffled(length, 2, seed), collate_fn=collate)
+    held = Noise(5, seed + 1)
+    mine = list(range(len(held)))[distributed.rank() :: distributed.world_size()]
+    val = DataLoader(held, sampler=mine, batch_size=2, collate_fn=collate)
+    return assemble.trainer(
+        lowered or settings(),
+        model or Tiny(),
+        train,
+        val,
+        accuracy,
+        device=torch.device('cpu'),
+        work_dir=str(work_dir),
+        seed=seed,
+        about=dict(classes=list(data.classes), box_convention='continuous'),
+        **common,
+    )

@@ -1,0 +1,112 @@
+"""A run that stops and resumes is, bit for bit, the run that never stopped."""
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+
+from hrdet.checkpoints import read_checkpoint
+from tests.engine import standin
+
+
+class StopAfter(Hook):
+    """Sends this process a signal during the n-th iteration."""
+
+    def __init__(self, n: int, signum: int = signal.SIGINT) -> None:
+        self.n, self.signum = n, signum
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if runner.iter + 1 == self.n:
+            os.kill(os.getpid(), self.signum)
+
+
+def losses(work_dir) -> dict[int, dict[str, float]]:
+    """The logged losses of every iteration."""
+    entries = map(json.loads, (work_dir / 'log.jsonl').open())
+    return {
+        e['step']: {k: v for k, v in e.items() if k.startswith('loss') or k == 'lr'}
+        for e in entries
+        if e['mode'] == 'train'
+    }
+
+
+def same(a, b) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+VARIANTS = {
+    'sgd': dict(),
+    'adamw': dict(optimizer=dict(type='AdamW', lr=0.01), schedule=[]),
+    'accumulate': dict(accumulate=2),
+    'ema': dict(ema=dict(momentum=0.1)),
+    'bf16': dict(amp='bfloat16'),
+    'fp16': dict(amp='float16'),
+    'paramwise': dict(
+        optimizer=dict(
+            type='SGD',
+            lr=0.05,
+            momentum=0.9,
+            weight_decay=1e-3,
+            paramwise_cfg=dict(norm_decay_mult=0.0, bias_lr_mult=2.0),
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+@pytest.mark.parametrize('stop_at', [3, 5, 7])  # within an epoch of 5, at its end, in the next
+def test_resumed_run_equals_the_uninterrupted_one(tmp_path, variant, stop_at):
+    change = dict(log=dict(interval=1), **VARIANTS[variant])
+    whole, parts = tmp_path / 'whole', tmp_path / 'parts'
+    standin.runner(whole, standin.settings(**change)).train()
+
+    first = standin.runner(
+        parts, standin.settings(runner_fields=dict(custom_hooks=[StopAfter(stop_at)]), **change)
+    )
+    first.train()
+    assert first.train_loop.stopped_by == signal.SIGINT
+    assert not (parts / 'model_final.pth').exists()
+    done = read_checkpoint(parts / 'latest.pth')['meta']['iter']
+    # accumulation by two over epochs of five: steps after iterations 2, 4, 5, 7, 9, 10
+    assert done == (stop_at + (variant == 'accumulate' and stop_at == 3))
+
+    torch.manual_seed(99)  # whatever the new process drew before
+    second = standin.runner(
+        parts,
+        standin.settings(**change),
+        load_from=str(parts / 'latest.pth'),
+        resume=True,
+        model=standin.Tiny(),
+    )
+    second.train()
+
+    assert losses(parts) == losses(whole)
+    assert len(losses(whole)) == 10
+    ours, theirs = (read_checkpoint(d / 'model_final.pth') for d in (parts, whole))
+    for key in ('state_dict', 'optimizer', 'param_schedulers', 'ema', 'meta'):
+        assert same(ours.get(key), theirs.get(key)), key
+
+
+def test_another_epoch_length_cannot_resume(tmp_path):
+    standin.runner(tmp_path).train()
+    longer = standin.runner(
+        tmp_path, length=12, load_from=str(tmp_path / 'epoch_1.pth'), resume=True
+    )
+    with pytest.raises(ValueError, match=r'5 iterations, here they have 6.*load_from'):
+        longer.train()
+
+
+def test_weights_alone_cannot_resume(tmp_path):
+    standin.runner(tmp_path).train()
+    again = standin.runner(tmp_path, load_from=str(tmp_path / 'best_bbox_AP.pth'), resume=True)
+    with pytest.raises(ValueError, match=r'no optimizer state.*load_from'):
+        again.train()
