@@ -1,0 +1,205 @@
+"""HRNetV2: high-resolution representations (Wang et al. 2019, arXiv 1908.07919).
+
+Parallel branches at strides 4, 8, 16 and 32 exchange what they know again and again, instead of
+one path that goes down and comes back up.  Parameter names are those of HRNet-Image-Classification
+and of the detection releases.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hrdet.models.backbones.hrnet_stages import Stage, stages_of_extra, stages_of_width
+from hrdet.models.layers.norm import NormCfg, norm_maker
+from hrdet.models.layers.recompute import run_part
+from hrdet.registry import register
+
+Norm = Callable[[int], nn.Module]
+
+
+def _conv(in_channels: int, out_channels: int, stride: int, norm: Norm, relu: bool = True):
+    """A 3x3 convolution with norm and, unless its result is a summand, ReLU."""
+    layers = [nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False), norm(out_channels)]
+    return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if relu else []))
+
+
+def _blocks(stage: Stage, branch: int, in_channels: int, norm: Norm) -> nn.Sequential:
+    channels = stage.num_channels[branch]
+    widths = [in_channels] + [channels * stage.block.expansion] * (stage.num_blocks[branch] - 1)
+    return nn.Sequential(*(stage.block(width, channels, norm) for width in widths))
+
+
+class Transition(nn.ModuleList):
+    """Hands the branches of one stage to the next, which may be wider and has one more."""
+
+    def __init__(self, known: tuple[int, ...], wanted: tuple[int, ...], norm: Norm) -> None:
+        super().__init__()
+        for channels, target in zip(known, wanted):
+            self.append(nn.Identity() if channels == target else _conv(channels, target, 1, norm))
+        for target in wanted[len(known) :]:
+            self.append(nn.Sequential(_conv(known[-1], target, 2, norm)))
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        # A new branch grows out of the coarsest one.
+        sources = features + features[-1:] * (len(self) - len(features))
+        return [convert(x) for convert, x in zip(self, sources)]
+
+
+class ExchangeModule(nn.Module):
+    """Residual blocks in every branch, then each branch receives the sum of all of them."""
+
+    def __init__(self, stage: Stage, norm: Norm) -> None:
+        super().__init__()
+        channels = stage.out_channels
+        indices = range(len(channels))
+        self.branches = nn.ModuleList(_blocks(stage, i, channels[i], norm) for i in indices)
+        self.fuse_layers = nn.ModuleList(
+            nn.ModuleList(_converter(channels, source, target, norm) for source in indices)
+            for target in indices
+        )
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        features = [branch(x) for branch, x in zip(self.branches, features)]
+        return [self._fuse(features, target) for target in range(len(features))]
+
+    def _fuse(self, features: list[Tensor], target: int) -> Tensor:
+        terms = [convert(x) for convert, x in zip(self.fuse_layers[target], features)]
+        total = terms[-1]
+        # Coarser terms still have their own resolution.  They are added from the coarsest up, one
+        # doubling at a time, so that only one sum is ever upsampled to a given resolution.
+        for term in reversed(terms[target:-1]):
+            total = term + F.interpolate(total, size=term.shape[-2:], mode='nearest')
+        for term in terms[:target]:
+            total = total + term
+        return F.relu(total)
+
+
+def _converter(channels: tuple[int, ...], source: int, target: int, norm: Norm) -> nn.Module:
+    """From one branch's channels to another's, and down to its resolution if that is coarser."""
+    if source == target:
+        return nn.Identity()
+    if source > target:
+        return nn.Sequential(
+            nn.Conv2d(channels[source], channels[target], 1, bias=False), norm(channels[target])
+        )
+    steps = [_conv(channels[source], channels[source], 2, norm) for _ in range(target - source - 1)]
+    return nn.Sequential(*steps, _conv(channels[source], channels[target], 2, norm, relu=False))
+
+
+@register('HRNet', 'HighResolutionNet')
+class HRNet(nn.Module):
+    """The backbone: images (N, 3, H, W) of any size to four maps of strides 4, 8, 16 and 32.
+
+    A map's size is half of the one before, rounded up.
+
+    Args:
+        extra: the stages as the 2019 configs write them, or
+        width: a published shape: 18, 30, 32, 40, 44, 48, 64 or ``'18-small'`` (W18-small v2).
+        norm_cfg: kind of norm layers.
+        norm_eval: batch norms use their running statistics in training too; their scale and shift
+            are trained.  As in the release it does not touch SyncBN.
+        frozen_stages: nothing is frozen (-1), the stem (0), and stages 1 to this number with the
+            transitions that follow them.  Frozen norms use their running statistics.
+        with_cp: compute activations again in backward instead of keeping them.
+        zero_init_residual: residual blocks begin as the identity.
+    """
+
+    strides = (4, 8, 16, 32)
+
+    def __init__(
+        self,
+        extra: Mapping[str, Any] | None = None,
+        width: int | str | None = None,
+        norm_cfg: NormCfg = MappingProxyType({'type': 'BN'}),
+        norm_eval: bool = True,
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        zero_init_residual: bool = False,
+        in_channels: int = 3,
+    ) -> None:
+        super().__init__()
+        if (extra is None) == (width is None):
+            raise ValueError('give either width or extra: they are two ways to say the same')
+        if frozen_stages not in range(-1, 5):
+            raise ValueError(f'frozen_stages must be in -1..4, not {frozen_stages}')
+        self.norm_eval, self.frozen_stages, self.with_cp = norm_eval, frozen_stages, with_cp
+        stages = stages_of_width(width) if extra is None else stages_of_extra(extra)
+        norm = norm_maker(norm_cfg)
+        self.conv1 = nn.Conv2d(in_channels, 64, 3, stride=2, padding=1, bias=False)
+        self.bn1 = norm(64)
+        self.conv2 = nn.Conv2d(64, 64, 3, stride=2, padding=1, bias=False)
+        self.bn2 = norm(64)
+        self.layer1 = _blocks(stages[0], 0, 64, norm)
+        for n, (before, stage) in enumerate(pairwise(stages), start=1):
+            transition = Transition(before.out_channels, stage.out_channels, norm)
+            modules = (ExchangeModule(stage, norm) for _ in range(stage.num_modules))
+            self.add_module(f'transition{n}', transition)
+            self.add_module(f'stage{n + 1}', nn.Sequential(*modules))
+        self.out_channels = list(stages[-1].out_channels)
+        self._initialise(zero_init_residual)
+        for part in self._frozen_parts():
+            part.requires_grad_(False)
+
+    def _initialise(self, zero_init_residual: bool) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
+        if zero_init_residual:
+            for module in self.modules():
+                if hasattr(module, 'last_norm'):
+                    nn.init.zeros_(module.last_norm.weight)
+
+    def _frozen_parts(self) -> Iterator[nn.Module]:
+        groups = [[self.conv1, self.bn1, self.conv2, self.bn2], [self.layer1, self.transition1]]
+        groups += [[self.stage2, self.transition2], [self.stage3, self.transition3], [self.stage4]]
+        for group in groups[: self.frozen_stages + 1]:
+            yield from group
+
+    def train(self, mode: bool = True) -> 'HRNet':
+        super().train(mode)
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):  # SyncBatchNorm is none
+                    module.eval()
+        for part in self._frozen_parts():
+            part.eval()
+        return self
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        x = self._run(self._stem, images)
+        for block in self.layer1:
+            x = self._run(block, x)
+        features = [x]
+        for transition, stage in (
+            (self.transition1, self.stage2),
+            (self.transition2, self.stage3),
+            (self.transition3, self.stage4),
+        ):
+            features = transition(features)
+            for module in stage:
+                features = self._run(module, features)
+        return features
+
+    def _stem(self, images: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(images)), inplace=True)
+        return F.relu(self.bn2(self.conv2(x)), inplace=True)
+
+    def _run(self, part: Callable, inputs):
+        return run_part(self, part, inputs, recompute=self.with_cp)
+
+
+@register()
+class SyncHighResolutionNet(HRNet):
+    """HRNet with the release's defaults for several GPUs: SyncBN and activation checkpointing."""
+
+    __signature__ = inspect.signature(HRNet)  # so that the registry checks argument names
+
+    def __init__(
+        self, norm_cfg: NormCfg = MappingProxyType({'type': 'SyncBN'}), with_cp=True, **others
+    ) -> None:
+        super().__init__(norm_cfg=norm_cfg, with_cp=with_cp, **others)

@@ -1,0 +1,19 @@
+"""Building blocks shared by backbones, necks and heads."""
+
+from hrdet.models.layers.conv import conv_module
+from hrdet.models.layers.norm import BN, GN, NormCfg, SyncBatchNorm, SyncBN, build_norm
+from hrdet.models.layers.recompute import run_part
+from hrdet.models.layers.residual import BasicBlock, Bottleneck
+
+__all__ = [
+    'BN',
+    'GN',
+    'BasicBlock',
+    'Bottleneck',
+    'NormCfg',
+    'SyncBN',
+    'SyncBatchNorm',
+    'build_norm',
+    'conv_module',
+    'run_part',
+]

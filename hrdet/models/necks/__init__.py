@@ -1,0 +1,5 @@
+"""Necks: from the backbone's feature maps to the levels the heads look at."""
+
+from hrdet.models.necks.hrfpn import HRFPN
+
+__all__ = ['HRFPN']

