@@ -104,12 +104,11 @@ def stop() -> None:
         dist.destroy_process_group()
 
 
-def run_workers(gpus: int | None, work: Callable[..., None], *args: Any) -> None:
-    """Run ``work(*args, launcher, force_cpu)`` in ``gpus`` processes of this machine.
+def run_on_gpus(gpus: int | None, work: Callable[..., None], *args: Any) -> None:
+    """Run ``work(*args, launcher, force_cpu)`` here, or in one new process for each GPU.
 
-    With at most one process the work happens here (``None``: on a GPU if there is one).
-    Several processes import ``work`` anew, so it is a function of a module.  Ctrl-C and SIGTERM
-    reach every worker; the exit code is the workers'.
+    ``gpus`` is 0 for the CPU, 1 for one GPU, and None for one if there is one; all these work in
+    this process.
 
     Raises:
         ConfigError: more GPUs asked for than there are.
@@ -122,20 +121,37 @@ def run_workers(gpus: int | None, work: Callable[..., None], *args: Any) -> None
         )
     if gpus is None or gpus <= 1:
         work(*args, 'none', gpus == 0)
-        return
+    else:
+        spawn(gpus, work, *args, 'pytorch', False)
+
+
+def spawn(processes: int, work: Callable[..., None], *args: Any) -> None:
+    """Run ``work(*args)``, a function of a module, in new processes ready for launcher pytorch.
+
+    Ctrl-C and SIGTERM reach every one of them.
+
+    Raises:
+        SystemExit: a process left with an exit code.
+        torch.multiprocessing.ProcessRaisedException: one raised an error.
+    """
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
     context = mp.start_processes(
-        _worker, (gpus, port, work, args), gpus, join=False, start_method='spawn'
+        _worker, (processes, port, work, args), processes, join=False, start_method='spawn'
     )
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, lambda number, _: [os.kill(p, number) for p in context.pids()])
+    previous = {
+        s: signal.signal(s, lambda number, _: [os.kill(pid, number) for pid in context.pids()])
+        for s in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
-        while not context.join():
+        while not context.join(grace_period=5):
             pass
     except mp.ProcessExitedException as error:
         raise SystemExit(error.exit_code) from None
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
 
 
 def _worker(index: int, count: int, port: int, work: Callable[..., None], args: tuple) -> None:
@@ -145,8 +161,9 @@ def _worker(index: int, count: int, port: int, work: Callable[..., None], args: 
         RANK=str(index),
         LOCAL_RANK=str(index),
         WORLD_SIZE=str(count),
+        LOCAL_WORLD_SIZE=str(count),
     )
-    work(*args, 'pytorch', False)
+    work(*args)
 
 
 def from_first(value: Any) -> Any:
@@ -165,6 +182,12 @@ def to_first(value: Any) -> list[Any] | None:
     values = [None] * world_size() if rank() == 0 else None
     dist.gather_object(value, values, dst=0)
     return values
+
+
+def wait_for_all() -> None:
+    """Return when every process is here."""
+    if world_size() > 1:
+        dist.all_reduce(torch.zeros(1))
 
 
 def mean_of_all(tensor: torch.Tensor) -> torch.Tensor:

@@ -64,7 +64,9 @@ class TrainLoop(BaseLoop):
         """The iterations of an epoch from ``position`` on."""
         self.dataloader.batch_sampler.set_epoch(self.epoch)
         self.dataloader.batch_sampler.skip(self.position)
-        self.runner.optim_wrapper.start_epoch(self.epoch_length, self.position)
+        self.runner.optim_wrapper.initialize_count_status(
+            self.runner.model, self.position, self.epoch_length
+        )
         self.runner.model.train()
         self.runner.call_hook('before_train_epoch')
         for batch in self.dataloader:

@@ -120,11 +120,10 @@ class OptimWrapper(mmengine.optim.OptimWrapper):
         self._dtype = getattr(torch, amp) if amp else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=amp == 'float16')
 
-    def start_epoch(self, length: int, position: int = 0) -> None:
-        """Tell how many iterations the epoch has and where in it the training stands."""
-        self._inner_count = position
-        self._max_counts = length
-        self._remainder_counts = length % self._accumulative_counts
+    def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
+        """Tell where in the epoch the training stands, and how many iterations it has."""
+        self._inner_count, self._max_counts = init_counts, max_counts
+        self._remainder_counts = max_counts % self._accumulative_counts
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:

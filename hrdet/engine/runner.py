@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import hrdet
 from hrdet.checkpoints import CheckpointError, load_checkpoint, read_checkpoint, save_checkpoint
-from hrdet.engine.distributed import rank, world_size
+from hrdet.engine.distributed import rank, wait_for_all, world_size
 from hrdet.engine.loss_record import NonFiniteLoss
 
 
@@ -50,12 +50,12 @@ class Runner(mmengine.runner.Runner):
             device_ids=[self.device.index] if self.device.type == 'cuda' else None,
             broadcast_buffers=False,
             gradient_as_bucket_view=True,
-            **(model_wrapper_cfg or {}),
         )
 
     def train(self) -> nn.Module:
         """Build what is missing, load or resume, and run the training loop."""
         self._train_loop = self.build_train_loop(self._train_loop)
+        self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
         self.scale_lr(self.optim_wrapper, self.auto_scale_lr)
         self.param_schedulers = self.build_param_scheduler(self.param_schedulers or [])
         if self._val_loop is not None:
@@ -64,6 +64,7 @@ class Runner(mmengine.runner.Runner):
         try:
             self.load_or_resume()
             self.train_loop.run()
+            wait_for_all()  # a launcher ends the others when the first process leaves
         finally:
             self.call_hook('after_run')
         return self.model
@@ -171,6 +172,10 @@ class Runner(mmengine.runner.Runner):
             f'resumed from {filename}: epoch {loop.epoch + 1}, iteration {loop.position + 1} '
             f'of {loop.epoch_length} comes next'
         )
+
+    def build_logger(self, *arguments: Any, **options: Any) -> Any:
+        """mmengine's logger under our name."""
+        return super().build_logger(*arguments, logger_name='hrdet', **options)
 
     def _log_env(self, env_cfg: dict) -> None:
         name = torch.cuda.get_device_name(self.device) if self.device.type == 'cuda' else 'CPU'

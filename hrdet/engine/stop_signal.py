@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: stop after the iteration at hand, on all processes after the same one."""
 
+import os
 import signal
 import threading
 import time
@@ -35,6 +36,7 @@ class StopSignal:
     def __init__(self) -> None:
         self._signum = 0  # received by this process
         self._since = 0.0
+        self._process = os.getpid()
         self._agreed = 0  # known to every process
         self._at_once = False
         self._previous: dict[signal.Signals, object] = {}
@@ -53,6 +55,8 @@ class StopSignal:
             self._work.wait()
 
     def _receive(self, signum: int, _: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            return  # a forked loader worker, which lives as long as the loader wants
         if self._at_once:
             raise Stopped(signum)
         if not self._signum:

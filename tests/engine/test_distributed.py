@@ -1,0 +1,75 @@
+"""Two processes over gloo: they agree when to stop, what went wrong, and on every result."""
+
+import json
+import signal
+
+import pytest
+import torch
+
+from hrdet.checkpoints import read_checkpoint
+from hrdet.engine import distributed
+from hrdet.registry import ConfigError
+from tests.engine import workers
+from tests.engine.test_resume import losses, same
+
+
+@pytest.fixture(scope='module')
+def told(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('two')
+    distributed.spawn(2, workers.train_stop_and_resume, str(folder))
+    told = [json.loads((folder / f'told_{rank}.json').read_text()) for rank in (0, 1)]
+    return folder, told
+
+
+def test_a_signal_to_one_process_stops_both_after_the_same_iteration(told):
+    folder, reports = told
+    assert [r['parts_stopped_by'] for r in reports] == [0, 0]  # of the resumed run, to the end
+    starts = [json.loads(line) for line in (folder / 'parts' / 'log.jsonl').open()]
+    starts = [e['step'] for e in starts if e['mode'] == 'start']
+    assert starts == [0, 8]  # signalled in 7, agreed one later, in the middle of epoch 2
+
+
+def test_resumed_run_equals_the_uninterrupted_one(told):
+    folder, _ = told
+    assert losses(folder / 'parts') == losses(folder / 'whole')
+    ours, theirs = (read_checkpoint(folder / d / 'model_final.pth') for d in ('parts', 'whole'))
+    assert same(ours['state_dict'], theirs['state_dict'])
+    assert same(ours['optimizer'], theirs['optimizer'])
+
+
+def test_evaluation_is_the_same_everywhere(told):
+    _, (first, second) = told
+    assert first['metrics'] == second['metrics']
+    assert set(first['metrics']) == {'bbox_AP'}
+    assert first['buffer'] == second['buffer']
+
+
+def test_a_non_finite_loss_on_one_process_is_named_on_both(told):
+    folder, (first, second) = told
+    assert first['broken'] == second['broken']
+    assert 'broken.jpg' in first['broken']
+    assert first['broken'].count('.jpg') == 4  # the batches of both processes
+    assert not any(p.suffix == '.pth' for p in (folder / 'broken').iterdir())
+
+
+def test_exit_code_of_a_process_is_passed_on():
+    with pytest.raises(SystemExit) as left:
+        distributed.spawn(1, workers.leave, 128 + signal.SIGTERM)
+    assert left.value.code == 143
+
+
+def test_more_gpus_than_there_are():
+    count = torch.cuda.device_count() + 1
+    with pytest.raises(ConfigError, match=rf'--gpus {count}: this machine has {count - 1} GPU'):
+        distributed.run_on_gpus(count, workers.leave)
+
+
+def test_launcher_without_its_environment(monkeypatch):
+    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(RuntimeError, match='torchrun'):
+        distributed.start('pytorch')
+    with pytest.raises(RuntimeError, match='srun'):
+        distributed.start('slurm')
+    with pytest.raises(RuntimeError, match='mpirun'):
+        distributed.start('mpi')
