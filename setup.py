@@ -13,7 +13,6 @@ wheel serves every torch from 2.11 on and every Python.  The environment decides
 import os
 import re
 import shutil
-import site
 import sys
 from pathlib import Path
 
@@ -49,7 +48,7 @@ def why_no_cuda() -> str | None:
     if wish not in ('', '0', '1'):
         raise SystemExit(f'FORCE_CUDA={wish!r}: it must be 0, 1 or unset')
     if wish == '0':
-        return 'FORCE_CUDA=0'
+        return 'FORCE_CUDA is 0'
     if torch.version.cuda is None:
         reason = 'this is a CPU build of torch, with nothing to link CUDA code to'
     elif cuda_home() is None:
@@ -90,18 +89,12 @@ def cuda_library() -> Extension:
     os.environ.setdefault('TORCH_CUDA_ARCH_LIST', DEFAULT_ARCHS)
     home = cuda_home()
     cpp_extension.CUDA_HOME = str(home)  # where BuildExtension looks for nvcc
-    # Pip's CUDA wheels carry headers that a bare nvcc lacks.
-    pip_headers = [
-        str(folder)
-        for root in site.getsitepackages()
-        for folder in sorted((Path(root) / 'nvidia').glob('*/include'))
-    ]
     return library(
         '_ops_cuda',
         'cuda',
         ['torch_cuda', 'torch_cpu', 'cudart_static', 'rt', 'pthread', 'dl'],
         library_dirs=[str(home / 'lib64'), str(home / 'lib')],
-        include_dirs=[str(home / 'include'), *pip_headers],
+        include_dirs=[str(home / 'include')],
     )
 
 
@@ -128,10 +121,10 @@ reason = why_no_cuda()
 libraries = [library('_ops_cpu', 'cpu', ['torch_cpu'])]
 if reason is None:
     libraries.append(cuda_library())
-    cuda_summary = f'CUDA {torch.version.cuda} for {os.environ["TORCH_CUDA_ARCH_LIST"]}'
+    cuda_summary = f'CUDA for {os.environ["TORCH_CUDA_ARCH_LIST"]}, toolkit {cuda_home()}'
 else:
-    cuda_summary = f'no CUDA library: {reason}'
-SUMMARY = f'CPU; {cuda_summary} (built with torch {torch.__version__})'
+    cuda_summary = f'no CUDA library, because {reason}'
+SUMMARY = f'CPU; {cuda_summary}; headers of torch {torch.__version__}'
 
 setup(
     name='hrdet',

@@ -60,6 +60,38 @@ struct Rois {
   int count;
 };
 
+// Where a roi is: an image of a level, and its bins on both axes. Padding has the image -1, and so
+// has a row that names an image or a level that is not there.
+template <typename Real>
+struct PlacedRoi {
+  int image, level;
+  Axis<Real> rows, columns;
+};
+
+template <typename Real, typename Value>
+HRDET_HOST_DEVICE PlacedRoi<Real> place_roi(const Rois<Real>& rois, int index,
+                                            const Pyramid<Value>& pyramid,
+                                            const RoiAlignOptions& options) {
+  const Real* roi = rois.data + 5 * static_cast<int64_t>(index);
+  const int64_t level =
+      rois.levels != nullptr
+          ? rois.levels[index]
+          : pyramid_level<Real>(roi[3] - roi[1], roi[4] - roi[2],
+                                static_cast<Real>(options.finest_scale), pyramid.levels);
+  PlacedRoi<Real> placed{};
+  if (!(roi[0] >= 0 && roi[0] < pyramid.images) || level < 0 || level >= pyramid.levels) {
+    placed.image = -1;
+    return placed;
+  }
+  const FeatureMap<Value>& map = pyramid.level[level];
+  const Real scale = static_cast<Real>(map.scale);
+  placed.image = static_cast<int>(roi[0]);
+  placed.level = static_cast<int>(level);
+  placed.columns = roi_axis(roi[1], roi[3], scale, options.width, map.width, options);
+  placed.rows = roi_axis(roi[2], roi[4], scale, options.height, map.height, options);
+  return placed;
+}
+
 inline void check_rois(const Tensor& rois, const std::optional<Tensor>& levels, ScalarType type,
                        const Tensor& like) {
   require(rois.dim() == 2 && rois.size(1) == 5,

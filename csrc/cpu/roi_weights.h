@@ -64,19 +64,13 @@ struct RoiWeights {
   template <typename Value>
   void fill(const Rois<Real>& rois, int index, const Pyramid<Value>& pyramid,
             const RoiAlignOptions& options) {
-    const Real* roi = rois.data + 5 * index;
-    image = roi[0] < 0 ? -1 : static_cast<int>(roi[0]);
-    if (image < 0) {
-      return;
+    const PlacedRoi<Real> placed = place_roi(rois, index, pyramid, options);
+    image = placed.image;
+    level = placed.level;
+    if (image >= 0) {
+      rows.fill(placed.rows, options.height);
+      columns.fill(placed.columns, options.width);
     }
-    level = rois.levels != nullptr
-                ? static_cast<int>(rois.levels[index])
-                : pyramid_level<Real>(roi[3] - roi[1], roi[4] - roi[2],
-                                      static_cast<Real>(options.finest_scale), pyramid.levels);
-    const FeatureMap<Value>& map = pyramid.level[level];
-    const Real scale = static_cast<Real>(map.scale);
-    columns.fill(roi_axis(roi[1], roi[3], scale, options.width, map.width, options), options.width);
-    rows.fill(roi_axis(roi[2], roi[4], scale, options.height, map.height, options), options.height);
   }
 };
 

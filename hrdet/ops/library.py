@@ -15,7 +15,7 @@ FOLDER = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Library:
-    """A compiled library: where it should be, and what kept it from loading (None: it is loaded)."""
+    """A compiled library: its place, and what kept it from loading (None: it is loaded)."""
 
     path: Path
     problem: str | None

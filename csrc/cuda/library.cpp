@@ -1,0 +1,11 @@
+// The CUDA library: kernels for the ops that cpu/library.cpp declares.
+#include <torch/csrc/stable/library.h>
+
+#include "../ops.h"
+
+STABLE_TORCH_LIBRARY_IMPL(hrdet, CUDA, m) {
+  m.impl("roi_align", TORCH_BOX(&hrdet::roi_align_cuda));
+  m.impl("roi_align_backward", TORCH_BOX(&hrdet::roi_align_backward_cuda));
+  m.impl("nms", TORCH_BOX(&hrdet::nms_cuda));
+  m.impl("soft_nms", TORCH_BOX(&hrdet::soft_nms_cuda));
+}

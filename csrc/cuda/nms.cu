@@ -1,0 +1,265 @@
+// NMS and soft-NMS on CUDA, a batch of problems at once; the host is told nothing in between.
+#include <array>
+
+#include "../common/box.h"
+#include "../ops.h"
+#include "launch.h"
+
+namespace hrdet {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWord = 64;  // boxes per word of the overlap mask
+using Word = unsigned long long;
+
+// B problems of M boxes each, which are visited in `order` (best first); -inf rows come last.
+template <typename Real>
+struct Problems {
+  const Box<Real>* boxes;  // (B, M)
+  const Real* scores;      // (B, M), in order
+  const int64_t* order;    // (B, M)
+  int count;               // M
+
+  __device__ Box<Real> box(int64_t problem, int rank) const {
+    return boxes[problem * count + order[problem * count + rank]];
+  }
+  __device__ Real score(int64_t problem, int rank) const { return scores[problem * count + rank]; }
+  __device__ bool is_padding(int64_t problem, int rank) const {
+    return rank >= count || score(problem, rank) == -INFINITY;
+  }
+  __host__ __device__ int words() const { return (count + kWord - 1) / kWord; }
+};
+
+// mask (B, M, words): the bits of the later boxes that a box would suppress. Words left of the
+// diagonal and rows of padding are not written, and not read.
+template <typename Real>
+__global__ void overlap_kernel(Problems<Real> all, Real threshold, Word* mask) {
+  const int64_t problem = blockIdx.x;
+  const int first_row = blockIdx.y * kWord, first_column = blockIdx.z * kWord;
+  if (first_column < first_row || all.is_padding(problem, first_row)) {
+    return;
+  }
+  __shared__ Box<Real> columns[kWord];
+  __shared__ bool usable[kWord];
+  const int lane = threadIdx.x;
+  const int column = first_column + lane;
+  usable[lane] = column < all.count && is_candidate(all.score(problem, column));
+  if (usable[lane]) {
+    columns[lane] = all.box(problem, column);
+  }
+  __syncthreads();
+  const int row = first_row + lane;
+  if (row >= all.count) {
+    return;
+  }
+  const Box<Real> box = all.box(problem, row);
+  Word bits = 0;
+  for (int i = 0; i < kWord; ++i) {
+    if (first_column + i > row && usable[i] && iou(box, columns[i]) > threshold) {
+      bits |= Word{1} << i;
+    }
+  }
+  mask[(problem * all.count + row) * all.words() + blockIdx.z] = bits;
+}
+
+// One block per problem walks down the order, a word of boxes at a time: thread 0 settles the word
+// by its diagonal bits, then all threads strike what the kept boxes suppress from the words to
+// come.
+template <typename Real>
+__global__ void __launch_bounds__(kThreads)
+    keep_kernel(Problems<Real> all, const Word* mask, int64_t max_output, int64_t* indices,
+                bool* valid) {
+  extern __shared__ Word struck[];  // (words,)
+  __shared__ Word diagonal[kWord], candidates[kWord], kept;
+  __shared__ int64_t picked;
+  const int64_t problem = blockIdx.x;
+  const int thread = threadIdx.x;
+  const int words = all.words();
+  const Word* rows = mask + problem * all.count * words;
+  for (int w = thread; w < words; w += kThreads) {
+    struck[w] = 0;
+  }
+  int64_t before = 0;
+  for (int word = 0; word < words && before < max_output; ++word) {
+    const int first = word * kWord;
+    if (all.is_padding(problem, first)) {
+      break;
+    }
+    const int row = first + thread;
+    if (thread < kWord) {
+      const bool candidate = row < all.count && is_candidate(all.score(problem, row));
+      candidates[thread] = candidate ? Word{1} << thread : 0;
+      diagonal[thread] = candidate ? rows[int64_t{row} * words + word] : 0;
+    }
+    __syncthreads();
+    if (thread == 0) {
+      Word gone = struck[word];
+      kept = 0;
+      picked = before;
+      for (int i = 0; i < kWord && picked < max_output; ++i) {
+        if (candidates[i] & ~gone) {
+          kept |= candidates[i];
+          gone |= diagonal[i];
+          ++picked;
+        }
+      }
+    }
+    __syncthreads();
+    if (thread < kWord && (kept >> thread & 1)) {
+      const int64_t place =
+          problem * max_output + before + __popcll(kept & ((Word{1} << thread) - 1));
+      indices[place] = all.order[problem * all.count + row];
+      valid[place] = true;
+    }
+    for (int w = word + 1 + thread; w < words; w += kThreads) {
+      Word gone = struck[w];
+      for (Word left = kept; left != 0; left &= left - 1) {
+        gone |= rows[int64_t{first + __ffsll(left) - 1} * words + w];
+      }
+      struck[w] = gone;
+    }
+    before = picked;
+    __syncthreads();
+  }
+}
+
+template <typename Real>
+struct Best {
+  Real score;
+  int index;
+
+  __device__ void meet(const Best& other) {
+    if (other.score > score || (other.score == score && other.index < index)) {
+      *this = other;
+    }
+  }
+};
+
+// One block per problem; a thread looks after every kThreads-th score.
+template <typename Real>
+__global__ void __launch_bounds__(kThreads)
+    soft_nms_kernel(const Box<Real>* boxes, Real* scores, int count, SoftNms<Real> rule,
+                    int64_t max_output, int64_t* indices, Real* out_scores, bool* valid) {
+  __shared__ Best<Real> bests[kThreads];
+  const int64_t problem = blockIdx.x;
+  const int thread = threadIdx.x;
+  boxes += problem * count;
+  scores += problem * count;
+  Best<Real> best{-INFINITY, count};
+  for (int i = thread; i < count; i += kThreads) {
+    if (is_candidate(scores[i])) {
+      best.meet({scores[i], i});
+    }
+  }
+  for (int64_t place = problem * max_output; place < (problem + 1) * max_output; ++place) {
+    bests[thread] = best;
+    for (int half = kThreads / 2; half > 0; half /= 2) {
+      __syncthreads();
+      if (thread < half) {
+        bests[thread].meet(bests[thread + half]);
+      }
+    }
+    __syncthreads();
+    const Best<Real> winner = bests[0];
+    __syncthreads();
+    if (!is_candidate(winner.score)) {
+      break;
+    }
+    if (thread == 0) {
+      indices[place] = winner.index;
+      out_scores[place] = winner.score;
+      valid[place] = true;
+    }
+    const Box<Real> picked = boxes[winner.index];
+    best = {-INFINITY, count};
+    for (int i = thread; i < count; i += kThreads) {
+      if (i == winner.index) {
+        scores[i] = -INFINITY;
+      } else if (is_candidate(scores[i])) {
+        if (intersection(picked, boxes[i]) > 0) {
+          scores[i] = rule.decayed(scores[i], iou(picked, boxes[i]));
+        }
+        best.meet({scores[i], i});
+      }
+    }
+  }
+}
+
+// (scores, order) of every row, best first, ties by the lower index.
+std::tuple<Tensor, Tensor> sorted(const Tensor& scores) {
+  std::array<StableIValue, 4> stack{
+      torch::stable::detail::from(scores), torch::stable::detail::from(std::optional<bool>(true)),
+      torch::stable::detail::from(int64_t{1}), torch::stable::detail::from(true)};
+  STABLE_TORCH_ERROR_CODE_CHECK(
+      torch_call_dispatcher("aten::sort", "stable", stack.data(), TORCH_ABI_VERSION));
+  return {torch::stable::contiguous(torch::stable::detail::to<Tensor>(stack[0])),
+          torch::stable::contiguous(torch::stable::detail::to<Tensor>(stack[1]))};
+}
+
+template <typename Real>
+void keep_best(const Tensor& boxes, const Tensor& scores, const Tensor& order, double threshold,
+               const Tensor& indices, const Tensor& valid, cudaStream_t stream) {
+  const int64_t count = boxes.size(1);
+  const Problems<Real> all{static_cast<const Box<Real>*>(boxes.data_ptr()),
+                           static_cast<const Real*>(scores.data_ptr()),
+                           static_cast<const int64_t*>(order.data_ptr()), static_cast<int>(count)};
+  const unsigned problems = static_cast<unsigned>(boxes.size(0));
+  const unsigned words = all.words();
+  const Tensor mask =
+      torch::stable::new_empty(boxes, {boxes.size(0), count, int64_t{words}}, ScalarType::Long);
+  Word* mask_data = static_cast<Word*>(mask.data_ptr());
+  overlap_kernel<Real><<<dim3(problems, words, words), kWord, 0, stream>>>(
+      all, static_cast<Real>(threshold), mask_data);
+  STD_CUDA_KERNEL_LAUNCH_CHECK();
+  keep_kernel<Real><<<problems, kThreads, words * sizeof(Word), stream>>>(
+      all, mask_data, indices.size(1), static_cast<int64_t*>(indices.data_ptr()),
+      static_cast<bool*>(valid.data_ptr()));
+  STD_CUDA_KERNEL_LAUNCH_CHECK();
+}
+
+}  // namespace
+
+std::tuple<Tensor, Tensor> nms_cuda(Tensor boxes, Tensor scores, double iou_threshold,
+                                    int64_t max_output) {
+  check_candidates("nms", boxes, scores, max_output);
+  constexpr int64_t most = 40000 / sizeof(Word) * kWord;  // by the shared memory of keep_kernel
+  require(boxes.size(1) <= most, "nms: takes up to ", most, " boxes on CUDA, not ", boxes.size(1));
+  const OnDeviceOf device(boxes);
+  boxes = torch::stable::contiguous(boxes);
+  Tensor indices = torch::stable::new_zeros(boxes, {boxes.size(0), max_output}, ScalarType::Long);
+  Tensor valid = torch::stable::new_zeros(boxes, {boxes.size(0), max_output}, ScalarType::Bool);
+  if (boxes.numel() > 0 && max_output > 0) {
+    const auto [sorted_scores, order] = sorted(scores);
+    auto run = boxes.scalar_type() == ScalarType::Double ? keep_best<double> : keep_best<float>;
+    run(boxes, sorted_scores, order, iou_threshold, indices, valid, device.stream());
+  }
+  return {indices, valid};
+}
+
+std::tuple<Tensor, Tensor, Tensor> soft_nms_cuda(Tensor boxes, Tensor scores, double iou_threshold,
+                                                 double min_score, bool gaussian, double sigma,
+                                                 int64_t max_output) {
+  check_candidates("soft_nms", boxes, scores, max_output);
+  const OnDeviceOf device(boxes);
+  boxes = torch::stable::contiguous(boxes);
+  const Tensor working = torch::stable::clone(torch::stable::contiguous(scores));
+  const int64_t problems = boxes.size(0), count = boxes.size(1);
+  Tensor indices = torch::stable::new_zeros(boxes, {problems, max_output}, ScalarType::Long);
+  Tensor out_scores = torch::stable::new_zeros(scores, {problems, max_output});
+  Tensor valid = torch::stable::new_zeros(boxes, {problems, max_output}, ScalarType::Bool);
+  if (boxes.numel() > 0 && max_output > 0) {
+    with_real_type(boxes.scalar_type(), [&](auto zero) {
+      using Real = decltype(zero);
+      const SoftNms<Real> rule{static_cast<Real>(iou_threshold), static_cast<Real>(min_score),
+                               static_cast<Real>(sigma), gaussian};
+      soft_nms_kernel<Real><<<static_cast<unsigned>(problems), kThreads, 0, device.stream()>>>(
+          static_cast<const Box<Real>*>(boxes.data_ptr()), static_cast<Real*>(working.data_ptr()),
+          static_cast<int>(count), rule, max_output, static_cast<int64_t*>(indices.data_ptr()),
+          static_cast<Real*>(out_scores.data_ptr()), static_cast<bool*>(valid.data_ptr()));
+    });
+    STD_CUDA_KERNEL_LAUNCH_CHECK();
+  }
+  return {indices, out_scores, valid};
+}
+
+}  // namespace hrdet
