@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -108,6 +109,7 @@ def _runner(
         fields,
         model=model,
         work_dir=work_dir,
+        experiment_name=Path(work_dir).name,
         default_hooks=default_hooks | given.pop('default_hooks', {}),
         custom_hooks=hooks + given.pop('custom_hooks', []),
         visualizer=Visualizer(name=work_dir, vis_backends=_backends(lowered), save_dir=work_dir),

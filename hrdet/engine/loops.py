@@ -97,7 +97,7 @@ class TrainLoop(BaseLoop):
             losses = model(batch, mode='loss')
             total = sum(losses.values())
         optimizer.update_params(total)  # backward, clip, step, zero
-        return losses | {'loss': total}
+        return {name: loss.detach() for name, loss in (losses | {'loss': total}).items()}
 
     def state(self) -> dict[str, int]:
         """Where the training stands, also when a hook asks at the end of an epoch."""

@@ -33,7 +33,7 @@ class LossRecord:
         if not self._new:
             self._iteration = iteration
         self._names = tuple(losses)
-        self._new.append(torch.stack([loss.detach().float() for loss in losses.values()]))
+        self._new.append(torch.stack([loss.float() for loss in losses.values()]))
         self._paths.append([str(meta.path) for meta in batch.metas])
 
     def check(self) -> None:

@@ -5,6 +5,7 @@ happens in a training step, and what a checkpoint holds, is in this package.
 """
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ class Runner(mmengine.runner.Runner):
         self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
         self.scale_lr(self.optim_wrapper, self.auto_scale_lr)
         self.param_schedulers = self.build_param_scheduler(self.param_schedulers or [])
+        # With accumulation a schedule by iterations does step before the first optimizer step.
+        warnings.filterwarnings('ignore', 'Detected call of `scheduler.step', UserWarning)
         if self._val_loop is not None:
             self._val_loop = self.build_val_loop(self._val_loop)
         self.call_hook('before_run')
