@@ -86,9 +86,7 @@ def _call(kind: str | type, arguments: dict[str, Any], path: str) -> Any:
     cls = kind if isinstance(kind, type) else registered(kind, path)
     parameters = inspect.signature(cls).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    named = [
-        n for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
-    ]
+    named = [n for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     unknown = [name for name in arguments if name not in named]
     if unknown and not takes_any:
         raise ConfigError(
