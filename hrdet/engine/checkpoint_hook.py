@@ -1,12 +1,15 @@
 """When checkpoints are written, and under which names."""
 
 import os
+import pickle
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 
+from hrdet.checkpoints import read_checkpoint
 from hrdet.engine.distributed import from_first, rank
 
 LATEST, FINAL = 'latest.pth', 'model_final.pth'
@@ -81,12 +84,20 @@ class CheckpointHook(Hook):
         path = Path(runner.work_dir) / self.best_name
         if rank() > 0 or not path.is_file():
             return None
-        content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
-        return content['meta'].get('metrics', {}).get(self.best_metric)
+        return read_meta(path).get('metrics', {}).get(self.best_metric)
 
     def _drop(self, runner, newest: int) -> None:
         for epoch in range(newest, 0, -self.interval):
             (Path(runner.work_dir) / f'epoch_{epoch}.pth').unlink(missing_ok=True)
+
+
+def read_meta(path: str | os.PathLike) -> dict[str, Any]:
+    """The ``meta`` of a checkpoint, without reading its tensors."""
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+    except (RuntimeError, pickle.UnpicklingError):  # not a zip file, or not ours
+        content = read_checkpoint(path)
+    return content.get('meta', {})
 
 
 def link(source: Path, name: Path) -> None:

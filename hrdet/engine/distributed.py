@@ -43,6 +43,8 @@ def start(launcher: str = 'none', force_cpu: bool = False, backend: str = 'nccl'
         RuntimeError: the launcher's environment is missing, or there are more processes on this
             machine than GPUs.
     """
+    if force_cpu:
+        os.environ['CUDA_VISIBLE_DEVICES'] = ''  # also for what asks torch whether there is one
     gpus = 0 if force_cpu else torch.cuda.device_count()
     if launcher != 'none' and not dist.is_initialized():
         _ENVIRONMENTS[launcher]()

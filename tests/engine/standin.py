@@ -125,7 +125,17 @@ def settings(**changes) -> SimpleNamespace:
     return SimpleNamespace(**(values | changes))
 
 
-def runner(work_dir, lowered=None, *, seed=7, length=LENGTH, broken=None, model=None, **common):
+def runner(
+    work_dir,
+    lowered=None,
+    *,
+    seed=7,
+    length=LENGTH,
+    broken=None,
+    model=None,
+    device='cpu',
+    **common,
+):
     """A trainer of the stand-ins on the CPU."""
     torch.manual_seed(0)
     data = Noise(length, seed, broken)
@@ -139,7 +149,7 @@ def runner(work_dir, lowered=None, *, seed=7, length=LENGTH, broken=None, model=
         train,
         val,
         accuracy,
-        device=torch.device('cpu'),
+        device=torch.device(device),
         work_dir=str(work_dir),
         seed=seed,
         about=dict(classes=list(data.classes), box_convention='continuous'),

@@ -1,0 +1,62 @@
+"""Train a detector.
+
+    python tools/train.py CONFIG
+    python -m torch.distributed.launch --nproc_per_node 4 tools/train.py CONFIG --launcher pytorch
+    torchrun --nproc_per_node 4 tools/train.py CONFIG --launcher pytorch
+
+The same command again goes on from work_dir/latest.pth, at the iteration where it stopped.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from hrdet.config import load_config
+from hrdet.engine.build import TrainOptions, build_trainer
+from hrdet.engine.command import Parser, run
+from hrdet.engine.distributed import stop
+
+
+def parse_args() -> argparse.Namespace:
+    """Options with defaults None are left to the config."""
+    parser = Parser(__doc__)
+    parser.add_argument('--work-dir', help='where logs and checkpoints go')
+    parser.add_argument('--resume-from', help='checkpoint of a run to continue')
+    parser.add_argument('--load-from', help='checkpoint whose weights to start from')
+    parser.add_argument('--seed', type=int, help='of data order, augmentation and initial weights')
+    parser.add_argument('--deterministic', action='store_true', help='same bits on every run')
+    parser.add_argument('--no-validate', action='store_true', help='no evaluation while training')
+    parser.add_argument(
+        '--no-auto-resume', action='store_true', help='do not go on from work_dir/latest.pth'
+    )
+    parser.add_argument(
+        '--no-auto-scale-lr',
+        action='store_true',
+        help="keep the config's learning rate whatever the actual batch is",
+    )
+    return parser.parse_args()
+
+
+def train(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
+    """The work of one process."""
+    options = TrainOptions(
+        work_dir=args.work_dir,
+        resume_from=args.resume_from,
+        load_from=args.load_from,
+        seed=args.seed,
+        deterministic=args.deterministic,
+        validate=not args.no_validate,
+        auto_resume=not args.no_auto_resume,
+        auto_scale_lr=not args.no_auto_scale_lr,
+    )
+    runner = build_trainer(load_config(args.config, args.cfg_options), options, launcher, force_cpu)
+    runner.train()
+    if runner.train_loop.stopped_by:
+        stop()
+        raise SystemExit(128 + runner.train_loop.stopped_by)
+
+
+if __name__ == '__main__':
+    run(train, parse_args())
