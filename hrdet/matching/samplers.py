@@ -1,0 +1,222 @@
+"""Which boxes of an assignment to train on: a fixed number, drawn by random keys and ``topk``.
+
+N images, A boxes, S samples of each.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hrdet.matching.assigner import IGNORED, NEGATIVE, Assignment
+from hrdet.registry import register
+
+
+@dataclass(slots=True)
+class Samples:
+    """The chosen boxes (N, S): positives first, then negatives, then rows without a box."""
+
+    index: Tensor  # int64: which box
+    positive: Tensor  # bool: it has an object
+    valid: Tensor  # bool: the row holds a box
+    gt_index: Tensor  # int64: the row of its object; 0 where there is none
+
+
+@register()
+class RandomSampler:
+    """Positives and negatives at random (Girshick, Fast R-CNN, 2015, section 2.3).
+
+    The kinds of samplers differ in the keys by which they rank candidates; the highest are taken.
+
+    Args:
+        num: S.
+        pos_fraction: at most ``int(num * pos_fraction)`` are positives; negatives fill up the rest.
+        neg_pos_ub: at most this many negatives for each positive (for one, where there is none);
+            no bound below 0.
+        add_gt_as_proposals: for the caller: put the objects among the proposals (``add_truth``).
+    """
+
+    needs_losses = False
+
+    def __init__(
+        self,
+        num: int,
+        pos_fraction: float,
+        neg_pos_ub: float = -1,
+        add_gt_as_proposals: bool = True,
+    ) -> None:
+        if num < 1 or not 0 <= pos_fraction <= 1:
+            raise ValueError(
+                f'num must be at least 1 and pos_fraction in [0, 1], not {num} and {pos_fraction}'
+            )
+        self.num, self.num_positive = num, int(num * pos_fraction)
+        self.neg_pos_ub = neg_pos_ub
+        self.add_gt_as_proposals = add_gt_as_proposals
+
+    def sample(self, assignment: Assignment) -> Samples:
+        """Draw from a batch with torch's global random generator of the device."""
+        return self.choose(assignment, torch.rand_like(assignment.max_iou))
+
+    def choose(self, assignment: Assignment, keys: Tensor) -> Samples:
+        """The positives and the negatives with the highest keys (N, A), as many as fit."""
+        gt_index = assignment.gt_index
+        pos_keys = self.positive_keys(assignment, keys, self.num_positive)
+        positives, drawn = _highest(pos_keys, gt_index >= 0, self.num_positive)
+        num_positive = drawn.sum(1, keepdim=True)
+        num_negative = self.num - num_positive
+        if self.neg_pos_ub >= 0:
+            bound = (self.neg_pos_ub * num_positive.clamp(min=1)).long()
+            num_negative = num_negative.minimum(bound)
+        neg_keys = self.negative_keys(assignment, keys, num_negative)
+        negatives, drawn = _highest(neg_keys, gt_index == NEGATIVE, self.num)
+        num_negative = num_negative.minimum(drawn.sum(1, keepdim=True))
+
+        slot = torch.arange(self.num, device=keys.device)
+        positive, valid = slot < num_positive, slot < num_positive + num_negative
+        # The negatives move up to where the positives of this image end.
+        slot = torch.where(positive, slot, self.num_positive + slot - num_positive)
+        index = torch.cat([positives, negatives], 1).gather(1, slot)
+        index = torch.where(valid, index, 0)
+        objects = torch.where(positive, _gather(gt_index, index), 0)
+        return Samples(index, positive, valid, objects)
+
+    def positive_keys(self, assignment: Assignment, keys: Tensor, count: int) -> Tensor:
+        """Keys by which ``count`` positives are chosen (N, A)."""
+        return keys
+
+    def negative_keys(self, assignment: Assignment, keys: Tensor, count: Tensor) -> Tensor:
+        """Keys by which ``count`` (N, 1) negatives are chosen (N, A)."""
+        return keys
+
+
+@register()
+class InstanceBalancedPosSampler(RandomSampler):
+    """About equally many positives for every object (Pang et al., Libra R-CNN, 2019)."""
+
+    def positive_keys(self, assignment: Assignment, keys: Tensor, count: int) -> Tensor:
+        rank = _rank_in_group(assignment.gt_index, keys)
+        positive = assignment.gt_index >= 0
+        objects = ((rank == 0) & positive).sum(1, keepdim=True).clamp(min=1)
+        share = (count / objects).round() + 1
+        return keys + (rank < share)
+
+
+@register()
+class IoUBalancedNegSampler(RandomSampler):
+    """Negatives evenly over bins of overlap (Pang et al., Libra R-CNN, 2019, section 3.1).
+
+    Args:
+        num, pos_fraction, neg_pos_ub, add_gt_as_proposals: as in ``RandomSampler``.
+        floor_thr: negatives below this overlap are the floor, from which ``floor_fraction`` of the
+            samples come; 0: those without overlap; below 0: there is no floor.
+        floor_fraction: of the negatives wanted.
+        num_bins: of equal width between ``floor_thr`` and the image's largest overlap.
+    """
+
+    def __init__(
+        self,
+        num: int,
+        pos_fraction: float,
+        neg_pos_ub: float = -1,
+        add_gt_as_proposals: bool = True,
+        floor_thr: float = -1,
+        floor_fraction: float = 0,
+        num_bins: int = 3,
+    ) -> None:
+        super().__init__(num, pos_fraction, neg_pos_ub, add_gt_as_proposals)
+        if num_bins < 1 or not 0 <= floor_fraction <= 1:
+            raise ValueError(
+                f'num_bins must be at least 1 and floor_fraction in [0, 1], not {num_bins} and '
+                f'{floor_fraction}'
+            )
+        self.floor_thr, self.floor_fraction, self.num_bins = floor_thr, floor_fraction, num_bins
+
+    def negative_keys(self, assignment: Assignment, keys: Tensor, count: Tensor) -> Tensor:
+        negative, iou = assignment.gt_index == NEGATIVE, assignment.max_iou
+        floor = negative & ((iou < self.floor_thr) | ((iou == 0) & (self.floor_thr == 0)))
+        above = negative & ~floor
+        # In double precision, as Python's own numbers: one more or less decides a sample.
+        wanted = (count.double() * (1 - self.floor_fraction)).long()
+        preferred = keys
+        if self.num_bins > 1:
+            bins = torch.where(above, self._bins(iou), self.num_bins)
+            rank = _rank_in_group(bins, keys)
+            preferred = keys + ((bins < self.num_bins) & (rank < wanted // self.num_bins))
+        chosen = above & (_rank_in_group(above.long(), preferred) < wanted)
+        # First those chosen by overlap, then the floor, then whatever is left.
+        return keys + 2 * chosen + floor
+
+    def _bins(self, iou: Tensor) -> Tensor:
+        """The bin (N, A) of each overlap; ``num_bins`` for the largest, which ends the last one."""
+        start = max(self.floor_thr, 0)
+        width = (iou.amax(1, keepdim=True) - start) / self.num_bins
+        position = (iou - start) / width.clamp(min=torch.finfo(iou.dtype).tiny)
+        return position.floor().clamp(0, self.num_bins).long()
+
+
+@register()
+class CombinedSampler(RandomSampler):
+    """Positives ranked by one sampler, negatives by another; the numbers are this one's own."""
+
+    def __init__(
+        self,
+        num: int,
+        pos_fraction: float,
+        pos_sampler: RandomSampler,
+        neg_sampler: RandomSampler,
+        neg_pos_ub: float = -1,
+        add_gt_as_proposals: bool = True,
+    ) -> None:
+        super().__init__(num, pos_fraction, neg_pos_ub, add_gt_as_proposals)
+        self.positive_keys = pos_sampler.positive_keys
+        self.negative_keys = neg_sampler.negative_keys
+
+
+@register()
+class OHEMSampler(RandomSampler):
+    """The boxes with the highest losses (Shrivastava et al., Online Hard Example Mining, 2016)."""
+
+    needs_losses = True
+
+    def sample(self, assignment: Assignment, losses: Tensor) -> Samples:
+        """Choose by the classification losses (N, A) of all boxes of a batch."""
+        return self.choose(assignment, losses)
+
+
+@register()
+class PseudoSampler:
+    """All boxes that are positive or negative, in their order."""
+
+    needs_losses = False
+    add_gt_as_proposals = False
+
+    def sample(self, assignment: Assignment) -> Samples:
+        """The whole assignment as samples: S = A."""
+        gt_index = assignment.gt_index
+        index = torch.arange(gt_index.shape[1], device=gt_index.device).expand_as(gt_index)
+        valid = gt_index > IGNORED
+        return Samples(index, gt_index >= 0, valid, gt_index.clamp(min=0))
+
+
+def _highest(keys: Tensor, mask: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Indices (N, count) of the highest keys (N, A) under ``mask``, and which of them are real."""
+    missing = max(0, count - keys.shape[1])
+    keys, index = keys.masked_fill(~mask, -torch.inf).topk(count - missing, dim=1)
+    return F.pad(index, (0, missing)), F.pad(keys > -torch.inf, (0, missing))
+
+
+def _gather(values: Tensor, index: Tensor) -> Tensor:
+    """``values.gather(1, index)``; 0 where there are no values at all."""
+    return F.pad(values, (0, values.shape[1] == 0)).gather(1, index)
+
+
+def _rank_in_group(groups: Tensor, keys: Tensor) -> Tensor:
+    """How many elements of the same group (N, A) have a higher key: (N, A) int64."""
+    order = keys.argsort(1, descending=True, stable=True)
+    order = order.gather(1, groups.gather(1, order).argsort(1, stable=True))
+    sorted_groups = groups.gather(1, order)
+    place = torch.arange(groups.shape[1], device=groups.device).expand_as(groups)
+    begins = F.pad(sorted_groups[:, 1:] != sorted_groups[:, :-1], (1, 0), value=False)
+    start = torch.where(begins, place, 0).cummax(1).values
+    return torch.empty_like(order).scatter_(1, order, place - start)
