@@ -1,5 +1,7 @@
-// RoIAlign on a CPU: forward split over rois, backward split over channels. Every channel sees the
-// rois in order, so gradients do not depend on the number of threads.
+// RoIAlign on a CPU. Row-major maps are worked on one channel at a time, for all rois, so that the
+// plane stays in the cache; channels_last maps all channels of a bin at a time. The backward is
+// always split over channels: each sees the rois in order, so that gradients do not depend on the
+// number of threads.
 #include <algorithm>
 
 #include "../ops.h"
@@ -9,32 +11,27 @@
 namespace hrdet {
 namespace {
 
-// The weights of one bin as places in the map, (row, column) entries multiplied out.
+struct Channels {
+  int begin, end;
+
+  int count() const { return end - begin; }
+};
+
+// The pixels of one bin with their weights, rows and columns multiplied out.
 template <typename Real>
-class BinPlaces {
+class BinPixels {
  public:
-  template <typename Value>
-  Places<Real> of(const RoiWeights<Real>& roi, int ph, int pw, const FeatureMap<Value>& map) {
+  Places<Real> of(const RoiWeights<Real>& roi, int ph, int pw) {
     offsets_.clear();
     weights_.clear();
-    for (int j = roi.rows.begin[ph]; j < roi.rows.begin[ph + 1]; ++j) {
-      for (int k = roi.columns.begin[pw]; k < roi.columns.begin[pw + 1]; ++k) {
-        offsets_.push_back(roi.rows.pixel[j] * map.row_stride +
-                           roi.columns.pixel[k] * map.column_stride);
-        weights_.push_back(roi.rows.weight[j] * roi.columns.weight[k]);
+    const Places<Real> rows = roi.rows.places(ph), columns = roi.columns.places(pw);
+    for (int j = 0; j < rows.count; ++j) {
+      for (int k = 0; k < columns.count; ++k) {
+        offsets_.push_back(rows.offsets[j] + columns.offsets[k]);
+        weights_.push_back(rows.weights[j] * columns.weights[k]);
       }
     }
     return {offsets_.data(), weights_.data(), static_cast<int>(offsets_.size())};
-  }
-
-  // The weights of all rows of bins, columns left out.
-  template <typename Value>
-  const int64_t* row_offsets(const RoiWeights<Real>& roi, const FeatureMap<Value>& map) {
-    offsets_.clear();
-    for (const int row : roi.rows.pixel) {
-      offsets_.push_back(row * map.row_stride);
-    }
-    return offsets_.data();
   }
 
  private:
@@ -42,59 +39,57 @@ class BinPlaces {
   std::vector<Real> weights_;
 };
 
-template <typename Real>
-Places<Real> row_places(const AxisWeights<Real>& rows, const int64_t* offsets, int ph) {
-  return {offsets + rows.begin[ph], rows.weight.data() + rows.begin[ph], rows.entries(ph)};
-}
-
-// One roi at a time, all channels; the buffers live as long as a thread's share of the rois.
+// Some channels of one roi at a time; `out` (C, h, w) is the roi's output.
 template <typename Value>
 class Forward {
   using Real = accumulate_t<Value>;
 
  public:
   Forward(const Pyramid<const Value>& pyramid, const RoiAlignOptions& options)
-      : pyramid_(pyramid), options_(options) {}
+      : pyramid_(pyramid), height_(options.height), width_(options.width) {}
 
-  void run(const Rois<Real>& rois, int index, Value* out) {
-    roi_.fill(rois, index, pyramid_, options_);
-    if (roi_.empty()) {
-      std::fill(out, out + int64_t{pyramid_.channels} * options_.height * options_.width, Value(0));
+  void run(const RoiWeights<Real>& roi, Channels channels, Value* out) {
+    out += int64_t{channels.begin} * height_ * width_;
+    if (roi.empty()) {
+      std::fill(out, out + int64_t{channels.count()} * height_ * width_, Value(0));
       return;
     }
-    const FeatureMap<const Value>& map = pyramid_.level[roi_.level];
-    const Value* image = map.data + roi_.image * map.image_stride;
-    pyramid_.channels_last ? across_channels(map, image, out) : along_rows(map, image, out);
-  }
-
- private:
-  // Rows of the map are summed a vector of columns at a time, then columns into bins.
-  void along_rows(const FeatureMap<const Value>& map, const Value* image, Value* out) {
-    const AxisWeights<Real>& columns = roi_.columns;
-    const int64_t* offsets = places_.row_offsets(roi_, map);
-    sums_.resize(columns.count);
-    for (int c = 0; c < pyramid_.channels; ++c) {
-      const Value* plane = image + c * map.channel_stride + columns.first;
-      for (int ph = 0; ph < options_.height; ++ph) {
-        weighted_sum(sums_.data(), plane, row_places(roi_.rows, offsets, ph), columns.count);
-        for (int pw = 0; pw < options_.width; ++pw) {
-          Real sum = 0;
-          for (int k = columns.begin[pw]; k < columns.begin[pw + 1]; ++k) {
-            sum += columns.weight[k] * sums_[columns.pixel[k] - columns.first];
-          }
-          *out++ = static_cast<Value>(sum);
-        }
+    const FeatureMap<const Value>& map = pyramid_.level[roi.level];
+    const Value* first =
+        map.data + roi.image * map.image_stride + channels.begin * map.channel_stride;
+    if (pyramid_.channels_last) {
+      across_channels(roi, first, channels.count(), out);
+    } else {
+      for (int c = 0; c < channels.count(); ++c) {
+        along_rows(roi, first + c * map.channel_stride, out + int64_t{c} * height_ * width_);
       }
     }
   }
 
-  void across_channels(const FeatureMap<const Value>& map, const Value* image, Value* out) {
-    const int channels = pyramid_.channels;
-    const int bins = options_.height * options_.width;
+ private:
+  // Rows of the map are summed a vector of columns at a time, then columns into bins.
+  void along_rows(const RoiWeights<Real>& roi, const Value* plane, Value* out) {
+    const int left = roi.columns.first;
+    sums_.resize(roi.columns.count);
+    for (int ph = 0; ph < height_; ++ph) {
+      weighted_sum(sums_.data(), plane + left, roi.rows.places(ph), roi.columns.count);
+      for (int pw = 0; pw < width_; ++pw) {
+        const Places<Real> places = roi.columns.places(pw);
+        Real sum = 0;
+        for (int k = 0; k < places.count; ++k) {
+          sum += places.weights[k] * sums_[places.offsets[k] - left];
+        }
+        *out++ = static_cast<Value>(sum);
+      }
+    }
+  }
+
+  void across_channels(const RoiWeights<Real>& roi, const Value* image, int channels, Value* out) {
+    const int bins = height_ * width_;
     sums_.resize(int64_t{bins} * channels);
     for (int bin = 0; bin < bins; ++bin) {
-      const auto places = places_.of(roi_, bin / options_.width, bin % options_.width, map);
-      weighted_sum(sums_.data() + int64_t{bin} * channels, image, places, channels);
+      weighted_sum(sums_.data() + int64_t{bin} * channels, image,
+                   pixels_.of(roi, bin / width_, bin % width_), channels);
     }
     for (int c = 0; c < channels; ++c) {
       for (int bin = 0; bin < bins; ++bin) {
@@ -104,70 +99,66 @@ class Forward {
   }
 
   const Pyramid<const Value>& pyramid_;
-  const RoiAlignOptions& options_;
-  RoiWeights<Real> roi_;
-  BinPlaces<Real> places_;
+  const int height_, width_;
+  BinPixels<Real> pixels_;
   std::vector<Real> sums_;
 };
 
-// All rois in order, for the channels [begin, end).
+// Some channels of one roi at a time; `grad` (C, h, w) is the gradient of the roi's output.
 template <typename Value>
 class Backward {
   using Real = accumulate_t<Value>;
 
  public:
-  Backward(const Pyramid<Real>& pyramid, const RoiAlignOptions& options, int begin, int end)
-      : pyramid_(pyramid), options_(options), begin_(begin), end_(end) {}
+  Backward(const Pyramid<Real>& pyramid, const RoiAlignOptions& options)
+      : pyramid_(pyramid), height_(options.height), width_(options.width) {}
 
-  void run(const RoiWeights<Real>& roi, const Value* grad) {
+  void run(const RoiWeights<Real>& roi, Channels channels, const Value* grad) {
     if (roi.empty()) {
       return;
     }
     const FeatureMap<Real>& map = pyramid_.level[roi.level];
-    Real* image = map.data + roi.image * map.image_stride;
-    const Value* first = grad + int64_t{begin_} * options_.height * options_.width;
-    pyramid_.channels_last ? across_channels(roi, map, image, first)
-                           : along_rows(roi, map, image, first);
-  }
-
- private:
-  void along_rows(const RoiWeights<Real>& roi, const FeatureMap<Real>& map, Real* image,
-                  const Value* grad) {
-    const AxisWeights<Real>& columns = roi.columns;
-    const int64_t* offsets = places_.row_offsets(roi, map);
-    for (int c = begin_; c < end_; ++c) {
-      Real* plane = image + c * map.channel_stride + columns.first;
-      for (int ph = 0; ph < options_.height; ++ph) {
-        values_.assign(columns.count, 0);
-        for (int pw = 0; pw < options_.width; ++pw) {
-          const Real value = static_cast<Real>(*grad++);
-          for (int k = columns.begin[pw]; k < columns.begin[pw + 1]; ++k) {
-            values_[columns.pixel[k] - columns.first] += columns.weight[k] * value;
-          }
-        }
-        scatter_add(plane, values_.data(), row_places(roi.rows, offsets, ph), columns.count);
+    Real* first = map.data + roi.image * map.image_stride + channels.begin * map.channel_stride;
+    grad += int64_t{channels.begin} * height_ * width_;
+    if (pyramid_.channels_last) {
+      across_channels(roi, first, channels.count(), grad);
+    } else {
+      for (int c = 0; c < channels.count(); ++c) {
+        along_rows(roi, first + c * map.channel_stride, grad + int64_t{c} * height_ * width_);
       }
     }
   }
 
-  void across_channels(const RoiWeights<Real>& roi, const FeatureMap<Real>& map, Real* image,
-                       const Value* grad) {
-    const int bins = options_.height * options_.width;
-    const int channels = end_ - begin_;
+ private:
+  void along_rows(const RoiWeights<Real>& roi, Real* plane, const Value* grad) {
+    const int left = roi.columns.first;
+    for (int ph = 0; ph < height_; ++ph) {
+      values_.assign(roi.columns.count, 0);
+      for (int pw = 0; pw < width_; ++pw) {
+        const Real value = static_cast<Real>(*grad++);
+        const Places<Real> places = roi.columns.places(pw);
+        for (int k = 0; k < places.count; ++k) {
+          values_[places.offsets[k] - left] += places.weights[k] * value;
+        }
+      }
+      scatter_add(plane + left, values_.data(), roi.rows.places(ph), roi.columns.count);
+    }
+  }
+
+  void across_channels(const RoiWeights<Real>& roi, Real* image, int channels, const Value* grad) {
+    const int bins = height_ * width_;
     values_.resize(channels);
     for (int bin = 0; bin < bins; ++bin) {
       for (int c = 0; c < channels; ++c) {
         values_[c] = static_cast<Real>(grad[int64_t{c} * bins + bin]);
       }
-      const auto places = places_.of(roi, bin / options_.width, bin % options_.width, map);
-      scatter_add(image + begin_, values_.data(), places, channels);
+      scatter_add(image, values_.data(), pixels_.of(roi, bin / width_, bin % width_), channels);
     }
   }
 
   const Pyramid<Real>& pyramid_;
-  const RoiAlignOptions& options_;
-  const int begin_, end_;
-  BinPlaces<Real> places_;
+  const int height_, width_;
+  BinPixels<Real> pixels_;
   std::vector<Real> values_;
 };
 
@@ -186,37 +177,58 @@ Rois<Real> checked_rois(const RoiAlignCall& call) {
   return rois;
 }
 
+template <typename Real, typename Value>
+std::vector<RoiWeights<Real>> weigh(const Rois<Real>& rois, const Pyramid<Value>& pyramid,
+                                    const RoiAlignOptions& options) {
+  std::vector<RoiWeights<Real>> weights(rois.count);
+  torch::stable::parallel_for(0, rois.count, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      weights[i].fill(rois, static_cast<int>(i), pyramid, options);
+    }
+  });
+  return weights;
+}
+
+// Calls worker.run(roi, channels, data of the roi) for all rois, split over channels.
+template <typename Worker, typename Weights, typename Value>
+void run_by_channel(const Worker& prototype, const Weights& rois, int channels, bool one_by_one,
+                    Value* data, int64_t step) {
+  torch::stable::parallel_for(0, channels, 1, [&](int64_t begin, int64_t end) {
+    Worker worker = prototype;
+    const int share = one_by_one ? 1 : static_cast<int>(end - begin);
+    for (int c = static_cast<int>(begin); c < end; c += share) {
+      for (size_t i = 0; i < rois.size(); ++i) {
+        worker.run(rois[i], {c, c + share}, data + i * step);
+      }
+    }
+  });
+}
+
 template <typename Value>
 void forward(const RoiAlignCall& call, Value* out) {
-  const auto rois = checked_rois<accumulate_t<Value>>(call);
   const auto pyramid = call.pyramid<const Value>();
+  const auto rois = weigh(checked_rois<accumulate_t<Value>>(call), pyramid, call.options);
   const int64_t step = int64_t{pyramid.channels} * call.options.height * call.options.width;
-  torch::stable::parallel_for(0, rois.count, 1, [&](int64_t begin, int64_t end) {
-    Forward<Value> worker(pyramid, call.options);
+  const Forward<Value> prototype(pyramid, call.options);
+  if (!pyramid.channels_last) {
+    run_by_channel(prototype, rois, pyramid.channels, true, out, step);
+    return;
+  }
+  torch::stable::parallel_for(0, rois.size(), 1, [&](int64_t begin, int64_t end) {
+    Forward<Value> worker = prototype;
     for (int64_t i = begin; i < end; ++i) {
-      worker.run(rois, static_cast<int>(i), out + i * step);
+      worker.run(rois[i], {0, pyramid.channels}, out + i * step);
     }
   });
 }
 
 template <typename Value>
 void backward(const RoiAlignCall& call, const Value* grad) {
-  using Real = accumulate_t<Value>;
-  const auto rois = checked_rois<Real>(call);
-  const auto pyramid = call.pyramid<Real>();
-  std::vector<RoiWeights<Real>> weights(rois.count);
-  torch::stable::parallel_for(0, rois.count, 16, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      weights[i].fill(rois, static_cast<int>(i), pyramid, call.options);
-    }
-  });
+  const auto pyramid = call.pyramid<accumulate_t<Value>>();
+  const auto rois = weigh(checked_rois<accumulate_t<Value>>(call), pyramid, call.options);
   const int64_t step = int64_t{pyramid.channels} * call.options.height * call.options.width;
-  torch::stable::parallel_for(0, pyramid.channels, 1, [&](int64_t begin, int64_t end) {
-    Backward<Value> worker(pyramid, call.options, static_cast<int>(begin), static_cast<int>(end));
-    for (int i = 0; i < rois.count; ++i) {
-      worker.run(weights[i], grad + i * step);
-    }
-  });
+  run_by_channel(Backward<Value>(pyramid, call.options), rois, pyramid.channels,
+                 !pyramid.channels_last, grad, step);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../common/roi_align_call.h"
+#include "vector.h"
 
 namespace hrdet {
 
@@ -13,10 +14,11 @@ namespace hrdet {
 template <typename Real>
 struct AxisWeights {
   std::vector<int> begin, pixel;
+  std::vector<int64_t> offset;  // of the pixel, in memory
   std::vector<Real> weight;
   int first = 0, count = 0;  // the pixels that any bin uses lie in [first, first + count)
 
-  void fill(const Axis<Real>& axis, int bins) {
+  void fill(const Axis<Real>& axis, int bins, int64_t stride) {
     begin.assign(1, 0);
     pixel.clear();
     weight.clear();
@@ -28,11 +30,17 @@ struct AxisWeights {
       }
       begin.push_back(static_cast<int>(pixel.size()));
     }
+    offset.clear();
+    for (const int at : pixel) {
+      offset.push_back(at * stride);
+    }
     first = pixel.empty() ? 0 : *std::min_element(pixel.begin(), pixel.end());
     count = pixel.empty() ? 0 : *std::max_element(pixel.begin(), pixel.end()) + 1 - first;
   }
 
-  int entries(int p) const { return begin[p + 1] - begin[p]; }
+  Places<Real> places(int p) const {
+    return {offset.data() + begin[p], weight.data() + begin[p], begin[p + 1] - begin[p]};
+  }
 
  private:
   void add(int at, Real value) {
@@ -68,8 +76,9 @@ struct RoiWeights {
     image = placed.image;
     level = placed.level;
     if (image >= 0) {
-      rows.fill(placed.rows, options.height);
-      columns.fill(placed.columns, options.width);
+      const FeatureMap<Value>& map = pyramid.level[level];
+      rows.fill(placed.rows, options.height, map.row_stride);
+      columns.fill(placed.columns, options.width, map.column_stride);
     }
   }
 };

@@ -1,6 +1,12 @@
 """Operators of hrdet with kernels of their own, for CPU and CUDA; sources in ``csrc``."""
 
+from . import library
 from .nms import nms, soft_nms
 from .roi_align import roi_align
+
+if library.TORCHVISION and library.CPU.loaded:
+    from . import fallback
+
+    fallback.register()
 
 __all__ = ['nms', 'roi_align', 'soft_nms']

@@ -28,41 +28,39 @@ class Library:
 def _load(name: str) -> Library:
     path = FOLDER / name
     if not path.is_file():
-        return Library(path, 'it is not there')
+        return Library(path, 'are not built')
     try:
         torch.ops.load_library(str(path))
     except OSError as error:
-        return Library(path, f'it does not load: {error}')
+        return Library(path, f'do not load: {error}')
     return Library(path, None)
 
 
 def _load_cuda() -> Library:
     path = FOLDER / '_ops_cuda.so'
     if not CPU.loaded:  # which declares the operators
-        return Library(path, 'the CPU library is not loaded')
+        return Library(path, 'are not loaded without the CPU operators')
     if torch.version.cuda is None:
-        return Library(path, 'this torch is a CPU build')
+        return Library(path, 'are not loaded: this torch is a CPU build')
     return _load(path.name)
 
 
 CPU = _load('_ops_cpu.so')
 CUDA = _load_cuda()
 # Torchvision's kernels stand in on a CUDA machine without a compiler (hrdet/ops/fallback.py).
-TORCHVISION = not CUDA.loaded and torch.version.cuda is not None and find_spec('torchvision')
+TORCHVISION = torch.version.cuda is not None and not CUDA.loaded and bool(find_spec('torchvision'))
 
 
 def require(tensor: torch.Tensor) -> None:
-    """Raise, with the cure, when no kernel is there for the device of ``tensor``.
+    """Raise, with the cure, when there are no operators for the device of ``tensor``.
 
     Raises:
         RuntimeError: the library for that device is not built or does not load.
     """
     if not CPU.loaded:
-        raise RuntimeError(
-            f"hrdet's compiled operators are missing: {CPU.path}: {CPU.problem}. Run ./compile.sh"
-        )
+        raise RuntimeError(f"hrdet's operators {CPU.problem} ({CPU.path}). Run ./compile.sh")
     if tensor.is_cuda and not CUDA.loaded and not TORCHVISION:
         raise RuntimeError(
-            f"hrdet's CUDA operators are missing: {CUDA.path}: {CUDA.problem}. Run ./compile.sh "
-            'where a CUDA toolkit is installed, or install torchvision, whose kernels then stand in'
+            f"hrdet's CUDA operators {CUDA.problem} ({CUDA.path}). Run ./compile.sh where a CUDA "
+            'toolkit is installed, or install torchvision, whose kernels then stand in'
         )
