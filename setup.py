@@ -70,7 +70,7 @@ def library(name: str, folder: str, libraries: list[str], **options) -> Extensio
     depends = [str(path.relative_to(ROOT)) for path in (ROOT / 'csrc').rglob('*.h')]
     # No contraction: a * b + c must round the same way on every machine (csrc/common).
     hidden = ['-fvisibility=hidden', f'-ffile-prefix-map={ROOT}/=']
-    cxx = ['-O3', '-ffp-contract=off', '-Wno-psabi', TARGET, *hidden]
+    cxx = ['-O3', '-ffp-contract=off', '-Wno-psabi', TARGET, *hidden, *options.get('cxx', [])]
     nvcc = ['-O3', '--fmad=false', TARGET, '-DUSE_CUDA', '-Xcompiler', ','.join(hidden)]
     return Extension(
         f'hrdet.{name}',
@@ -86,7 +86,7 @@ def library(name: str, folder: str, libraries: list[str], **options) -> Extensio
 
 
 def cuda_library() -> Extension:
-    os.environ.setdefault('TORCH_CUDA_ARCH_LIST', DEFAULT_ARCHS)
+    archs = os.environ.setdefault('TORCH_CUDA_ARCH_LIST', DEFAULT_ARCHS)
     home = cuda_home()
     cpp_extension.CUDA_HOME = str(home)  # where BuildExtension looks for nvcc
     return library(
@@ -95,6 +95,7 @@ def cuda_library() -> Extension:
         ['torch_cuda', 'torch_cpu', 'cudart_static', 'rt', 'pthread', 'dl'],
         library_dirs=[str(home / 'lib64'), str(home / 'lib')],
         include_dirs=[str(home / 'include')],
+        cxx=[f'-DHRDET_CUDA_ARCHS="{archs}"'],
     )
 
 

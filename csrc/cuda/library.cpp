@@ -9,3 +9,8 @@ STABLE_TORCH_LIBRARY_IMPL(hrdet, CUDA, m) {
   m.impl("nms", TORCH_BOX(&hrdet::nms_cuda));
   m.impl("soft_nms", TORCH_BOX(&hrdet::soft_nms_cuda));
 }
+
+// The architectures that setup.py compiled for; read by hrdet.ops.library.
+extern "C" __attribute__((visibility("default"))) const char* hrdet_cuda_archs() {
+  return HRDET_CUDA_ARCHS;
+}

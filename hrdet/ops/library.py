@@ -4,6 +4,7 @@ Loading never raises: what was found, and why something was not, is kept for the
 call (:func:`require`) and for ``python -m hrdet.doctor``.
 """
 
+import ctypes
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,6 +50,13 @@ CPU = _load('_ops_cpu.so')
 CUDA = _load_cuda()
 # Torchvision's kernels stand in on a CUDA machine without a compiler (hrdet/ops/fallback.py).
 TORCHVISION = torch.version.cuda is not None and not CUDA.loaded and bool(find_spec('torchvision'))
+
+
+def cuda_archs() -> str:
+    """The architectures that the loaded CUDA library was compiled for, as '8.0;9.0+PTX'."""
+    archs = ctypes.CDLL(str(CUDA.path)).hrdet_cuda_archs
+    archs.restype = ctypes.c_char_p
+    return archs().decode()
 
 
 def require(tensor: torch.Tensor) -> None:
