@@ -1,0 +1,21 @@
+"""Data sets: COCO files, VOC folders, and what is made of them."""
+
+from hrdet.data.datasets.annotations import AnnotationReport, DataError, DataWarning, Problem
+from hrdet.data.datasets.base import DetectionDataset, SampleKey
+from hrdet.data.datasets.coco import CocoDataset
+from hrdet.data.datasets.voc import VOCDataset
+from hrdet.data.datasets.wrappers import ClassBalancedDataset, ConcatDataset, RepeatDataset
+
+__all__ = [
+    'AnnotationReport',
+    'ClassBalancedDataset',
+    'CocoDataset',
+    'ConcatDataset',
+    'DataError',
+    'DataWarning',
+    'DetectionDataset',
+    'Problem',
+    'RepeatDataset',
+    'SampleKey',
+    'VOCDataset',
+]

@@ -1,0 +1,67 @@
+"""Data sets in COCO's format, with images in a folder or in a zip file."""
+
+import os
+from collections.abc import Callable, Sequence
+
+from hrdet.data.datasets.base import AnnotatedImages
+from hrdet.data.datasets.coco_file import read_coco
+from hrdet.data.datasets.images import image_store
+from hrdet.data.datasets.proposals import read_proposals
+from hrdet.registry import register
+
+
+@register('CocoDataset', 'CocoZipDataset')
+class CocoDataset(AnnotatedImages):
+    """COCO instances: one JSON file and its images.
+
+    Boxes are [x, y, width, height]; ids may be any numbers, labels follow the sorted category ids
+    or ``classes``.  Crowd regions become ignored boxes and never masks.  A zip file as
+    ``img_prefix`` is read in place, whichever of its two names the data set is asked for by.
+
+    Args:
+        ann_file: the JSON file.
+        img_prefix: folder of the images, a .zip file, or a folder inside one.
+        seg_prefix: the same for semantic maps.
+        proposal_file: see ``read_proposals``; ``num_max_proposals`` are kept for each image.
+        data_root: what relative paths are relative to.
+        The others: see ``AnnotatedImages``.
+    """
+
+    def __init__(
+        self,
+        ann_file: str,
+        img_prefix: str = '',
+        transforms: Sequence[Callable] = (),
+        classes: Sequence[str] | None = None,
+        test_mode: bool = False,
+        filter_empty: bool = True,
+        min_size: int = 32,
+        with_mask: bool = False,
+        with_crowd: bool = True,
+        with_label: bool = True,
+        proposal_file: str | None = None,
+        num_max_proposals: int | None = 1000,
+        seg_prefix: str | None = None,
+        data_root: str = '',
+    ):
+        def path(name):
+            return os.path.join(data_root, name)
+
+        self.ann_file = path(ann_file)
+        table, problems = read_coco(self.ann_file, with_mask and not test_mode)
+        proposals = proposal_file and read_proposals(path(proposal_file), num_max_proposals)
+        super().__init__(
+            table,
+            problems,
+            image_store(path(img_prefix)),
+            transforms,
+            classes,
+            test_mode,
+            filter_empty,
+            min_size,
+            with_mask,
+            with_crowd,
+            with_label,
+            proposals,
+            image_store(path(seg_prefix)) if seg_prefix and not test_mode else None,
+        )

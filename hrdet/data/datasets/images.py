@@ -1,0 +1,118 @@
+"""Where image files are: a folder, or a zip file that is read in place."""
+
+import os
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+
+from hrdet.data.datasets.annotations import DataError
+
+# COCO's annotations refer to the pixels as stored, so an EXIF rotation is not applied.
+COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+_JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
+
+
+def image_store(prefix: str) -> 'FolderImages | ZipImages':
+    """The store for an ``img_prefix``: a folder, a .zip file, or a folder inside one."""
+    path = Path(prefix)
+    for archive in (path, *path.parents):
+        if archive.suffix.lower() == '.zip' and not archive.is_dir():
+            inside = path.relative_to(archive).as_posix()
+            return ZipImages(str(archive), '' if inside == '.' else inside)
+    return FolderImages(prefix)
+
+
+def decode(data: bytes, origin: str, flags: int = COLOUR) -> np.ndarray:
+    """The pixels of an encoded image; ``origin`` names it in errors.
+
+    A JPEG without its end marker is refused: OpenCV would fill what is missing with grey.
+    """
+    if data.startswith(_JPEG_START) and _JPEG_END not in data:
+        raise DataError(f'{origin}: the JPEG is cut off after {len(data)} bytes; fetch it again')
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    if image is None:
+        raise DataError(f'{origin}: not an image OpenCV can read ({len(data)} bytes)')
+    return image
+
+
+class FolderImages:
+    """Image files in a folder."""
+
+    def __init__(self, folder: str):
+        if not Path(folder).is_dir():
+            raise DataError(f'img_prefix: there is no folder {folder}')
+        self.folder = folder
+
+    def path(self, name: str) -> str:
+        """How an image is called in messages and results."""
+        return os.path.join(self.folder, name)
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file."""
+        try:
+            return Path(self.path(name)).read_bytes()
+        except OSError as error:
+            raise DataError(f'{self.path(name)}: {error.strerror}') from error
+
+
+class ZipImages:
+    """Image files in a zip archive, found under ``inside/NAME``, ``NAME`` or any ``.../NAME``.
+
+    Every process opens the archive for itself when it first reads from it, so data loader workers
+    share no file position, and the store travels between processes without its handle.
+    """
+
+    def __init__(self, archive: str, inside: str = ''):
+        if not Path(archive).is_file():
+            raise DataError(f'img_prefix: there is no zip file {archive}')
+        self.archive = archive
+        self.inside = inside
+        self._open_for: tuple[int, zipfile.ZipFile, dict[str, list[str]]] | None = None
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {'_open_for': None}
+
+    def path(self, name: str) -> str:
+        """How an image is called in messages and results."""
+        return f'{self.archive}/{PurePosixPath(self.inside, name)}'
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one member, checked against its checksum."""
+        archive, members = self._opened()
+        member = self._find(name, members)
+        try:
+            return archive.read(member)
+        except Exception as error:  # the errors of zipfile's decompressors have no common base
+            raise self._corrupt(f'member {member}', error) from error
+
+    def _find(self, name: str, members: dict[str, list[str]]) -> str:
+        wanted = PurePosixPath(self.inside, name)
+        same_name = members.get(wanted.name, [])
+        if str(wanted) in same_name:
+            return str(wanted)
+        found = [member for member in same_name if f'/{member}'.endswith(f'/{wanted}')]
+        if not found:
+            raise DataError(f'{self.archive} has no member {wanted}')
+        if len(found) > 1:
+            raise DataError(
+                f'{self.archive} has {len(found)} members {wanted}: {", ".join(found[:4])}; '
+                f'say which folder: img_prefix={self.archive}/FOLDER'
+            )
+        return found[0]
+
+    def _opened(self) -> tuple[zipfile.ZipFile, dict[str, list[str]]]:
+        if self._open_for is None or self._open_for[0] != os.getpid():
+            try:
+                archive = zipfile.ZipFile(self.archive)
+            except (zipfile.BadZipFile, OSError) as error:
+                raise self._corrupt('the archive', error) from error
+            members: dict[str, list[str]] = {}
+            for member in archive.namelist():
+                members.setdefault(member.rsplit('/', 1)[-1], []).append(member)
+            self._open_for = (os.getpid(), archive, members)
+        return self._open_for[1:]
+
+    def _corrupt(self, what: str, error: Exception) -> DataError:
+        return DataError(f'{self.archive}: {what} cannot be read ({error}); fetch the file again')

@@ -1,0 +1,114 @@
+"""Data sets made of data sets: repeated, joined, balanced."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hrdet.data.datasets.annotations import DataError
+from hrdet.data.datasets.base import DetectionDataset
+from hrdet.registry import register
+from hrdet.structures import Sample
+
+
+class _Selection(DetectionDataset):
+    """Images of one data set, some of them several times; each draw has its own randomness."""
+
+    def __init__(self, dataset: DetectionDataset, positions: np.ndarray):
+        self.dataset = dataset
+        self.positions = positions
+        self.classes, self.category_ids = dataset.classes, dataset.category_ids
+        self.image_ids = [dataset.image_ids[i] for i in positions]
+        self.sizes = dataset.sizes[positions]
+        self.reports = dataset.reports
+
+    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        return self.dataset.sample(int(self.positions[index]), rng)
+
+    def labels_of(self, index: int) -> np.ndarray:
+        return self.dataset.labels_of(int(self.positions[index]))
+
+    def largest_sizes(self) -> np.ndarray:
+        return self.dataset.largest_sizes()[self.positions]
+
+    def to_coco(self) -> dict:
+        return self.dataset.to_coco()
+
+
+@register()
+class RepeatDataset(_Selection):
+    """A data set ``times`` over, so that short epochs become long ones."""
+
+    def __init__(self, dataset: DetectionDataset, times: int):
+        if times < 1:
+            raise ValueError(f'times must be at least 1, not {times}')
+        super().__init__(dataset, np.tile(np.arange(len(dataset)), times))
+
+
+@register()
+class ClassBalancedDataset(_Selection):
+    """Images with rare classes several times, after LVIS (Gupta et al. 2019, section B.2).
+
+    A class on a fraction f of the images asks for max(1, sqrt(oversample_thr / f)) copies; an
+    image is there as often as its rarest class asks for, rounded up.
+    """
+
+    def __init__(self, dataset: DetectionDataset, oversample_thr: float):
+        if not 0 < oversample_thr <= 1:
+            raise ValueError(f'oversample_thr is a fraction of the images, not {oversample_thr}')
+        present = np.zeros((len(dataset), len(dataset.classes)), bool)
+        for index in range(len(dataset)):
+            present[index, dataset.labels_of(index)] = True
+        fractions = np.maximum(present.mean(axis=0), 1 / len(dataset))
+        wanted = np.maximum(1, np.sqrt(oversample_thr / fractions))
+        copies = np.ceil(np.where(present, wanted, 1).max(axis=1)).astype(int)
+        super().__init__(dataset, np.repeat(np.arange(len(dataset)), copies))
+
+
+@register()
+class ConcatDataset(DetectionDataset):
+    """Several data sets of the same classes, one after the other."""
+
+    def __init__(self, datasets: Sequence[DetectionDataset]):
+        if not datasets:
+            raise ValueError('there must be at least one data set')
+        self.datasets = list(datasets)
+        self.classes, self.category_ids = datasets[0].classes, datasets[0].category_ids
+        for other in datasets[1:]:
+            if other.classes != self.classes:
+                raise DataError(
+                    f'data sets of different classes cannot be joined: {self.classes} in '
+                    f'{datasets[0].reports[0].file}, {other.classes} in {other.reports[0].file}; '
+                    f'give both the same classes=(...)'
+                )
+        self.image_ids = [i for dataset in datasets for i in dataset.image_ids]
+        self.sizes = np.concatenate([dataset.sizes for dataset in datasets])
+        self.reports = [report for dataset in datasets for report in dataset.reports]
+        self._starts = np.cumsum([0] + [len(dataset) for dataset in datasets])
+
+    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+        dataset, inner = self._locate(index)
+        return dataset.sample(inner, rng)
+
+    def labels_of(self, index: int) -> np.ndarray:
+        dataset, inner = self._locate(index)
+        return dataset.labels_of(inner)
+
+    def largest_sizes(self) -> np.ndarray:
+        return np.concatenate([dataset.largest_sizes() for dataset in self.datasets])
+
+    def to_coco(self) -> dict:
+        """The ground truth of all; image ids must not clash."""
+        if len(set(self.image_ids)) < len(self.image_ids):
+            raise DataError('the joined data sets share image ids: evaluate them one by one')
+        parts = [dataset.to_coco() for dataset in self.datasets]
+        images = [image for part in parts for image in part['images']]
+        annotations = [annotation for part in parts for annotation in part['annotations']]
+        return {
+            'images': images,
+            'annotations': [a | {'id': i} for i, a in enumerate(annotations, 1)],
+            'categories': parts[0]['categories'],
+        }
+
+    def _locate(self, index: int) -> tuple[DetectionDataset, int]:
+        part = int(np.searchsorted(self._starts, index, side='right')) - 1
+        return self.datasets[part], index - int(self._starts[part])

@@ -1,0 +1,53 @@
+"""torch's DataLoader, set up so that workers neither fight for cores nor copy pixels."""
+
+from functools import partial
+
+import cv2
+import torch
+from torch.utils.data import DataLoader
+
+from hrdet.data.collate import check_pad_size, collate
+from hrdet.data.datasets import DetectionDataset
+from hrdet.data.samplers import AspectGroupBatchSampler, SequentialShard
+
+
+def build_loader(
+    dataset: DetectionDataset,
+    batch_size: int,
+    num_workers: int = 2,
+    training: bool = True,
+    rank: int = 0,
+    world_size: int = 1,
+    seed: int = 0,
+    pad_size: tuple[int, int] | None = None,
+    size_divisor: int = 1,
+) -> DataLoader:
+    """A loader of Batches on the host, in page-locked memory if there is a GPU.
+
+    For training its ``batch_sampler`` is an AspectGroupBatchSampler, on which the caller sets the
+    epoch; otherwise a SequentialShard.  ``batch_size`` and ``num_workers`` count for one process.
+
+    Raises:
+        DataError: ``pad_size`` is too small for an image of the data set.
+    """
+    check_pad_size(dataset, pad_size)
+    if training:
+        batch_sampler = AspectGroupBatchSampler(
+            dataset.aspect_groups, batch_size, rank, world_size, seed
+        )
+    else:
+        batch_sampler = SequentialShard(len(dataset), batch_size, rank, world_size)
+    return DataLoader(
+        dataset,
+        batch_sampler=batch_sampler,
+        num_workers=num_workers,
+        collate_fn=partial(collate, pad_size=pad_size, size_divisor=size_divisor),
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_start_worker,
+        persistent_workers=num_workers > 0,
+    )
+
+
+def _start_worker(worker: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

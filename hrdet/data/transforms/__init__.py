@@ -1,0 +1,23 @@
+"""What happens to a sample between the file and the batch."""
+
+from hrdet.data.transforms.augment import (
+    Expand,
+    PhotoMetricDistortion,
+    RandomCrop,
+    RandResizeCrop,
+)
+from hrdet.data.transforms.geometry import SEMANTIC_IGNORE, Transform
+from hrdet.data.transforms.standard import Pad, RandomFlip, Resize, SegRescale
+
+__all__ = [
+    'SEMANTIC_IGNORE',
+    'Expand',
+    'Pad',
+    'PhotoMetricDistortion',
+    'RandResizeCrop',
+    'RandomCrop',
+    'RandomFlip',
+    'Resize',
+    'SegRescale',
+    'Transform',
+]
