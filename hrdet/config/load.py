@@ -1,0 +1,91 @@
+"""From a config file to its values, with the overrides of the command line."""
+
+import argparse
+import ast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.utils import import_modules_from_strings
+
+from hrdet.config.keys import KEYS
+from hrdet.config.node import check_choice
+from hrdet.registry import ConfigError
+
+
+def load_config(
+    source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+) -> Config:
+    """Read a config: a Python file (``_base_`` inheritance included), or a dict of the same form.
+
+    A config file is a program: loading one runs it, with the modules of its ``custom_imports``.
+
+    ``overrides`` are values by dotted path, ``{'data.imgs_per_gpu': 4}``; a number in a path counts
+    in a list.
+
+    Returns:
+        mmengine's Config.  ``work_dir`` is filled with ``./work_dirs/<name of the file>`` where the
+        config leaves it out.
+
+    Raises:
+        ConfigError: an override of something that is not a config key, or inside something that
+            is not a section.  Everything else is checked by ``lower``.
+        FileNotFoundError: no such file.
+    """
+    if isinstance(source, Mapping):
+        config = Config(dict(source))
+        if config.get('custom_imports'):
+            import_modules_from_strings(**config.custom_imports)
+    else:
+        config = Config.fromfile(str(source))
+    for path, value in (overrides or {}).items():
+        _override(config, path, value)
+    if config.get('work_dir') is None:
+        name = Path(config.filename).stem if config.filename else ''
+        config.work_dir = f'./work_dirs/{name}'.rstrip('/')
+    return config
+
+
+def _override(config: Config, path: str, value: Any) -> None:
+    key = path.split('.')[0]
+    if key not in KEYS and key in config:
+        raise ConfigError(
+            f'{path}: {key} is a variable of the config file, already used where it is read; '
+            f'override the keys made from it instead, such as data.train.ann_file'
+        )
+    check_choice(key, KEYS, path)
+    try:
+        config.merge_from_dict({path: value})
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f'{path}: cannot be overridden: {error}') from error
+
+
+class CfgOptions(argparse.Action):
+    """``--cfg-options a.b=c ...``: a dict of overrides from arguments of the form PATH=VALUE.
+
+    A value is a Python literal (``[1, 2]``, ``(1333, 800)``, ``1e-3``, ``None``), ``true`` or
+    ``false``, or else a plain string.
+    """
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        options = dict(getattr(namespace, self.dest, None) or {})
+        for text in values:
+            path, equals, value = text.partition('=')
+            if not (path and equals):
+                parser.error(f'{option_string} takes PATH=VALUE, not {text!r}')
+            options[path] = _literal(value)
+        setattr(namespace, self.dest, options)
+
+
+def _literal(text: str) -> Any:
+    if text.lower() in ('true', 'false'):
+        return text.lower() == 'true'
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        if text[:1] in ('[', '(', '{'):
+            raise ConfigError(
+                f'{text!r} is not a Python value; strings in it need quotes'
+            ) from None
+        return text

@@ -1,0 +1,220 @@
+"""The section ``data``: data sets with their transforms, and loaders."""
+
+import os
+from dataclasses import dataclass, field
+from inspect import signature
+from typing import Any
+
+from hrdet.config.lower.pipeline import from_steps
+from hrdet.config.lower.transforms import Norm, Recipe, Surroundings, from_keys
+from hrdet.config.node import Node, check, check_count, check_keys, check_typed, read
+from hrdet.registry import ConfigError
+
+# Keys that go to the constructor of hrdet's own data sets.
+_DATASET_KEYS = (
+    'type',
+    'ann_file',
+    'img_prefix',
+    'seg_prefix',
+    'proposal_file',
+    'num_max_proposals',
+    'classes',
+    'min_size',
+    'filter_empty',
+)
+# Their names in the release, and keys that are settled here.
+_OTHER_KEYS = ('skip_img_without_anno', 'test_mode', 'data_root')
+_DATASETS = ('CocoDataset', 'CocoZipDataset', 'VOCDataset')
+_FILES = ('ann_file', 'img_prefix', 'seg_prefix', 'proposal_file')
+
+
+@dataclass(slots=True)
+class Data:
+    """What ``data`` means: three data sets, arguments of their loaders, and the rest."""
+
+    datasets: dict[str, Node | None]
+    loaders: dict[str, dict[str, Any]]
+    norm: Norm
+    size_divisor: int
+    classes: tuple[str, ...] | None
+
+
+def read_data(
+    path: str,
+    *,
+    imgs_per_gpu: int,
+    workers_per_gpu: int = 2,
+    test_imgs_per_gpu: int = 1,
+    pad_size: tuple[int, int] | None = None,
+    train: Any = None,
+    val: Any = None,
+    test: Any = None,
+    classes: Any,
+    convention: str,
+    masks: bool,
+) -> Data:
+    """Lower the section for a model of this box convention that has masks to learn or not.
+
+    ``classes`` are the names for all data sets that do not name theirs.
+    """
+    check_count(imgs_per_gpu, f'{path}.imgs_per_gpu')
+    check_count(test_imgs_per_gpu, f'{path}.test_imgs_per_gpu')
+    check_count(workers_per_gpu, f'{path}.workers_per_gpu', least=0)
+    if pad_size is not None:
+        pair = isinstance(pad_size, (list, tuple)) and len(pad_size) == 2
+        check(pair, f'{path}.pad_size', f'a pair (w, h) is wanted here, not {pad_size!r}')
+        pad_size = tuple(pad_size)
+    sections = dict(train=train, val=val, test=test)
+    check(any(sections.values()), path, 'there is none of train, val and test')
+    readers, datasets, loaders = {}, {}, {}
+    for split, section in sections.items():
+        reader = readers[split] = _SplitReader(split == 'train', convention, masks, classes)
+        datasets[split] = reader.dataset(section, f'{path}.{split}') if section else None
+        loaders[split] = dict(
+            batch_size=imgs_per_gpu if split == 'train' else test_imgs_per_gpu,
+            num_workers=workers_per_gpu,
+            pad_size=pad_size if split == 'train' else None,
+            size_divisor=reader.size_divisor,
+        )
+    found = readers.values()
+    return Data(
+        datasets,
+        loaders,
+        norm=_agreed_norm([norm for reader in found for norm in reader.norms]),
+        size_divisor=max(reader.size_divisor for reader in found),
+        classes=_agreed_classes([pair for reader in found for pair in reader.classes_found]),
+    )
+
+
+@dataclass(slots=True)
+class _SplitReader:
+    """Reads the data set of one split, and remembers what must agree with other data sets."""
+
+    training: bool
+    convention: str
+    masks: bool
+    classes: Any
+    norms: list[Norm] = field(default_factory=list)
+    classes_found: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    size_divisor: int = 1
+
+    def dataset(self, section: Any, path: str) -> Node:
+        """A data set; a list of them, or a list of annotation files, is joined into one."""
+        if isinstance(section, (list, tuple)):
+            return self._join(
+                [self.dataset(s, f'{path}[{i}]') for i, s in enumerate(section)], path
+            )
+        wrapper = {
+            'RepeatDataset': self._repeat,
+            'ClassBalancedDataset': self._balance,
+            'ConcatDataset': self._concat,
+        }.get(check_typed(section, path)['type'])
+        if wrapper is not None:
+            check(self.training, path, 'an evaluation takes one data set as it is')
+            return read(wrapper, section, path)
+        if isinstance(section.get('ann_file'), (list, tuple)):
+            return self._join([self._plain(part, path) for part in _parts(section, path)], path)
+        return self._plain(section, path)
+
+    def _repeat(self, path: str, *, type: str, times: int, dataset: Any) -> Node:
+        return Node(path, type=type, times=times, dataset=self.dataset(dataset, f'{path}.dataset'))
+
+    def _balance(self, path: str, *, type: str, oversample_thr: float, dataset: Any) -> Node:
+        dataset = self.dataset(dataset, f'{path}.dataset')
+        return Node(path, type=type, oversample_thr=oversample_thr, dataset=dataset)
+
+    def _concat(self, path: str, *, type: str, datasets: list[Any]) -> Node:
+        return self.dataset(datasets, f'{path}.datasets')
+
+    def _join(self, nodes: list[Node], path: str) -> Node:
+        check(self.training, path, 'an evaluation takes one data set, not a list')
+        check(bool(nodes), path, 'the list of data sets is empty')
+        return nodes[0] if len(nodes) == 1 else Node(path, type='ConcatDataset', datasets=nodes)
+
+    def _plain(self, section: Node, path: str) -> Node:
+        kind = section['type']
+        form = from_steps if 'pipeline' in section else from_keys
+        names = [name for name in signature(form).parameters if name not in ('path', 'around')]
+        arguments = {key: value for key, value in section.items() if key not in names}
+        if kind in _DATASETS:
+            check_keys(arguments, (*_DATASET_KEYS, *_OTHER_KEYS, *names), path)
+        around = Surroundings(self.training, self.convention, kind == 'CocoZipDataset', self.masks)
+        images = Node(path, **{key: section[key] for key in names if key in section})
+        recipe = read(form, images, path, around=around)
+        self.norms.append(recipe.norm)
+        self.size_divisor = max(self.size_divisor, recipe.size_divisor)
+        return self._node(path, arguments, recipe)
+
+    def _node(self, path: str, arguments: dict[str, Any], recipe: Recipe) -> Node:
+        root = arguments.pop('data_root', None)
+        for key in _FILES:
+            if arguments.get(key) is None:
+                arguments.pop(key, None)
+            elif root is not None:
+                arguments[key] = os.path.join(root, arguments[key])
+        seg_prefix = arguments.pop('seg_prefix', None)
+        if recipe.semantic:
+            check(seg_prefix is not None, f'{path}.seg_prefix', 'this key is needed for its maps')
+            arguments['seg_prefix'] = seg_prefix
+        if 'skip_img_without_anno' in arguments:
+            arguments['filter_empty'] = arguments.pop('skip_img_without_anno')
+        if arguments.get('classes') is None:
+            arguments.pop('classes', None)
+        classes = arguments.get('classes', self.classes)
+        if classes is not None:
+            arguments['classes'] = _class_names(classes, f'{path}.classes')
+            self.classes_found.append((f'{path}.classes', arguments['classes']))
+        arguments['test_mode'] = not self.training
+        return Node(path, **arguments | recipe.dataset, transforms=recipe.transforms)
+
+
+def _parts(section: Node, path: str) -> list[Node]:
+    """One section for each annotation file; other files are given once, or once for each."""
+    count = len(section['ann_file'])
+    parts = []
+    for i in range(count):
+        part = Node(path, **section)
+        for key in _FILES:
+            if isinstance(section.get(key), (list, tuple)):
+                same = len(section[key]) == count
+                message = f'{len(section[key])} entries, but {count} annotation files'
+                check(same, f'{path}.{key}', message)
+                part[key] = section[key][i]
+        parts.append(part)
+    return parts
+
+
+def _class_names(classes: Any, path: str) -> tuple[str, ...]:
+    check(
+        not isinstance(classes, str),
+        path,
+        f'a tuple of names is wanted here; for one class write ({classes!r},) with the comma',
+    )
+    names = isinstance(classes, (list, tuple)) and all(isinstance(c, str) for c in classes)
+    check(names and bool(classes), path, f'a tuple of names is wanted here, not {classes!r}')
+    twice = sorted({name for name in classes if classes.count(name) > 1})
+    check(not twice, path, f'these names appear twice: {", ".join(twice)}')
+    return tuple(classes)
+
+
+def _agreed_classes(found: list[tuple[str, tuple[str, ...]]]) -> tuple[str, ...] | None:
+    for path, classes in found[1:]:
+        if classes != found[0][1]:
+            raise ConfigError(
+                f'{found[0][0]} and {path} differ, but a model has one list of classes: '
+                f'{found[0][1]} and {classes}'
+            )
+    return found[0][1] if found else None
+
+
+def _agreed_norm(norms: list[Norm]) -> Norm:
+    first = norms[0]
+    for norm in norms[1:]:
+        for name in ('mean', 'std', 'channel_order'):
+            ours, theirs = getattr(first, name), getattr(norm, name)
+            if ours != theirs:
+                raise ConfigError(
+                    f'{first.path} and {norm.path} differ in {name} ({ours} and {theirs}), but '
+                    f'the model normalises all images alike'
+                )
+    return first

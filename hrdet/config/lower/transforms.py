@@ -1,0 +1,174 @@
+"""Image pipelines as the 2019 release writes them, as keys of the data set, to transforms.
+
+Normalising is not among the transforms: the model does it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hrdet.config.node import Node, check, check_choice, read
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """What a model subtracts and divides by, in the channel order it sees; and where it is set."""
+
+    path: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    channel_order: str
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the meaning of a pipeline depends on, beside itself."""
+
+    training: bool
+    convention: str
+    zipped: bool  # CocoZipDataset, whose images are RGB in the release
+    masks: bool  # the model has masks to learn
+
+
+@dataclass(slots=True)
+class Recipe:
+    """A lowered pipeline: the transforms, and what it asks of others."""
+
+    transforms: list[Node] = field(default_factory=list)
+    norm: Norm | None = None
+    semantic: bool = False  # load semantic maps
+    dataset: dict[str, Any] = field(default_factory=dict)  # arguments for the data set
+
+    @property
+    def size_divisor(self) -> int:
+        """What image sizes are padded to a multiple of."""
+        pads = [node['size_divisor'] for node in self.transforms if node['type'] == 'Pad']
+        return pads[-1] if pads else 1
+
+
+def from_keys(
+    path: str,
+    *,
+    img_scale: Any,
+    img_norm_cfg: Node,
+    multiscale_mode: str | None = None,
+    resize_keep_ratio: bool = True,
+    size_divisor: int | None = None,
+    flip_ratio: float = 0,
+    with_mask: bool | None = None,
+    with_crowd: bool = True,
+    with_label: bool = True,
+    with_semantic_seg: bool = False,
+    seg_scale_factor: float = 1,
+    extra_aug: Node | None = None,
+    around: Surroundings,
+) -> Recipe:
+    """The keys of a data set that concern its images."""
+    norm_path = f'{path}.img_norm_cfg'
+    recipe = Recipe(norm=read(norm, img_norm_cfg, norm_path, around=around))
+    if around.training:
+        check(with_label, f'{path}.with_label', 'a detector cannot train without labels')
+        recipe.semantic = with_semantic_seg
+        masks = around.masks if with_mask is None else with_mask
+        recipe.dataset = dict(with_crowd=with_crowd) | (dict(with_mask=True) if masks else {})
+        if extra_aug is not None:
+            recipe.transforms += read(_extra_aug, extra_aug, f'{path}.extra_aug', around=around)
+    mode = multiscale_mode
+    if mode is None:
+        # The release's zip data set takes two scales for the ends of a range.
+        mode = 'range' if around.zipped and len(_scales(img_scale, path)) == 2 else 'value'
+    recipe.transforms.append(resize_node(path, img_scale, mode, resize_keep_ratio, around))
+    add_flip(recipe, path, flip_ratio, around)
+    if size_divisor is not None:
+        recipe.transforms.append(Node(path, type='Pad', size_divisor=size_divisor))
+    if recipe.semantic and seg_scale_factor != 1:
+        recipe.transforms.append(Node(path, type='SegRescale', scale_factor=seg_scale_factor))
+    return recipe
+
+
+def _extra_aug(
+    path: str,
+    *,
+    photo_metric_distortion: Node | None = None,
+    expand: Node | None = None,
+    random_crop: Node | None = None,
+    rand_resize_crop: Node | None = None,
+    around: Surroundings,
+) -> list[Node]:
+    nodes = []
+    if photo_metric_distortion is not None:
+        here = f'{path}.photo_metric_distortion'
+        nodes.append(Node(here, type='PhotoMetricDistortion', **photo_metric_distortion))
+    if expand is not None:
+        nodes.append(read(expand, expand, f'{path}.expand', around=around))
+    for name, kind, section in (
+        ('random_crop', 'RandomCrop', random_crop),
+        ('rand_resize_crop', 'RandResizeCrop', rand_resize_crop),
+    ):
+        if section is not None:
+            here = f'{path}.{name}'
+            nodes.append(Node(here, type=kind, **section, convention=around.convention))
+    return nodes
+
+
+def expand(
+    path: str,
+    *,
+    mean: Any = (0, 0, 0),
+    to_rgb: bool = True,
+    ratio_range: Any = (1, 4),
+    around: Surroundings,
+) -> Node:
+    """The transform that puts an image on a larger canvas."""
+    # ``to_rgb`` reverses the mean; where the release holds RGB, hrdet holds BGR.
+    to_rgb = bool(to_rgb) != around.zipped
+    return Node(path, type='Expand', mean=mean, to_rgb=to_rgb, ratio_range=ratio_range)
+
+
+def norm(path: str, *, mean: Any, std: Any, to_rgb: bool = True, around: Surroundings) -> Norm:
+    """``img_norm_cfg``."""
+    for name, values in (('mean', mean), ('std', std)):
+        numbers = isinstance(values, (list, tuple)) and len(values) == 3
+        check(numbers, f'{path}.{name}', f'three numbers are wanted here, not {values!r}')
+    return Norm(path, tuple(mean), tuple(std), 'rgb' if to_rgb or around.zipped else 'bgr')
+
+
+def resize_node(path: str, img_scale: Any, mode: str, ratio: bool, around: Surroundings) -> Node:
+    """The transform that resizes to one of several scales; a test has one only."""
+    scales = _scales(img_scale, path)
+    check_choice(mode, ('value', 'range'), f'{path}.multiscale_mode')
+    if len(scales) == 1:
+        mode = 'value'
+    here = f'{path}.img_scale'
+    count = f'a range has two ends, but there are {len(scales)} scales'
+    check(mode == 'value' or len(scales) == 2, here, count)
+    check(
+        around.training or len(scales) == 1,
+        here,
+        f'test-time augmentation is not available yet: give one scale, not {len(scales)}',
+    )
+    return Node(
+        path,
+        type='Resize',
+        scales=scales,
+        multiscale_mode=mode,
+        keep_ratio=ratio,
+        convention=around.convention,
+    )
+
+
+def _scales(img_scale: Any, path: str) -> list[tuple[int, int]]:
+    rows = img_scale if img_scale and isinstance(img_scale[0], (list, tuple)) else [img_scale]
+    for row in rows:
+        whole = isinstance(row, (list, tuple)) and all(type(edge) is int for edge in row)
+        message = f'{img_scale!r} is neither a pair (w, h) of pixels nor a list of pairs'
+        check(whole and len(row) == 2 and min(row) > 0, f'{path}.img_scale', message)
+    return [tuple(row) for row in rows]
+
+
+def add_flip(recipe: Recipe, path: str, ratio: float | None, around: Surroundings) -> None:
+    """Append the transform that mirrors images with a probability; a test has none."""
+    if not ratio:
+        return
+    where = f'{path}.flip_ratio'
+    check(around.training, where, 'test-time augmentation is not available yet: write 0')
+    recipe.transforms.append(Node(path, type='RandomFlip', ratio=ratio))
