@@ -1,5 +1,5 @@
 """Models: importing this package makes every part of them known to the registry."""
 
-from hrdet.models import backbones, necks, preprocess
+from hrdet.models import backbones, detectors, heads, necks, preprocess, roi
 
-__all__ = ['backbones', 'necks', 'preprocess']
+__all__ = ['backbones', 'detectors', 'heads', 'necks', 'preprocess', 'roi']

@@ -10,7 +10,7 @@ from torch import nn
 
 from hrdet.boxes import AnchorGenerator, DeltaCoder
 from hrdet.losses import CrossEntropyLoss, SmoothL1Loss
-from hrdet.matching import MaxIoUAssigner, RandomSampler
+from hrdet.matching import MaxIoUAssigner, OHEMSampler, RandomSampler
 from hrdet.models.detectors import FasterRCNN
 from hrdet.models.heads import ProposalConfig, RPNHead, SharedFCBBoxHead
 from hrdet.models.preprocess import Preprocess
@@ -141,8 +141,8 @@ def test_rpn_losses_equal_the_release(setting):
                 bbox += release.smooth_l1(deltas[i, row].double().numpy() - target, 1 / 9)
         count += max((assigned >= 0).sum(), 1) + max((assigned == -1).sum(), 1)
     losses = detector.rpn_head.loss(out, batch)
-    assert float(losses['loss_rpn_cls']) == pytest.approx(cls / count, rel=1e-5)
-    assert float(losses['loss_rpn_bbox']) == pytest.approx(bbox / count, rel=1e-5)
+    assert losses['loss_rpn_cls'].item() == pytest.approx(cls / count, rel=1e-5)
+    assert losses['loss_rpn_bbox'].item() == pytest.approx(bbox / count, rel=1e-5)
 
 
 def test_proposals_equal_the_release(setting):
@@ -191,8 +191,8 @@ def test_box_losses_equal_the_release(setting):
                 bbox += release.smooth_l1(deltas[r, labels[gt]].double().numpy() - target, 1.0)
         count += len(rois)
     losses = detector.roi_head.loss(features, proposals, batch.truth)
-    assert float(losses['loss_cls']) == pytest.approx(cls / count, rel=1e-5)
-    assert float(losses['loss_bbox']) == pytest.approx(bbox / count, rel=1e-5)
+    assert losses['loss_cls'].item() == pytest.approx(cls / count, rel=1e-5)
+    assert losses['loss_bbox'].item() == pytest.approx(bbox / count, rel=1e-5)
 
 
 @pytest.mark.parametrize('max_per_img', [7, 100])
@@ -229,8 +229,8 @@ def test_an_image_without_boxes_trains_and_gradients_are_finite():
     batch.truth.valid[:] = False
     losses = detector(batch)
     sum(losses.values()).backward()
-    assert float(losses['loss_bbox']) == 0
-    assert float(losses['loss_rpn_bbox']) == 0
+    assert losses['loss_bbox'] == 0
+    assert losses['loss_rpn_bbox'] == 0
     for name, parameter in detector.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
@@ -238,10 +238,12 @@ def test_an_image_without_boxes_trains_and_gradients_are_finite():
 
 def test_padded_truth_rows_change_nothing():
     detector, batch = make_detector(), make_batch()
+    torch.manual_seed(5)
     before = detector(batch)
     batch.truth.boxes[1, 2] = torch.tensor([10.0, 10, 50, 50])  # a row that is not valid
+    torch.manual_seed(5)
     after = detector(batch)
-    assert {k: float(v) for k, v in before.items()} == {k: float(v) for k, v in after.items()}
+    assert {k: v.item() for k, v in before.items()} == {k: v.item() for k, v in after.items()}
 
 
 def test_no_detection_is_an_empty_result():
@@ -256,3 +258,14 @@ def test_loss_names_and_unknown_mode():
     assert list(detector(batch)) == ['loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox']
     with pytest.raises(ValueError, match="'loss' or 'predict', not 'test'"):
         detector(batch, mode='test')
+
+
+def test_ohem_trains_on_the_regions_with_the_largest_losses(setting):
+    """A 1-in-4 hard subset must have a larger mean loss than all the regions."""
+    _, batch, features, out, _ = setting
+    detector = make_detector()
+    proposals = detector.rpn_head.propose(out, batch)
+    average = detector.roi_head.loss(features, proposals, batch.truth)['loss_cls']
+    detector.roi_head.sampler = OHEMSampler(13, 0.25)
+    hardest = detector.roi_head.loss(features, proposals, batch.truth)['loss_cls']
+    assert hardest > 1.2 * average

@@ -80,13 +80,23 @@ class StandardRoIHead(nn.Module):
         assignment = self.assigner(proposals.boxes, proposals.valid, truth)
         if self.sampler.add_gt_as_proposals:
             proposals, assignment = add_truth(proposals, assignment, truth)
-        samples = self.sampler.sample(assignment)
-        labels = truth.labels.gather(1, samples.gt_index)
-        labels = torch.where(samples.positive, labels, self.bbox_head.num_classes)
+        labels = truth.labels.gather(1, assignment.gt_index.clamp(min=0))
+        labels = torch.where(assignment.gt_index >= 0, labels, self.bbox_head.num_classes)
+        if self.sampler.needs_losses:
+            hardness = self._classification_losses(features, proposals, labels)
+            samples = self.sampler.sample(assignment, hardness)
+        else:
+            samples = self.sampler.sample(assignment)
         weight = torch.where(samples.positive, self.pos_weight, 1.0) * samples.valid
         return (
             gather_rows(proposals.boxes, samples.index),
-            labels,
+            labels.gather(1, samples.index),
             gather_rows(truth.boxes, samples.gt_index),
             weight,
         )
+
+    def _classification_losses(self, features: list[Tensor], proposals: Proposals, labels: Tensor):
+        """Of every proposal (N, P), for the sampler that prefers hard ones."""
+        rois = batch_rois(proposals.boxes, proposals.valid)
+        logits, _ = on_valid_rows(lambda r: self._head(features, r), rois)
+        return self.bbox_head.loss_cls.elements(logits, labels.flatten()).view_as(labels)
