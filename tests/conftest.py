@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 _SHARED = Path(__file__).resolve().parents[2] / 'shared'
@@ -24,3 +25,9 @@ def reference_dir() -> Path:
 def data_dir() -> Path:
     """Real images with annotations: coco_tiny, bccd, cocoapi."""
     return _shared_folder('data')
+
+
+@pytest.fixture(scope='session')
+def golden_ops(reference_dir: Path):
+    """Outputs of the 2019 release's operations: ``ops.npz``, arrays by name."""
+    return np.load(reference_dir / 'ops.npz', allow_pickle=False)

@@ -69,11 +69,11 @@ def _columns(boxes):
 
 
 def _between(values, low, high):
-    if isinstance(values, np.ndarray):
-        return np.minimum(np.maximum(values, low), high)
-    values = values.clamp(min=low)
-    return values.minimum(high) if isinstance(high, Tensor) else values.clamp(max=high)
+    if isinstance(values, Tensor):
+        values = values.clamp(min=low)
+        return values.minimum(high) if isinstance(high, Tensor) else values.clamp(max=high)
+    return np.minimum(np.maximum(values, low), high)
 
 
 def _stack(*columns):
-    return (np if isinstance(columns[0], np.ndarray) else torch).stack(columns, -1)
+    return (torch if isinstance(columns[0], Tensor) else np).stack(columns, -1)

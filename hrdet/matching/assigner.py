@@ -80,6 +80,8 @@ class MaxIoUAssigner:
         if objects.shape[1] == 0:
             objects = F.pad(objects, (0, 0, 0, 1))
         taking_part = self._taking_part(boxes, boxes_valid, truth)
+        if boxes.shape[-2] == 0:
+            return Assignment(taking_part.long(), taking_part.to(boxes.dtype))
         matrix = Overlaps(objects, boxes, taking_part)
         max_iou, row, object_max, object_best = matrix.maxima()
 

@@ -169,8 +169,13 @@ class CombinedSampler(RandomSampler):
         add_gt_as_proposals: bool = True,
     ) -> None:
         super().__init__(num, pos_fraction, neg_pos_ub, add_gt_as_proposals)
-        self.positive_keys = pos_sampler.positive_keys
-        self.negative_keys = neg_sampler.negative_keys
+        self.pos_sampler, self.neg_sampler = pos_sampler, neg_sampler
+
+    def positive_keys(self, assignment: Assignment, keys: Tensor, count: int) -> Tensor:
+        return self.pos_sampler.positive_keys(assignment, keys, count)
+
+    def negative_keys(self, assignment: Assignment, keys: Tensor, count: Tensor) -> Tensor:
+        return self.neg_sampler.negative_keys(assignment, keys, count)
 
 
 @register()
@@ -208,7 +213,7 @@ def _highest(keys: Tensor, mask: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 def _gather(values: Tensor, index: Tensor) -> Tensor:
     """``values.gather(1, index)``; 0 where there are no values at all."""
-    return F.pad(values, (0, values.shape[1] == 0)).gather(1, index)
+    return F.pad(values, (0, int(values.shape[1] == 0))).gather(1, index)
 
 
 def _rank_in_group(groups: Tensor, keys: Tensor) -> Tensor:
