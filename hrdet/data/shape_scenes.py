@@ -50,8 +50,8 @@ def draw_scene(size: tuple[int, int], rng: np.random.Generator) -> Scene:
     for i in keep:
         for (label, _), alpha in zip(plan[i][0], masks[i]):
             _paint(canvas, alpha, label, rng)
-    noise = rng.normal(0, 4, (*size, 1)).astype(np.float32)
-    image = np.clip(np.rint(canvas + noise), 0, 255).astype(np.uint8)
+    canvas += 4 * rng.standard_normal((*size, 1), np.float32)
+    image = np.rint(canvas.clip(0, 255)).astype(np.uint8)
     things = [Thing(plan[i][0][0][0], visible[i], plan[i][1]) for i in keep]
     return Scene(image, ground, things)
 
@@ -68,9 +68,9 @@ def _unhidden(bodies: list[np.ndarray]) -> list[int]:
 
 
 def _placed(size: tuple[int, int], rng: np.random.Generator) -> list:
-    """One shape of 0.16 to 0.6 of the image's height, its centre in the image."""
+    """One shape of 0.17 to 0.7 of the image's height, its centre in the image."""
     h, w = size
-    edge = min(h, w) * np.exp(rng.uniform(np.log(0.16), np.log(0.6)))
+    edge = min(h, w) * np.exp(rng.uniform(np.log(0.17), np.log(0.7)))
     margin = 0.3 * edge
     centre = (rng.uniform(margin, w - margin), rng.uniform(margin, h - margin))
     label = int(rng.integers(len(CLASSES)))
@@ -133,17 +133,19 @@ def _paint(canvas: np.ndarray, alpha: np.ndarray, label: int, rng: np.random.Gen
     x, y, w, h = cv2.boundingRect(alpha)
     if w == 0 or h == 0:
         return
+    window = alpha[y : y + h, x : x + w]
     hue, saturation = rng.integers(0, 180), rng.integers(120, 256)
     light, dark = ((hue, saturation, rng.integers(190, 256)), (hue, saturation, 110))
     pair = cv2.cvtColor(np.array([[light, dark]], np.uint8), cv2.COLOR_HSV2BGR)[0]
-    mix = _pattern(h, w, rng)[..., None]
-    colour = pair[0] * (1 - mix) + pair[1] * mix
+    pair = pair.astype(np.float32)
+    colour = pair[0] + _pattern(h, w, rng)[..., None] * (pair[1] - pair[0])
     colour *= np.linspace(1.08, 0.88, h, dtype=np.float32)[:, None, None]
-    window = alpha[y : y + h, x : x + w]
     depth = cv2.distanceTransform(np.pad((window >= 128).astype(np.uint8), 1), cv2.DIST_L2, 3)
     colour[depth[1:-1, 1:-1] < 2] *= 0.35
-    shadow = np.roll(alpha, (3, 3), (0, 1)).astype(np.float32)
-    canvas *= 1 - 0.35 * cv2.GaussianBlur(shadow, (7, 7), 0)[..., None] / 255
+
+    around = (slice(max(y - 4, 0), y + h + 8), slice(max(x - 4, 0), x + w + 8))
+    shadow = np.roll(alpha, (3, 3), (0, 1))[around].astype(np.float32)
+    canvas[around] *= 1 - 0.35 / 255 * cv2.GaussianBlur(shadow, (7, 7), 0)[..., None]
     share = window[..., None].astype(np.float32) / 255
     target = canvas[y : y + h, x : x + w]
     target += share * (colour - target)
@@ -185,13 +187,13 @@ def _ground_texture(kind: int, size: tuple[int, int], rng: np.random.Generator) 
     grain = (48, 10, 5, 40)[kind]
     value = 0.75 + 0.5 * _clouds(size, grain, rng)
     if GROUNDS[kind] == 'tiles':
-        y, x = np.mgrid[:h, :w]
         period = int(rng.integers(18, 30))
-        value = value - 0.25 * ((x % period < 2) | (y % period < 2))
+        value[:, np.arange(w) % period < 2] -= 0.25
+        value[np.arange(h) % period < 2] -= 0.25
     if GROUNDS[kind] == 'sand':
-        value = value + 0.12 * np.sin(np.mgrid[:h, :w][0] * rng.uniform(0.4, 0.8))
-    tint = rng.uniform(0.8, 1.15, 3)
-    return (value[..., None] * (np.array(_GROUND_COLOURS[kind]) * tint)).astype(np.float32)
+        value += 0.12 * np.sin(np.arange(h) * rng.uniform(0.4, 0.8))[:, None]
+    colour = np.array(_GROUND_COLOURS[kind]) * rng.uniform(0.8, 1.15, 3)
+    return value.astype(np.float32)[..., None] * colour.astype(np.float32)
 
 
 def _clouds(size: tuple[int, int], grain: float, rng: np.random.Generator) -> np.ndarray:

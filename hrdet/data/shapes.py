@@ -132,7 +132,9 @@ def _polygons(window: np.ndarray, x: int, y: int) -> list[list[float]]:
     COCO's polygons know no holes: a hole is joined to its outline by a cut of no width.
     """
     scale = TRACE_SCALE
-    large = np.kron(window.astype(np.uint8), np.ones((scale, scale), np.uint8))
+    large = cv2.resize(
+        window.astype(np.uint8), None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST
+    )
     contours, tree = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     smooth = [cv2.approxPolyDP(c, 0.5 * scale, closed=True).reshape(-1, 2) for c in contours]
     polygons = []

@@ -30,8 +30,10 @@ class Problem:
     fatal: bool  # the data set does not load; otherwise the item is dropped or clipped
 
     def __str__(self) -> str:
-        return f'{self.file}: {self.where}: {self.reason}' if self.where else (
-            f'{self.file}: {self.reason}'
+        return (
+            f'{self.file}: {self.where}: {self.reason}'
+            if self.where
+            else (f'{self.file}: {self.reason}')
         )
 
 

@@ -92,7 +92,6 @@ class AnnotatedImages(DetectionDataset):
         min_size: drop images with an edge below this many pixels.
         with_mask: load masks.
         with_crowd: hand out crowd regions as ignored boxes; otherwise they are just left out.
-        with_label: False gives every box the label 0, for class-agnostic training.
         proposals: rows (P, 5) by image id.
         semantic: where the semantic maps are: PNG files with the images' names.
 
@@ -112,7 +111,6 @@ class AnnotatedImages(DetectionDataset):
         min_size: int = 32,
         with_mask: bool = False,
         with_crowd: bool = True,
-        with_label: bool = True,
         proposals: dict | None = None,
         semantic: FolderImages | ZipImages | None = None,
     ):
@@ -123,7 +121,6 @@ class AnnotatedImages(DetectionDataset):
         self.test_mode = test_mode
         self.with_mask = with_mask and not test_mode
         self.with_crowd = with_crowd
-        self.with_label = with_label
         self._images = images
         self._semantic = semantic
         self._proposals = proposals
@@ -181,10 +178,10 @@ class AnnotatedImages(DetectionDataset):
     def _truth(self, index: int, name: str, size: tuple[int, int]) -> GroundTruth:
         rows = self.table.rows_of(index)
         crowd = self.table.crowd[rows]
-        boxes, labels = self.table.boxes[rows], self.table.labels[rows][~crowd]
+        boxes = self.table.boxes[rows]
         truth = GroundTruth(
             boxes=boxes[~crowd],
-            labels=labels if self.with_label else np.zeros_like(labels),
+            labels=self.table.labels[rows][~crowd],
             ignored=boxes[crowd if self.with_crowd else np.zeros_like(crowd)],
         )
         if self.with_mask:

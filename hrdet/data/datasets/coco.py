@@ -1,6 +1,5 @@
 """Data sets in COCO's format, with images in a folder or in a zip file."""
 
-import os
 from collections.abc import Callable, Sequence
 
 from hrdet.data.datasets.base import AnnotatedImages
@@ -23,7 +22,6 @@ class CocoDataset(AnnotatedImages):
         img_prefix: folder of the images, a .zip file, or a folder inside one.
         seg_prefix: the same for semantic maps.
         proposal_file: see ``read_proposals``; ``num_max_proposals`` are kept for each image.
-        data_root: what relative paths are relative to.
         The others: see ``AnnotatedImages``.
     """
 
@@ -38,22 +36,17 @@ class CocoDataset(AnnotatedImages):
         min_size: int = 32,
         with_mask: bool = False,
         with_crowd: bool = True,
-        with_label: bool = True,
         proposal_file: str | None = None,
         num_max_proposals: int | None = 1000,
         seg_prefix: str | None = None,
-        data_root: str = '',
     ):
-        def path(name):
-            return os.path.join(data_root, name)
-
-        self.ann_file = path(ann_file)
-        table, problems = read_coco(self.ann_file, with_mask and not test_mode)
-        proposals = proposal_file and read_proposals(path(proposal_file), num_max_proposals)
+        self.ann_file = ann_file
+        table, problems = read_coco(ann_file, with_mask and not test_mode)
+        proposals = read_proposals(proposal_file, num_max_proposals) if proposal_file else None
         super().__init__(
             table,
             problems,
-            image_store(path(img_prefix)),
+            image_store(img_prefix),
             transforms,
             classes,
             test_mode,
@@ -61,7 +54,6 @@ class CocoDataset(AnnotatedImages):
             min_size,
             with_mask,
             with_crowd,
-            with_label,
             proposals,
-            image_store(path(seg_prefix)) if seg_prefix and not test_mode else None,
+            image_store(seg_prefix) if seg_prefix and not test_mode else None,
         )

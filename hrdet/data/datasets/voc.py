@@ -26,7 +26,6 @@ class VOCDataset(AnnotatedImages):
         img_prefix: the folder with ``Annotations`` and ``JPEGImages``.
         classes: None takes every name that any file in ``Annotations`` has, in alphabetical
             order, so that the splits of a data set agree.
-        data_root: what relative paths are relative to.
         The others: see ``AnnotatedImages``.
     """
 
@@ -40,23 +39,19 @@ class VOCDataset(AnnotatedImages):
         filter_empty: bool = True,
         min_size: int = 32,
         with_crowd: bool = True,
-        with_label: bool = True,
-        data_root: str = '',
     ):
-        self.ann_file = os.path.join(data_root, ann_file)
-        root = os.path.join(data_root, img_prefix)
-        table, problems = read_voc(self.ann_file, root)
+        self.ann_file = ann_file
+        table, problems = read_voc(ann_file, img_prefix)
         super().__init__(
             table,
             problems,
-            FolderImages(os.path.join(root, 'JPEGImages')),
+            FolderImages(os.path.join(img_prefix, 'JPEGImages')),
             transforms,
             classes,
             test_mode,
             filter_empty,
             min_size,
             with_crowd=with_crowd,
-            with_label=with_label,
         )
 
 
@@ -78,7 +73,7 @@ def read_voc(ann_file: str, root: str) -> tuple[AnnotationTable, list[Problem]]:
         if name not in pages:
             problems.append(Problem(ann_file, f'image {name!r}', f'no {folder / name}.xml', True))
         elif page is not None and page.size is None:
-            reason = "no <size> with a width and height above 0"
+            reason = 'no <size> with a width and height above 0'
             problems.append(Problem(page.file, '', reason, True))
     used = [(name, page) for name, page in wanted.items() if page is not None and page.size]
     classes = sorted({o[0] for page in pages.values() if page is not None for o in page.objects})
