@@ -178,7 +178,7 @@ def _classes(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def _check_convention(model: nn.Module, report: LoadReport) -> None:
-    ours = getattr(model, 'box_convention', None)
+    ours = getattr(model, 'convention', None)
     theirs = report.meta.get('box_convention') or report.family.box_convention
     if ours is not None and theirs is not None and str(theirs) != str(getattr(ours, 'value', ours)):
         report.warnings.append(

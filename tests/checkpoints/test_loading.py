@@ -151,7 +151,7 @@ def test_nothing_that_fits_is_refused_even_when_lenient(model):
     ('inclusive', {'hrdet_version': '1', 'box_convention': 'continuous'}, MMDET3.format('w18'), 1),
 ])  # fmt: skip
 def test_box_convention(convention, meta, family, warned, model, shapes_of, weights_for):
-    model.box_convention = convention
+    model.convention = convention
     weights = weights_for(shapes_of(family))
     report = load_checkpoint(model, {'state_dict': weights, 'meta': meta})
     assert bool(report.warnings) == bool(warned)

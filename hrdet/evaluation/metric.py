@@ -1,0 +1,142 @@
+"""Detections of a whole data set: scored, or written out."""
+
+import json
+import os
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from mmengine.logging import print_log
+
+from hrdet.evaluation.coco import KINDS, Scores, evaluate, flatten
+from hrdet.evaluation.truth import Truth
+from hrdet.structures import Detections, ImageMeta
+
+Predictions = Sequence[tuple[ImageMeta, Detections]]
+
+
+class Annotated(Protocol):
+    """What is asked of a data set."""
+
+    image_ids: Sequence[int | str]
+    category_ids: Sequence[int]  # COCO id of every label 0..K-1
+
+    def to_coco(self) -> dict[str, Any]:
+        """Its annotations in COCO's form."""
+
+
+class CocoMetric:
+    """COCO evaluation of one data set.
+
+    A data set read from a COCO file (``ann_file``, .json) is scored against that file, unfiltered,
+    as pycocotools would; others against their ``to_coco()``.  Only the data set's images and
+    classes count.
+
+    Args:
+        dataset: has ``image_ids``, ``category_ids`` and ``ann_file`` or ``to_coco()``.
+        metrics: what to compute, of ``hrdet.evaluation.KINDS``.
+    """
+
+    def __init__(self, dataset: Annotated, metrics: Sequence[str] = ('bbox',)) -> None:
+        unknown = [kind for kind in metrics if kind not in KINDS]
+        if unknown:
+            raise ValueError(f'metrics={unknown[0]!r}: choose from {", ".join(KINDS)}')
+        file = str(getattr(dataset, 'ann_file', ''))
+        source = file if file.endswith('.json') else dataset.to_coco()
+        self.image_ids = list(dataset.image_ids)
+        self.category_ids = [int(i) for i in dataset.category_ids]
+        self.truth = Truth.read(source, self.image_ids, self.category_ids)
+        self.metrics = tuple(metrics)
+
+    def __call__(self, predictions: Predictions) -> dict[str, float]:
+        """Log COCO's tables; return ``{'bbox_AP': 0.4, ...}``, unrounded."""
+        scores = self.evaluate(predictions)
+        for score in scores.values():
+            print_log('\n'.join(('', str(score), score.class_table())).rstrip(), 'current')
+        return flatten(scores)
+
+    def evaluate(self, predictions: Predictions) -> dict[str, Scores]:
+        """Scores by kind.
+
+        Raises:
+            ValueError: an image of the data set is missing, came twice or is none of its.
+        """
+        found = self._by_image(predictions)
+        boxes = self._columns(found) if set(self.metrics) - {'segm'} else None
+        return {
+            kind: evaluate(
+                self.truth, self.results(predictions, True) if kind == 'segm' else boxes, kind
+            )
+            for kind in self.metrics
+        }
+
+    def results(self, predictions: Predictions, with_mask: bool = False) -> list[dict[str, Any]]:
+        """COCO results in data set order; ``with_mask`` keeps those that have a mask."""
+        return [
+            result
+            for image, found in self._by_image(predictions).items()
+            for result in found.to_coco(image, self.category_ids)
+            if not with_mask or 'segmentation' in result
+        ]
+
+    def write(self, predictions: Predictions, path: str | os.PathLike) -> None:
+        """Write the detections: ``.json`` is COCO's result format, ``.pkl`` the 2019 release's.
+
+        The pickle holds a list over images of a list over K classes of (n, 5) float32 arrays:
+        inclusive corners x1, y1, x2, y2 (so that the width is x2 - x1 + 1) and score; with masks a
+        pair of that and the RLEs in the same order. It is written for tools that expect it; hrdet
+        itself never reads a pickle.
+        """
+        path = Path(path)
+        check_output(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == '.json':
+            path.write_text(json.dumps(self.results(predictions)))
+        else:
+            content = [self._by_class(found) for found in self._by_image(predictions).values()]
+            path.write_bytes(pickle.dumps(content, protocol=4))
+
+    def _by_image(self, predictions: Predictions) -> dict[int | str, Detections]:
+        """Detections in numpy by image id, in the order of the data set."""
+        found: dict[int | str, Detections] = {}
+        for meta, detections in predictions:
+            if meta.image_id not in self.truth.order:
+                raise ValueError(f'image {meta.image_id} ({meta.path}) is not in the data set')
+            if meta.image_id in found:
+                raise ValueError(f'image {meta.image_id} ({meta.path}) was evaluated twice')
+            found[meta.image_id] = detections.numpy()
+        absent = [image for image in self.image_ids if image not in found]
+        if absent:
+            raise ValueError(
+                f'evaluated {len(found):,} of {len(self.image_ids):,} images; missing: '
+                f'{", ".join(map(str, absent[:5]))}{", ..." if len(absent) > 5 else ""}'
+            )
+        return {image: found[image] for image in self.image_ids}
+
+    def _columns(self, found: dict[int | str, Detections]) -> np.ndarray:
+        """All boxes as the (R, 7) columns of ``Truth``, without a dict for each."""
+        ids = np.array(self.category_ids, np.float64)
+        blocks = [np.empty((0, 7))]
+        for image, one in found.items():
+            boxes = one.boxes.astype(np.float64)
+            rank = np.full(len(boxes), self.truth.order[image], np.float64)
+            sides = boxes[:, 2:] - boxes[:, :2]
+            blocks.append(np.column_stack((rank, boxes[:, :2], sides, one.scores, ids[one.labels])))
+        return np.concatenate(blocks)
+
+    def _by_class(self, found: Detections) -> Any:
+        corners = found.boxes - np.array([0, 0, 1, 1], np.float32)
+        rows = np.column_stack((corners, found.scores)).astype(np.float32)
+        members = [np.flatnonzero(found.labels == k) for k in range(len(self.category_ids))]
+        boxes = [rows[index] for index in members]
+        if found.masks is None:
+            return boxes
+        return boxes, [[found.masks[i] for i in index] for index in members]
+
+
+def check_output(path: str | os.PathLike) -> None:
+    """Refuse a name for results whose format is unknown, before the work is done."""
+    if Path(path).suffix not in ('.json', '.pkl'):
+        raise ValueError(f'{path}: results are written as .json or .pkl')

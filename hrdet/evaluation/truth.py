@@ -1,0 +1,190 @@
+"""What the evaluation compares: COCO annotations made complete, and results checked against them.
+
+The evaluation engines rank by image id, and pycocotools loses a match with annotation id 0; both
+ids are therefore replaced by 1, 2, ... in sorted order here, which changes no number otherwise and
+lets image ids be strings.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as rle
+
+_LISTED = 5  # ids named in a message before '...'
+
+
+@dataclass(slots=True)
+class Truth:
+    """COCO annotations ready for an engine; ``order`` maps the file's image ids to 1..N."""
+
+    images: list[dict[str, Any]]
+    categories: list[dict[str, Any]]
+    annotations: list[dict[str, Any]]
+    order: dict[int | str, int]
+
+    @classmethod
+    def read(
+        cls,
+        source: str | os.PathLike | Mapping[str, Any],
+        image_ids: Sequence[int | str] | None = None,
+        category_ids: Sequence[int] | None = None,
+    ) -> 'Truth':
+        """From a COCO annotation file or its content, all of it or some images and categories.
+
+        Missing ``iscrowd`` is 0; missing ``area`` is the mask's, or the box's without a mask.
+
+        Raises:
+            ValueError: not COCO annotations, or ids asked for that the file does not have.
+        """
+        content, name = source, 'annotations'
+        if not isinstance(source, Mapping):
+            name = str(source)
+            content = _read_json(name)
+        if not isinstance(content, Mapping):
+            raise ValueError(f'{name}: COCO annotations are a dict, this is a list (of results?)')
+        absent = [k for k in ('images', 'categories', 'annotations') if k not in content]
+        if absent:
+            raise ValueError(f'{name}: no {absent[0]!r} in it, so these are not COCO annotations')
+        images = _chosen(content['images'], image_ids, f'{name}: image')
+        categories = _chosen(content['categories'], category_ids, f'{name}: category')
+        order = {image: rank for rank, image in enumerate(sorted(images), 1)}
+        annotations = [
+            _complete(annotation, number, order, images[annotation['image_id']])
+            for number, annotation in enumerate(content['annotations'], 1)
+            if annotation['image_id'] in order and annotation['category_id'] in categories
+        ]
+        return cls(
+            [{**images[image], 'id': rank} for image, rank in order.items()],
+            [categories[category] for category in sorted(categories)],
+            annotations,
+            order,
+        )
+
+    def columns(self, results: Iterable[Mapping[str, Any]]) -> np.ndarray:
+        """Results (R dicts of COCO's box format) as (R, 7): image, x, y, w, h, score, category.
+
+        Raises:
+            ValueError: names the first result that lacks a key, holds a number that is not
+                finite, or is about an image or category that the annotations do not have.
+        """
+        rows = []
+        for index, result in enumerate(results):
+            try:
+                image, box = result['image_id'], result['bbox']
+                rows.append((self._rank(image), *box, result['score'], result['category_id']))
+            except KeyError as error:
+                raise ValueError(f'result {index} has no key {error}: {result}') from None
+            if len(rows[-1]) != 7:
+                raise ValueError(f'result {index}: bbox is [x, y, w, h], not {box}')
+        return self.checked(np.array(rows, np.float64).reshape(-1, 7))
+
+    def masks(self, results: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Results of COCO's mask format with the images renumbered; errors as in ``columns``.
+
+        A ``bbox`` beside the mask is left out: the engines would sort the object into small,
+        medium and large by its box instead of its mask.
+        """
+        sizes = {image['id']: (image.get('height'), image.get('width')) for image in self.images}
+        kept, rows = [], []
+        for index, result in enumerate(results):
+            try:
+                rank, segmentation = self._rank(result['image_id']), result['segmentation']
+                score, category = result['score'], result['category_id']
+            except KeyError as error:
+                raise ValueError(f'result {index} has no key {error}') from None
+            if not isinstance(segmentation, Mapping) or not {'size', 'counts'} <= set(segmentation):
+                raise ValueError(f'result {index}: segmentation is an RLE dict(size, counts)')
+            if rank and None not in sizes[rank] and tuple(segmentation['size']) != sizes[rank]:
+                raise ValueError(
+                    f'result {index}: a mask of {tuple(segmentation["size"])} for image '
+                    f'{result["image_id"]} of (h, w) = {sizes[rank]}'
+                )
+            rows.append((rank, 0, 0, 0, 0, score, category))
+            kept.append(
+                {
+                    'image_id': rank,
+                    'category_id': category,
+                    'segmentation': dict(segmentation),
+                    'score': score,
+                }
+            )
+        self.checked(np.array(rows, np.float64).reshape(-1, 7))
+        return kept
+
+    def checked(self, columns: np.ndarray) -> np.ndarray:
+        """The same (R, 7) columns, or a ValueError that names what cannot be evaluated."""
+        broken = np.flatnonzero(~np.isfinite(columns).all(1))
+        if len(broken):
+            raise ValueError(
+                f'result {broken[0]} has a box or score that is not a finite number '
+                f'({len(broken)} of {len(columns)} results): {columns[broken[0], 1:6]}'
+            )
+        stray = np.flatnonzero(columns[:, 0] == 0)
+        if len(stray):
+            raise ValueError(
+                f'{len(stray)} of {len(columns)} results, result {stray[0]} first, are about '
+                f'images that are not in the annotations; these have {_some(self.order)}'
+            )
+        known = [category['id'] for category in self.categories]
+        foreign = np.setdiff1d(columns[:, 6], known)
+        if len(foreign):
+            raise ValueError(
+                f'results for category ids {_some(foreign.astype(int).tolist())}, the annotations '
+                f'have {_some(known)}: category ids are those of the file, not class labels'
+            )
+        return columns
+
+    def _rank(self, image: Any) -> int:
+        return self.order.get(image, 0)
+
+
+def read_results(results: Any) -> Any:
+    """Results from a JSON file, or as they are."""
+    return _read_json(str(results)) if isinstance(results, (str, os.PathLike)) else results
+
+
+def _read_json(path: str) -> Any:
+    try:
+        return json.loads(Path(path).read_bytes())
+    except ValueError as error:
+        raise ValueError(f'{path}: not JSON ({error})') from None
+
+
+def _chosen(records: list[dict], ids: Sequence | None, what: str) -> dict[Any, dict]:
+    known = {record['id']: record for record in records}
+    if ids is None:
+        return known
+    absent = [i for i in ids if i not in known]
+    if absent:
+        raise ValueError(f'{what} ids {_some(absent)} are not in it; it has {_some(known)}')
+    return {i: known[i] for i in ids}
+
+
+def _complete(annotation: Mapping, number: int, order: Mapping, image: Mapping) -> dict[str, Any]:
+    whole = {**annotation, 'id': number, 'image_id': order[annotation['image_id']]}
+    whole.setdefault('iscrowd', 0)
+    if 'area' not in whole:
+        segmentation = whole.get('segmentation')
+        whole['area'] = (
+            _mask_area(segmentation, image['height'], image['width'])
+            if segmentation
+            else float(whole['bbox'][2] * whole['bbox'][3])
+        )
+    return whole
+
+
+def _mask_area(segmentation: list | dict, height: int, width: int) -> float:
+    if isinstance(segmentation, dict) and not isinstance(segmentation['counts'], list):
+        return float(rle.area(segmentation))
+    parts = rle.frPyObjects(segmentation, height, width)
+    return float(rle.area(rle.merge(parts) if isinstance(parts, list) else parts))
+
+
+def _some(ids: Iterable) -> str:
+    ids = list(ids)
+    return ', '.join(map(str, ids[:_LISTED])) + (', ...' if len(ids) > _LISTED else '')
