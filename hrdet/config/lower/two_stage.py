@@ -100,9 +100,19 @@ def _rcnn_training(
 
 
 def _matching(path: str, assigner: Node, sampler: Node) -> dict[str, Any]:
-    return dict(
-        assigner=check_typed(assigner, f'{path}.assigner'),
-        sampler=check_typed(sampler, f'{path}.sampler'),
+    assigner = check_typed(assigner, f'{path}.assigner')
+    return dict(assigner=assigner, sampler=_sampler(sampler, f'{path}.sampler'))
+
+
+def _sampler(section: Node, path: str) -> Node:
+    """The samplers inside a CombinedSampler share its numbers."""
+    if check_typed(section, path)['type'] != 'CombinedSampler':
+        return section
+    inner = ('pos_sampler', 'neg_sampler')
+    shared = {k: v for k, v in section.items() if k != 'type' and k not in inner}
+    parts = {name: check_typed(section.get(name), f'{path}.{name}') for name in inner}
+    return Node(
+        path, **section | {k: Node(part.path, **shared | part) for k, part in parts.items()}
     )
 
 
