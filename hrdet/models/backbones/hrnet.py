@@ -144,6 +144,7 @@ class HRNet(nn.Module):
         self._initialise(zero_init_residual)
         for part in self._frozen_parts():
             part.requires_grad_(False)
+        self.train()
 
     def _initialise(self, zero_init_residual: bool) -> None:
         for module in self.modules():
@@ -190,7 +191,7 @@ class HRNet(nn.Module):
         return F.relu(self.bn2(self.conv2(x)), inplace=True)
 
     def _run(self, part: Callable, inputs):
-        return run_part(self, part, inputs, recompute=self.with_cp)
+        return run_part(part, inputs, recompute=self.with_cp)
 
 
 @register()

@@ -96,4 +96,4 @@ class HRFPN(nn.Module):
         return self.pool(level.expand(-1, -1, max(height, 2), max(width, 2)))
 
     def _run(self, part, inputs):
-        return run_part(self, part, inputs, recompute=self.with_checkpoint)
+        return run_part(part, inputs, recompute=self.with_checkpoint)
