@@ -123,7 +123,7 @@ def build_tester(
 def build_model(lowered: Lowered, classes: tuple[str, ...]) -> nn.Module:
     """The detector for these classes, on the CPU, with fresh weights."""
     node = with_num_classes(lowered.model, len(classes))
-    check_num_classes(node, len(classes))
+    check_num_classes(node, classes)
     model = build(node)
     model.classes = tuple(classes)
     if lowered.channels_last:
