@@ -51,8 +51,8 @@ def _override(config: Config, path: str, value: Any) -> None:
     key = path.split('.')[0]
     if key not in KEYS and key in config:
         raise ConfigError(
-            f'{path}: {key} is a variable of the config file, already used where it is read; '
-            f'override the keys made from it instead, such as data.train.ann_file'
+            f'{path}: a variable of the config file, whose value is already where it is used; '
+            f'override that place instead, such as data.train.ann_file'
         )
     check_choice(key, KEYS, path)
     try:

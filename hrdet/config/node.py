@@ -64,8 +64,8 @@ def check_keys(section: Iterable[str], accepted: Iterable[str], path: str) -> No
     for key in section:
         if key not in accepted:
             raise ConfigError(
-                f'{path}.{key}: there is no such key here{nearest(key, accepted)}. '
-                f'Accepted: {", ".join(accepted)}'
+                f'{path}.{key}: there is no such key here{nearest(key, accepted)} '
+                f'(accepted: {", ".join(accepted)})'
             )
 
 

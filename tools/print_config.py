@@ -1,0 +1,69 @@
+"""Show what a config means.
+
+    python tools/print_config.py CONFIG
+    python tools/print_config.py CONFIG --lowered
+    python tools/print_config.py CONFIG --cfg-options data.imgs_per_gpu=4 optimizer.lr=0.01
+
+Without --lowered: the config with everything it inherits, as a file that can take its place.
+With it: what is built and run, and beside each part the section of the config it comes from.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from hrdet.config import CfgOptions, Node, load_config, lower
+from hrdet.registry import ConfigError
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--lowered', action='store_true', help='what is built and run')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='PATH=VALUE')
+    return parser.parse_args()
+
+
+def outline(name: str, value: Any, depth: int = 0) -> Iterator[str]:
+    """Lines that show a value: nodes, dicts and lists of them as indented blocks."""
+    head = f'{"    " * depth}{name}: '
+    if isinstance(value, dict) and value:
+        origin = f'  # {value.path}' if isinstance(value, Node) else ''
+        yield (head + value.get('type', '')).rstrip(': ') + origin
+        for key, item in value.items():
+            if key != 'type':
+                yield from outline(key, item, depth + 1)
+    elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        yield head.rstrip(': ')
+        for i, item in enumerate(value):
+            yield from outline(str(i), item, depth + 1)
+    else:
+        yield head + repr(value)
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        config = load_config(args.config, args.cfg_options)
+        lowered = lower(config)
+    except (ConfigError, FileNotFoundError) as error:
+        raise SystemExit(f'{args.config}: {error}') from None
+    if not args.lowered:
+        print(config.pretty_text)
+    else:
+        for field in fields(lowered):
+            if field.name != 'warnings':
+                print('\n'.join(outline(field.name, getattr(lowered, field.name))))
+    for warning in lowered.warnings:
+        print(f'warning: {warning}', file=sys.stderr)
+
+
+if __name__ == '__main__':
+    main()
