@@ -16,10 +16,16 @@ import shutil
 import sys
 from pathlib import Path
 
-import torch
-from setuptools import Extension, find_packages, setup
-from setuptools.command.bdist_wheel import bdist_wheel
-from torch.utils import cpp_extension
+try:
+    import torch
+    from setuptools import Extension, find_packages, setup
+    from setuptools.command.bdist_wheel import bdist_wheel
+    from torch.utils import cpp_extension
+except ImportError as error:
+    raise SystemExit(
+        f'{error}. To build hrdet: pip install "torch>=2.11" "setuptools>=77" ninja, then build '
+        'with pip install --no-build-isolation, or ./compile.sh'
+    ) from error
 
 ROOT = Path(__file__).resolve().parent
 # The oldest LibTorch whose stable ABI is used. Without it the newest symbols of the installed torch

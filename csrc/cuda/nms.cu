@@ -190,8 +190,9 @@ std::tuple<Tensor, Tensor> sorted(const Tensor& scores) {
   std::array<StableIValue, 4> stack{
       torch::stable::detail::from(scores), torch::stable::detail::from(std::optional<bool>(true)),
       torch::stable::detail::from(int64_t{1}), torch::stable::detail::from(true)};
-  STABLE_TORCH_ERROR_CODE_CHECK(
-      torch_call_dispatcher("aten::sort", "stable", stack.data(), TORCH_ABI_VERSION));
+  const auto status =
+      torch_call_dispatcher("aten::sort", "stable", stack.data(), TORCH_ABI_VERSION);
+  require(status == TORCH_SUCCESS, "nms: the scores could not be sorted");
   return {torch::stable::contiguous(torch::stable::detail::to<Tensor>(stack[0])),
           torch::stable::contiguous(torch::stable::detail::to<Tensor>(stack[1]))};
 }

@@ -88,6 +88,17 @@ def test_golden_level_map(golden, device):
     assert out.flatten().cpu().tolist() == golden('levelmap_levels').tolist()
 
 
+@pytest.mark.parametrize(
+    ('size', 'level'), [(0, 0), (111.9, 0), (112 * (1 - 4e-7), 1), (112, 1), (224, 2), (9999, 3)]
+)
+def test_level_boundary(device, size, level):
+    """1e-6 is added before the logarithm is floored: a hair below the boundary counts as above."""
+    maps = [torch.full((1, 1, 8, 8), float(i)).double().to(device) for i in range(4)]
+    rois = torch.tensor([[0, 1, 1, 1 + size, 1 + size]], dtype=torch.float64, device=device)
+    out = roi_align(maps, rois, (1, 1), [1e4] * 4, 1, half_pixel=True)
+    assert out.item() == level
+
+
 @pytest.mark.parametrize('half_pixel', [False, True])
 @pytest.mark.parametrize('sampling_ratio', [0, 1, 3])
 @pytest.mark.parametrize('layout', LAYOUTS)
@@ -146,6 +157,20 @@ def test_half_precision_sums_in_float32(device, dtype, layout):
     for map_, reference in zip(maps, exact):
         assert map_.grad.is_contiguous(memory_format=layout)
         torch.testing.assert_close(map_.grad, reference.grad.to(dtype))
+
+
+@pytest.mark.parametrize(
+    ('at', 'value'), [(-1.5, 0), (-1, 10), (0, 10), (0.5, 15), (3, 40), (4, 40), (4.5, 0)]
+)
+def test_edges_of_the_map(device, at, value):
+    """A sample counts up to one pixel outside of the outermost centres, that distance included."""
+    features = torch.tensor([10.0, 20, 30, 40], device=device)
+    rois = torch.tensor([[0.0, at, 0, at, 0]], device=device)
+    for map_, roi in (
+        (features.reshape(1, 1, 1, 4), rois),
+        (features.reshape(1, 1, 4, 1), rois[:, [0, 2, 1, 4, 3]]),
+    ):
+        assert roi_align(map_, roi, 1, 1, 1, half_pixel=False).item() == value
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
