@@ -30,11 +30,7 @@ class Problem:
     fatal: bool  # the data set does not load; otherwise the item is dropped or clipped
 
     def __str__(self) -> str:
-        return (
-            f'{self.file}: {self.where}: {self.reason}'
-            if self.where
-            else (f'{self.file}: {self.reason}')
-        )
+        return ': '.join(part for part in (self.file, self.where, self.reason) if part)
 
 
 @dataclass(slots=True)
@@ -136,10 +132,7 @@ def raise_or_warn(problems: list[Problem]) -> None:
         return
     lines = [str(problem) for problem in listed[:MAX_LISTED]]
     if len(listed) > MAX_LISTED:
-        lines.append(
-            f'... and {len(listed) - MAX_LISTED} more; '
-            f'tools/check_dataset.py {listed[0].file} lists all'
-        )
+        lines.append(f'... and {len(listed) - MAX_LISTED} more; tools/check_dataset.py lists all')
     if fatal:
         raise DataError('\n'.join(lines))
     warnings.warn('\n'.join(lines), DataWarning, stacklevel=2)

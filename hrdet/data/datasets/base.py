@@ -145,10 +145,8 @@ class AnnotatedImages(DetectionDataset):
         origin = self._images.path(name)
         size = tuple(self.sizes[index].tolist())
         try:
-            image = decode(self._images.read(name), origin)
-            _check_size(image.shape[:2], size)
             sample = Sample(
-                image=image,
+                image=decode_checked(self._images, name, size),
                 meta=ImageMeta(origin, self.image_ids[index], size, size, size),
                 truth=None if self.test_mode else self._truth(index, name, size),
                 proposals=self._proposals_of(index),
@@ -268,10 +266,17 @@ def _listed(names: Sequence[str]) -> str:
     return ', '.join(names[:20]) + (f', ... ({len(names) - 20} more)' if len(names) > 20 else '')
 
 
-def _check_size(found: tuple[int, int], annotated: tuple[int, int]) -> None:
-    if found != annotated:
-        turned = ' (turned by EXIF? store the pixels upright)' if found == annotated[::-1] else ''
+def decode_checked(
+    images: FolderImages | ZipImages, name: str, size: tuple[int, int]
+) -> np.ndarray:
+    """The pixels (h, w, 3) of an image, which must have the size that its annotation says."""
+    origin = images.path(name)
+    image = decode(images.read(name), origin)
+    found = image.shape[:2]
+    if found != size:
+        turned = ' (turned by EXIF? store the pixels upright)' if found == size[::-1] else ''
         raise DataError(
-            f'the file is {found[1]} x {found[0]} pixels, its annotation says '
-            f'{annotated[1]} x {annotated[0]}{turned}'
+            f'{origin}: the file is {found[1]} x {found[0]} pixels, its annotation says '
+            f'{size[1]} x {size[0]}{turned}'
         )
+    return image

@@ -1,0 +1,98 @@
+"""List everything that is wrong with a data set: annotations, and image files one by one.
+
+    python tools/check_dataset.py annotations.json [IMAGES]   COCO; a folder or a .zip
+    python tools/check_dataset.py VOC_ROOT                    VOC; every ImageSets/Main/*.txt
+    python tools/check_dataset.py ImageSets/Main/train.txt VOC_ROOT
+    python tools/check_dataset.py --config CONFIG             the data sets of a config
+
+Ends with status 1 if there is an error, that is, something that stops training.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from rich.progress import track
+
+from hrdet.config import load_config, lower
+from hrdet.data.datasets.check import DatasetCheck, open_coco, open_voc
+from hrdet.registry import ConfigError
+
+
+def parse_args() -> argparse.Namespace:
+    """Options; without --config there is a path."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('annotations', nargs='?', help='COCO .json, VOC .txt, or VOC folder')
+    parser.add_argument('images', nargs='?', help='images of a .json; VOC folder of a .txt')
+    parser.add_argument('--config', help='check the data sets of this config instead')
+    parser.add_argument('--no-images', action='store_true', help='look at annotations only')
+    args = parser.parse_args()
+    if (args.annotations is None) == (args.config is None):
+        parser.error('give either annotations or --config')
+    if args.annotations and args.annotations.endswith('.txt') and args.images is None:
+        parser.error('a .txt list needs the VOC folder after it')
+    return args
+
+
+def data_sets(args: argparse.Namespace) -> Iterator[DatasetCheck]:
+    """The data sets that the command line names, each once."""
+    if args.config is not None:
+        lowered = lower(load_config(args.config))
+        seen = set()
+        for split in (lowered.train_dataset, lowered.val_dataset, lowered.test_dataset):
+            for node in _leaves(split):
+                key = (node['ann_file'], node.get('img_prefix', ''))
+                if key not in seen:
+                    seen.add(key)
+                    door = open_voc if node['type'] == 'VOCDataset' else open_coco
+                    yield door(*key, node.get('classes'))
+    elif Path(args.annotations).is_dir():
+        lists = sorted(Path(args.annotations, 'ImageSets', 'Main').glob('*.txt'))
+        if not lists:
+            raise SystemExit(f'error: there are no ImageSets/Main/*.txt in {args.annotations}')
+        for path in lists:
+            yield open_voc(str(path), args.annotations)
+    elif args.annotations.endswith('.txt'):
+        yield open_voc(args.annotations, args.images)
+    else:
+        yield open_coco(args.annotations, args.images)
+
+
+def _leaves(node: Any) -> Iterator[dict]:
+    """The data sets with files of their own in a tree of wrappers."""
+    if isinstance(node, dict) and 'ann_file' in node:
+        yield node
+    elif isinstance(node, (dict, list, tuple)):
+        for child in node.values() if isinstance(node, dict) else node:
+            yield from _leaves(child)
+
+
+def report(check: DatasetCheck, with_images: bool) -> int:
+    """Print what is wrong with one data set; the number of errors."""
+    if check.table is not None and check.images is not None and with_images:
+        steps = check.check_images()
+        for _ in track(steps, f'{check.name}', total=len(check.table.file_names), transient=True):
+            pass
+    for problem in check.problems:
+        print(f'{"error" if problem.fatal else "warning"}: {problem}')
+    errors = sum(problem.fatal for problem in check.problems)
+    if check.table is not None:
+        counts = ', '.join(f'{name} {count}' for name, count in check.class_counts().items())
+        print(f'{check.name}: {len(check.table.file_names)} images; boxes by class: {counts}')
+    print(f'{check.name}: {errors} errors, {len(check.problems) - errors} warnings')
+    return errors
+
+
+if __name__ == '__main__':
+    args = parse_args()
+    try:
+        errors = sum(report(check, not args.no_images) for check in data_sets(args))
+    except (ConfigError, FileNotFoundError) as error:
+        raise SystemExit(f'error: {error}') from error
+    raise SystemExit(1 if errors else 0)
