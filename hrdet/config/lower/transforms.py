@@ -76,7 +76,9 @@ def from_keys(
     if mode is None:
         # The release's zip data set takes two scales for the ends of a range.
         mode = 'range' if around.zipped and len(_scales(img_scale, path)) == 2 else 'value'
-    recipe.transforms.append(resize_node(path, img_scale, mode, resize_keep_ratio, around))
+    if not any(node['type'] == 'RandResizeCrop' for node in recipe.transforms):
+        # That one resizes to scales of its own: the release then leaves img_scale alone.
+        recipe.transforms.append(resize_node(path, img_scale, mode, resize_keep_ratio, around))
     add_flip(recipe, path, flip_ratio, around)
     if size_divisor is not None:
         recipe.transforms.append(Node(path, type='Pad', size_divisor=size_divisor))
