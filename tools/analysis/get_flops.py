@@ -1,0 +1,90 @@
+"""Parameters and multiply-accumulates of a detector, part by part.
+
+    python tools/analysis/get_flops.py CONFIG
+    python tools/analysis/get_flops.py CONFIG --shape 512 768 --rois 1000
+    python tools/analysis/get_flops.py CONFIG --release-units
+
+Convolutions and matrix products are counted, without biases; one multiply-accumulate is one.
+With --release-units the two totals are those of HRNet's tables: "M" is 2^20 and "GFLOPs" are 2^30
+multiply-accumulates, cut after the first decimal.  No weights, data or GPU are needed.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import hrdet.models  # noqa: F401  registers the parts
+from hrdet.config import CfgOptions, load_config, lower, with_num_classes
+from hrdet.models.flops import Cost, detector_cost
+from hrdet.registry import ConfigError, build
+
+COCO_CLASSES = 80  # where the classes come from an annotation file, which is not read here
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs=2,
+        default=(800, 1216),
+        metavar=('H', 'W'),
+        help='height and width of the network input (default: 800 1216)',
+    )
+    parser.add_argument(
+        '--rois', type=int, default=500, help='regions through the box head (default: 500)'
+    )
+    parser.add_argument('--release-units', action='store_true', help="units of HRNet's tables")
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='PATH=VALUE')
+    args = parser.parse_args()
+    if min(*args.shape, args.rois) < 1:
+        parser.error('--shape and --rois must be at least 1')
+    return args
+
+
+def cost_of(args: argparse.Namespace) -> Cost:
+    """The cost of the config's detector."""
+    lowered = lower(load_config(args.config, args.cfg_options))
+    node = with_num_classes(lowered.model, len(lowered.classes or range(COCO_CLASSES)))
+    detector = build(node).to('meta')  # shapes without values: nothing is computed
+    return detector_cost(detector, tuple(args.shape), args.rois, args.release_units)
+
+
+def cut(value: int, unit: int) -> str:
+    """``value / unit`` with its first decimal, the others cut off."""
+    tenths = value * 10 // unit
+    return f'{tenths // 10}.{tenths % 10}'
+
+
+def report(cost: Cost, release_units: bool) -> str:
+    """One line a part, and the totals."""
+    giga, mega = (2**30, 2**20) if release_units else (10**9, 10**6)
+    name = 'GFLOPs' if release_units else 'GMACs'
+    lines = [
+        f'{part:<10} {macs / giga:9.2f} {name} {macs / cost.total_macs:6.1%}'
+        for part, macs in cost.macs.items()
+    ]
+    if release_units:
+        params, total = cut(cost.parameters, mega), cut(cost.total_macs, giga)
+    else:
+        params, total = f'{cost.parameters / mega:.2f}', f'{cost.total_macs / giga:.2f}'
+    return '\n'.join([*lines, f'#Params {params}M', f'{name} {total}'])
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        cost = cost_of(args)
+    except (ConfigError, FileNotFoundError) as error:
+        raise SystemExit(f'error: {error}') from None
+    print(f'{args.config}: input {args.shape[0]} x {args.shape[1]}, {args.rois} regions')
+    print(report(cost, args.release_units))
+
+
+if __name__ == '__main__':
+    main()
