@@ -80,7 +80,9 @@ def check_choice(value: Any, options: Iterable[Any], path: str) -> None:
     options = list(options)
     if value not in options:
         names = ', '.join(map(repr, options))
-        raise ConfigError(f'{path}: {value!r} is not one of {names}{nearest(value, options)}')
+        raise ConfigError(
+            f'{path}: {value!r} is not one of {names}{nearest(value, map(str, options))}'
+        )
 
 
 def check_typed(section: Any, path: str) -> Node:

@@ -6,7 +6,7 @@ from hrdet.config.lower.transforms import (
     Recipe,
     Surroundings,
     add_flip,
-    expand,
+    expand_node,
     norm,
     resize_node,
 )
@@ -84,7 +84,7 @@ def _pad(path, *, type, size_divisor, recipe, around):
 
 def _expand(path, *, type, mean=(0, 0, 0), to_rgb=True, ratio_range=(1, 4), recipe, around):
     arguments = dict(mean=mean, to_rgb=to_rgb, ratio_range=ratio_range)
-    recipe.transforms.append(expand(path, **arguments, around=around))
+    recipe.transforms.append(expand_node(path, **arguments, around=around))
 
 
 def _random_crop(path, *, type, min_ious=None, min_crop_size=None, recipe, around):

@@ -101,7 +101,7 @@ def _extra_aug(
         here = f'{path}.photo_metric_distortion'
         nodes.append(Node(here, type='PhotoMetricDistortion', **photo_metric_distortion))
     if expand is not None:
-        nodes.append(read(expand, expand, f'{path}.expand', around=around))
+        nodes.append(read(expand_node, expand, f'{path}.expand', around=around))
     for name, kind, section in (
         ('random_crop', 'RandomCrop', random_crop),
         ('rand_resize_crop', 'RandResizeCrop', rand_resize_crop),
@@ -112,7 +112,7 @@ def _extra_aug(
     return nodes
 
 
-def expand(
+def expand_node(
     path: str,
     *,
     mean: Any = (0, 0, 0),
@@ -159,7 +159,8 @@ def resize_node(path: str, img_scale: Any, mode: str, ratio: bool, around: Surro
 
 
 def _scales(img_scale: Any, path: str) -> list[tuple[int, int]]:
-    rows = img_scale if img_scale and isinstance(img_scale[0], (list, tuple)) else [img_scale]
+    sequence = isinstance(img_scale, (list, tuple)) and len(img_scale) > 0
+    rows = img_scale if sequence and isinstance(img_scale[0], (list, tuple)) else [img_scale]
     for row in rows:
         whole = isinstance(row, (list, tuple)) and all(type(edge) is int for edge in row)
         message = f'{img_scale!r} is neither a pair (w, h) of pixels nor a list of pairs'

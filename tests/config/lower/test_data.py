@@ -1,0 +1,285 @@
+"""Data sets, transforms and loaders."""
+
+import pytest
+
+from hrdet.config import lower
+from hrdet.registry import ConfigError
+
+
+def kinds(node):
+    return [transform['type'] for transform in node['transforms']]
+
+
+def only(node, kind):
+    (found,) = [transform for transform in node['transforms'] if transform['type'] == kind]
+    return found
+
+
+def test_both_forms_mean_the_same(config, config_1x):
+    """1.x loads no crowd regions; workers aside, everything else about the data is equal."""
+    old, new = lower(config), lower(config_1x)
+    for dataset in (old.train_dataset, new.train_dataset):
+        assert kinds(dataset) == ['Resize', 'RandomFlip', 'Pad']
+    assert old.train_dataset.pop('with_crowd') is True
+    assert new.train_dataset.pop('with_crowd') is False
+    for split in ('train', 'val', 'test'):
+        assert getattr(old, f'{split}_dataset') == getattr(new, f'{split}_dataset')
+    assert old.model['preprocess'] == new.model['preprocess']
+
+
+def test_paths_of_steps(config_1x):
+    assert only(lower(config_1x).train_dataset, 'Resize').path == 'data.train.pipeline[2]'
+    resize = only(lower(config_1x).test_dataset, 'Resize')
+    assert resize.path == 'data.test.pipeline[1].transforms[0]'
+
+
+def test_pad_size_belongs_to_training(config):
+    config['data'] |= dict(pad_size=[1600, 1024], test_imgs_per_gpu=4)
+    lowered = lower(config)
+    assert lowered.train_loader == dict(
+        batch_size=2, num_workers=4, pad_size=(1600, 1024), size_divisor=32
+    )
+    assert lowered.test_loader == dict(batch_size=4, num_workers=4, pad_size=None, size_divisor=32)
+
+
+def test_preprocessing_pads_to_the_largest_divisor(config):
+    config['data']['train']['size_divisor'] = 1
+    lowered = lower(config)
+    assert only(lowered.train_dataset, 'Pad')['size_divisor'] == 1
+    assert lowered.model['preprocess']['size_divisor'] == 32
+
+
+@pytest.mark.parametrize(
+    ('kind', 'to_rgb', 'order'),
+    [
+        ('CocoDataset', True, 'rgb'),
+        ('CocoDataset', False, 'bgr'),
+        # The release reads images in a zip as RGB and leaves them so.
+        ('CocoZipDataset', False, 'rgb'),
+    ],
+)
+def test_channel_order(config, kind, to_rgb, order):
+    for split in ('train', 'val', 'test'):
+        config['data'][split]['type'] = kind
+        config['data'][split]['img_norm_cfg']['to_rgb'] = to_rgb
+    lowered = lower(config)
+    assert lowered.model['preprocess']['channel_order'] == order
+    assert lowered.model['preprocess']['mean'] == (123.675, 116.28, 103.53)
+    assert [w for w in lowered.warnings if 'looks like one of RGB' in w] == (
+        lowered.warnings if order == 'bgr' else []
+    )
+
+
+def test_normalisations_must_agree(config):
+    config['data']['val']['img_norm_cfg'] = dict(mean=[0, 0, 0], std=[1, 1, 1])
+    with pytest.raises(ConfigError, match=r'data\.train\.img_norm_cfg and data\.val\.img_norm_cfg'):
+        lower(config)
+
+
+def test_scales_of_the_default_multi_scale_training(config):
+    config['data']['train']['img_scale'] = [[1600, 1000], [1000, 600], [1333, 800]]
+    resize = only(lower(config).train_dataset, 'Resize')
+    assert resize['scales'] == [(1600, 1000), (1000, 600), (1333, 800)]
+    assert resize['multiscale_mode'] == 'value'
+
+
+@pytest.mark.parametrize(
+    ('kind', 'mode', 'meant'),
+    [
+        ('CocoDataset', None, 'value'),
+        ('CocoDataset', 'range', 'range'),
+        ('CocoZipDataset', None, 'range'),
+        ('CocoZipDataset', 'value', 'value'),
+    ],
+)
+def test_two_scales(config, kind, mode, meant):
+    config['data']['train'] |= dict(type=kind, img_scale=[(1333, 640), (1333, 800)])
+    if mode is not None:
+        config['data']['train']['multiscale_mode'] = mode
+    assert only(lower(config).train_dataset, 'Resize')['multiscale_mode'] == meant
+
+
+def test_extra_aug_in_the_order_of_the_release(config):
+    config['data']['train']['extra_aug'] = dict(
+        rand_resize_crop=dict(scales=[[1400, 600]], size=[1200, 800]),
+        random_crop=dict(min_crop_size=0.5),
+        expand=dict(mean=[1, 2, 3], to_rgb=False, ratio_range=(1, 2)),
+        photo_metric_distortion=dict(hue_delta=10),
+    )
+    dataset = lower(config).train_dataset
+    assert kinds(dataset) == [
+        'PhotoMetricDistortion',
+        'Expand',
+        'RandomCrop',
+        'RandResizeCrop',  # resizes to scales of its own, so that img_scale is left alone
+        'RandomFlip',
+        'Pad',
+    ]
+    assert only(dataset, 'Expand')['to_rgb'] is False
+    crop = only(dataset, 'RandResizeCrop')
+    assert crop.path == 'data.train.extra_aug.rand_resize_crop'
+    assert (crop['scales'], crop['size']) == ([[1400, 600]], [1200, 800])
+    assert crop['convention'] == 'inclusive'
+
+
+def test_the_canvas_of_expand_has_the_colour_of_the_release(config):
+    """Its zip data set holds RGB where hrdet holds BGR: the mean is reversed there."""
+    config['data']['train'] |= dict(type='CocoZipDataset', extra_aug=dict(expand={}))
+    assert only(lower(config).train_dataset, 'Expand')['to_rgb'] is False
+
+
+def test_augmentations_as_steps(config_1x):
+    config_1x['data']['train']['pipeline'][2:2] = [
+        dict(type='PhotoMetricDistortion', hue_delta=10),
+        dict(type='Expand', ratio_range=(1, 2)),
+        dict(type='MinIoURandomCrop', min_ious=(0.5,), min_crop_size=0.3),
+        dict(type='MyTransform', mine=1),
+    ]
+    dataset = lower(config_1x).train_dataset
+    assert kinds(dataset)[:4] == ['PhotoMetricDistortion', 'Expand', 'RandomCrop', 'MyTransform']
+    assert only(dataset, 'MyTransform').path == 'data.train.pipeline[5]'
+
+
+def test_masks_crowds_and_semantic_maps(config, config_1x):
+    config['data']['train'] |= dict(
+        with_mask=True,
+        with_crowd=False,
+        with_semantic_seg=True,
+        seg_prefix='maps',
+        seg_scale_factor=0.125,
+    )
+    steps = config_1x['data']['train']['pipeline']
+    steps[1] |= dict(with_mask=True, with_seg=True)
+    steps.insert(6, dict(type='SegRescale', scale_factor=0.125))
+    config_1x['data']['train']['seg_prefix'] = 'maps'
+    for each in (config, config_1x):
+        dataset = lower(each).train_dataset
+        assert (dataset['with_mask'], dataset['with_crowd']) == (True, False)
+        assert dataset['seg_prefix'] == 'maps'
+        assert dataset['transforms'][-1] == dict(type='SegRescale', scale_factor=0.125)
+
+
+def test_options_of_a_data_set(config):
+    config['data']['train'] |= dict(
+        data_root='/root',
+        ann_file='a.json',
+        img_prefix='/elsewhere/images',
+        proposal_file='p.pkl',
+        num_max_proposals=300,
+        skip_img_without_anno=False,
+        min_size=8,
+    )
+    dataset = lower(config).train_dataset
+    assert dataset['ann_file'] == '/root/a.json'
+    assert dataset['img_prefix'] == '/elsewhere/images'
+    assert dataset['proposal_file'] == '/root/p.pkl'
+    assert dataset['num_max_proposals'] == 300
+    assert dataset['filter_empty'] is False
+    assert dataset['min_size'] == 8
+    assert 'data_root' not in dataset
+
+
+def test_lists_are_joined(config):
+    train = config['data']['train']
+    config['data']['train'] = [train, train | dict(ann_file='b.json')]
+    joined = lower(config).train_dataset
+    assert joined['type'] == 'ConcatDataset'
+    assert [node['ann_file'] for node in joined['datasets']] == [train['ann_file'], 'b.json']
+
+    files = dict(ann_file=['a.json', 'b.json'], img_prefix=['a', 'b'])
+    repeat = dict(type='RepeatDataset', times=3, dataset=train | files)
+    config['data']['train'] = dict(type='ClassBalancedDataset', oversample_thr=0.1, dataset=repeat)
+    node = lower(config).train_dataset
+    assert (node['type'], node['oversample_thr']) == ('ClassBalancedDataset', 0.1)
+    assert (node['dataset']['type'], node['dataset']['times']) == ('RepeatDataset', 3)
+    parts = node['dataset']['dataset']['datasets']
+    assert [(p['ann_file'], p['img_prefix']) for p in parts] == [('a.json', 'a'), ('b.json', 'b')]
+
+
+def test_classes(config):
+    assert lower(config).classes is None
+    assert 'classes' not in lower(config).train_dataset
+    config['classes'] = ['cat', 'dog']
+    lowered = lower(config)
+    assert lowered.classes == ('cat', 'dog')
+    assert lowered.test_dataset['classes'] == ('cat', 'dog')
+    config['data']['val']['classes'] = ('dog', 'cat')
+    with pytest.raises(ConfigError, match=r'data\.train\.classes and data\.val\.classes differ'):
+        lower(config)
+
+
+def test_a_config_that_only_predicts(config):
+    del config['data']['train'], config['data']['val']
+    del config['optimizer'], config['total_epochs']
+    lowered = lower(config)
+    assert lowered.train_dataset is None
+    with pytest.raises(ConfigError, match=r'data\.train: training needs this key'):
+        lowered.check_trainable()
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(img_scal=(1, 1)), r"data\.train\.img_scal: .*did you mean 'img_scale'"),
+        (dict(ann_flie='x'), r"data\.train\.ann_flie: .*did you mean 'ann_file'"),
+        (dict(img_scale=1333), r'data\.train\.img_scale: 1333 is neither a pair'),
+        (dict(img_scale=[]), r'data\.train\.img_scale: \[\] is neither a pair'),
+        (dict(img_scale=(1333, 800.5)), r'data\.train\.img_scale: .* is neither a pair'),
+        (dict(multiscale_mode='rnage'), r"multiscale_mode: .*did you mean 'range'"),
+        (dict(multiscale_mode='range', img_scale=[(9, 8)] * 3), r'a range has two ends, .* 3 sc'),
+        (dict(img_norm_cfg=dict(mean=[1], std=[1])), r'img_norm_cfg\.mean: three numbers'),
+        (dict(img_norm_cfg=dict(mean=[1, 2, 3])), r'img_norm_cfg\.std: this key is needed'),
+        (dict(extra_aug=dict(crop={})), r'data\.train\.extra_aug\.crop: there is no such key'),
+        (dict(with_label=False), r'data\.train\.with_label: '),
+        (dict(with_semantic_seg=True), r'data\.train\.seg_prefix: this key is needed'),
+        (dict(classes='cat'), r"data\.train\.classes: .*\('cat',\) with the comma"),
+        (dict(classes=('cat', 'dog', 'cat')), r'data\.train\.classes: .* twice: cat'),
+        (dict(ann_file=['a', 'b'], img_prefix=['c']), r'img_prefix: 1 entries, but 2 annotation'),
+        (dict(pipeline=[]), r'data\.train\.img_scale: there is no such key'),
+    ],
+)
+def test_mistakes_in_a_data_set(config, change, message):
+    config['data']['train'] |= change
+    with pytest.raises(ConfigError, match=message):
+        lower(config)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(img_scale=[(1333, 800), (1000, 600)]), r'data\.test\.img_scale: test-time augment'),
+        (dict(flip_ratio=0.5), r'data\.test\.flip_ratio: test-time augmentation'),
+        (dict(ann_file=['a', 'b']), r'data\.test: an evaluation takes one data set'),
+        (dict(type='RepeatDataset'), r'data\.test: an evaluation takes one data set'),
+    ],
+)
+def test_a_test_takes_images_as_they_are(config, change, message):
+    config['data']['test'] |= change
+    with pytest.raises(ConfigError, match=message):
+        lower(config)
+
+
+@pytest.mark.parametrize(
+    ('step', 'change', 'message'),
+    [
+        (2, dict(img_scal=1), r"data\.train\.pipeline\[2\]\.img_scal: .*'img_scale'"),
+        (4, dict(type='Pad'), r'pipeline\[4\]\.mean: there is no such key'),
+        (1, dict(with_bbox=False), r'pipeline\[1\]\.with_bbox: '),
+    ],
+)
+def test_mistakes_in_a_step(config_1x, step, change, message):
+    config_1x['data']['train']['pipeline'][step] |= change
+    with pytest.raises(ConfigError, match=message):
+        lower(config_1x)
+
+
+def test_flipped_tests_are_refused_in_steps(config_1x):
+    config_1x['data']['test']['pipeline'][1]['flip'] = True
+    with pytest.raises(ConfigError, match=r'data\.test\.pipeline\[1\]\.flip: test-time augment'):
+        lower(config_1x)
+
+
+def test_a_pipeline_without_normalisation(config_1x):
+    del config_1x['data']['train']['pipeline'][4]
+    with pytest.raises(ConfigError, match=r"data\.train\.pipeline: there is no step .*'Normalize'"):
+        lower(config_1x)
