@@ -4,6 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile('hrdet', deadline=None)
+settings.load_profile('hrdet')
 
 _SHARED = Path(__file__).resolve().parents[2] / 'shared'
 

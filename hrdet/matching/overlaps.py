@@ -40,16 +40,16 @@ class Overlaps:
     def maxima(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The best overlap of each box and with which object (N, A), the first of equals; the best
         overlap of each object and with which box (N, G), the first of equals."""
-        of_boxes, of_objects = [], []
+        of_boxes = []
+        best = torch.full(self.objects.shape[:2], -torch.inf, device=self.objects.device)
+        best_box = torch.zeros(best.shape, dtype=torch.int64, device=best.device)
         for part, iou in self._pieces():
             of_boxes.append(iou.max(1))
             value, box = iou.max(2)
-            of_objects.append((value, box + part.start))
+            best_box = torch.where(value > best, box + part.start, best_box)
+            best = torch.maximum(best, value)
         values, rows = zip(*of_boxes)
-        object_values, object_boxes = (torch.stack(items) for items in zip(*of_objects))
-        best, piece = object_values.max(0)
-        object_box = object_boxes.gather(0, piece[None])[0]
-        return torch.cat(values, 1), torch.cat(rows, 1), best, object_box
+        return torch.cat(values, 1), torch.cat(rows, 1), best, best_box
 
     def last_equal(self, values: Tensor) -> Tensor:
         """For each box the last object whose overlap equals its value (N, G): (N, A), or -1."""

@@ -95,7 +95,8 @@ class InstanceBalancedPosSampler(RandomSampler):
     """About equally many positives for every object (Pang et al., Libra R-CNN, 2019)."""
 
     def positive_keys(self, assignment: Assignment, keys: Tensor, count: int) -> Tensor:
-        rank = _rank_in_group(assignment.gt_index, keys)
+        # By keys of its own: those that come first in a large group have high keys.
+        rank = _rank_in_group(assignment.gt_index, torch.rand_like(keys))
         positive = assignment.gt_index >= 0
         objects = ((rank == 0) & positive).sum(1, keepdim=True).clamp(min=1)
         share = (count / objects).round() + 1
@@ -141,7 +142,7 @@ class IoUBalancedNegSampler(RandomSampler):
         preferred = keys
         if self.num_bins > 1:
             bins = torch.where(above, self._bins(iou), self.num_bins)
-            rank = _rank_in_group(bins, keys)
+            rank = _rank_in_group(bins, torch.rand_like(keys))
             preferred = keys + ((bins < self.num_bins) & (rank < wanted // self.num_bins))
         chosen = above & (_rank_in_group(above.long(), preferred) < wanted)
         # First those chosen by overlap, then the floor, then whatever is left.
@@ -218,8 +219,8 @@ def _gather(values: Tensor, index: Tensor) -> Tensor:
 
 def _rank_in_group(groups: Tensor, keys: Tensor) -> Tensor:
     """How many elements of the same group (N, A) have a higher key: (N, A) int64."""
-    order = keys.argsort(1, descending=True, stable=True)
-    order = order.gather(1, groups.gather(1, order).argsort(1, stable=True))
+    order = keys.argsort(dim=1, descending=True, stable=True)
+    order = order.gather(1, groups.gather(1, order).argsort(dim=1, stable=True))
     sorted_groups = groups.gather(1, order)
     place = torch.arange(groups.shape[1], device=groups.device).expand_as(groups)
     begins = F.pad(sorted_groups[:, 1:] != sorted_groups[:, :-1], (1, 0), value=False)
