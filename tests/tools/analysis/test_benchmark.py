@@ -1,0 +1,90 @@
+"""The benchmark's table: every part is there, and the parts make up the whole."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from hrdet.data.shapes import make_shapes
+from tools.analysis import benchmark
+
+CONFIG = (
+    Path(__file__).resolve().parents[3] / 'configs/quickstart/faster_rcnn_hrnetv2p_w18_small.py'
+)
+LAYERS = ['to the device', 'preprocess', 'backbone', 'neck', 'heads']
+SHORT = ['--device', 'cpu', '--iterations', '2', '--warmup', '1', '--batch', '2']
+
+
+def table(monkeypatch, capsys, *arguments):
+    """The printed rows: name to milliseconds; and the lines around the table."""
+    monkeypatch.setattr(sys, 'argv', ['benchmark.py', str(CONFIG), *SHORT, *map(str, arguments)])
+    benchmark.main()
+    lines = capsys.readouterr().out.splitlines()
+    cells = [line.split('│')[1:3] for line in lines if line.startswith('│')]
+    rows = {name.strip(): float(ms) for name, ms in cells}
+    return rows, [line for line in lines if line[:1].isalnum()]
+
+
+@pytest.mark.parametrize(
+    ('mode', 'more'),
+    [
+        ('infer', ['post-processing']),
+        ('train', ['targets and losses', 'backward', 'optimizer']),
+    ],
+)
+def test_noise(monkeypatch, capsys, mode, more):
+    rows, around = table(monkeypatch, capsys, '--mode', mode, '--shape', 64, 96)
+    assert list(rows) == [*LAYERS, *more, 'whole step']
+    whole = rows.pop('whole step')
+    # Medians of two steps do add up; each is rounded to 0.1.
+    assert sum(rows.values()) == pytest.approx(whole, abs=1, rel=0.02)
+    assert 'images (2, 3, 64, 96)' in around[0]
+    assert float(around[1].split()[0]) == pytest.approx(2000 / whole, rel=0.02)
+    assert 'MiB of memory' in around[1]
+    assert len(around) == 2
+
+
+@pytest.mark.parametrize('mode', ['infer', 'train'])
+def test_data_set(monkeypatch, capsys, tmp_path, mode):
+    make_shapes(tmp_path, 4, 4, (64, 64), 0)
+    options = [
+        f'data.{part}.{key}={tmp_path}/{place}'
+        for part, name in (('train', 'train'), ('test', 'val'))
+        for key, place in (
+            ('ann_file', f'annotations/instances_{name}.json'),
+            ('img_prefix', f'{name}/'),
+        )
+    ]
+    _, around = table(monkeypatch, capsys, '--mode', mode, '--cfg-options', *options)
+    assert around[2].startswith('data loading: ')
+    assert 'worker(s) keep up' in around[2]
+
+
+def test_a_part_called_twice_counts_twice_and_only_itself(monkeypatch):
+    class Slow(nn.Module):
+        def forward(self, x):
+            clock['now'] += 0.25
+            return x
+
+    clock = {'now': 100.0}
+    monkeypatch.setattr(benchmark.time, 'perf_counter', lambda: clock['now'])
+    watch, slow = benchmark.Stopwatch(torch.device('cpu')), Slow()
+    watch.watch(slow, 'slow')
+    for calls in (1, 2):
+        with watch.span('all'):
+            for _ in range(calls):
+                slow(torch.zeros(1))
+            clock['now'] += 1
+        watch.finish_step()
+    assert watch.times == {'slow': [250, 500], 'all': [1250, 1500]}
+
+
+def test_mistakes_are_named(monkeypatch, capsys):
+    arguments = ['--mode', 'infer', '--cfg-options', 'data.test.ann_file=nowhere.json']
+    with pytest.raises(SystemExit, match=r'error: .*nowhere\.json'):
+        table(monkeypatch, capsys, *arguments)
+    with pytest.raises(SystemExit):
+        table(monkeypatch, capsys, '--mode', 'infer', '--shape', 0, 4)
+    assert 'must be at least 1' in capsys.readouterr().err
