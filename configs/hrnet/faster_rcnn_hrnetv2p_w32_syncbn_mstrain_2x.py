@@ -9,4 +9,3 @@ model = dict(
     backbone=dict(type='SyncHighResolutionNet', width=32),
     neck=dict(with_checkpoint=True),
 )
-data = dict(workers_per_gpu=2)

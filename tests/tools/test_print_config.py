@@ -1,0 +1,40 @@
+"""tools/print_config.py as a user runs it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from hrdet.config import load_config, lower
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / 'configs/hrnet/faster_rcnn_hrnetv2p_w18_1x.py'
+
+
+def run(*arguments):
+    command = [sys.executable, str(ROOT / 'tools/print_config.py'), str(CONFIG), *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_the_printed_config_can_take_its_place(tmp_path):
+    result = run('--cfg-options', 'data.imgs_per_gpu=5', 'data.train.img_scale=(640, 480)')
+    assert result.returncode == 0, result.stderr
+    copy = tmp_path / 'copy.py'
+    copy.write_text(result.stdout)
+    options = {'data.imgs_per_gpu': 5, 'data.train.img_scale': (640, 480)}
+    assert lower(load_config(copy)) == lower(load_config(CONFIG, options))
+
+
+def test_lowered(tmp_path):
+    result = run('--lowered', '--cfg-options', 'lr_config.step=[20]')
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert '        assigner: MaxIoUAssigner  # train_cfg.rpn.assigner' in lines
+    assert 'optimizer: SGD' in lines
+    assert 'warning: lr_config.step: [20] is never reached in 12 epochs' in result.stderr
+
+
+def test_a_mistake_is_one_line():
+    result = run('--cfg-options', 'model.bakbone.width=32')
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert "model.bakbone: there is no such key here; did you mean 'backbone'?" in line
