@@ -5,7 +5,13 @@ hrdet's own layout of a state_dict is mmdetection 3's, so weights travel both wa
 
 from hrdet.checkpoints.families import Family
 from hrdet.checkpoints.files import CheckpointError, read_checkpoint, save_checkpoint
-from hrdet.checkpoints.loading import LoadReport, Mismatch, load_backbone, load_checkpoint
+from hrdet.checkpoints.loading import (
+    LoadReport,
+    Mismatch,
+    load_backbone,
+    load_checkpoint,
+    saved_classes,
+)
 
 __all__ = [
     'CheckpointError',
@@ -16,4 +22,5 @@ __all__ = [
     'load_checkpoint',
     'read_checkpoint',
     'save_checkpoint',
+    'saved_classes',
 ]

@@ -64,6 +64,7 @@ def load_checkpoint(
     source: str | os.PathLike | Mapping[str, Any],
     strict: bool = True,
     trusted: bool = False,
+    name: str = 'state_dict',
 ) -> LoadReport:
     """Load a detector's weights, whichever release wrote them.
 
@@ -75,11 +76,12 @@ def load_checkpoint(
             entries keep their initial values and the report lists them (fine-tuning on other
             classes); a file of which nothing fits is refused all the same.
         trusted: see ``read_checkpoint``.
+        name: what messages call a source that is not a file.
 
     Raises:
         FileNotFoundError, CheckpointError: nothing was loaded; the message says why.
     """
-    path, weights, meta = _unpack(source, trusted)
+    path, weights, meta = _unpack(source, trusted, name)
     family = recognise(weights, meta)
     conversion = convert(weights, family)
     report = _compare(model, conversion, LoadReport(family, path, meta=meta))
@@ -103,7 +105,7 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> LoadReport:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(_where_to_fetch(str(path)))
-    name, weights, meta = _unpack(path, trusted=False)
+    name, weights, meta = _unpack(path)
     family = recognise(weights, meta)
     conversion = convert(weights, family)
     trunk = {k: v for k, v in conversion.weights.items() if k.startswith('backbone.')}
@@ -121,10 +123,10 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> LoadReport:
 
 
 def _unpack(
-    source: str | os.PathLike | Mapping[str, Any], trusted: bool
+    source: str | os.PathLike | Mapping[str, Any], trusted: bool = False, name: str = 'state_dict'
 ) -> tuple[str, dict[str, Tensor], dict[str, Any]]:
     """``(name, weights, meta)`` of a file, of its content, or of a bare state_dict."""
-    name, content = 'state_dict', source
+    content = source
     if not isinstance(source, Mapping):
         name, content = str(source), read_checkpoint(source, trusted)
     meta = content.get('meta')
@@ -165,6 +167,13 @@ def _compare(model: nn.Module, conversion: Conversion, report: LoadReport) -> Lo
 def _copy(model: nn.Module, weights: Mapping[str, Tensor], report: LoadReport) -> None:
     skipped = {m.key for m in report.mismatched}
     model.load_state_dict({k: v for k, v in weights.items() if k not in skipped}, strict=False)
+
+
+def saved_classes(content: Mapping[str, Any]) -> tuple[str, ...] | int | None:
+    """The class names that a checkpoint's content carries, or at least their number K."""
+    _, weights, meta = _unpack(content)
+    rows = [len(value) for key, value in weights.items() if key.endswith('fc_cls.weight')]
+    return _classes(meta) or (rows[0] - 1 if rows else None)
 
 
 def _classes(meta: Mapping[str, Any]) -> tuple[str, ...] | None:

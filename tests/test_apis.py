@@ -1,0 +1,184 @@
+"""From a config, a checkpoint and pictures to detections."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import hrdet
+from hrdet.apis import ImagePipeline, inference_detector, init_detector, read_image
+from hrdet.checkpoints import CheckpointError, save_checkpoint
+from hrdet.config import load_config
+from hrdet.data import CocoDataset, DataError, Pad, Resize, collate
+from hrdet.registry import ConfigError
+
+CONFIG = 'configs/quickstart/faster_rcnn_hrnetv2p_w18_small.py'
+CLASSES = ('ant', 'bee', 'cat')
+# enough candidates from an untrained network, and few enough to be quick
+QUICK = {
+    'test_cfg.rcnn.score_thr': 0.01,
+    'test_cfg.rpn.nms_pre': 30,
+    'test_cfg.rpn.nms_post': 30,
+    'test_cfg.rpn.max_num': 30,
+}
+
+
+@pytest.fixture(scope='session')
+def config_file(pytestconfig):
+    return str(pytestconfig.rootpath / CONFIG)
+
+
+@pytest.fixture(scope='session')
+def checkpoint(config_file, tmp_path_factory):
+    """An untrained detector of three classes, as training saves it."""
+    torch.manual_seed(0)
+    model = init_detector(config_file, cfg_options=QUICK | {'classes': CLASSES}, device='cpu')
+    path = tmp_path_factory.mktemp('weights') / 'latest.pth'
+    meta = dict(hrdet_version=hrdet.__version__, classes=list(CLASSES), box_convention='continuous')
+    save_checkpoint(path, dict(state_dict=model.state_dict(), meta=meta))
+    return path
+
+
+@pytest.fixture(scope='session')
+def model(config_file, checkpoint):
+    return init_detector(config_file, checkpoint, 'cpu', QUICK)
+
+
+@pytest.fixture(scope='session')
+def pictures(tmp_path_factory):
+    """Files of noise in three shapes."""
+    folder = tmp_path_factory.mktemp('pictures')
+    rng = np.random.default_rng(0)
+    for name, size in (('wide', (90, 200)), ('high', (150, 70)), ('small', (20, 30))):
+        noise = cv2.resize(rng.integers(0, 255, (6, 6, 3), dtype=np.uint8), size[::-1])
+        cv2.imwrite(str(folder / f'{name}.png'), noise)
+    return [folder / f'{name}.png' for name in ('wide', 'high', 'small')]
+
+
+def same(one, other):
+    return all(
+        np.array_equal(getattr(one, field), getattr(other, field))
+        for field in ('boxes', 'scores', 'labels')
+    )
+
+
+def test_as_the_data_set_would_have_it(model, pictures, tmp_path):
+    """The same numbers as by CocoDataset, collate and predict, on the image and in its pixels."""
+    content = dict(
+        images=[dict(id=1, file_name=pictures[0].name, height=90, width=200)],
+        categories=[dict(id=i, name=n) for i, n in enumerate(CLASSES)],
+        annotations=[],
+    )
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    transforms = [Resize([(256, 192)], convention='continuous'), Pad(32)]
+    folder = str(pictures[0].parent)
+    data = CocoDataset(str(tmp_path / 'a.json'), folder, transforms, test_mode=True)
+    (expected,) = model.predict(collate([data[0]], size_divisor=32))
+    found = inference_detector(model, pictures[0])
+    assert len(found) > 0
+    assert same(found, expected.numpy())
+    assert found.boxes.max() > 90
+    assert (found.boxes >= 0).all()
+    assert (found.boxes <= np.array([200, 90, 200, 90]) + 1e-3).all()
+
+
+def test_files_arrays_and_lists_are_the_same(model, pictures):
+    found = inference_detector(model, pictures)
+    assert len(found) == 3
+    for path, one in zip(pictures, found):
+        assert same(one, inference_detector(model, str(path)))
+        assert same(one, inference_detector(model, cv2.imread(str(path))))
+    assert inference_detector(model, []) == []
+
+
+def test_batches_change_no_more_than_the_padding_does(model, pictures):
+    copies = [pictures[0]] * 5
+    alone = inference_detector(model, pictures[0])
+    for one in inference_detector(model, copies, batch_size=2):
+        assert np.array_equal(one.labels, alone.labels)
+        # float32 convolutions of another batch size may sum in another order
+        np.testing.assert_allclose(one.boxes, alone.boxes, atol=0.01)
+        np.testing.assert_allclose(one.scores, alone.scores, atol=1e-4)
+    assert len(inference_detector(model, pictures, batch_size=3)) == 3
+
+
+def test_class_names_come_from_the_checkpoint_then_config_then_file(
+    config_file, checkpoint, tmp_path, caplog
+):
+    def names(saved, **options):
+        return init_detector(config_file, saved, 'cpu', options).classes
+
+    assert names(checkpoint, classes=['x', 'y', 'z']) == CLASSES
+    nameless = tmp_path / 'nameless.pth'
+    save_checkpoint(nameless, torch.load(checkpoint)['state_dict'])
+    assert names(nameless, classes=['x', 'y', 'z']) == ('x', 'y', 'z')
+    file = tmp_path / 'a.json'
+    images = [dict(id=1, file_name='a.jpg', height=9, width=9)]
+    categories = [dict(id=i, name=n) for i, n in enumerate('pqr')]
+    file.write_text(json.dumps(dict(images=images, categories=categories, annotations=[])))
+    data = {'data.test.ann_file': str(file), 'data.test.img_prefix': str(tmp_path)}
+    assert names(nameless, **data) == ('p', 'q', 'r')
+    assert names(nameless) == ('0', '1', '2')
+    assert 'classes=(...)' in caplog.text
+    with pytest.raises(ConfigError, match=r'instances_val.json.*classes=\(\.\.\.\)'):
+        names(None)
+
+
+def test_a_checkpoint_of_other_classes_is_refused(config_file, checkpoint):
+    number = {'model.bbox_head.num_classes': 6}
+    with pytest.raises((ConfigError, CheckpointError), match=r'5 classes.*3 classes'):
+        init_detector(config_file, checkpoint, 'cpu', number)
+
+
+def test_a_config_object_works_and_is_left_alone(config_file, checkpoint):
+    config = load_config(config_file)
+    before = config.pretty_text
+    init_detector(config, checkpoint, 'cpu', QUICK)
+    assert config.pretty_text == before
+
+
+def test_the_file_is_named_in_every_refusal(config_file, tmp_path, model):
+    (tmp_path / 'bad.jpg').write_bytes(b'not a picture')
+    with pytest.raises(DataError, match=r'bad\.jpg: not an image'):
+        inference_detector(model, tmp_path / 'bad.jpg')
+    with pytest.raises(DataError, match=r'gone\.jpg: No such file'):
+        inference_detector(model, [tmp_path / 'gone.jpg'])
+    with pytest.raises(FileNotFoundError, match=r'gone\.pth'):
+        init_detector(config_file, tmp_path / 'gone.pth', 'cpu')
+    weights = {'roi_head.bbox_head.fc_cls.weight': torch.zeros(4, 5)}
+    save_checkpoint(tmp_path / 'part.pth', weights)
+    with pytest.raises(CheckpointError, match=r'part\.pth'):
+        init_detector(config_file, tmp_path / 'part.pth', 'cpu')
+
+
+@pytest.mark.parametrize(
+    'image', [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3)), np.zeros((0, 9, 3), np.uint8)]
+)
+def test_arrays_that_are_no_pictures(model, image):
+    with pytest.raises(ValueError, match=r'\(h, w, 3\) uint8'):
+        inference_detector(model, image)
+
+
+def test_a_model_from_elsewhere_is_refused(pictures):
+    with pytest.raises(ValueError, match='use init_detector'):
+        inference_detector(torch.nn.Linear(1, 1), pictures[0])
+
+
+def test_photographs_stand_upright(tmp_path):
+    """EXIF orientation 6: the camera was turned, cv2.imread turns the picture back."""
+    ok, data = cv2.imencode('.jpg', np.zeros((20, 40, 3), np.uint8))
+    assert ok
+    exif = b'Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0'
+    header = b'\xff\xe1' + (len(exif) + 2).to_bytes(2, 'big') + exif
+    (tmp_path / 'a.jpg').write_bytes(data.tobytes()[:2] + header + data.tobytes()[2:])
+    assert cv2.imread(str(tmp_path / 'a.jpg')).shape == (40, 20, 3)
+    assert read_image(tmp_path / 'a.jpg').shape == (40, 20, 3)
+
+
+def test_pipeline_pads_to_the_largest():
+    pipeline = ImagePipeline([Resize([(64, 64)], convention='continuous')], 32)
+    batch = pipeline([np.zeros((20, 40, 3), np.uint8), np.zeros((50, 25, 3), np.uint8)], 'ab')
+    assert batch.images.shape == (2, 3, 64, 64)
+    assert [meta.scale for meta in batch.metas] == [(1.6, 1.6), (1.28, 1.28)]

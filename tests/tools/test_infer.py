@@ -1,0 +1,98 @@
+"""The command that finds objects on files."""
+
+import importlib.util
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from hrdet.structures import Detections
+
+
+@pytest.fixture(scope='module')
+def tool(pytestconfig):
+    path = pytestconfig.rootpath / 'tools' / 'infer.py'
+    spec = importlib.util.spec_from_file_location('infer', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for name in ('a.jpg', 'a.png', 'deep/er/a.JPG', 'deep/b.bmp', 'other/a.png'):
+        path = tmp_path / 'photos' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cv2.imencode('.png', np.zeros((60, 80, 3), np.uint8))[1].tobytes())
+    (tmp_path / 'photos' / 'notes.txt').write_text('no picture')
+    return tmp_path / 'photos'
+
+
+def test_files_folders_and_patterns(tool, photos):
+    def names(*inputs):
+        found = tool.find_images([str(photos / i) for i in inputs], 'found')
+        return {result: str(file.relative_to(photos)) for result, file in found.items()}
+
+    assert names('a.png') == {'a.jpg': 'a.png'}
+    assert names('deep') == {'b.jpg': 'deep/b.bmp', 'er/a.jpg': 'deep/er/a.JPG'}
+    assert set(names('').values()) == {
+        'a.jpg', 'a.png', 'deep/er/a.JPG', 'deep/b.bmp', 'other/a.png'
+    }  # fmt: skip
+    assert names('*/a.png', '**/b.*') == {'a.jpg': 'other/a.png', 'b.jpg': 'deep/b.bmp'}
+    assert names('a.png', 'a.png', 'a.jpg') == {'a.jpg': 'a.png', 'a_2.jpg': 'a.jpg'}
+    for nothing in ('gone.jpg', '*.gif'):
+        with pytest.raises(FileNotFoundError, match=r'photos'):
+            names(nothing)
+
+
+def test_earlier_results_are_no_input(tool, photos):
+    found = tool.find_images([str(photos)], str(photos / 'deep'))
+    assert not any('deep' in str(file) for file in found.values())
+
+
+def test_pictures_and_one_json(tool, photos, monkeypatch, capsys):
+    """Everything but the detector, which has tests of its own."""
+    (photos / 'bad.jpg').write_text('not a picture')
+    one = Detections(
+        np.array([[10, 10, 30, 40], [1, 2, 3, 4.0]]), np.array([0.9, 0.1]), np.array([1, 0])
+    )
+    model = type('Model', (), {'classes': ('ant', 'bee')})()
+    asked = {}
+
+    def init_detector(*arguments):
+        asked['init'] = arguments
+        return model
+
+    def inference_detector(model, images, batch_size):
+        asked.setdefault('batches', []).append(len(images))
+        return [one] * len(images)
+
+    monkeypatch.setattr(tool, 'init_detector', init_detector)
+    monkeypatch.setattr(tool, 'inference_detector', inference_detector)
+    out = photos.parent / 'out'
+    status = tool.main(
+        ['c.py', 'w.pth', str(photos), '--out-dir', str(out), '--batch-size', '4', '--device',
+         'cpu', '--cfg-options', 'test_cfg.rcnn.score_thr=0.01']
+    )  # fmt: skip
+    assert status == 1
+    assert 'bad.jpg: not an image' in capsys.readouterr().err
+    assert asked['init'] == ('c.py', 'w.pth', 'cpu', {'test_cfg.rcnn.score_thr': 0.01})
+    assert asked['batches'] == [3, 2]  # the first four files without the broken one
+    pictures = sorted(str(p.relative_to(out)) for p in out.rglob('*.jpg'))
+    assert pictures == ['a.jpg', 'a_2.jpg', 'deep/b.jpg', 'deep/er/a.jpg', 'other/a.jpg']
+    assert cv2.imread(str(out / 'a.jpg')).any()
+    content = json.loads((out / 'detections.json').read_text())
+    assert [c['name'] for c in content['categories']] == ['ant', 'bee']
+    assert len(content['images']) == 5
+    assert len(content['annotations']) == 10
+    first = content['annotations'][0]
+    assert first['bbox'] == [10, 10, 20, 30]
+    assert (first['id'], first['image_id'], first['category_id'], first['area']) == (1, 1, 2, 600)
+
+
+def test_mistakes_end_with_a_message(tool, photos):
+    with pytest.raises(SystemExit, match=r'error: .*gone'):
+        tool.main(['c.py', 'w.pth', 'gone'])
+    with pytest.raises(SystemExit, match='error: '):
+        tool.main(['no_config.py', 'w.pth', str(photos)])

@@ -1,0 +1,158 @@
+"""Find objects on images of your own.
+
+    python tools/infer.py CONFIG CHECKPOINT street.jpg
+    python tools/infer.py CONFIG CHECKPOINT photos/ 'more/**/*.png' --out-dir found --score-thr 0.5
+
+INPUT is an image file, a folder (searched with its sub-folders) or a pattern in quotes; ** stands
+for any number of folders.  Into --out-dir go a picture of every image, with the objects drawn on
+it that reach --score-thr, and detections.json: COCO's format with images, categories and
+annotations, these with every object found and its score.  Images that cannot be read are listed
+at the end, and the exit status is then 1.
+"""
+
+import argparse
+import glob
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from rich.progress import track
+
+from hrdet.apis import inference_detector, init_detector, read_image
+from hrdet.checkpoints import CheckpointError
+from hrdet.config import CfgOptions
+from hrdet.data import DataError
+from hrdet.models.detectors import Detector
+from hrdet.registry import ConfigError
+from hrdet.structures import Detections
+from hrdet.visualize import save_picture
+
+_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'}
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file that the checkpoint was trained with')
+    parser.add_argument('checkpoint', help='weights: hrdet, mmdetection 1-3 or the HRNet release')
+    parser.add_argument('inputs', nargs='+', metavar='INPUT', help='image, folder or pattern')
+    parser.add_argument('--out-dir', default='found', help='folder for the results (%(default)s)')
+    parser.add_argument(
+        '--score-thr', type=float, default=0.3, help='least score of a drawn object (%(default)s)'
+    )
+    parser.add_argument(
+        '--device', help='such as cpu, cuda, cuda:1; default: a GPU if there is one'
+    )
+    parser.add_argument(
+        '--batch-size', type=int, default=1, help='images at once; more is faster on a GPU'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=CfgOptions,
+        metavar='PATH=VALUE',
+        help='values that override the config, such as test_cfg.rcnn.score_thr=0.01',
+    )
+    return parser.parse_args(arguments)
+
+
+def find_images(inputs: Sequence[str], out_dir: str) -> dict[str, Path]:
+    """Image files by the name of their result, in order, each file once, without earlier results.
+
+    Raises:
+        FileNotFoundError: an input with which no image is found.
+    """
+    found: dict[Path, Path] = {}  # file -> name relative to what was asked for
+    for text in inputs:
+        path = Path(text)
+        if path.is_dir():
+            files = sorted(p for p in path.rglob('*') if p.suffix.lower() in _SUFFIXES)
+            named = {file: file.relative_to(path) for file in files}
+        elif path.is_file():
+            named = {path: Path(path.name)}
+        else:
+            files = sorted(Path(name) for name in glob.glob(text, recursive=True))
+            named = {p: Path(p.name) for p in files if p.suffix.lower() in _SUFFIXES}
+        if not named:
+            raise FileNotFoundError(f'{text}: no such file, and no images in such a folder')
+        for file, name in named.items():
+            if Path(out_dir).resolve() not in file.resolve().parents:
+                found.setdefault(file, name)
+    results: dict[str, Path] = {}
+    for file, name in found.items():
+        title, count = name.with_suffix('').as_posix(), 1
+        while title + '.jpg' in results:
+            count += 1
+            title = f'{name.with_suffix("").as_posix()}_{count}'
+        results[title + '.jpg'] = file
+    return results
+
+
+def infer(model: Detector, images: dict[str, Path], args: argparse.Namespace) -> list[str]:
+    """Draw and write everything; returns what is wrong with the images that were left out."""
+    out, problems = Path(args.out_dir), []
+    content: dict[str, list] = {'images': [], 'categories': _categories(model), 'annotations': []}
+    for names in track(_chunks(list(images), args.batch_size), description='images'):
+        pictures = {name: _read(images[name], problems) for name in names}
+        pictures = {name: picture for name, picture in pictures.items() if picture is not None}
+        found = inference_detector(model, list(pictures.values()), args.batch_size)
+        for (name, picture), one in zip(pictures.items(), found):
+            save_picture(picture, one, out / name, model.classes, args.score_thr)
+            _add(content, str(images[name]), picture.shape[:2], one)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / 'detections.json').write_text(json.dumps(content))
+    return problems
+
+
+def _read(file: Path, problems: list[str]) -> np.ndarray | None:
+    try:
+        return read_image(file)
+    except DataError as error:
+        problems.append(str(error))
+        return None
+
+
+def _chunks(names: list[str], size: int) -> list[list[str]]:
+    return [names[start : start + size] for start in range(0, len(names), size)]
+
+
+def _categories(model: Detector) -> list[dict[str, Any]]:
+    return [{'id': label + 1, 'name': name} for label, name in enumerate(model.classes)]
+
+
+def _add(content: dict[str, list], file: str, size: tuple[int, int], found: Detections) -> None:
+    image_id = len(content['images']) + 1
+    image = {'id': image_id, 'file_name': file, 'height': size[0], 'width': size[1]}
+    content['images'].append(image)
+    for result in found.to_coco(image_id):
+        _, _, width, height = result['bbox']
+        number = len(content['annotations']) + 1
+        content['annotations'].append(
+            {'id': number, **result, 'area': width * height, 'iscrowd': 0}
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The whole command; the exit status."""
+    args = parse_args(arguments)
+    try:
+        images = find_images(args.inputs, args.out_dir)
+        model = init_detector(args.config, args.checkpoint, args.device, args.cfg_options)
+    except (ConfigError, CheckpointError, DataError, FileNotFoundError) as error:
+        raise SystemExit(f'error: {error}') from None
+    problems = infer(model, images, args)
+    print(f'{len(images) - len(problems)} pictures and detections.json in {args.out_dir}')
+    for problem in problems:
+        print(f'error: {problem}', file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
