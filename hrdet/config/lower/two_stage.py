@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from hrdet.config.node import Node, check, check_choice, check_count, check_typed, read
-from hrdet.registry import ConfigError
 
 
 @dataclass(slots=True)
@@ -168,13 +167,10 @@ def _rpn_head(
         f'{path}.use_sigmoid_cls',
         'only the sigmoid classifier exists; leave it out',
     )
-    if loss_bbox is None:
-        beta = 1 / 9 if train.rpn_beta is None else train.rpn_beta
-        loss_bbox = Node(path, type='SmoothL1Loss', beta=beta)
-    elif train.rpn_beta is not None:
-        raise ConfigError(
-            f'train_cfg.rpn.smoothl1_beta: {path}.loss_bbox has a beta already; keep one'
-        )
+    beta = train.rpn_beta
+    double = f'{path}.loss_bbox has a beta already; keep one'
+    check(beta is None or loss_bbox is None, 'train_cfg.rpn.smoothl1_beta', double)
+    default = dict(type='SmoothL1Loss', beta=1 / 9 if beta is None else beta)
     anchors = Node(
         path,
         type='AnchorGenerator',
@@ -191,14 +187,18 @@ def _rpn_head(
         feat_channels=feat_channels,
         anchors=anchors,
         coder=Node(path, type='DeltaCoder', means=target_means, stds=target_stds),
-        loss_cls=loss_cls or Node(path, type='CrossEntropyLoss', use_sigmoid=True),
-        loss_bbox=loss_bbox,
+        loss_cls=_loss(loss_cls, f'{path}.loss_cls', type='CrossEntropyLoss', use_sigmoid=True),
+        loss_bbox=_loss(loss_bbox, f'{path}.loss_bbox', **default),
         **train.rpn,
         # The 2019 release trains on the proposals it would make in a test.
         train_proposals=train.proposals or test.proposals,
         test_proposals=test.proposals,
         convention=convention,
     )
+
+
+def _loss(section: Node | None, path: str, **default: Any) -> Node:
+    return Node(path, **default) if section is None else check_typed(section, path)
 
 
 def _extractor(section: Node, path: str, convention: str) -> Node:
@@ -269,8 +269,8 @@ def _shared_fc_head(
         num_classes=_without_background(num_classes, path),
         coder=Node(path, type='DeltaCoder', means=target_means, stds=target_stds),
         reg_class_agnostic=reg_class_agnostic,
-        loss_cls=loss_cls or Node(path, type='CrossEntropyLoss'),
-        loss_bbox=loss_bbox or Node(path, type='SmoothL1Loss', beta=1.0),
+        loss_cls=_loss(loss_cls, f'{path}.loss_cls', type='CrossEntropyLoss'),
+        loss_bbox=_loss(loss_bbox, f'{path}.loss_bbox', type='SmoothL1Loss', beta=1.0),
     )
 
 
