@@ -10,7 +10,7 @@ Ends with status 1 if there is an error, that is, something that stops training.
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from hrdet.data.datasets.check import DatasetCheck, open_coco, open_voc
 from hrdet.registry import ConfigError
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Options; without --config there is a path."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('images', nargs='?', help='images of a .json; VOC folder of a .txt')
     parser.add_argument('--config', help='check the data sets of this config instead')
     parser.add_argument('--no-images', action='store_true', help='look at annotations only')
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if (args.annotations is None) == (args.config is None):
         parser.error('give either annotations or --config')
     if args.annotations and args.annotations.endswith('.txt') and args.images is None:
@@ -89,10 +89,15 @@ def report(check: DatasetCheck, with_images: bool) -> int:
     return errors
 
 
-if __name__ == '__main__':
-    args = parse_args()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status."""
+    args = parse_args(arguments)
     try:
-        errors = sum(report(check, not args.no_images) for check in data_sets(args))
+        errors = [report(check, not args.no_images) for check in data_sets(args)]
     except (ConfigError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from error
-    raise SystemExit(1 if errors else 0)
+    return 1 if any(errors) else 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -61,12 +61,13 @@ def check_pad_size(dataset: DetectionDataset, pad_size: tuple[int, int] | None) 
     room = np.where(landscape, (pad_size[1], pad_size[0]), pad_size)
     too_large = np.flatnonzero((largest > room).any(axis=1))
     if len(too_large):
-        first, (h, w) = int(too_large[0]), largest[too_large].max(axis=0).tolist()
+        first = int(too_large[0])
+        long, short = int(largest.max()), int(largest.min(axis=1).max())
         raise DataError(
             f'data.pad_size={tuple(pad_size)} is too small for {len(too_large)} of {len(dataset)} '
             f'images: image {dataset.image_ids[first]} of {dataset.sizes[first].tolist()} pixels '
             f'(h, w) may become {largest[first].tolist()}. '
-            f'Set pad_size=({max(h, w)}, {min(h, w)}) or larger, or smaller scales'
+            f'Set pad_size=({long}, {short}) or larger, or smaller scales'
         )
 
 

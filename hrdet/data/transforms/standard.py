@@ -135,7 +135,7 @@ class SegRescale(Transform):
 
 def as_scales(scales: Scale | Sequence[Scale]) -> list[Scale]:
     """A list of pairs of positive whole numbers, from one pair or several."""
-    rows = [scales] if np.ndim(scales) == 1 else list(scales)
+    rows = [scales] if len(scales) and np.ndim(scales[0]) == 0 else list(scales)
     for row in rows:
         if len(row) != 2 or any(int(edge) != edge or edge < 1 for edge in row):
             raise ValueError(f'a scale is a pair of whole numbers of pixels, not {row!r}')

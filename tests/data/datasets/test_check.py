@@ -1,0 +1,114 @@
+"""tools/check_dataset.py: every problem of a data set at once."""
+
+import importlib.util
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hrdet.data.datasets.check import open_coco
+
+
+@pytest.fixture
+def run(pytestconfig, capsys):
+    """Runs the tool in this process: its exit status and what it printed."""
+    path = pytestconfig.rootpath / 'tools' / 'check_dataset.py'
+    spec = importlib.util.spec_from_file_location('check_dataset', path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+
+    def call(*arguments):
+        try:
+            status = tool.main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            status = stop.code
+        captured = capsys.readouterr()
+        return status, captured.out + captured.err
+
+    return call
+
+
+def break_everything(coco_folder):
+    annotations, images = coco_folder.content['annotations'], coco_folder.content['images']
+    annotations[0]['bbox'][0] = float('nan')
+    annotations[1]['segmentation'] = [[1, 2, 3, 4]]
+    annotations[3]['bbox'] = [1, 1, 0, 5]
+    annotations[4]['image_id'] = 1000
+    images[2]['file_name'] = 'gone.jpg'
+    images[0]['width'] = 640
+    file = Path(coco_folder.img_prefix, '1.jpg')
+    file.write_bytes(file.read_bytes()[:200])
+    coco_folder.write()
+
+
+def test_all_problems_at_once(coco_folder, run):
+    break_everything(coco_folder)
+    status, text = run(coco_folder.ann_file, coco_folder.img_prefix)
+    assert status == 1
+    name = f'error: {coco_folder.ann_file}: '
+    for part in (
+        f'{name}annotations[0] (id 1): bbox must be four finite',
+        f'{name}annotations[1] (id 2): polygon 0 has fewer than three points',
+        f'warning: {coco_folder.ann_file}: annotations[3] (id 4): a box of zero size',
+        f'{name}annotations[4] (id 5): there is no image with the id 1000',
+        'gone.jpg: No such file',
+        '0.jpg: the file is 64 x 48 pixels, its annotation says 640 x 48',
+        '1.jpg: the JPEG is cut off',
+        '6 errors, 1 warnings',
+    ):
+        assert part in text
+
+
+def test_sound_data(coco_folder, run):
+    coco_folder.write()
+    status, text = run(coco_folder.ann_file, coco_folder.img_prefix)
+    assert status == 0
+    assert '3 images; boxes by class: cat 2, dog 2' in text
+    assert '0 errors, 0 warnings' in text
+
+
+def test_annotations_alone_and_files_that_are_none(coco_folder, tmp_path, run):
+    coco_folder.write()
+    assert run(coco_folder.ann_file)[0] == 0
+    (tmp_path / 'bad.json').write_text('{')
+    status, text = run(tmp_path / 'bad.json')
+    assert status == 1
+    assert 'not JSON' in text
+    assert run()[0] == 2
+
+
+def test_a_voc_folder(tmp_path, run):
+    for name in ('Annotations', 'JPEGImages', 'ImageSets/Main'):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / 'ImageSets/Main/train.txt').write_text('a\nb\n')
+    (tmp_path / 'Annotations/a.xml').write_text(
+        '<annotation><size><width>9</width><height>8</height></size></annotation>'
+    )
+    cv2.imwrite(str(tmp_path / 'JPEGImages/a.jpg'), np.zeros((8, 7, 3), np.uint8))
+    status, text = run(tmp_path)
+    assert status == 1
+    assert "image 'b': no" in text
+    assert 'a.jpg: the file is 7 x 8 pixels' in text
+
+
+def test_a_config(coco_folder, tmp_path, run, pytestconfig):
+    base = pytestconfig.rootpath / 'configs/hrnet/faster_rcnn_hrnetv2p_w18_1x.py'
+    coco_folder.write()
+    data = f"dict(ann_file='{coco_folder.ann_file}', img_prefix='{coco_folder.img_prefix}')"
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f"_base_ = ['{base}']\nclasses = ('cat', 'dgo')\n"
+        f'data = dict(train={data}, val={data}, test={data})\n'
+    )
+    status, text = run('--config', config)
+    assert status == 1
+    assert "no class 'dgo', which the config wants" in text
+    assert text.count('errors,') == 1, 'one data set used three times is checked once'
+
+
+def test_images_step_by_step(coco_folder):
+    coco_folder.write()
+    check = open_coco(coco_folder.ann_file, coco_folder.img_prefix)
+    assert len(list(check.check_images())) == 3
+    assert check.problems == []

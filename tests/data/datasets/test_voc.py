@@ -1,0 +1,131 @@
+"""VOC folders: boxes counted from 1, difficult objects, broken XML."""
+
+import cv2
+import numpy as np
+import pytest
+
+from hrdet.data import DataError, DataWarning, VOCDataset
+
+OBJECT = (
+    '<object><name>{name}</name><difficult>{difficult}</difficult><bndbox><xmin>{box[0]}</xmin>'
+    '<ymin>{box[1]}</ymin><xmax>{box[2]}</xmax><ymax>{box[3]}</ymax></bndbox></object>'
+)
+
+
+class VOCFolder:
+    def __init__(self, root):
+        self.root = root
+        for name in ('Annotations', 'JPEGImages', 'ImageSets/Main'):
+            (root / name).mkdir(parents=True)
+        self.list = root / 'ImageSets' / 'Main' / 'train.txt'
+        self.list.write_text('a\nb  1\n')
+        self.write('a', [('dog', (1, 1, 50, 40), 0), ('cat', (11, 6, 20, 30), 1)])
+        self.write('b', [('cat', (3, 4, 10, 12), 0)])
+        self.write('c', [('emu', (3, 4, 10, 12), 0)])
+
+    def write(self, name, objects, size=(40, 50), suffix='.jpg'):
+        objects = [OBJECT.format(name=n, box=box, difficult=d) for n, box, d in objects]
+        self.write_text(
+            name,
+            f'<annotation><filename>{name}{suffix}</filename><size><width>{size[1]}</width>'
+            f'<height>{size[0]}</height></size>{"".join(objects)}</annotation>',
+        )
+        cv2.imwrite(str(self.root / 'JPEGImages' / (name + suffix)), np.zeros((*size, 3), np.uint8))
+
+    def write_text(self, name, text):
+        (self.root / 'Annotations' / f'{name}.xml').write_text(text)
+
+    def load(self, **options):
+        return VOCDataset(str(self.list), str(self.root), **options)
+
+
+@pytest.fixture
+def voc(tmp_path):
+    return VOCFolder(tmp_path)
+
+
+def test_boxes_classes_and_ids(voc):
+    dataset = voc.load()
+    assert dataset.classes == ('cat', 'dog', 'emu'), 'of all files, so that splits agree'
+    assert dataset.category_ids == (1, 2, 3)
+    assert dataset.image_ids == [0, 1]
+    sample = dataset[0]
+    assert sample.meta.original_size == (40, 50)
+    assert sample.truth.boxes.tolist() == [[0, 0, 50, 40]]
+    assert sample.truth.labels.tolist() == [1]
+    assert sample.truth.ignored.tolist() == [[10, 5, 20, 30]]
+    assert voc.load(classes=('dog',)).image_ids == [0]
+    with pytest.raises(DataError, match=r"no class 'cow'.*\n.*cat, dog, emu"):
+        voc.load(classes=('cow',))
+
+
+def test_to_coco(voc):
+    content = voc.load().to_coco()
+    assert [image['id'] for image in content['images']] == [0, 1]
+    assert [(a['image_id'], a['category_id'], a['iscrowd']) for a in content['annotations']] == [
+        (0, 2, 0), (0, 1, 1), (1, 1, 0)
+    ]  # fmt: skip
+    assert content['annotations'][1]['bbox'] == [10, 5, 10, 25]
+
+
+def test_other_image_types(voc):
+    voc.write('b', [('cat', (3, 4, 10, 12), 0)], suffix='.png')
+    assert voc.load()[1].meta.path.endswith('b.png')
+
+
+def test_blood_cells(data_dir):
+    root = data_dir / 'bccd'
+    with pytest.warns(DataWarning, match=r'BloodImage_00343\.xml: object\[3\]: a box one pixel'):
+        dataset = VOCDataset(str(root / 'ImageSets/Main/train.txt'), str(root))
+    assert dataset.classes == ('Platelets', 'RBC', 'WBC')
+    assert len(dataset) == 205
+    sample = dataset[0]
+    assert sample.image.shape == (480, 640, 3)
+    assert sample.truth.boxes.min() >= 0
+
+
+@pytest.mark.parametrize(
+    ('text', 'reason'),
+    [
+        ('<annotation>', r'b\.xml: not XML'),
+        ('<annotation></annotation>', r'b\.xml: no <size>'),
+        ('<annotation><size><width>0</width><height>4</height></size></annotation>', 'no <size>'),
+    ],
+)
+def test_broken_files(voc, text, reason):
+    voc.write_text('b', text)
+    with pytest.raises(DataError, match=reason):
+        voc.load()
+    voc.list.write_text('a\n')
+    assert len(voc.load()) == 1, 'files of other lists do not matter'
+
+
+@pytest.mark.parametrize(
+    ('box', 'reason'),
+    [((9, 4, 5, 12), 'is empty'), (('nan', 4, 5, 12), 'is empty'), (('x', 1, 2, 3), "'x'")],
+)
+def test_broken_boxes(voc, box, reason):
+    voc.write('b', [('cat', (3, 4, 10, 12), 0), ('cat', box, 0)])
+    with pytest.raises(DataError, match=rf'b\.xml: object\[1\]: .*{reason}'):
+        voc.load()
+
+
+def test_missing_parts(voc):
+    voc.write_text('b', '<annotation><object><name>x</name></object></annotation>')
+    with pytest.raises(DataError, match=r'object\[0\]: no <bndbox>'):
+        voc.load()
+    voc.list.write_text('a\nz\n')
+    with pytest.raises(DataError, match=r"train\.txt: image 'z': no .*z\.xml"):
+        voc.load()
+    with pytest.raises(DataError, match=r'val\.txt: No such file'):
+        VOCDataset(str(voc.root / 'val.txt'), str(voc.root))
+    with pytest.raises(DataError, match=r'no Annotations/\*\.xml'):
+        VOCDataset(str(voc.list), str(voc.root / 'JPEGImages'))
+
+
+def test_doubtful_boxes_are_reported(voc):
+    voc.write('b', [('cat', (3, 4, 3, 12), 0), ('cat', (3, 4, 60, 12), 0)])
+    with pytest.warns(DataWarning) as caught:
+        assert len(voc.load()[1].truth.boxes) == 2
+    assert 'object[0]: a box one pixel' in str(caught[0].message)
+    assert 'object[1]: the box (3.0, 4.0, 60.0, 12.0) leaves' in str(caught[0].message)

@@ -1,0 +1,86 @@
+"""The loader: same batches whatever the workers, batches that need no copy."""
+
+import cv2
+import pytest
+import torch
+
+from hrdet.data import (
+    CocoDataset,
+    DataError,
+    Pad,
+    PhotoMetricDistortion,
+    RandomFlip,
+    Resize,
+    build_loader,
+)
+from hrdet.data.shapes import make_shapes
+
+
+@pytest.fixture(scope='module')
+def shapes(tmp_path_factory):
+    return make_shapes(str(tmp_path_factory.mktemp('shapes')), 12, 5, (64, 96))
+
+
+def load(shapes, *more):
+    transforms = [PhotoMetricDistortion(), Resize([(90, 60), (72, 48)]), RandomFlip(), Pad(32)]
+    return CocoDataset(shapes.train_ann, shapes.train_images, [*transforms, *more], with_mask=True)
+
+
+def epoch(loader, number):
+    loader.batch_sampler.set_epoch(number)
+    return list(loader)
+
+
+def same(a, b):
+    pairs = [
+        (a.images, b.images),
+        (a.truth.boxes, b.truth.boxes),
+        (a.truth.masks, b.truth.masks),
+        (a.padded_sizes, b.padded_sizes),
+    ]
+    return a.metas == b.metas and all(torch.equal(x, y) for x, y in pairs)
+
+
+def test_batches_do_not_depend_on_workers(shapes):
+    alone = build_loader(load(shapes), 3, num_workers=0, seed=4, pad_size=(96, 64))
+    first, second = epoch(alone, 0), epoch(alone, 1)
+    shared = build_loader(load(shapes), 3, num_workers=2, seed=4, pad_size=(96, 64))
+    assert all(same(a, b) for a, b in zip(epoch(shared, 0), first, strict=True))
+    assert all(same(a, b) for a, b in zip(epoch(shared, 1), second, strict=True))
+    assert not all(same(a, b) for a, b in zip(first, second))
+    assert {tuple(batch.images.shape) for batch in first} == {(3, 3, 64, 96)}
+    # Continued in the middle of epoch 1, with the same workers.
+    shared.batch_sampler.set_epoch(1)
+    shared.batch_sampler.skip(2)
+    assert all(same(a, b) for a, b in zip(shared, second[2:], strict=True))
+
+
+def test_images_arrive_in_shared_memory(shapes):
+    for batch in build_loader(load(shapes), 3, num_workers=1):
+        assert batch.images.is_shared()
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_one_thread_for_each_worker(shapes):
+    def check(sample, rng):
+        if torch.utils.data.get_worker_info() is not None:
+            assert cv2.getNumThreads() == 1
+            assert torch.get_num_threads() == 1
+        return sample
+
+    assert len(list(build_loader(load(shapes, check), 4, num_workers=2))) == 3
+
+
+def test_testing_goes_through_in_order(shapes):
+    dataset = CocoDataset(shapes.val_ann, shapes.val_images, [Resize((96, 64))], test_mode=True)
+    parts = [
+        build_loader(dataset, 2, num_workers=0, training=False, rank=rank, world_size=2)
+        for rank in range(2)
+    ]
+    ids = [meta.image_id for part in parts for batch in part for meta in batch.metas]
+    assert ids == dataset.image_ids == [1, 2, 3, 4, 5]
+
+
+def test_pad_size_is_checked_before_the_first_batch(shapes):
+    with pytest.raises(DataError, match=r'pad_size=\(90, 60\) is too small'):
+        build_loader(load(shapes), 3, pad_size=(90, 60))
