@@ -46,6 +46,7 @@ class AnchorGenerator:
             )
         self.convention = BoxConvention(convention)
         self.base_anchors = [self._base_anchors(size) for size in self.base_sizes]
+        self._numbers = tuple(tuple(level.flatten().tolist()) for level in self.base_anchors)
 
     @property
     def num_anchors(self) -> int:
@@ -59,8 +60,7 @@ class AnchorGenerator:
         """
         if len(feature_sizes) != len(self.strides):
             raise ValueError(f'{len(feature_sizes)} feature maps for {len(self.strides)} strides')
-        base = tuple(tuple(level.flatten().tolist()) for level in self.base_anchors)
-        anchors = _anchors(base, self.strides, tuple(feature_sizes), torch.device(device))
+        anchors = _anchors(self._numbers, self.strides, tuple(feature_sizes), torch.device(device))
         return list(anchors.split([h * w * self.num_anchors for h, w in feature_sizes]))
 
     def inside(

@@ -37,15 +37,15 @@ class NoSync(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def batch_truth():
+def batch_truth(device):
     boxes = torch.tensor([[[4.0, 4, 40, 30], [20, 20, 28, 30]], [[8, 8, 30, 60], [0, 0, 0, 0]]])
     ignored = torch.tensor([[[0.0, 0, 64, 8]], [[0, 0, 0, 0]]])
     return GroundTruth(
-        boxes,
-        torch.tensor([[0, 2], [1, 0]]),
-        ignored,
-        valid=torch.tensor([[True, True], [True, False]]),
-        ignored_valid=torch.tensor([[True], [False]]),
+        boxes.to(device),
+        torch.tensor([[0, 2], [1, 0]], device=device),
+        ignored.to(device),
+        valid=torch.tensor([[True, True], [True, False]], device=device),
+        ignored_valid=torch.tensor([[True], [False]], device=device),
     )
 
 
@@ -59,49 +59,74 @@ SAMPLERS = [
 ]
 
 
-@pytest.mark.parametrize('sampler', SAMPLERS, ids=lambda s: type(s).__name__)
-@pytest.mark.parametrize('all_best', [True, False])
-def test_a_training_step(sampler, all_best):
-    truth, sizes = batch_truth(), torch.tensor([[60.0, 64.0], [64, 50]])
+def rows(values, index):
+    return values.gather(1, index[..., None].expand(-1, -1, 4))
+
+
+def training_step(sampler, all_best, truth, sizes, deltas, logits):
+    """Anchors to gradients; the total loss and the samples."""
     generator = AnchorGenerator([8, 16], [2], [0.5, 1, 2], convention='inclusive')
     coder = DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2))
     assigner = MaxIoUAssigner(0.7, 0.3, 0.3, gt_max_assign_all=all_best, ignore_iof_thr=0.5)
     feature_sizes = [(8, 8), (4, 4)]
-    deltas = torch.zeros(2, 240, 4, requires_grad=True)
-    logits = torch.zeros(2, 240, 4, requires_grad=True)
-    with NoSync():
-        anchors = torch.cat(generator.grid(feature_sizes))
-        inside = generator.inside(anchors, feature_sizes, sizes, sizes, 0)
-        boxes = clip_boxes(coder.decode(anchors, deltas), sizes[:, None], 'inclusive').detach()
-        proposals = Proposals(boxes, torch.zeros(2, 240), inside)
-        assignment = assigner(anchors, inside, truth)
-        proposals, with_truth = add_truth(proposals, assignment, truth)
-        assert with_truth.gt_index.shape == (2, 242)
-        if sampler.needs_losses:
-            samples = sampler.sample(assignment, torch.rand(2, 240))
-        else:
-            samples = sampler.sample(assignment)
+    anchors = torch.cat(generator.grid(feature_sizes, deltas.device))
+    inside = generator.inside(anchors, feature_sizes, sizes, sizes, 0)
+    boxes = clip_boxes(coder.decode(anchors, deltas), sizes[:, None], 'inclusive').detach()
+    proposals = Proposals(boxes, torch.zeros_like(boxes[..., 0]), inside)
+    assignment = assigner(boxes, inside, truth)
+    proposals, assignment = add_truth(proposals, assignment, truth)
+    hardness = (torch.rand_like(assignment.max_iou),) if sampler.needs_losses else ()
+    samples = sampler.sample(assignment, *hardness)
 
-        def rows(values, index):
-            return values.gather(1, index[..., None].expand(-1, -1, 4))
+    labels = truth.labels.gather(1, samples.gt_index)
+    labels = torch.where(samples.positive, labels, 3).flatten()
+    chosen_boxes, objects = (
+        rows(proposals.boxes, samples.index),
+        rows(truth.boxes, samples.gt_index),
+    )
+    weight, count = samples.valid.flatten().float(), samples.valid.sum().clamp(min=1)
+    anchor = samples.index.clamp(max=deltas.shape[1] - 1)
+    chosen, scores = rows(deltas, anchor), rows(logits, anchor).flatten(0, 1)
+    total = CrossEntropyLoss()(scores, labels, weight, count)
+    for loss in (CrossEntropyLoss(use_sigmoid=True), FocalLoss()):
+        total = total + loss(scores, labels, weight[:, None], count)
+    positive = samples.positive[..., None]
+    targets = torch.where(positive, coder.encode(chosen_boxes, objects), 0)
+    for loss in (SmoothL1Loss(), L1Loss()):
+        total = total + loss(chosen, targets, positive.float(), count)
+    decoded = coder.decode(chosen_boxes, chosen)
+    total = total + IoULoss()(decoded, objects, samples.positive.float(), count)
+    total.backward()
+    return total, samples
 
-        labels = truth.labels.gather(1, samples.gt_index)
-        labels = torch.where(samples.positive, labels, 3).flatten()
-        targets = coder.encode(anchors[samples.index], rows(truth.boxes, samples.gt_index))
-        weight, count = samples.valid.flatten().float(), samples.valid.sum().clamp(min=1)
-        chosen, scores = rows(deltas, samples.index), rows(logits, samples.index).flatten(0, 1)
-        total = CrossEntropyLoss()(scores, labels, weight, count)
-        total = total + CrossEntropyLoss(use_sigmoid=True)(scores, labels, weight[:, None], count)
-        total = total + FocalLoss()(scores, labels, weight[:, None], count)
-        positive = samples.positive[..., None].float()
-        for loss in (SmoothL1Loss(), L1Loss()):
-            total = total + loss(chosen, torch.where(samples.positive[..., None], targets, 0),
-                                 positive, count)  # fmt: skip
-        decoded = coder.decode(anchors[samples.index], chosen)
-        total = total + IoULoss()(
-            decoded, rows(truth.boxes, samples.gt_index), samples.positive.float(), count
-        )
-        total.backward()
+
+@pytest.mark.parametrize('sampler', SAMPLERS, ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize('all_best', [True, False])
+@pytest.mark.parametrize(
+    'device',
+    [
+        'cpu',
+        pytest.param(
+            'cuda',
+            marks=[
+                pytest.mark.gpu,
+                pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device'),
+            ],
+        ),
+    ],
+)
+def test_a_training_step(sampler, all_best, device):
+    truth, sizes = batch_truth(device), torch.tensor([[60.0, 64.0], [64, 50]], device=device)
+    deltas = torch.zeros(2, 240, 4, device=device, requires_grad=True)
+    logits = torch.zeros(2, 240, 4, device=device, requires_grad=True)
+    if device == 'cuda':
+        torch.cuda.set_sync_debug_mode('error')
+    try:
+        with NoSync():
+            total, samples = training_step(sampler, all_best, truth, sizes, deltas, logits)
+    finally:
+        if device == 'cuda':
+            torch.cuda.set_sync_debug_mode('default')
     assert total.isfinite()
     assert deltas.grad.isfinite().all()
     assert deltas.grad.abs().sum() > 0
