@@ -51,7 +51,7 @@ class Lowered:
     dist_params: dict[str, Any]
     cudnn_benchmark: bool
     channels_last: bool
-    compile: bool
+    compile: bool | dict[str, Any]
     runner_fields: dict[str, Any]
     warnings: list[str] = field(default_factory=list)
 
@@ -184,8 +184,10 @@ def _running(values: Node) -> dict[str, Any]:
     check_choice(values['log_level'], ('DEBUG', 'INFO', 'WARNING', 'ERROR'), 'log_level')
     if values['seed'] is not None:
         check_count(values['seed'], 'seed', least=0)
-    for name in ('cudnn_benchmark', 'channels_last', 'compile'):
+    for name in ('cudnn_benchmark', 'channels_last'):
         check_choice(values[name], (True, False), name)
+    if not isinstance(values['compile'], Node):  # of options for torch.compile
+        check_choice(values['compile'], (True, False), 'compile')
     return dict(
         work_dir=values['work_dir'],
         load_from=values['load_from'],
