@@ -149,6 +149,34 @@ def test_the_other_configs_build(folder):
         build(getattr(lowered, f'{split}_dataset')['transforms'])
 
 
+def documented(start: str) -> str:
+    """The Python block of docs/config.md that begins so."""
+    blocks = (ROOT / 'docs/config.md').read_text().split('```python\n')[1:]
+    (block,) = [b.split('```')[0] for b in blocks if b.startswith(start)]
+    return block
+
+
+@pytest.mark.parametrize(
+    ('start', 'base'),
+    [
+        ("_base_ = './", RELEASE),
+        ("_base_ = '../hrnet/", ROOT / 'configs/bccd'),
+        ('train_cfg', RELEASE),
+        ('data = dict(  # "Default"', RELEASE),
+        ('data = dict(  # "ResizeCrop"', RELEASE),
+    ],
+)
+def test_examples_of_the_manual(tmp_path, start, base):
+    text = documented(start)
+    if '_base_' not in text:
+        text = "_base_ = './faster_rcnn_hrnetv2p_w18_1x.py'\n" + text
+    text = text.replace("_base_ = '", f"_base_ = '{base}/")
+    (tmp_path / 'example.py').write_text(text)
+    lowered = lower(load_config(tmp_path / 'example.py'))
+    lowered.check_trainable()
+    assert lowered.warnings == []
+
+
 def key_paths(value, path: tuple = ()) -> Iterator[tuple]:
     """The path of every key of nested dicts and lists."""
     if isinstance(value, dict):

@@ -74,7 +74,10 @@ class CfgOptions(argparse.Action):
             path, equals, value = text.partition('=')
             if not (path and equals):
                 parser.error(f'{option_string} takes PATH=VALUE, not {text!r}')
-            options[path] = _literal(value)
+            try:
+                options[path] = _literal(value)
+            except ValueError as error:
+                parser.error(f'{option_string} {path}: {error}')
         setattr(namespace, self.dest, options)
 
 
@@ -85,7 +88,5 @@ def _literal(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         if text[:1] in ('[', '(', '{'):
-            raise ConfigError(
-                f'{text!r} is not a Python value; strings in it need quotes'
-            ) from None
+            raise ValueError(f'{text!r} is no Python value; strings in it need quotes') from None
         return text

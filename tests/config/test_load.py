@@ -78,8 +78,9 @@ def test_command_line_mistakes(capsys):
     with pytest.raises(SystemExit):
         parse('nothing')
     assert "--cfg-options takes PATH=VALUE, not 'nothing'" in capsys.readouterr().err
-    with pytest.raises(ConfigError, match='strings in it need quotes'):
+    with pytest.raises(SystemExit):
         parse('classes=[cat, dog]')
+    assert "classes: '[cat, dog]' is no Python value; strings" in capsys.readouterr().err
 
 
 def test_custom_modules_are_imported(config, tmp_path, monkeypatch):
