@@ -47,7 +47,8 @@ def build_trainer(
             with what to change.
     """
     lowered = lower(config)
-    device = start(launcher, force_cpu, lowered.dist_params.get('backend', 'nccl'))
+    lowered.check_trainable()
+    device = start(launcher, force_cpu, lowered.dist_params['backend'])
     work_dir = options.work_dir or lowered.work_dir
     resume_from = from_first(_resume_from(options, lowered, Path(work_dir)))
     load_from = resume_from or options.load_from or lowered.load_from
@@ -90,17 +91,21 @@ def build_trainer(
 def build_tester(
     config: Config,
     checkpoint: str,
-    metrics: list[str],
+    metrics: list[str] | None = None,
     launcher: str = 'none',
     force_cpu: bool = False,
 ) -> Runner:
-    """Everything a test needs, ready for ``runner.test()``; the weights are loaded.
+    """Everything a test needs, ready for ``runner.test()``, with the checkpoint's weights.
+
+    ``metrics`` are kinds of ``hrdet.evaluation.KINDS``; None leaves them to the config.
 
     Raises:
         ConfigError, DataError, CheckpointError, FileNotFoundError: with what to change.
     """
     lowered = lower(config)
-    device = start(launcher, force_cpu, lowered.dist_params.get('backend', 'nccl'))
+    device = start(launcher, force_cpu, lowered.dist_params['backend'])
+    if lowered.test_dataset is None:
+        raise ConfigError('data.test: testing needs this key')
     test_set = build(lowered.test_dataset)
     model = build_model(lowered, test_set.classes)
     report = load_checkpoint(model, checkpoint)
@@ -109,7 +114,7 @@ def build_tester(
         lowered,
         model,
         _loader(test_set, lowered.test_loader),
-        CocoMetric(test_set, metrics),
+        CocoMetric(test_set, metrics or lowered.evaluation['metrics']),
         device=device,
         work_dir=lowered.work_dir,
         seed=0,
@@ -129,9 +134,8 @@ def build_model(lowered: Lowered, classes: tuple[str, ...]) -> nn.Module:
     if lowered.channels_last:
         model = model.to(memory_format=torch.channels_last)
     if lowered.compile:
-        options = lowered.compile if isinstance(lowered.compile, dict) else {}
         for part in (model.backbone, model.neck):  # where the time goes, and nothing data-dependent
-            part.compile(**options)
+            part.compile()
     return model
 
 

@@ -1,5 +1,6 @@
 """When checkpoints are written, and under which names."""
 
+import math
 import os
 import pickle
 import shutil
@@ -19,30 +20,20 @@ class CheckpointHook(Hook):
     """``latest.pth`` after every epoch, ``epoch_N.pth`` at the interval, ``model_final.pth``.
 
     The names are hard links to one file where the file system has them: every file is written
-    under a temporary name and renamed, never changed in place.  The best by ``best_metric`` goes
-    to ``best_<metric>.pth``, weights only, with its metrics in the meta.
+    under a temporary name and renamed, never changed in place.  The best by the first of the
+    evaluation's metrics goes to ``best_<metric>.pth``, weights only, with its metrics in the meta.
 
     Args:
         interval: epochs between the ``epoch_N.pth``.
         max_keep: how many of them stay (all with -1).
-        best_metric: name of a validation metric, larger is better; None keeps no best.
     """
 
     priority = 'VERY_LOW'
 
-    def __init__(
-        self, interval: int = 1, max_keep: int = -1, best_metric: str | None = 'bbox_AP'
-    ) -> None:
+    def __init__(self, interval: int = 1, max_keep: int = -1) -> None:
         self.interval = interval
         self.max_keep = max_keep
-        self.best_metric = best_metric
-
-    def before_train(self, runner) -> None:
-        self.best = None
-        if self.best_metric is not None:
-            self.best_name = f'best_{self.best_metric}.pth'
-            score = from_first(self._best_on_disk(runner)) if runner._resume else None
-            self.best = score
+        self.best: float | None = None  # not known before the first evaluation
 
     def after_train_epoch(self, runner) -> None:
         saved = runner.save_checkpoint(runner.work_dir, LATEST)
@@ -54,14 +45,17 @@ class CheckpointHook(Hook):
 
     def after_val_epoch(self, runner, metrics=None) -> None:
         """Keep the weights with the best score so far (those just evaluated)."""
-        score = (metrics or {}).get(self.best_metric)
-        if score is None or (self.best is not None and score <= self.best):
+        name, score = next(iter(metrics.items()))
+        path = Path(runner.work_dir) / f'best_{name}.pth'
+        if self.best is None:
+            self.best = from_first(_score_on_disk(path, name)) if runner._resume else -math.inf
+        if score <= self.best:
             return
         self.best = score
-        runner.about['metrics'] = {k: v for k, v in metrics.items() if isinstance(v, (int, float))}
-        runner.save_checkpoint(runner.work_dir, self.best_name, save_optimizer=False)
+        runner.about['metrics'] = dict(metrics)
+        runner.save_checkpoint(runner.work_dir, path.name, save_optimizer=False)
         del runner.about['metrics']
-        runner.logger.info(f'best {self.best_metric} so far, {score:.4f}: {self.best_name}')
+        runner.logger.info(f'best {name} so far, {score:.4f}: {path}')
 
     def after_train(self, runner) -> None:
         if rank() == 0:
@@ -80,15 +74,14 @@ class CheckpointHook(Hook):
             f'from there (or --resume_from {Path(runner.work_dir) / LATEST})'
         )
 
-    def _best_on_disk(self, runner) -> float | None:
-        path = Path(runner.work_dir) / self.best_name
-        if rank() > 0 or not path.is_file():
-            return None
-        return read_meta(path).get('metrics', {}).get(self.best_metric)
-
     def _drop(self, runner, newest: int) -> None:
         for epoch in range(newest, 0, -self.interval):
             (Path(runner.work_dir) / f'epoch_{epoch}.pth').unlink(missing_ok=True)
+
+
+def _score_on_disk(path: Path, metric: str) -> float:
+    saved = read_meta(path).get('metrics', {}) if path.is_file() else {}
+    return saved.get(metric, -math.inf)
 
 
 def read_meta(path: str | os.PathLike) -> dict[str, Any]:

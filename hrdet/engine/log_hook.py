@@ -1,4 +1,4 @@
-"""What a run tells: console lines, one JSON object per line in a file, TensorBoard."""
+"""What a run tells: console lines, JSON lines in a file, TensorBoard, curves at the end."""
 
 import datetime
 import json
@@ -12,8 +12,9 @@ import torch
 from mmengine.hooks import Hook
 
 from hrdet.engine.distributed import rank, world_size
+from hrdet.visualize import plot_curves
 
-LOG_FILE = 'log.jsonl'
+LOG_FILE, CURVES_FILE = 'log.jsonl', 'curves.png'
 
 
 class LogHook(Hook):
@@ -55,6 +56,16 @@ class LogHook(Hook):
     def after_val_epoch(self, runner, metrics=None) -> None:
         entry = dict(mode='val', epoch=max(runner.epoch, 1), step=runner.iter, **(metrics or {}))
         self._write(runner, entry)
+
+    def after_train(self, runner) -> None:
+        self._plot()
+
+    def after_interrupt(self, runner) -> None:
+        self._plot()
+
+    def _plot(self) -> None:
+        if rank() == 0 and '"train"' in self._file.read_text():
+            plot_curves(self._file, self._file.with_name(CURVES_FILE))
 
     def _start_interval(self) -> None:
         self._since = self._last = time.perf_counter()

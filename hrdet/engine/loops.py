@@ -1,6 +1,6 @@
 """The training step, and the loops around it: epochs of training, passes of evaluation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -75,7 +75,7 @@ class TrainLoop(BaseLoop):
             if signum and self.runner.optim_wrapper.should_update():  # nothing half accumulated
                 self.stopped_by = signum
                 break
-        if self.position == self.epoch_length:
+        if self.position >= self.epoch_length:
             self.runner.call_hook('after_train_epoch')
             self.epoch, self.position = self.epoch + 1, 0
 
@@ -101,7 +101,7 @@ class TrainLoop(BaseLoop):
 
     def state(self) -> dict[str, int]:
         """Where the training stands, also when a hook asks at the end of an epoch."""
-        ended = self.position == self.epoch_length
+        ended = self.position >= self.epoch_length
         return dict(
             epoch=self.epoch + ended,
             iter=self.iter,
@@ -137,8 +137,9 @@ class TrainLoop(BaseLoop):
 class EvalLoop(BaseLoop):
     """One pass over a data set: every image once, results in data-set order on process 0.
 
-    The loader's batches are this process's share; ``evaluator(predictions)`` turns the list of
-    ``(ImageMeta, Detections)`` into metrics.  ``predictions`` keeps that list (process 0).
+    The loader's batches are this process's stretch of the data set.  ``evaluator(predictions)``
+    turns the list of ``(ImageMeta, Detections)`` into metrics, the most important first, and checks
+    that no image is missing or came twice.  ``predictions`` keeps that list (process 0).
     """
 
     stage = 'val'
@@ -165,8 +166,7 @@ class EvalLoop(BaseLoop):
         shares = to_first(mine)
         metrics = None
         if shares is not None:
-            found = [prediction for share in shares for prediction in share]
-            self.predictions = in_order(found, self.dataloader.dataset.image_ids)
+            self.predictions = [prediction for share in shares for prediction in share]
             metrics = self.evaluator(self.predictions)
         metrics = from_first(metrics)
         self._call('after_{}_epoch', metrics=metrics)
@@ -181,18 +181,3 @@ class TestLoop(EvalLoop):
     """The same pass, at mmengine's hook points for tests."""
 
     stage = 'test'
-
-
-def in_order(predictions: list[Prediction], image_ids: Sequence[int | str]) -> list[Prediction]:
-    """Predictions of all processes in data-set order.
-
-    Raises:
-        RuntimeError: an image is missing or came twice.
-    """
-    found = {meta.image_id: (meta, detections) for meta, detections in predictions}
-    if len(found) != len(predictions) or set(found) != set(image_ids):
-        raise RuntimeError(
-            f'{len(predictions)} predictions of {len(found)} images for a data set of '
-            f'{len(image_ids)}: the processes did not share it out once each'
-        )
-    return [found[image_id] for image_id in image_ids]

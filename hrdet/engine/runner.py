@@ -4,6 +4,7 @@ mmengine supplies the hooks and their order, the schedules, the logger and the v
 happens in a training step, and what a checkpoint holds, is in this package.
 """
 
+import inspect
 import os
 import warnings
 from pathlib import Path
@@ -46,11 +47,13 @@ class Runner(mmengine.runner.Runner):
         model = model.to(self.device)
         if not self.distributed:
             return model
+        accepted = inspect.signature(DistributedDataParallel).parameters
+        no_exchange = 'forward_sync_buffers'  # of buffers in every forward; its name from 2.13 on
         return DistributedDataParallel(
             model,
             device_ids=[self.device.index] if self.device.type == 'cuda' else None,
-            broadcast_buffers=False,
             gradient_as_bucket_view=True,
+            **{no_exchange if no_exchange in accepted else 'broadcast_buffers': False},
         )
 
     def train(self) -> nn.Module:

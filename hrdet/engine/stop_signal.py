@@ -1,11 +1,12 @@
 """Ctrl-C and SIGTERM: stop after the iteration at hand, on all processes after the same one."""
 
+import datetime
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import torch
@@ -51,8 +52,10 @@ class StopSignal:
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         for signum, handler in self._previous.items():
             signal.signal(signum, handler)
-        if self._work is not None and error is None:
-            self._work.wait()
+        if self._work is not None:  # an exchange still under way at exit aborts the process
+            with suppress(RuntimeError if error else ()):
+                self._work.wait(datetime.timedelta(seconds=10))
+            self._work = self._flag = None
 
     def _receive(self, signum: int, _: FrameType | None) -> None:
         if os.getpid() != self._process:

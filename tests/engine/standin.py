@@ -141,7 +141,8 @@ def runner(
     data = Noise(length, seed, broken)
     train = DataLoader(data, batch_sampler=Shuffled(length, 2, seed), collate_fn=collate)
     held = Noise(5, seed + 1)
-    mine = list(range(len(held)))[distributed.rank() :: distributed.world_size()]
+    rank, world = distributed.rank(), distributed.world_size()
+    mine = range(len(held) * rank // world, len(held) * (rank + 1) // world)
     val = DataLoader(held, sampler=mine, batch_size=2, collate_fn=collate)
     return assemble.trainer(
         lowered or settings(),

@@ -1,0 +1,88 @@
+"""Test a detector on the data set ``data.test`` of its config.
+
+    python tools/test.py CONFIG CHECKPOINT --eval bbox
+    python tools/test.py CONFIG CHECKPOINT --gpus 4 --eval bbox --out result.pkl
+
+The scores are printed in COCO's table.  --out writes the detections: .json is COCO's result format,
+.pkl the lists of the 2019 release.  --show-dir gets a picture of every image with the objects found
+on it, and contact_sheet.png, some of them beside the truth.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from rich.progress import track
+
+from hrdet.config import load_config
+from hrdet.data import DetectionDataset
+from hrdet.engine.build import build_tester
+from hrdet.engine.command import Parser, run
+from hrdet.engine.distributed import rank
+from hrdet.evaluation import KINDS
+from hrdet.evaluation.metric import check_output
+from hrdet.structures import Detections, ImageMeta
+from hrdet.visualize import prediction_sheet, save_picture
+
+
+def parse_args() -> argparse.Namespace:
+    """Options."""
+    parser = Parser(__doc__)
+    parser.add_argument('checkpoint', help='weights: hrdet, mmdetection 1-3 or the HRNet release')
+    parser.add_argument(
+        '--eval', nargs='+', choices=list(KINDS), help="what to measure (default: the config's)"
+    )
+    parser.add_argument('--out', help='file for the detections, .pkl or .json')
+    parser.add_argument('--show-dir', help='folder for pictures of the detections')
+    parser.add_argument(
+        '--show-score-thr', type=float, default=0.3, help='least score drawn (%(default)s)'
+    )
+    args = parser.parse_args()
+    if args.out:
+        try:
+            check_output(args.out)
+        except ValueError as error:
+            parser.error(f'--out {error}')
+    return args
+
+
+def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
+    """The work of one process."""
+    config = load_config(args.config, args.cfg_options)
+    runner = build_tester(config, args.checkpoint, args.eval, launcher, force_cpu)
+    runner.test()
+    if rank() > 0:
+        return
+    loop = runner.test_loop
+    if args.out:
+        loop.evaluator.write(loop.predictions, args.out)
+        runner.logger.info(f'detections: {args.out}')
+    if args.show_dir:
+        show(loop.dataloader.dataset, loop.predictions, Path(args.show_dir), args.show_score_thr)
+
+
+def show(
+    dataset: DetectionDataset,
+    predictions: Sequence[tuple[ImageMeta, Detections]],
+    folder: Path,
+    score_thr: float,
+) -> None:
+    """Write pictures at the size that the detector saw, named by the number of the image."""
+    folder.mkdir(parents=True, exist_ok=True)
+    prediction_sheet(dataset, predictions, folder / 'contact_sheet.png', score_thr)
+    for index, (meta, found) in enumerate(track(predictions, 'pictures')):
+        sample = dataset[index]
+        scale = np.tile(np.array(sample.meta.scale, np.float32), 2)
+        found = found.numpy()
+        found = replace(found, boxes=found.boxes * scale)
+        name = f'{index:06d}_{Path(meta.path).stem}.jpg'
+        save_picture(sample.image, found, folder / name, dataset.classes, score_thr)
+
+
+if __name__ == '__main__':
+    run(test, parse_args())
