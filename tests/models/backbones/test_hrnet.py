@@ -176,8 +176,9 @@ def test_zero_init_residual_makes_blocks_the_identity():
 
 def test_initial_weights_are_he_normal_over_the_fan_out():
     torch.manual_seed(0)
-    weight = HRNet(width='18-small').stage4[0].branches[3][0].conv1.weight
-    assert weight.std().item() == pytest.approx((2 / (144 * 9)) ** 0.5, rel=0.01)
+    weight = HRNet(width='18-small').transition1[1][0][0].weight
+    assert weight.shape == (36, 256, 3, 3)
+    assert weight.std().item() == pytest.approx((2 / (36 * 9)) ** 0.5, rel=0.02)
 
 
 def test_sync_high_resolution_net_is_hrnet_with_other_defaults():
