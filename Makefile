@@ -32,7 +32,7 @@ $(VENV)/.test: $(VENV)/.installed requirements/test.txt
 	touch $@
 
 demo: install
-	$(BIN)/python tools/make_shapes.py --out data/shapes --train 800 --val 200 --size 192 256 --seed 0
+	$(BIN)/python tools/make_shapes.py --out data/shapes --train 800 --val 200 --size 128 160 --seed 0
 	$(BIN)/python tools/train.py $(DEMO_CONFIG) --work_dir $(DEMO)
 	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO)/model_final.pth --eval bbox --show-dir $(DEMO)/predictions
 
