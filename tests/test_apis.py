@@ -77,6 +77,7 @@ def test_as_the_data_set_would_have_it(model, pictures, tmp_path):
     data = CocoDataset(str(tmp_path / 'a.json'), folder, transforms, test_mode=True)
     (expected,) = model.predict(collate([data[0]], size_divisor=32))
     found = inference_detector(model, pictures[0])
+    assert not model.training
     assert len(found) > 0
     assert same(found, expected.numpy())
     assert found.boxes.max() > 90

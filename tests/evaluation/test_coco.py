@@ -216,9 +216,16 @@ def test_polygon_areas(data_dir):
     np.testing.assert_allclose(filled, stated, rtol=0.5, atol=30)
 
 
-def test_string_image_ids_and_an_annotation_id_of_zero():
+@pytest.mark.parametrize('engine', ['hotcoco', 'pycocotools'])
+def test_string_image_ids_and_an_annotation_id_of_zero(engine, monkeypatch):
+    """pycocotools alone takes a match with annotation 0 for none."""
     truth, results = random_scene(4)
+    first = truth['annotations'][0]
+    first['iscrowd'] = 0
+    results.append({k: first[k] for k in ('image_id', 'category_id', 'bbox')} | {'score': 1.0})
     expected = evaluate_coco(truth, results)
+    if engine == 'pycocotools':
+        monkeypatch.setitem(sys.modules, 'hotcoco', None)
     for record in (*truth['annotations'], *results):
         record['image_id'] = f'image {record["image_id"]:03d}'
     for image in truth['images']:

@@ -129,7 +129,7 @@ def test_pickle_output_is_the_release_format(dataset, predictions, tmp_path):
         for label, one in enumerate(rows):
             assert one.dtype == np.float32
             assert one.shape == (int((found.labels == label).sum()), 5)
-            own = found.boxes[found.labels == label]
+            own = found.boxes[found.labels == label].numpy()
             np.testing.assert_array_equal(one[:, :4], own - np.array([0, 0, 1, 1], np.float32))
             np.testing.assert_array_equal(one[:, 4], found.scores[found.labels == label])
 

@@ -56,10 +56,12 @@ def test_recall_is_that_of_the_release(seed):
             for i in range(7)
         ],
     }  # fmt: skip
+    twins = [{**a, 'bbox': (np.array(a['bbox']) + 3).tolist()} for a in truth['annotations']]
+    truth['annotations'] += twins  # two objects that want the same proposal
     results = [
         {'image_id': int(rng.integers(1, 4)), 'category_id': 1, 'score': float(rng.random()),
          'bbox': (np.array(truth['annotations'][i % 7]['bbox']) + rng.normal(0, 4, 4)).tolist()}
-        for i in range(400)
+        for i in range(400 if seed % 2 else 12)
     ]  # fmt: skip
     numbers = evaluate_coco(truth, results, 'proposal_fast')
     assert list(numbers) == ['AR100', 'AR300', 'AR1000']

@@ -70,10 +70,10 @@ def test_sheet_of_a_data_set(tmp_path):
     prediction_sheet(Halved(), predictions, tmp_path / 'sheet.png')
     sheet = cv2.imread(str(tmp_path / 'sheet.png'))
     # tiles of 400 pixels for an image of 300: the box's right edge is at 230 * 4 / 3 = 307
-    first = marked(sheet[:, 10:410], 0)
-    columns = np.flatnonzero(first.sum(0) > 100)
-    assert abs(columns.min() - 40) <= 3
-    assert abs(columns.max() - 307) <= 3
-    second = sheet[:, sheet.shape[1] // 2 :]
-    assert marked(second[:, 410:], 1).any()
-    assert not marked(second[:, :400], 1).any()
+    middle = sheet.shape[1] // 2
+    for part, label in ((sheet[:, 10:410], 0), (sheet[:, middle + 425 :], 1)):
+        columns = np.flatnonzero(marked(part, label).sum(0) > 100)
+        assert abs(columns.min() - 40) <= 3
+        assert abs(columns.max() - 307) <= 3
+    assert not marked(sheet[:, 420:middle], 0).any()
+    assert not marked(sheet[:, : middle + 400], 1).any()
