@@ -161,7 +161,7 @@ def test_masks_crowds_and_semantic_maps(config, config_1x):
 
 def test_options_of_a_data_set(config):
     config['data']['train'] |= dict(
-        data_root='/root',
+        data_root='/archive',
         ann_file='a.json',
         img_prefix='/elsewhere/images',
         proposal_file='p.pkl',
@@ -170,9 +170,9 @@ def test_options_of_a_data_set(config):
         min_size=8,
     )
     dataset = lower(config).train_dataset
-    assert dataset['ann_file'] == '/root/a.json'
+    assert dataset['ann_file'] == '/archive/a.json'
     assert dataset['img_prefix'] == '/elsewhere/images'
-    assert dataset['proposal_file'] == '/root/p.pkl'
+    assert dataset['proposal_file'] == '/archive/p.pkl'
     assert dataset['num_max_proposals'] == 300
     assert dataset['filter_empty'] is False
     assert dataset['min_size'] == 8

@@ -38,6 +38,13 @@ def test_the_release_trains_on_its_test_proposals(config):
     assert rpn['test_proposals']['max_num'] == 2000
 
 
+def test_the_beta_of_the_rpn_loss(config):
+    config['train_cfg']['rpn']['smoothl1_beta'] = 0.5
+    assert lower(config).model['rpn_head']['loss_bbox']['beta'] == 0.5
+    del config['train_cfg']['rpn']['smoothl1_beta']
+    assert lower(config).model['rpn_head']['loss_bbox']['beta'] == 1 / 9
+
+
 def test_the_1x_dialect(config, config_1x):
     old, new = lower(config).model, lower(config_1x).model
     assert new['rpn_head']['train_proposals'] == old['rpn_head']['train_proposals']
