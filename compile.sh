@@ -3,4 +3,4 @@
 # hrdet/_ops_cuda.so. PYTHON chooses the interpreter; setup.py explains the other variables.
 set -e
 cd "$(dirname "$0")"
-exec "${PYTHON:-python}" setup.py --quiet build_ext --inplace
+exec "${PYTHON:-python3}" setup.py --quiet build_ext --inplace

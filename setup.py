@@ -73,7 +73,7 @@ def library(name: str, folder: str, libraries: list[str], **options) -> Extensio
         for path in (ROOT / 'csrc' / folder).iterdir()
         if path.suffix in ('.cpp', '.cu')
     )
-    depends = [str(path.relative_to(ROOT)) for path in (ROOT / 'csrc').rglob('*.h')]
+    depends = [str(path.relative_to(ROOT)) for path in (ROOT / 'csrc').rglob('*.*h')]
     # No contraction: a * b + c must round the same way on every machine (csrc/common).
     hidden = ['-fvisibility=hidden', f'-ffile-prefix-map={ROOT}/=']
     cxx = ['-O3', '-ffp-contract=off', '-Wno-psabi', TARGET, *hidden, *options.get('cxx', [])]

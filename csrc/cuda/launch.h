@@ -12,6 +12,8 @@
 
 namespace hrdet {
 
+constexpr int kThreads = 256;  // in a block
+
 // Makes a tensor's device current, and knows the stream to launch on.
 class OnDeviceOf {
  public:
@@ -29,10 +31,10 @@ class OnDeviceOf {
   cudaStream_t stream_;
 };
 
-// Blocks for a kernel whose threads step through `work` items by the size of the grid.
-inline int blocks_for(int64_t work, int threads) {
+// Blocks of a kernel whose threads step through `work` items by the size of the grid.
+inline int blocks_for(int64_t work) {
   constexpr int64_t enough = 1 << 16;
-  return static_cast<int>(std::min((work + threads - 1) / threads, enough));
+  return static_cast<int>(std::min((work + kThreads - 1) / kThreads, enough));
 }
 
 }  // namespace hrdet

@@ -8,7 +8,6 @@
 namespace hrdet {
 namespace {
 
-constexpr int kThreads = 256;
 constexpr int kWord = 64;  // boxes per word of the overlap mask
 using Word = unsigned long long;
 

@@ -1,13 +1,12 @@
-// RoIAlign on CUDA: one launch for all levels and images. The backward adds with atomics, or, where
-// determinism is asked for, gathers: every pixel collects what the rois over it owe to it.
+// RoIAlign on CUDA: one launch for all levels and images. The backward adds with atomics, or
+// gathers where determinism is asked for.
 #include "../common/roi_align_call.h"
 #include "../ops.h"
 #include "launch.h"
+#include "roi_align_gather.cuh"
 
 namespace hrdet {
 namespace {
-
-constexpr int kThreads = 256;
 
 // A thread's share: a few channels of one bin of one roi.
 struct Share {
@@ -136,125 +135,6 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// The gathering backward: a block owns a tile of pixels and some channels of one image and level.
-constexpr int kTile = 8;
-constexpr int kTilePixels = kTile * kTile;
-constexpr int kChannelsEach = 8;
-constexpr int kTileChannels = kThreads / kTilePixels * kChannelsEach;
-
-struct Tile {
-  int level, image, top, left;
-};
-
-template <typename Real>
-__host__ __device__ int tiles_of(const FeatureMap<Real>& map) {
-  return ((map.height + kTile - 1) / kTile) * ((map.width + kTile - 1) / kTile);
-}
-
-template <typename Real>
-__device__ Tile tile_of(int index, const Pyramid<Real>& pyramid) {
-  int level = 0;
-  while (index >= tiles_of(pyramid.level[level]) * pyramid.images) {
-    index -= tiles_of(pyramid.level[level++]) * pyramid.images;
-  }
-  const int tiles = tiles_of(pyramid.level[level]);
-  const int across = (pyramid.level[level].width + kTile - 1) / kTile;
-  const int inside = index % tiles;
-  return {level, index / tiles, inside / across * kTile, inside % across * kTile};
-}
-
-// Whether samples of a roi can reach the pixels [first, first + kTile) of an axis; errs on the side
-// of true, by the pixel that a sample reaches beyond itself.
-template <typename Real>
-__device__ bool may_reach(const Axis<Real>& axis, int bins, int first) {
-  const Real end = axis.start + axis.bin * bins;
-  const Real low = axis.start < end ? axis.start : end;
-  const Real high = axis.start < end ? end : axis.start;
-  return high >= first - 2 && low <= first + kTile + 1;
-}
-
-// The share of pixel `at` in bin `p` of an axis.
-template <typename Real>
-__device__ Real pixel_weight(const Axis<Real>& axis, int p, int at) {
-  Real weight = 0;
-  for (int i = 0; i < axis.samples; ++i) {
-    const Tap<Real> tap = axis.tap(p, i);
-    weight += (tap.low == at ? tap.low_weight : 0) + (tap.high == at ? tap.high_weight : 0);
-  }
-  return weight;
-}
-
-template <typename Value>
-__global__ void __launch_bounds__(kThreads)
-    gather_kernel(Pyramid<accumulate_t<Value>> pyramid, Rois<accumulate_t<Value>> rois,
-                  RoiAlignOptions options, const Value* grad) {
-  using Real = accumulate_t<Value>;
-  extern __shared__ char shared[];
-  Real* row_weights = reinterpret_cast<Real*>(shared);  // (bins, kTile)
-  Real* column_weights = row_weights + options.height * kTile;
-  __shared__ unsigned reaching[kThreads / 32];  // one bit for each of kThreads rois
-
-  const int thread = threadIdx.x;
-  const Tile tile = tile_of(blockIdx.x, pyramid);
-  const FeatureMap<Real>& map = pyramid.level[tile.level];
-  const int y = thread % kTilePixels / kTile, x = thread % kTile;
-  const int channel = blockIdx.y * kTileChannels + thread / kTilePixels * kChannelsEach;
-  const int channels = min(kChannelsEach, pyramid.channels - channel);  // may be negative
-  const int64_t bins = int64_t{options.height} * options.width;
-  Real sums[kChannelsEach] = {};
-
-  for (int base = 0; base < rois.count; base += kThreads) {
-    bool reaches = false;
-    if (base + thread < rois.count) {
-      const PlacedRoi<Real> roi = place_roi(rois, base + thread, pyramid, options);
-      reaches = roi.image == tile.image && roi.level == tile.level &&
-                may_reach(roi.rows, options.height, tile.top) &&
-                may_reach(roi.columns, options.width, tile.left);
-    }
-    const unsigned bits = __ballot_sync(0xffffffffu, reaches);
-    __syncthreads();  // the bits of the round before are read
-    if (thread % 32 == 0) {
-      reaching[thread / 32] = bits;
-    }
-    __syncthreads();
-    for (int word = 0; word < kThreads / 32; ++word) {
-      for (unsigned left = reaching[word]; left != 0; left &= left - 1) {
-        const int index = base + word * 32 + __ffs(left) - 1;
-        const PlacedRoi<Real> roi = place_roi(rois, index, pyramid, options);
-        __syncthreads();  // the weights of the roi before are read
-        for (int i = thread; i < (options.height + options.width) * kTile; i += kThreads) {
-          const int p = i / kTile, at = i % kTile;
-          row_weights[i] = p < options.height
-                               ? pixel_weight(roi.rows, p, tile.top + at)
-                               : pixel_weight(roi.columns, p - options.height, tile.left + at);
-        }
-        __syncthreads();
-        for (int ph = 0; ph < options.height; ++ph) {
-          const Real row_weight = row_weights[ph * kTile + y];
-          for (int pw = 0; row_weight != 0 && pw < options.width; ++pw) {
-            const Real weight = row_weight * column_weights[pw * kTile + x];
-            if (weight == 0) {
-              continue;
-            }
-            const Value* source = grad + (int64_t{index} * pyramid.channels + channel) * bins +
-                                  int64_t{ph} * options.width + pw;
-            for (int c = 0; c < channels; ++c) {
-              sums[c] = fma(weight, static_cast<Real>(source[c * bins]), sums[c]);
-            }
-          }
-        }
-      }
-    }
-  }
-  if (tile.top + y < map.height && tile.left + x < map.width) {
-    Real* target = map.data + tile.image * map.image_stride + channel * map.channel_stride +
-                   (tile.top + y) * map.row_stride + (tile.left + x) * map.column_stride;
-    for (int c = 0; c < channels; ++c) {
-      target[c * map.channel_stride] = sums[c];
-    }
-  }
-}
-
 // Whether `count` channels can be read as one aligned word everywhere in the pyramid.
 template <typename Value>
 bool can_pack(const Pyramid<const Value>& pyramid, int count) {
@@ -282,13 +162,13 @@ void forward(const RoiAlignCall& call, Value* out, cudaStream_t stream) {
   }
   if (can_pack(pyramid, 4)) {
     forward_kernel<Value, 4, true>
-        <<<blocks_for(work / 4, kThreads), kThreads, 0, stream>>>(pyramid, rois, call.options, out);
+        <<<blocks_for(work / 4), kThreads, 0, stream>>>(pyramid, rois, call.options, out);
   } else if (!pyramid.channels_last && pyramid.channels % 4 == 0) {
     forward_kernel<Value, 4, false>
-        <<<blocks_for(work / 4, kThreads), kThreads, 0, stream>>>(pyramid, rois, call.options, out);
+        <<<blocks_for(work / 4), kThreads, 0, stream>>>(pyramid, rois, call.options, out);
   } else {
     forward_kernel<Value, 1, false>
-        <<<blocks_for(work, kThreads), kThreads, 0, stream>>>(pyramid, rois, call.options, out);
+        <<<blocks_for(work), kThreads, 0, stream>>>(pyramid, rois, call.options, out);
   }
   STD_CUDA_KERNEL_LAUNCH_CHECK();
 }
@@ -303,30 +183,12 @@ void scatter(const RoiAlignCall& call, const Value* grad, cudaStream_t stream) {
     return;
   }
   if (!pyramid.channels_last && pyramid.channels % 4 == 0) {
-    scatter_kernel<Value, 4><<<blocks_for(work / 4, kThreads), kThreads, 0, stream>>>(
-        pyramid, rois, call.options, grad);
+    scatter_kernel<Value, 4>
+        <<<blocks_for(work / 4), kThreads, 0, stream>>>(pyramid, rois, call.options, grad);
   } else {
     scatter_kernel<Value, 1>
-        <<<blocks_for(work, kThreads), kThreads, 0, stream>>>(pyramid, rois, call.options, grad);
+        <<<blocks_for(work), kThreads, 0, stream>>>(pyramid, rois, call.options, grad);
   }
-  STD_CUDA_KERNEL_LAUNCH_CHECK();
-}
-
-template <typename Value>
-void gather(const RoiAlignCall& call, const Value* grad, cudaStream_t stream) {
-  using Real = accumulate_t<Value>;
-  const auto pyramid = call.pyramid<Real>();
-  int tiles = 0;
-  for (int i = 0; i < pyramid.levels; ++i) {
-    tiles += tiles_of(pyramid.level[i]) * pyramid.images;
-  }
-  if (tiles == 0 || pyramid.channels == 0) {
-    return;
-  }
-  const dim3 blocks(tiles, (pyramid.channels + kTileChannels - 1) / kTileChannels);
-  const size_t shared = (call.options.height + call.options.width) * kTile * sizeof(Real);
-  gather_kernel<Value>
-      <<<blocks, kThreads, shared, stream>>>(pyramid, call.roi_view<Real>(), call.options, grad);
   STD_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
