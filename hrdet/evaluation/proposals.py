@@ -7,17 +7,15 @@ are left out altogether.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from hrdet.evaluation.truth import Truth
+from hrdet.evaluation.truth import Truth
 
 _THRESHOLDS = np.arange(0.5, 0.96, 0.05)
 
 
-def fast_recall(truth: 'Truth', columns: np.ndarray, limits: Sequence[int]) -> np.ndarray:
+def fast_recall(truth: Truth, columns: np.ndarray, limits: Sequence[int]) -> np.ndarray:
     """Recall (T, 1, 1, M) at ten IoU thresholds for M numbers of proposals per image.
 
     ``columns`` (R, 7) as in ``Truth.columns``. -1 where there is no object.
