@@ -3,6 +3,7 @@
 R regions, K classes, background = K.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -39,7 +40,7 @@ class SharedFCBBoxHead(nn.Module):
         self.loss_cls, self.loss_bbox = loss_cls, loss_bbox
         self.reg_class_agnostic = reg_class_agnostic
         widths = [in_channels * roi_feat_size**2] + [fc_out_channels] * num_fcs
-        self.shared_fcs = nn.ModuleList(nn.Linear(i, o) for i, o in zip(widths, widths[1:]))
+        self.shared_fcs = nn.ModuleList(nn.Linear(i, o) for i, o in itertools.pairwise(widths))
         self.fc_cls = nn.Linear(widths[-1], num_classes + 1)
         self.fc_reg = nn.Linear(widths[-1], 4 if reg_class_agnostic else 4 * num_classes)
         for layer in self.shared_fcs:
@@ -62,6 +63,8 @@ class SharedFCBBoxHead(nn.Module):
         """``loss_cls`` and ``loss_bbox`` of sampled regions.
 
         Args:
+            logits: (R, K + 1), from ``forward``.
+            deltas: (R, K or 1, 4), from ``forward``.
             labels: (R,) classes, background = K.
             targets: (R, 4) encoded boxes; read where a region is not background.
             weight: (R,) classification weights, 0 in rows that hold no region.

@@ -53,6 +53,7 @@ def multiclass_nms(
         boxes: (N, P, K or 1, 4).
         scores: (N, P, K), -inf in rows that hold no box.
         score_thr: only scores above it count.
+        nms: what suppresses duplicates.
         max_per_img: D; below 0 all survivors.
 
     Returns:
