@@ -1,6 +1,6 @@
 """Models: importing this package makes every part of them known to the registry."""
 
-import hrdet.losses  # noqa: F401
+import hrdet.losses
 import hrdet.matching  # noqa: F401
 from hrdet.models import backbones, detectors, heads, necks, preprocess, roi
 
