@@ -22,6 +22,7 @@ QUICK = {
     'test_cfg.rpn.nms_pre': 30,
     'test_cfg.rpn.nms_post': 30,
     'test_cfg.rpn.max_num': 30,
+    'data.test.img_scale': (256, 192),
 }
 
 
