@@ -97,17 +97,49 @@ def test_expand_fills_with_the_mean_in_bgr():
     pytest.fail('six images in a row were left alone')
 
 
-@pytest.mark.parametrize('min_iou', [0.1, 0.5, 0.9])
+class ModeTwo:
+    """A random generator that always draws the one minimum, of the three modes there are then."""
+
+    def __init__(self, seed):
+        self.rng = np.random.default_rng(seed)
+        self.uniform = self.rng.uniform
+
+    def integers(self, bound):
+        return 2 if bound == 3 else self.rng.integers(bound)
+
+
+@pytest.mark.parametrize('min_iou', [0.1, 0.3, 0.5])
 def test_random_crop_keeps_the_overlap(min_iou):
+    """Every pixel holds its own place, so that a patch tells where it was cut."""
     transform = RandomCrop(min_ious=(min_iou,), convention=BoxConvention.CONTINUOUS)
     before = sample(100, 120, [(10, 10, 100, 80), (20, 5, 110, 90)])
+    before.image[..., 0], before.image[..., 1] = np.arange(120), np.arange(100)[:, None]
     shapes = set()
     for seed in range(40):
-        after = transform(before, np.random.default_rng(seed))
+        after = transform(before, ModeTwo(seed))
         h, w = after.image.shape[:2]
         shapes.add((h, w))
-        assert after is before or 0.5 <= h / w <= 2
+        assert 0.5 <= h / w <= 2
         assert h >= 29
         assert w >= 35
+        left, top = map(int, after.image[0, 0, :2])
+        for x1, y1, x2, y2 in before.truth.boxes.tolist():
+            width = max(0, min(x2, left + w) - max(x1, left))
+            height = max(0, min(y2, top + h) - max(y1, top))
+            union = (x2 - x1) * (y2 - y1) + h * w - width * height
+            assert width * height / union >= min_iou - 1e-6
+        shifted = after.truth.boxes + np.float32([left, top, left, top])
+        for box in shifted:
+            inside = np.minimum(np.maximum(before.truth.boxes[:, :2], (left, top)), 1000)
+            assert (np.abs(inside - box[:2]).sum(1) < 1e-4).any()
         assert len(after.truth.boxes) >= 1
-    assert len(shapes) > 3
+    assert len(shapes) > 10
+
+
+def test_random_crop_draws_every_mode():
+    """With an impossible minimum what is left is the whole image, or any patch."""
+    transform = RandomCrop(min_ious=(2.0,))
+    before = sample(100, 120)
+    results = [transform(before, np.random.default_rng(seed)) for seed in range(30)]
+    whole = sum(after is before for after in results)
+    assert 5 <= whole <= 25

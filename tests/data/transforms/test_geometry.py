@@ -20,6 +20,7 @@ from hrdet.data import (
     SegRescale,
 )
 from hrdet.data.transforms import SEMANTIC_IGNORE
+from hrdet.data.transforms.geometry import crop
 from hrdet.structures import GroundTruth, ImageMeta, Sample
 
 CONVENTIONS = list(BoxConvention)
@@ -153,6 +154,22 @@ def test_resize_crop_keeps_the_long_edge_in_bounds():
 def test_resize_crop_of_a_square_is_upright():
     after = RandResizeCrop([(400, 100)], (90, 60))(scene(0, 50, 50), np.random.default_rng(0))
     assert after.image.shape[:2] == (90, 60)
+
+
+def test_a_crop_keeps_what_is_visible():
+    """Boxes by their centre; ignored regions and proposals as long as any of them shows."""
+    before = scene(0, 60, 80, count=3)
+    rows = np.float32([[0, 0, 30, 30], [0, 0, 22, 22], [0, 0, 20, 20]])
+    before.truth.boxes = before.truth.ignored = rows
+    before.proposals = np.concatenate([rows, np.float32([[3], [2], [1]])], axis=1)
+    after = crop(before, 20, 20, (30, 40), BoxConvention.CONTINUOUS)
+    assert after.truth.boxes.tolist() == []
+    assert after.truth.ignored.tolist() == [[0, 0, 10, 10], [0, 0, 2, 2]]
+    assert after.proposals.tolist() == [[0, 0, 10, 10, 3], [0, 0, 2, 2, 2]]
+    after = crop(before, 14, 14, (30, 40), BoxConvention.CONTINUOUS)
+    assert after.truth.boxes.tolist() == [[0, 0, 16, 16]]
+    assert after.truth.labels.tolist() == [0]
+    np.testing.assert_array_equal(after.truth.masks, before.truth.masks[:1, 14:44, 14:54])
 
 
 def test_pad_declares_only():
