@@ -16,7 +16,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hrdet.config import load_config
 from hrdet.engine.build import TrainOptions, build_trainer
 from hrdet.engine.command import Parser, run
-from hrdet.engine.distributed import stop
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,8 +38,8 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def train(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
-    """The work of one process."""
+def train(args: argparse.Namespace, launcher: str, force_cpu: bool) -> int:
+    """The work of one process; its exit code, as a shell counts signals."""
     options = TrainOptions(
         work_dir=args.work_dir,
         resume_from=args.resume_from,
@@ -53,9 +52,8 @@ def train(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
     )
     runner = build_trainer(load_config(args.config, args.cfg_options), options, launcher, force_cpu)
     runner.train()
-    if runner.train_loop.stopped_by:
-        stop()
-        raise SystemExit(128 + runner.train_loop.stopped_by)
+    signum = runner.train_loop.stopped_by
+    return 128 + signum if signum else 0
 
 
 if __name__ == '__main__':

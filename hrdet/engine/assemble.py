@@ -102,7 +102,8 @@ def _runner(
         timer=None,
         sampler_seed=None,
     )
-    if 'train_dataloader' not in fields:
+    training = 'train_dataloader' in fields
+    if not training:
         default_hooks = dict.fromkeys([*default_hooks, 'param_scheduler'])
     given = dict(lowered.runner_fields)
     arguments = dict(
@@ -113,7 +114,7 @@ def _runner(
         default_hooks=default_hooks | given.pop('default_hooks', {}),
         custom_hooks=hooks + given.pop('custom_hooks', []),
         visualizer=Visualizer(name=work_dir, vis_backends=_backends(lowered), save_dir=work_dir),
-        launcher='pytorch' if world_size() > 1 else 'none',
+        launcher='pytorch' if training and world_size() > 1 else 'none',  # wraps the model
         env_cfg=dict(cudnn_benchmark=lowered.cudnn_benchmark),
         randomness=dict(seed=seed, deterministic=deterministic),
         log_level=lowered.log_level,

@@ -4,15 +4,23 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from hrdet.checkpoints import CheckpointError
 from hrdet.config import CfgOptions
 from hrdet.data import DataError
-from hrdet.engine.distributed import LAUNCHERS, run_on_gpus, stop
+from hrdet.engine.distributed import LAUNCHERS, LaunchError, run_on_gpus, stop
 from hrdet.engine.loss_record import NonFiniteLoss
 from hrdet.registry import ConfigError
 
-_MISTAKES = (ConfigError, DataError, CheckpointError, NonFiniteLoss, FileNotFoundError)
+_MISTAKES = (
+    ConfigError,
+    DataError,
+    CheckpointError,
+    LaunchError,
+    NonFiniteLoss,
+    FileNotFoundError,
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,25 +57,25 @@ def _dashed(text: str) -> str:
     return name.replace('_', '-') + equals + value if name.startswith('--') else text
 
 
-def run(work: Callable[..., None], args: argparse.Namespace) -> None:
+def run(work: Callable[..., int | None], args: argparse.Namespace) -> None:
     """Do ``work(args, launcher, force_cpu)`` in this process, or in one for each of ``--gpus``.
 
-    Mistakes in config, data or files end with their message, without a traceback.
+    What ``work`` returns is the exit code.  Mistakes in config, data or files end with their
+    message, without a traceback.
     """
     if args.local_rank is not None:
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if args.launcher == 'none':
-        run_on_gpus(args.gpus, guarded, work, args)
+        _guarded(run_on_gpus, args.gpus, _guarded, work, args)
     else:
-        guarded(work, args, args.launcher, args.gpus == 0)
+        _guarded(work, args, args.launcher, args.gpus == 0)
 
 
-def guarded(
-    work: Callable[..., None], args: argparse.Namespace, launcher: str, force_cpu: bool
-) -> None:
-    """The work of one process, with messages for mistakes."""
+def _guarded(work: Callable[..., int | None], *args: Any) -> None:
     try:
-        work(args, launcher, force_cpu)
+        code = work(*args)
     except _MISTAKES as error:
         raise SystemExit(f'error: {error}') from None
     stop()
+    if code:
+        raise SystemExit(code)

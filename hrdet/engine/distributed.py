@@ -4,6 +4,7 @@ Small things (losses to log, flags, results) travel between CPUs over gloo, also
 gradients travel over NCCL: nobody waits for a GPU to exchange a number.
 """
 
+import gc
 import os
 import signal
 import socket
@@ -15,7 +16,10 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from hrdet.registry import ConfigError
+
+class LaunchError(RuntimeError):
+    """The processes of a run cannot be started as asked; the message says how they can."""
+
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
@@ -40,7 +44,7 @@ def start(launcher: str = 'none', force_cpu: bool = False, backend: str = 'nccl'
         backend: of the gradients on GPUs; on the CPU it is gloo whatever a config says.
 
     Raises:
-        RuntimeError: the launcher's environment is missing, or there are more processes on this
+        LaunchError: the launcher's environment is missing, or there are more processes on this
             machine than GPUs.
     """
     if force_cpu:
@@ -51,7 +55,7 @@ def start(launcher: str = 'none', force_cpu: bool = False, backend: str = 'nccl'
         local_rank = int(os.environ['LOCAL_RANK'])
         if gpus:
             if local_rank >= gpus:
-                raise RuntimeError(
+                raise LaunchError(
                     f'process {local_rank} of this machine finds no GPU: there are {gpus}. Start '
                     f'{gpus} processes, or force the CPU with --gpus 0'
                 )
@@ -63,7 +67,7 @@ def start(launcher: str = 'none', force_cpu: bool = False, backend: str = 'nccl'
 def _pytorch_environment() -> None:
     missing = {'RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'} - set(os.environ)
     if missing:
-        raise RuntimeError(
+        raise LaunchError(
             f'--launcher pytorch: {", ".join(sorted(missing))} not set; start with torchrun '
             f'--nproc_per_node N tools/train.py ... --launcher pytorch'
         )
@@ -71,7 +75,7 @@ def _pytorch_environment() -> None:
 
 def _slurm_environment() -> None:
     if 'SLURM_PROCID' not in os.environ:
-        raise RuntimeError('--launcher slurm: SLURM_PROCID is not set; start with srun')
+        raise LaunchError('--launcher slurm: SLURM_PROCID is not set; start with srun')
     if 'MASTER_ADDR' not in os.environ:
         nodes = ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']]
         found = subprocess.run(nodes, capture_output=True, text=True, check=True)
@@ -84,9 +88,9 @@ def _slurm_environment() -> None:
 
 def _mpi_environment() -> None:
     if 'OMPI_COMM_WORLD_RANK' not in os.environ:
-        raise RuntimeError('--launcher mpi: OMPI_COMM_WORLD_RANK is not set; start with mpirun')
+        raise LaunchError('--launcher mpi: OMPI_COMM_WORLD_RANK is not set; start with mpirun')
     if 'MASTER_ADDR' not in os.environ:
-        raise RuntimeError('--launcher mpi: set MASTER_ADDR to the first machine of the run')
+        raise LaunchError('--launcher mpi: set MASTER_ADDR to the first machine of the run')
     os.environ.setdefault('MASTER_PORT', '29500')
     os.environ['RANK'] = os.environ['OMPI_COMM_WORLD_RANK']
     os.environ['WORLD_SIZE'] = os.environ['OMPI_COMM_WORLD_SIZE']
@@ -101,8 +105,13 @@ _ENVIRONMENTS = {
 
 
 def stop() -> None:
-    """Leave the process group."""
+    """Leave the process group, when nothing uses it any more.
+
+    Its threads end with the last object that refers to it; a thread that outlives the interpreter
+    aborts the process.
+    """
     if dist.is_initialized():
+        gc.collect()  # runner and loops refer to each other
         dist.destroy_process_group()
 
 
@@ -113,11 +122,11 @@ def run_on_gpus(gpus: int | None, work: Callable[..., None], *args: Any) -> None
     this process.
 
     Raises:
-        ConfigError: more GPUs asked for than there are.
+        LaunchError: more GPUs asked for than there are.
     """
     found = torch.cuda.device_count()
     if gpus is not None and gpus > found:
-        raise ConfigError(
+        raise LaunchError(
             f'--gpus {gpus}: this machine has {found} GPU(s). --gpus 0 works on the CPU; several '
             f'CPU processes start with torchrun and --launcher pytorch'
         )

@@ -179,6 +179,11 @@ class Runner(mmengine.runner.Runner):
             f'of {loop.epoch_length} comes next'
         )
 
+    def dump_config(self) -> None:
+        """The config goes beside the checkpoints of a training run."""
+        if self._train_loop is not None:
+            super().dump_config()
+
     def build_logger(self, *arguments: Any, **options: Any) -> Any:
         """mmengine's logger under our name."""
         return super().build_logger(*arguments, logger_name='hrdet', **options)

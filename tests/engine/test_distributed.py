@@ -8,7 +8,7 @@ import torch
 
 from hrdet.checkpoints import read_checkpoint
 from hrdet.engine import distributed
-from hrdet.registry import ConfigError
+from hrdet.engine.distributed import LaunchError
 from tests.engine import workers
 from tests.engine.test_resume import losses, same
 
@@ -60,16 +60,16 @@ def test_exit_code_of_a_process_is_passed_on():
 
 def test_more_gpus_than_there_are():
     count = torch.cuda.device_count() + 1
-    with pytest.raises(ConfigError, match=rf'--gpus {count}: this machine has {count - 1} GPU'):
+    with pytest.raises(LaunchError, match=rf'--gpus {count}: this machine has {count - 1} GPU'):
         distributed.run_on_gpus(count, workers.leave)
 
 
 def test_launcher_without_its_environment(monkeypatch):
     for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(RuntimeError, match='torchrun'):
+    with pytest.raises(LaunchError, match='torchrun'):
         distributed.start('pytorch')
-    with pytest.raises(RuntimeError, match='srun'):
+    with pytest.raises(LaunchError, match='srun'):
         distributed.start('slurm')
-    with pytest.raises(RuntimeError, match='mpirun'):
+    with pytest.raises(LaunchError, match='mpirun'):
         distributed.start('mpi')

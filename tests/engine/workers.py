@@ -48,6 +48,7 @@ def train_stop_and_resume(folder: str) -> None:
     whole = run('whole')
     told['metrics'] = whole.val_loop.run()
     told['buffer'] = whole.bare_model.norm.running_mean.tolist()
+    del whole
     run('parts', [SignalTo(rank=1, n=7)])
     run('parts', load_from=str(folder / 'parts' / 'latest.pth'), resume=True)
     run('broken', broken=3)
