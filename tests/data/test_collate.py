@@ -73,6 +73,7 @@ def test_small_semantic_maps():
     assert batch.images.shape[2:] == (96, 128)
     assert batch.truth.semantic.shape == (2, 12, 16)
     assert (batch.truth.semantic[0, :9, :13] == 3).all()
+    assert collate(samples).truth.semantic.shape == (2, 9, 13)
 
 
 @pytest.mark.parametrize('case', ['land', 'port', 'square', 'nopad'])

@@ -3,6 +3,7 @@
 import cv2
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from hrdet.data import (
     CocoDataset,
@@ -12,6 +13,7 @@ from hrdet.data import (
     RandomFlip,
     Resize,
     build_loader,
+    collate,
 )
 from hrdet.data.shapes import make_shapes
 
@@ -55,9 +57,14 @@ def test_batches_do_not_depend_on_workers(shapes):
     assert all(same(a, b) for a, b in zip(shared, second[2:], strict=True))
 
 
-def test_images_arrive_in_shared_memory(shapes):
+def test_workers_write_into_shared_memory(shapes):
+    def is_shared(samples):
+        batch = collate(samples)
+        return batch.images.is_shared() and batch.truth.masks.is_shared()
+
+    loader = DataLoader(load(shapes), batch_size=3, num_workers=1, collate_fn=is_shared)
+    assert list(loader) == [True] * 4
     for batch in build_loader(load(shapes), 3, num_workers=1):
-        assert batch.images.is_shared()
         assert batch.images.is_contiguous(memory_format=torch.channels_last)
 
 

@@ -181,6 +181,28 @@ def test_zero_size_boxes_are_reported_and_counted(coco_folder, box):
     assert dataset.reports[0].dropped_boxes == {'below 1 pixel': 1}
 
 
+@pytest.mark.parametrize(
+    'change', [{'area': 0}, {'bbox': [5, 5, 0.9, 10]}, {'bbox': [5, 5, 9, 0.9]}]
+)
+def test_tiny_boxes_are_dropped_by_the_rules_of_the_release(coco_folder, change):
+    coco_folder.content['annotations'][3].update(change)
+    assert coco_folder.load().reports[0].dropped_boxes == {'below 1 pixel': 1}
+
+
+def test_boxes_keep_the_order_of_the_file(coco_folder):
+    template = coco_folder.content['annotations'][1]
+    rng = np.random.default_rng(0)
+    coco_folder.content['annotations'] = [
+        template | {'id': i, 'image_id': int(rng.integers(7, 10)), 'bbox': [i % 9, i % 7, 2 + i, 5]}
+        for i in range(1, 40)
+    ]
+    dataset = coco_folder.load(with_mask=True)
+    for index, image_id in enumerate(dataset.image_ids):
+        widths = dataset[index].truth.boxes[:, 2] - dataset[index].truth.boxes[:, 0]
+        annotations = coco_folder.content['annotations']
+        assert widths.tolist() == [a['bbox'][2] for a in annotations if a['image_id'] == image_id]
+
+
 def test_boxes_outside_their_image(coco_folder):
     coco_folder.content['annotations'][3]['bbox'] = [70, 4, 8, 8]
     with pytest.warns(DataWarning, match=r'annotations\[3\] \(id 4\): .*leaves its image of 64 x'):
