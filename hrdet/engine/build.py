@@ -65,6 +65,7 @@ def build_trainer(
     val_loader = metric = None
     if options.validate and lowered.val_dataset is not None:
         val_set = build(lowered.val_dataset)
+        _check_classes(train_set.classes, val_set.classes, 'the model')
         val_loader = _loader(val_set, lowered.val_loader)
         metric = CocoMetric(val_set, lowered.evaluation['metrics'])
     lowered.auto_scale_lr['enable'] &= options.auto_scale_lr
@@ -177,11 +178,10 @@ def _about(config: Config, lowered: Lowered, classes: tuple[str, ...]) -> dict[s
     )
 
 
-def _check_classes(
-    trained: tuple[str, ...] | None, tested: tuple[str, ...], checkpoint: str
-) -> None:
+def _check_classes(trained: tuple[str, ...] | None, tested: tuple[str, ...], model: str) -> None:
+    """Labels mean the same classes in training and evaluation, in the same order."""
     if trained is not None and tuple(trained) != tuple(tested):
         raise ConfigError(
-            f'{checkpoint} was trained on the classes {tuple(trained)}, the test data has '
-            f'{tuple(tested)}: set classes=(...) in the config to those of the checkpoint'
+            f'{model} is trained on the classes {tuple(trained)}, the data to evaluate on has '
+            f'{tuple(tested)}: set classes=(...) in the config to those of the training'
         )

@@ -1,0 +1,53 @@
+"""A run is refused before its first iteration where config, data and weights do not fit."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hrdet.config import load_config
+from hrdet.data.shapes import make_shapes
+from hrdet.engine.build import TrainOptions, build_trainer
+from hrdet.registry import ConfigError
+
+CONFIG = (
+    Path(__file__).resolve().parents[2] / 'configs/quickstart/faster_rcnn_hrnetv2p_w18_small.py'
+)
+
+
+@pytest.fixture
+def config(tmp_path):
+    paths = make_shapes(str(tmp_path / 'shapes'), train=4, val=2, size=(64, 96))
+    return load_config(
+        CONFIG,
+        {
+            'data.train.ann_file': paths.train_ann,
+            'data.train.img_prefix': paths.train_images,
+            'data.val.ann_file': paths.val_ann,
+            'data.val.img_prefix': paths.val_images,
+            'work_dir': str(tmp_path / 'run'),
+        },
+    )
+
+
+def test_validation_with_the_classes_in_another_order_is_refused(config):
+    file = Path(config.data.val.ann_file)
+    content = json.loads(file.read_text())
+    names = [category['name'] for category in content['categories']]
+    for category, name in zip(content['categories'], reversed(names)):
+        category['name'] = name
+    file.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=r'the model is trained on .* set classes='):
+        build_trainer(config, TrainOptions(), force_cpu=True)
+
+
+def test_a_wrong_number_of_classes_is_refused(config):
+    config.model.bbox_head.num_classes = 81
+    with pytest.raises(ConfigError, match=r'81 means 80 classes .* the data set has 6 classes'):
+        build_trainer(config, TrainOptions(), force_cpu=True)
+
+
+def test_missing_pretrained_weights_say_what_to_fetch(config):
+    config.model.pretrained = 'nowhere/hrnetv2_w18_imagenet_pretrained.pth'
+    with pytest.raises(FileNotFoundError, match=r'(?s)hrnetv2_w18.*pretrained=None'):
+        build_trainer(config, TrainOptions(), force_cpu=True)
