@@ -5,6 +5,7 @@ gradients travel over NCCL: nobody waits for a GPU to exchange a number.
 """
 
 import gc
+import importlib
 import os
 import signal
 import socket
@@ -60,6 +61,8 @@ def start(launcher: str = 'none', force_cpu: bool = False, backend: str = 'nccl'
                     f'{gpus} processes, or force the CPU with --gpus 0'
                 )
             torch.cuda.set_device(local_rank)
+        # DDP imports it; imported while a process group exists, it keeps the group for ever (stop).
+        importlib.import_module('torch._dynamo')
         dist.init_process_group(f'cpu:gloo,cuda:{backend}' if gpus else 'gloo')
     return torch.device('cuda', torch.cuda.current_device()) if gpus else torch.device('cpu')
 

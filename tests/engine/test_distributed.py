@@ -52,6 +52,12 @@ def test_a_non_finite_loss_on_one_process_is_named_on_both(told):
     assert not any(p.suffix == '.pth' for p in (folder / 'broken').iterdir())
 
 
+def test_no_thread_of_the_process_group_is_left(told):
+    """One that outlives the interpreter aborts the process, now and then."""
+    _, reports = told
+    assert not [name for r in reports for name in r['threads'] if 'gloo' in name]
+
+
 def test_exit_code_of_a_process_is_passed_on():
     with pytest.raises(SystemExit) as left:
         distributed.spawn(1, workers.leave, 128 + signal.SIGTERM)
