@@ -68,7 +68,22 @@ def test_bad_files(tmp_path):
         text.write_text(content)
         with pytest.raises(DataError, match=rf'p\.json: {reason}'):
             read_proposals(str(text))
-    objects = tmp_path / 'p.npz'
-    np.savez(objects, image_ids=np.array([{}], object), boxes=BOXES, scores=SCORES)
+
+
+class Touch:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, 'w')
+
+
+def test_nothing_is_unpickled(tmp_path):
+    objects, trace = tmp_path / 'p.npz', tmp_path / 'trace'
+    ids = np.array([Touch(str(trace))] * 3, object)
+    np.savez(objects, image_ids=ids, boxes=BOXES, scores=SCORES)
     with pytest.raises(DataError, match=r'p\.npz: ValueError'):
         read_proposals(str(objects))
+    assert not trace.exists()
