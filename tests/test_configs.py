@@ -139,9 +139,13 @@ def test_configs_of_mmdetection_1_build_unchanged(reference_dir, width):
     assert built == record['num_params_total'] - 4 * (1024 + 1)
 
 
-@pytest.mark.parametrize('folder', ['quickstart', 'coco_tiny', 'bccd'])
-def test_the_other_configs_build(folder):
-    (path,) = (ROOT / 'configs' / folder).glob('*.py')
+OTHERS = [
+    p for f in ('quickstart', 'coco_tiny', 'bccd') for p in (ROOT / 'configs' / f).glob('*.py')
+]
+
+
+@pytest.mark.parametrize('path', OTHERS, ids=lambda path: path.stem)
+def test_the_other_configs_build(path):
     lowered = lower(load_config(path))
     model = build(with_num_classes(lowered.model, 3))
     assert model.roi_head.bbox_head.num_classes == 3
