@@ -21,10 +21,14 @@ $(VENV)/.python:
 
 $(VENV)/.requirements: $(VENV)/.python requirements/runtime.txt
 	$(PIP) install -r requirements/runtime.txt
+	# A GPU without a compiler for it: torchvision's operators stand in for the CUDA ones.
+	if nvidia-smi >/dev/null 2>&1 && ! command -v nvcc >/dev/null && [ -z "$$CUDA_HOME" ]; then \
+		$(PIP) install -r requirements/gpu.txt; fi
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.requirements $(SOURCES)
 	$(PIP) install --no-build-isolation --no-deps -e .
+	$(BIN)/python -m hrdet.doctor
 	touch $@
 
 $(VENV)/.test: $(VENV)/.installed requirements/test.txt

@@ -13,6 +13,7 @@ wheel serves every torch from 2.11 on and every Python.  The environment decides
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -48,6 +49,13 @@ def cuda_home() -> Path | None:
     return None
 
 
+def toolkit_version() -> str:
+    """Such as 13.0, as the toolkit's nvcc says."""
+    nvcc = [str(cuda_home() / 'bin' / 'nvcc'), '--version']
+    told = subprocess.run(nvcc, capture_output=True, text=True, check=True).stdout
+    return re.search(r'release (\d+\.\d+)', told)[1]
+
+
 def why_no_cuda() -> str | None:
     """The reason not to build the CUDA library, or None to build it."""
     wish = os.environ.get('FORCE_CUDA', '')
@@ -59,6 +67,8 @@ def why_no_cuda() -> str | None:
         reason = 'this is a CPU build of torch, with nothing to link CUDA code to'
     elif cuda_home() is None:
         reason = 'there is no CUDA toolkit (set CUDA_HOME, or put nvcc on the PATH)'
+    elif toolkit_version().split('.')[0] != torch.version.cuda.split('.')[0]:
+        reason = f'the toolkit is CUDA {toolkit_version()}, torch is built for {torch.version.cuda}'
     else:
         return None
     if wish == '1':

@@ -20,6 +20,7 @@ from hrdet.engine.distributed import from_first, rank, start, world_size
 from hrdet.engine.randomness import draw_seed
 from hrdet.engine.runner import Runner
 from hrdet.evaluation import CocoMetric
+from hrdet.ops.library import require
 from hrdet.registry import ConfigError, build
 
 
@@ -49,6 +50,7 @@ def build_trainer(
     lowered = lower(config)
     lowered.check_trainable()
     device = start(launcher, force_cpu, lowered.dist_params['backend'])
+    require(torch.empty(0, device=device))  # now, not after the data is read
     work_dir = options.work_dir or lowered.work_dir
     resume_from = from_first(_resume_from(options, lowered, Path(work_dir)))
     load_from = resume_from or options.load_from or lowered.load_from
@@ -105,6 +107,7 @@ def build_tester(
     """
     lowered = lower(config)
     device = start(launcher, force_cpu, lowered.dist_params['backend'])
+    require(torch.empty(0, device=device))  # now, not after the data is read
     if lowered.test_dataset is None:
         raise ConfigError('data.test: testing needs this key')
     test_set = build(lowered.test_dataset)
@@ -180,8 +183,13 @@ def _about(config: Config, lowered: Lowered, classes: tuple[str, ...]) -> dict[s
 
 def _check_classes(trained: tuple[str, ...] | None, tested: tuple[str, ...], model: str) -> None:
     """Labels mean the same classes in training and evaluation, in the same order."""
-    if trained is not None and tuple(trained) != tuple(tested):
+    if trained is not None and _spoken(trained) != _spoken(tested):
         raise ConfigError(
             f'{model} is trained on the classes {tuple(trained)}, the data to evaluate on has '
             f'{tuple(tested)}: set classes=(...) in the config to those of the training'
         )
+
+
+def _spoken(classes: tuple[str, ...]) -> list[str]:
+    """The names without underscores: the 2019 line writes COCO's 'traffic light' with one."""
+    return [name.replace('_', ' ') for name in classes]

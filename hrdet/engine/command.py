@@ -11,6 +11,7 @@ from hrdet.config import CfgOptions
 from hrdet.data import DataError
 from hrdet.engine.distributed import LAUNCHERS, LaunchError, run_on_gpus, stop
 from hrdet.engine.loss_record import NonFiniteLoss
+from hrdet.ops.library import MissingOperatorsError
 from hrdet.registry import ConfigError
 
 _MISTAKES = (
@@ -18,6 +19,7 @@ _MISTAKES = (
     DataError,
     CheckpointError,
     LaunchError,
+    MissingOperatorsError,
     NonFiniteLoss,
     FileNotFoundError,
 )

@@ -52,6 +52,10 @@ CUDA = _load_cuda()
 TORCHVISION = torch.version.cuda is not None and not CUDA.loaded and bool(find_spec('torchvision'))
 
 
+class MissingOperatorsError(RuntimeError):
+    """There are no operators for a device; the message says how to get them."""
+
+
 def cuda_archs() -> str:
     """The architectures that the loaded CUDA library was compiled for, as '8.0;9.0+PTX'."""
     archs = ctypes.CDLL(str(CUDA.path)).hrdet_cuda_archs
@@ -63,12 +67,14 @@ def require(tensor: torch.Tensor) -> None:
     """Raise, with the cure, when there are no operators for the device of ``tensor``.
 
     Raises:
-        RuntimeError: the library for that device is not built or does not load.
+        MissingOperatorsError: the library for that device is not built or does not load.
     """
     if not CPU.loaded:
-        raise RuntimeError(f"hrdet's operators {CPU.problem} ({CPU.path}). Run ./compile.sh")
+        raise MissingOperatorsError(
+            f"hrdet's operators {CPU.problem} ({CPU.path}). Run ./compile.sh"
+        )
     if tensor.is_cuda and not CUDA.loaded and not TORCHVISION:
-        raise RuntimeError(
+        raise MissingOperatorsError(
             f"hrdet's CUDA operators {CUDA.problem} ({CUDA.path}). Run ./compile.sh where a CUDA "
             'toolkit is installed, or install torchvision, whose kernels then stand in'
         )

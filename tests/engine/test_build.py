@@ -7,7 +7,7 @@ import pytest
 
 from hrdet.config import load_config
 from hrdet.data.shapes import make_shapes
-from hrdet.engine.build import TrainOptions, build_trainer
+from hrdet.engine.build import TrainOptions, _check_classes, build_trainer
 from hrdet.registry import ConfigError
 
 CONFIG = (
@@ -51,3 +51,10 @@ def test_missing_pretrained_weights_say_what_to_fetch(config):
     config.model.pretrained = 'nowhere/hrnetv2_w18_imagenet_pretrained.pth'
     with pytest.raises(FileNotFoundError, match=r'(?s)hrnetv2_w18.*pretrained=None'):
         build_trainer(config, TrainOptions(), force_cpu=True)
+
+
+def test_coco_names_with_underscores_are_the_same_names():
+    """The 2019 line's checkpoints say 'traffic_light', COCO's annotations 'traffic light'."""
+    _check_classes(('person', 'traffic_light'), ('person', 'traffic light'), 'a checkpoint')
+    with pytest.raises(ConfigError, match='a checkpoint is trained on'):
+        _check_classes(('traffic_light', 'person'), ('person', 'traffic light'), 'a checkpoint')

@@ -96,7 +96,7 @@ def lower(config: Mapping[str, Any]) -> Lowered:
         test_cfg=values['test_cfg'],
         preprocess=_preprocess(data),
     )
-    warnings += _order_warning(data)
+    warnings += _order_warning(data) + _proposal_warning(values['data'])
     trained = _training(values, warnings)
     return Lowered(
         model=model,
@@ -132,6 +132,15 @@ def _order_warning(data: Data) -> list[str]:
             f'images: the model will see BGR. Weights trained on RGB need to_rgb=True'
         ]
     return []
+
+
+def _proposal_warning(sections: Node) -> list[str]:
+    return [
+        f'{section.path}.proposal_file: loaded with the samples, but not used: the detector '
+        f'proposes its own regions (model.rpn_head), as in the release'
+        for section in sections.values()
+        if isinstance(section, Node) and section.get('proposal_file')
+    ]
 
 
 def _training(values: Node, warnings: list[str]) -> dict[str, Any]:
