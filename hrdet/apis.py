@@ -173,12 +173,12 @@ def _classes(lowered: Lowered, content: Mapping[str, Any] | None) -> tuple[str, 
 
 
 def _test_data(lowered: Lowered) -> dict[str, Any]:
-    """The first data set with files of its own among those for test, validation, training."""
-    for node in (lowered.test_dataset, lowered.val_dataset, lowered.train_dataset):
+    """The first data set with files of its own among those for test and validation."""
+    for node in (lowered.test_dataset, lowered.val_dataset):  # training's transforms are random
         for leaf in _nodes(node):
             if 'ann_file' in leaf:
                 return leaf
-    raise ConfigError('data.test: the transforms for images are taken from it; it is needed')
+    raise ConfigError('data.test: how to prepare images is read from it (or data.val); add it')
 
 
 def _class_counts(model: dict[str, Any]) -> Iterator[int]:

@@ -137,16 +137,18 @@ def build_model(lowered: Lowered, classes: tuple[str, ...]) -> nn.Module:
     model.classes = tuple(classes)
     if lowered.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    if lowered.compile:
+    if lowered.compile or isinstance(lowered.compile, dict):
+        options = lowered.compile if isinstance(lowered.compile, dict) else {}
         for part in (model.backbone, model.neck):  # where the time goes, and nothing data-dependent
-            part.compile()
+            part.compile(**options)
     return model
 
 
 def _resume_from(options: TrainOptions, lowered: Lowered, work_dir: Path) -> str | None:
     latest = work_dir / LATEST
     named = options.resume_from or lowered.resume_from
-    if named is None and options.auto_resume and latest.is_file():
+    fresh = options.load_from is not None  # asked for by hand: a new run from those weights
+    if named is None and options.auto_resume and not fresh and latest.is_file():
         return str(latest)
     return named
 

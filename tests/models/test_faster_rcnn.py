@@ -1,6 +1,7 @@
 """Faster R-CNN's losses, proposals and detections against loops over the release's formulae."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -166,6 +167,35 @@ def test_proposals_equal_the_release(setting):
         # 1e-3 px: a float32 box of a hundred pixels after exp and clip.
         got = inclusive(proposals.boxes[i][valid])
         np.testing.assert_allclose(got, np.array([c[1] for c in candidates]), atol=1e-3)
+
+
+def test_nms_across_levels_suppresses_twice(setting):
+    """As the release: within each level first, then among what is left of all levels."""
+    detector, batch, _, out, _ = make_detector(), *setting[1:]
+    config = replace(detector.rpn_head.train_proposals, nms_thr=0.3)
+    detector.rpn_head.train_proposals = config
+    within = detector.rpn_head.propose(out, batch)
+    config = replace(config, nms_across_levels=True)
+    detector.rpn_head.train_proposals = config
+    across = detector.rpn_head.propose(out, batch)
+    config = replace(config, nms_across_levels=False, max_num=1000)
+    detector.rpn_head.train_proposals = config
+    everything = detector.rpn_head.propose(out, batch)
+    for i in range(2):
+        boxes = inclusive(everything.boxes[i][everything.valid[i]])
+        kept = release.nms(boxes, everything.scores[i][everything.valid[i]].numpy(), 0.3)[:50]
+        np.testing.assert_array_equal(inclusive(across.boxes[i][across.valid[i]]), boxes[kept])
+        assert not torch.equal(across.boxes[i], within.boxes[i][: len(across.boxes[i])])
+
+
+def test_counts_below_one_mean_all(setting):
+    detector, batch, _, out, _ = make_detector(), *setting[1:]
+    everything = ProposalConfig(nms_pre=10_000, nms_post=10_000, max_num=200, nms_thr=0.7)
+    detector.rpn_head.train_proposals = everything
+    expected = detector.rpn_head.propose(out, batch)
+    detector.rpn_head.train_proposals = replace(everything, nms_pre=-1, nms_post=-1)
+    got = detector.rpn_head.propose(out, batch)
+    torch.testing.assert_close(got.boxes, expected.boxes, rtol=0, atol=0)
 
 
 def test_box_losses_equal_the_release(setting):

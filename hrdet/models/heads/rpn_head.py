@@ -21,7 +21,11 @@ from hrdet.structures import Batch, Proposals
 @register()
 @dataclass(frozen=True, slots=True)
 class ProposalConfig:
-    """How many proposals survive: before NMS and after it (a level), and in the end (an image)."""
+    """How many proposals survive: before NMS and after it (a level), and in the end (an image).
+
+    Below 1 ``nms_pre`` and ``nms_post`` mean all.  With ``nms_across_levels`` the survivors of all
+    levels go through NMS once more, together.
+    """
 
     nms_pre: int
     nms_post: int
@@ -124,7 +128,9 @@ class RPNHead(nn.Module):
     def propose(self, out: RPNOutput, batch: Batch) -> Proposals:
         """The best boxes of each image, without duplicates; no gradient flows into them."""
         config = self.train_proposals if self.training else self.test_proposals
-        candidates = min(config.nms_pre, max(logits.shape[1] for logits in out.logits))
+        candidates = max(logits.shape[1] for logits in out.logits)
+        if config.nms_pre > 0:
+            candidates = min(candidates, config.nms_pre)
         levels = [
             _top(logits.sigmoid(), deltas, anchors, candidates)
             for logits, deltas, anchors in zip(out.logits, out.deltas, out.anchors)
@@ -137,8 +143,6 @@ class RPNHead(nn.Module):
         if config.min_bbox_size > 0:
             large = (boxes[..., 2:] - boxes[..., :2]).amin(-1) >= config.min_bbox_size
             scores = scores.masked_fill(~large, -torch.inf)
-        if config.nms_across_levels:
-            scores, boxes = scores.flatten(1, 2)[:, None], boxes.flatten(1, 2)[:, None]
         return _suppress(boxes, scores, config)
 
 
@@ -156,12 +160,19 @@ def _top(scores: Tensor, deltas: Tensor, anchors: Tensor, count: int):
 
 def _suppress(boxes: Tensor, scores: Tensor, config: ProposalConfig) -> Proposals:
     """NMS of (N, L, K) candidates within their level, then the best ``max_num`` of an image."""
-    n = boxes.shape[0]
-    index, kept = ops.nms(
-        boxes.flatten(0, 1), scores.flatten(0, 1), config.nms_thr, config.nms_post
-    )
-    scores = scores.flatten(0, 1).gather(1, index).masked_fill(~kept, -torch.inf)
-    boxes = gather_rows(boxes.flatten(0, 1), index).reshape(n, -1, 4)
-    scores, order = scores.reshape(n, -1).sort(dim=1, descending=True, stable=True)
-    scores, order = scores[:, : config.max_num], order[:, : config.max_num]
-    return Proposals(gather_rows(boxes, order), scores, scores > -torch.inf)
+    n, _, k = scores.shape
+    limit = config.nms_post if config.nms_post > 0 else k
+    boxes, scores = _survivors(boxes.flatten(0, 1), scores.flatten(0, 1), config.nms_thr, limit)
+    boxes, scores = boxes.reshape(n, -1, 4), scores.reshape(n, -1)
+    if config.nms_across_levels:
+        boxes, scores = _survivors(boxes, scores, config.nms_thr, config.max_num)
+    else:
+        scores, order = scores.sort(dim=1, descending=True, stable=True)
+        scores, boxes = scores[:, : config.max_num], gather_rows(boxes, order[:, : config.max_num])
+    return Proposals(boxes, scores, scores > -torch.inf)
+
+
+def _survivors(boxes: Tensor, scores: Tensor, iou_thr: float, limit: int) -> tuple[Tensor, Tensor]:
+    """What NMS leaves of (B, M) boxes: (B, limit), best first, with score -inf where none is."""
+    index, kept = ops.nms(boxes, scores, iou_thr, limit)
+    return gather_rows(boxes, index), scores.gather(1, index).masked_fill(~kept, -torch.inf)
