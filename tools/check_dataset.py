@@ -5,7 +5,9 @@
     python tools/check_dataset.py ImageSets/Main/train.txt VOC_ROOT
     python tools/check_dataset.py --config CONFIG             the data sets of a config
 
-Ends with status 1 if there is an error, that is, something that stops training.
+Ends with status 1 if there is an error, that is, something that stops training.  Missing masks stop
+the training of a config that loads masks; without --config they are not asked for, and broken
+polygons are warnings.
 """
 
 import argparse
@@ -50,8 +52,7 @@ def data_sets(args: argparse.Namespace) -> Iterator[DatasetCheck]:
                 key = (node['ann_file'], node.get('img_prefix', ''))
                 if key not in seen:
                     seen.add(key)
-                    door = open_voc if node['type'] == 'VOCDataset' else open_coco
-                    yield door(*key, node.get('classes'))
+                    yield _open(node, *key)
     elif Path(args.annotations).is_dir():
         lists = sorted(Path(args.annotations, 'ImageSets', 'Main').glob('*.txt'))
         if not lists:
@@ -62,6 +63,14 @@ def data_sets(args: argparse.Namespace) -> Iterator[DatasetCheck]:
         yield open_voc(args.annotations, args.images)
     else:
         yield open_coco(args.annotations, args.images)
+
+
+def _open(node: dict, ann_file: str, img_prefix: str) -> DatasetCheck:
+    """The data set of a config's node; masks matter where it is going to load them."""
+    if node['type'] == 'VOCDataset':
+        return open_voc(ann_file, img_prefix, node.get('classes'))
+    with_mask = node.get('with_mask', False) and not node.get('test_mode', False)
+    return open_coco(ann_file, img_prefix, node.get('classes'), with_mask)
 
 
 def _leaves(node: Any) -> Iterator[dict]:

@@ -38,12 +38,18 @@ class DatasetCheck:
 
 
 def open_coco(
-    ann_file: str, img_prefix: str | None = None, classes: tuple[str, ...] | None = None
+    ann_file: str,
+    img_prefix: str | None = None,
+    classes: tuple[str, ...] | None = None,
+    with_mask: bool = False,
 ) -> DatasetCheck:
-    """Read a COCO file as if masks were wanted; without ``img_prefix`` images are not looked at."""
+    """Read a COCO file; without ``img_prefix`` images are not looked at.
+
+    A missing or bad segmentation is an error only ``with_mask``.
+    """
     check = DatasetCheck(ann_file)
     try:
-        check.table, check.problems = read_coco(ann_file, with_mask=True)
+        check.table, check.problems = read_coco(ann_file, with_mask)
         check.images = None if img_prefix is None else image_store(img_prefix)
     except DataError as error:
         check.problems.append(Problem('', '', str(error), fatal=True))

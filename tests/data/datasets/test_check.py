@@ -47,15 +47,16 @@ def test_all_problems_at_once(coco_folder, run):
     status, text = run(coco_folder.ann_file, coco_folder.img_prefix)
     assert status == 1
     name = f'error: {coco_folder.ann_file}: '
+    doubt = f'warning: {coco_folder.ann_file}: '
     for part in (
         f'{name}annotations[0] (id 1): bbox must be four finite',
-        f'{name}annotations[1] (id 2): polygon 0 has fewer than three points',
-        f'warning: {coco_folder.ann_file}: annotations[3] (id 4): a box of zero size',
+        f'{doubt}annotations[1] (id 2): polygon 0 has fewer than three points',
+        f'{doubt}annotations[3] (id 4): a box of zero size',
         f'{name}annotations[4] (id 5): there is no image with the id 1000',
         'gone.jpg: No such file',
         '0.jpg: the file is 64 x 48 pixels, its annotation says 640 x 48',
         '1.jpg: the JPEG is cut off',
-        '6 errors, 1 warnings',
+        '5 errors, 2 warnings',
     ):
         assert part in text
 
@@ -76,6 +77,34 @@ def test_annotations_alone_and_files_that_are_none(coco_folder, tmp_path, run):
     assert status == 1
     assert 'not JSON' in text
     assert run()[0] == 2
+
+
+def test_boxes_without_masks_are_sound(coco_folder, run):
+    for annotation in coco_folder.content['annotations']:
+        annotation.pop('segmentation', None)
+    coco_folder.write()
+    status, text = run(coco_folder.ann_file, coco_folder.img_prefix)
+    assert status == 0
+    assert '0 errors, 0 warnings' in text
+
+
+@pytest.mark.parametrize('with_mask', [False, True])
+def test_a_config_needs_masks_only_where_it_loads_them(
+    coco_folder, tmp_path, run, pytestconfig, with_mask
+):
+    base = pytestconfig.rootpath / 'configs/hrnet/faster_rcnn_hrnetv2p_w18_1x.py'
+    for annotation in coco_folder.content['annotations']:
+        annotation.pop('segmentation', None)
+    coco_folder.write()
+    data = f"dict(ann_file='{coco_folder.ann_file}', img_prefix='{coco_folder.img_prefix}'"
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f"_base_ = ['{base}']\nclasses = ('cat', 'dog')\n"
+        f'data = dict(train={data}, with_mask={with_mask}), val={data}), test={data}))\n'
+    )
+    status, text = run('--config', config)
+    assert status == int(with_mask)
+    assert ('no segmentation, which with_mask=True needs' in text) == with_mask
 
 
 def test_a_voc_folder(tmp_path, run):
