@@ -1,5 +1,8 @@
 """torch's DataLoader, set up so that workers neither fight for cores nor copy pixels."""
 
+import os
+import signal
+import threading
 from functools import partial
 
 import cv2
@@ -51,3 +54,15 @@ def build_loader(
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    # Terminals and launchers signal the workers too, whose death would interrupt the iteration that
+    # the training process wants to finish and save.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, 'sigwaitinfo'):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_when_the_parent_says, daemon=True).start()
+
+
+def _end_when_the_parent_says() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
