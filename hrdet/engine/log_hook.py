@@ -100,8 +100,8 @@ class LogHook(Hook):
             return
         with self._file.open('a') as file:
             file.write(json.dumps(entry) + '\n')
-        scalars = {k: v for k, v in entry.items() if isinstance(v, (int, float))}
         if entry['mode'] != 'start':
+            scalars = {k: v for k, v in entry.items() if k not in ('mode', 'step')}
             runner.visualizer.add_scalars(scalars, step=entry['step'])
         runner.call_hook('after_log', entry=entry)
 

@@ -8,6 +8,7 @@ from mmengine.runner.base_loop import BaseLoop
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from hrdet.checkpoints import CheckpointError
 from hrdet.engine.distributed import from_first, to_first
 from hrdet.engine.loss_record import LossRecord
 from hrdet.engine.randomness import seed_iteration
@@ -113,10 +114,10 @@ class TrainLoop(BaseLoop):
         """Go on from ``state()``.
 
         Raises:
-            ValueError: the epoch has another number of iterations than when the state was saved.
+            CheckpointError: the epoch had another number of iterations when the state was saved.
         """
         if state['epoch_length'] != self.epoch_length:
-            raise ValueError(
+            raise CheckpointError(
                 f'the checkpoint comes from epochs of {state["epoch_length"]} iterations, here '
                 f'they have {self.epoch_length}: resume with the same data, images per process '
                 f'and number of processes, or start anew from its weights with load_from='

@@ -114,6 +114,17 @@ def test_log_holds_what_it_promises(tmp_path):
     assert [e['epoch'] for e in entries(tmp_path, 'val')] == [1, 2]
 
 
+def test_visualizers_get_the_numbers(tmp_path, monkeypatch):
+    runner = standin.runner(tmp_path, standin.settings(max_epochs=1))
+    got = []
+    monkeypatch.setattr(runner.visualizer, 'add_scalars', lambda d, step: got.append((step, d)))
+    runner.train()
+    assert [step for step, _ in got] == [2, 4, 5, 5]
+    assert {'loss', 'loss_cls', 'lr'} <= set(got[0][1])
+    assert 'bbox_AP' in got[-1][1]
+    assert not any('step' in d for _, d in got)  # refused by mmengine's TensorBoard writer
+
+
 def test_slow_loading_is_named_with_its_cause(tmp_path, monkeypatch, caplog):
     import time
 

@@ -104,17 +104,18 @@ def test_results_of_two_processes_are_those_of_one(folder, trained):
 
 def test_interrupted_and_continued_by_the_same_command(folder):
     command = (ROOT / 'tools/train.py', CONFIG, '--work-dir', 'stopped', '--no-validate')
-    options = (*OPTIONS, 'total_epochs=2')
+    options = (*OPTIONS, 'total_epochs=2', 'data.workers_per_gpu=1')
     with subprocess.Popen(
         [sys.executable, *map(str, (*command, *options))],
         cwd=folder,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        start_new_session=True,
     ) as process:
         for line in process.stdout:
             if '[1][2/6]' in line:
-                process.send_signal(signal.SIGINT)
+                os.killpg(process.pid, signal.SIGINT)  # as a terminal does: loader workers too
                 break
         told = process.stdout.read()
     assert process.returncode == 130, told
