@@ -130,7 +130,7 @@ def test_slow_loading_is_named_with_its_cause(tmp_path, monkeypatch, caplog):
 
     plain = standin.Noise.__getitem__
     monkeypatch.setattr(
-        standin.Noise, '__getitem__', lambda self, key: (time.sleep(0.01), plain(self, key))[1]
+        standin.Noise, '__getitem__', lambda self, key: (time.sleep(0.1), plain(self, key))[1]
     )
     runner = standin.runner(tmp_path)
     runner.logger.addHandler(caplog.handler)
