@@ -20,6 +20,7 @@ import hrdet
 from hrdet.checkpoints import CheckpointError, load_checkpoint, read_checkpoint, save_checkpoint
 from hrdet.engine.distributed import rank, wait_for_all, world_size
 from hrdet.engine.loss_record import NonFiniteLoss
+from hrdet.engine.resumption import restore
 
 
 class Runner(mmengine.runner.Runner):
@@ -158,7 +159,8 @@ class Runner(mmengine.runner.Runner):
         """Continue the run that wrote ``filename``, from the iteration after its last.
 
         Raises:
-            CheckpointError: the file cannot be resumed from (weights only, other model, ...).
+            CheckpointError: the file cannot be resumed from (weights only, another model, batch
+                size, number of processes, kind of optimizer, ...).
         """
         checkpoint = read_checkpoint(filename)
         if 'optimizer' not in checkpoint or 'position' not in checkpoint['meta']:
@@ -168,10 +170,22 @@ class Runner(mmengine.runner.Runner):
             )
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         load_checkpoint(self.bare_model, checkpoint)
-        self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
-        for scheduler, state in zip(self.param_schedulers, checkpoint['param_schedulers']):
-            scheduler.load_state_dict(state)
-        self.train_loop.resume(checkpoint['meta'])
+        try:
+            self.train_loop.resume(checkpoint['meta'])
+            differences = restore(self.optim_wrapper, self.param_schedulers, checkpoint)
+        except ValueError as error:
+            raise CheckpointError(
+                f'{filename}: training cannot resume from it: {error}. Resume with the settings '
+                f'that it was written with, or start a new run with --no-auto-resume in another '
+                f'work_dir, from these weights with load_from='
+            ) from error
+        if differences:
+            told = '; '.join(f'{k}: {old}, not {new}' for k, (old, new) in differences.items())
+            self.logger.warning(
+                f'{filename}: the schedule and optimizer settings of the checkpoint are used, not '
+                f'those of the config ({told}). To train with the changed ones, start a new '
+                f'schedule from these weights with load_from='
+            )
         self._has_loaded = True
         loop = self.train_loop
         self.logger.info(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
-from hrdet.checkpoints import read_checkpoint
+from hrdet.checkpoints import CheckpointError, read_checkpoint
 from tests.engine import standin
 
 
@@ -101,8 +101,65 @@ def test_another_epoch_length_cannot_resume(tmp_path):
     longer = standin.runner(
         tmp_path, length=12, load_from=str(tmp_path / 'epoch_1.pth'), resume=True
     )
-    with pytest.raises(ValueError, match=r'5 iterations, here they have 6.*load_from'):
+    with pytest.raises(
+        CheckpointError, match=r'epoch_1\.pth: .*5 iterations, here they have 6.*--no-auto-resume'
+    ):
         longer.train()
+
+
+def resumed(work_dir, **changes):
+    """A run from epoch 1 on with changed settings, and its log."""
+    first, again = (work_dir / f'{work_dir.name}_{name}' for name in ('first', 'again'))
+    standin.runner(first).train()  # a logger is known by the folder's name and the second
+    runner = standin.runner(
+        again,
+        standin.settings(**changes),
+        load_from=str(first / 'epoch_1.pth'),
+        resume=True,
+    )
+    runner.train()
+    return runner, ''.join(p.read_text() for p in again.rglob('*.log'))
+
+
+SGD = dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=1e-4)
+WARMUP, STEPS = standin.settings().schedule
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(optimizer=SGD | dict(paramwise_cfg=dict(bias_lr_mult=2.0))), 'parameter group'),
+        (dict(optimizer=dict(type='AdamW', lr=0.05)), 'optimizer is of another kind'),
+        (dict(schedule=[STEPS]), 'schedules are of other kinds'),
+    ],
+)
+def test_another_optimizer_or_kind_of_schedule_cannot_resume(tmp_path, changes, message):
+    with pytest.raises(CheckpointError, match=rf'epoch_1\.pth: .*{message}.*load_from'):
+        resumed(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'told'),
+    [
+        (
+            dict(schedule=[WARMUP, STEPS | dict(milestones=[2], gamma=0.5)], max_epochs=3),
+            ['MultiStepLR.milestones: [1], not [2]', 'MultiStepLR.gamma: 0.1, not 0.5'],
+        ),
+        (dict(schedule=[WARMUP | dict(end=7), STEPS]), ['LinearLR.end: 4, not 7']),
+        (dict(optimizer=SGD | dict(lr=0.5)), ['lr: 0.05, not 0.5']),
+    ],
+)
+def test_a_changed_schedule_is_told(tmp_path, changes, told):
+    runner, log = resumed(tmp_path, **changes)
+    assert log.count('settings of the checkpoint are used') == 1
+    assert all(part in log for part in (*told, 'load_from='))
+    assert runner.optim_wrapper.get_lr()['lr'] == pytest.approx([0.005])  # 0.05, after one step
+
+
+def test_a_longer_run_resumes_without_a_word(tmp_path):
+    runner, log = resumed(tmp_path, max_epochs=4)
+    assert runner.epoch == 4
+    assert 'settings of the checkpoint' not in log
 
 
 def test_weights_alone_cannot_resume(tmp_path):
