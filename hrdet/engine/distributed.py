@@ -92,11 +92,17 @@ def _slurm_environment() -> None:
 def _mpi_environment() -> None:
     if 'OMPI_COMM_WORLD_RANK' not in os.environ:
         raise LaunchError('--launcher mpi: OMPI_COMM_WORLD_RANK is not set; start with mpirun')
+    world_size = os.environ['OMPI_COMM_WORLD_SIZE']
     if 'MASTER_ADDR' not in os.environ:
-        raise LaunchError('--launcher mpi: set MASTER_ADDR to the first machine of the run')
+        if os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE') != world_size:
+            raise LaunchError(
+                '--launcher mpi: set MASTER_ADDR to the first machine of the run, with '
+                'mpirun -x MASTER_ADDR=...'
+            )
+        os.environ['MASTER_ADDR'] = '127.0.0.1'
     os.environ.setdefault('MASTER_PORT', '29500')
     os.environ['RANK'] = os.environ['OMPI_COMM_WORLD_RANK']
-    os.environ['WORLD_SIZE'] = os.environ['OMPI_COMM_WORLD_SIZE']
+    os.environ['WORLD_SIZE'] = world_size
     os.environ['LOCAL_RANK'] = os.environ['OMPI_COMM_WORLD_LOCAL_RANK']
 
 

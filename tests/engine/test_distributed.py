@@ -1,6 +1,7 @@
 """Two processes over gloo: they agree when to stop, what went wrong, and on every result."""
 
 import json
+import os
 import signal
 
 import pytest
@@ -79,3 +80,33 @@ def test_launcher_without_its_environment(monkeypatch):
         distributed.start('slurm')
     with pytest.raises(LaunchError, match='mpirun'):
         distributed.start('mpi')
+
+
+@pytest.fixture
+def mpirun(monkeypatch):
+    """The environment of the second of two processes on one machine."""
+    variables = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT')
+    for name in (*variables, 'CUDA_VISIBLE_DEVICES'):
+        monkeypatch.setenv(name, '')  # so that what is set in the test goes away after it
+        monkeypatch.delenv(name)
+    for name, value in dict(RANK=1, SIZE=2, LOCAL_RANK=1, LOCAL_SIZE=2).items():
+        monkeypatch.setenv(f'OMPI_COMM_WORLD_{name}', str(value))
+    joined = []
+    monkeypatch.setattr(torch.distributed, 'init_process_group', joined.append)
+    return joined
+
+
+def test_mpi_on_one_machine_needs_no_address(mpirun):
+    distributed.start('mpi', force_cpu=True)
+    assert mpirun == ['gloo']
+    names = ('MASTER_ADDR', 'RANK', 'WORLD_SIZE', 'LOCAL_RANK')
+    assert [os.environ[name] for name in names] == ['127.0.0.1', '1', '2', '1']
+
+
+def test_mpi_on_several_machines_needs_an_address(mpirun, monkeypatch):
+    monkeypatch.setenv('OMPI_COMM_WORLD_LOCAL_SIZE', '1')
+    with pytest.raises(LaunchError, match='set MASTER_ADDR to the first machine'):
+        distributed.start('mpi', force_cpu=True)
+    monkeypatch.setenv('MASTER_ADDR', 'first')
+    distributed.start('mpi', force_cpu=True)
+    assert os.environ['MASTER_ADDR'] == 'first'
