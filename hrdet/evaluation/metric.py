@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 
 from hrdet.evaluation.coco import KINDS, Scores, evaluate, flatten
 from hrdet.evaluation.truth import Truth
+from hrdet.registry import ConfigError
 from hrdet.structures import Detections, ImageMeta
 
 Predictions = Sequence[tuple[ImageMeta, Detections]]
@@ -62,8 +63,14 @@ class CocoMetric:
 
         Raises:
             ValueError: an image of the data set is missing, came twice or is none of its.
+            ConfigError: masks are to be measured, and the model predicts none.
         """
         found = self._by_image(predictions)
+        if 'segm' in self.metrics and any(len(one) and one.masks is None for one in found.values()):
+            raise ConfigError(
+                'segm: the model predicts no masks, only boxes; measure bbox (--eval bbox, or '
+                "evaluation=dict(metric='bbox') in the config)"
+            )
         boxes = self._columns(found) if set(self.metrics) - {'segm'} else None
         return {
             kind: evaluate(

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from pycocotools import mask as rle
 
 from hrdet.evaluation import CocoMetric, evaluate_coco
+from hrdet.registry import ConfigError
 from hrdet.structures import Detections, ImageMeta
 
 SIDE = 100
@@ -161,3 +163,14 @@ def _square(box):
 def test_another_suffix_is_refused(dataset, predictions, tmp_path):
     with pytest.raises(ValueError, match=r'\.json or \.pkl'):
         CocoMetric(dataset).write(predictions, tmp_path / 'r.txt')
+
+
+def test_masks_of_a_model_without_them(dataset, predictions, content):
+    for annotation in content['annotations']:
+        annotation['segmentation'] = _square(annotation['bbox'])
+    Path(dataset.ann_file).write_text(json.dumps(content))
+    metric = CocoMetric(dataset, ['bbox', 'segm'])
+    with pytest.raises(ConfigError, match=r'predicts no masks.*--eval bbox'):
+        metric(predictions)
+    nothing = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0), None)
+    assert metric([(meta, nothing) for meta, _ in predictions])['segm_AP'] == 0
