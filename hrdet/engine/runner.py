@@ -22,6 +22,8 @@ from hrdet.engine.distributed import rank, wait_for_all, world_size
 from hrdet.engine.loss_record import NonFiniteLoss
 from hrdet.engine.resumption import restore
 
+_CLASS_LAYERS = ('fc_cls', 'fc_reg')
+
 
 class Runner(mmengine.runner.Runner):
     """The engine of one run: a model, its loops, its optimizer, its hooks.
@@ -149,10 +151,21 @@ class Runner(mmengine.runner.Runner):
         return path
 
     def load_checkpoint(self, filename: str | os.PathLike, *_: Any, **__: Any) -> dict[str, Any]:
-        """Start from a checkpoint's weights; class layers of another size stay as they are."""
+        """Start from a checkpoint's weights; class layers of another size stay as they are.
+
+        Raises:
+            CheckpointError: anything else does not fit.
+        """
         checkpoint = read_checkpoint(filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        self.logger.info(f'{load_checkpoint(self.bare_model, checkpoint, strict=False)}')
+        report = load_checkpoint(self.bare_model, checkpoint, strict=False, name=str(filename))
+        other = [m.key for m in report.mismatched if m.key.split('.')[-2] not in _CLASS_LAYERS]
+        if report.missing or report.unexpected or other:
+            raise CheckpointError(
+                f'{report}\nload_from= starts from the weights of the same model, whose classes '
+                f'may be others; to take the backbone alone, name the file in model.pretrained'
+            )
+        self.logger.info(f'{report}')
         return checkpoint
 
     def resume(self, filename: str | os.PathLike, *_: Any, **__: Any) -> None:

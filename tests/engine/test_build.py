@@ -1,13 +1,16 @@
 """A run is refused before its first iteration where config, data and weights do not fit."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
+import torch
 
-from hrdet.config import load_config
+from hrdet.checkpoints import CheckpointError
+from hrdet.config import load_config, lower
 from hrdet.data.shapes import make_shapes
-from hrdet.engine.build import TrainOptions, _check_classes, build_trainer
+from hrdet.engine.build import TrainOptions, _check_classes, build_model, build_trainer
 from hrdet.registry import ConfigError
 
 CONFIG = (
@@ -58,3 +61,31 @@ def test_coco_names_with_underscores_are_the_same_names():
     _check_classes(('person', 'traffic_light'), ('person', 'traffic light'), 'a checkpoint')
     with pytest.raises(ConfigError, match='a checkpoint is trained on'):
         _check_classes(('traffic_light', 'person'), ('person', 'traffic light'), 'a checkpoint')
+
+
+@pytest.mark.parametrize(
+    ('channels', 'classes', 'fits'), [(64, 'abcd', True), (32, 'abcdef', False)]
+)
+def test_load_from_takes_the_same_model_with_other_classes_only(
+    config, tmp_path, channels, classes, fits
+):
+    other = deepcopy(config)
+    for path, value in {
+        'model.neck.out_channels': channels,
+        'model.rpn_head.in_channels': channels,
+        'model.bbox_roi_extractor.out_channels': channels,
+        'model.bbox_head.in_channels': channels,
+    }.items():
+        other.merge_from_dict({path: value})
+    saved = build_model(lower(other), tuple(classes))
+    torch.save(saved.state_dict(), tmp_path / 'weights.pth')
+    config.total_epochs = 1
+    options = TrainOptions(load_from=str(tmp_path / 'weights.pth'))
+    runner = build_trainer(config, options, force_cpu=True)
+    if fits:
+        runner.load_checkpoint(options.load_from)
+        loaded = runner.bare_model.state_dict()['neck.fpn_convs.0.conv.weight']
+        assert torch.equal(loaded, saved.state_dict()['neck.fpn_convs.0.conv.weight'])
+    else:
+        with pytest.raises(CheckpointError, match=r'name the file in model\.pretrained'):
+            runner.load_checkpoint(options.load_from)
