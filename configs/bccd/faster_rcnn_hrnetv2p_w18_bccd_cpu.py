@@ -1,4 +1,4 @@
-# The same at half size for a CPU with bfloat16: 45 minutes on one core.
+# The same at half size, for a CPU with bfloat16.
 _base_ = ['faster_rcnn_hrnetv2p_w18_bccd.py']
 model = dict(
     neck=dict(out_channels=128),
