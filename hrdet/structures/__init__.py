@@ -4,7 +4,7 @@ Boxes everywhere are ``(x1, y1, x2, y2)`` float32 in continuous pixel coordinate
 ``x2 - x1``.  Sizes are ``(h, w)``, scales are ``(x, y)``.
 """
 
-from hrdet.structures.batch import Batch, GroundTruth, ImageMeta, Sample
+from hrdet.structures.batch import Batch, GroundTruth, ImageMeta, Sample, Views
 from hrdet.structures.results import Detections, Proposals
 
-__all__ = ['Batch', 'Detections', 'GroundTruth', 'ImageMeta', 'Proposals', 'Sample']
+__all__ = ['Batch', 'Detections', 'GroundTruth', 'ImageMeta', 'Proposals', 'Sample', 'Views']

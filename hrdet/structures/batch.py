@@ -77,6 +77,26 @@ class Batch:
         return _map_tensors(self, lambda t: t.pin_memory())
 
 
+@dataclass(slots=True)
+class Views:
+    """The same N images in several forms (scales, mirrored), for test-time augmentation."""
+
+    batches: list[Batch]  # one for each form
+
+    @property
+    def metas(self) -> list[ImageMeta]:
+        """Those of the first form: all forms agree on file, number and original size."""
+        return self.batches[0].metas
+
+    def to(self, device: torch.device | str, non_blocking: bool = True) -> 'Views':
+        """The same views on another device."""
+        return Views([batch.to(device, non_blocking) for batch in self.batches])
+
+    def pin_memory(self) -> 'Views':
+        """The same views in page-locked memory (called by torch's DataLoader)."""
+        return Views([batch.pin_memory() for batch in self.batches])
+
+
 def _map_tensors(value, function):
     changed = {}
     for field in fields(value):
