@@ -67,12 +67,24 @@ def without_background_box(rows: Tensor) -> Tensor:
     return rows if len(rows) == 4 else rows[4:]
 
 
+def without_background_mask(channels: Tensor) -> Tensor:
+    """Masks of K+1 classes lose the unused one of the background; one mask for all stays."""
+    return channels if len(channels) == 1 else channels[1:]
+
+
+# In mmdetection 1.x and 2.0; FCOS scores its K classes by sigmoid, so that no row moves.
+_FCOS = (Rule(r'bbox_head\.fcos_(cls|reg|centerness)\.(.+)', r'bbox_head.conv_\1.\2'),)
 _RELEASES_OF_2019 = (
     Rule(r'neck\.reduction_conv\.0\.(.+)', r'neck.reduction_conv.conv.\1'),
     Rule(r'neck\.fpn_conv\.(\d+)\.(weight|bias)', r'neck.fpn_convs.\1.conv.\2'),
     Rule(r'(bbox_head\.(?:\d+\.)?fc_cls\..+)', r'roi_head.\1', background_last),
     Rule(r'(bbox_head\.(?:\d+\.)?fc_reg\..+)', r'roi_head.\1', without_background_box),
-    Rule(r'(bbox_head\..+)', r'roi_head.\1'),
+    Rule(r'(bbox_head\.(?:\d+\.)?shared_fcs\..+)', r'roi_head.\1'),
+    # HTC's first mask head has no earlier one to listen to; up to 1.0.0 it had the layer for it.
+    Rule(r'mask_head\.0\.conv_res\..+', None),
+    Rule(r'(mask_head\.(?:\d+\.)?conv_logits\..+)', r'roi_head.\1', without_background_mask),
+    Rule(r'((?:mask|semantic)_head\..+)', r'roi_head.\1'),
+    *_FCOS,
 )
 _CLASSIFIER = (
     Rule(r'(incre_modules|downsamp_modules|final_layer|classifier)\..+', None),
@@ -82,21 +94,24 @@ _RULES = {
     Family.CLASSIFIER: _CLASSIFIER,
     Family.HRNET_DETECTION: _RELEASES_OF_2019,
     Family.MMDET1: _RELEASES_OF_2019,
+    Family.MMDET3: _FCOS,
 }
 
 # A key that only this family has; asked in this order.
 _SIGNATURES = (
     (Family.HRNET_DETECTION, r'neck\.(fpn_conv\.\d+|reduction_conv\.0)\..+'),
-    (Family.MMDET1, r'bbox_head\.(\d+\.)?fc_cls\.weight'),
-    (Family.MMDET3, r'roi_head\..+'),
+    (Family.MMDET1, r'bbox_head\.((\d+\.)?fc|fcos)_cls\.weight'),
+    (Family.MMDET3, r'roi_head\..+|bbox_head\.conv_cls\.weight'),
     (Family.CLASSIFIER, r'stage[234]\.\d+\.branches\..+'),
 )
 
 
 def recognise(weights: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Family:
-    """The family of a state_dict, by hrdet's mark in ``meta`` or by its keys."""
+    """The family of a state_dict, by the mark of its writer in ``meta``, else by its keys."""
     if 'hrdet_version' in meta:
         return Family.HRDET
+    if str(meta.get('mmdet_version', ''))[:2] in ('2.', '3.'):  # 2.0 still has 1.x's FCOS names
+        return Family.MMDET3
     for family, signature in _SIGNATURES:
         if any(re.fullmatch(signature, key) for key in weights):
             return family
