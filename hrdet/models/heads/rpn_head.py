@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from hrdet import ops
 from hrdet.boxes import AnchorGenerator, BoxConvention, DeltaCoder, clip_boxes
 from hrdet.models.gather import gather_rows
+from hrdet.models.views import View
 from hrdet.registry import register
 from hrdet.structures import Batch, Proposals
 
@@ -144,6 +145,20 @@ class RPNHead(nn.Module):
             large = (boxes[..., 2:] - boxes[..., :2]).amin(-1) >= config.min_bbox_size
             scores = scores.masked_fill(~large, -torch.inf)
         return _suppress(boxes, scores, config)
+
+
+def merge_proposals(
+    per_view: list[Proposals], views: list[View], config: ProposalConfig
+) -> Proposals:
+    """The best proposals of several views of N images, in pixels of the results.
+
+    Those of every view take part in one NMS (``nms_thr``), whose best ``max_num`` are kept.  The
+    2019 release meant the same, but by a slip kept those of the first view only.
+    """
+    boxes = torch.cat([view.to_result(p.boxes) for p, view in zip(per_view, views)], 1)
+    scores = torch.cat([p.scores for p in per_view], 1)
+    boxes, scores = _survivors(boxes, scores, config.nms_thr, config.max_num)
+    return Proposals(boxes, scores, scores > -torch.inf)
 
 
 def _top(scores: Tensor, deltas: Tensor, anchors: Tensor, count: int):
