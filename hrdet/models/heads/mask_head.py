@@ -1,0 +1,143 @@
+"""Which pixels of a region belong to its object: the mask heads of Mask R-CNN and HTC.
+
+R regions, K classes, C channels; maps of 14x14 in, masks of 28x28 out, at the usual sizes.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hrdet.models.layers import NormCfg, conv_module
+from hrdet.registry import register
+
+
+@register()
+class FCNMaskHead(nn.Module):
+    """Convolutions, a deconvolution, and one mask for each class (Mask R-CNN, He et al. 2017).
+
+    Args:
+        num_classes: K, without the background.
+        loss_mask: binary cross entropy of logits and masks.
+        num_convs: convolutions before the deconvolution.
+        upsample_ratio: size of a mask over the size of its region's features.
+        class_agnostic: one mask a region instead of one for each class.
+        norm_cfg: norm after each convolution, in place of its bias.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        loss_mask: nn.Module,
+        num_convs: int = 4,
+        in_channels: int = 256,
+        conv_kernel_size: int = 3,
+        conv_out_channels: int = 256,
+        upsample_ratio: int = 2,
+        class_agnostic: bool = False,
+        norm_cfg: NormCfg | None = None,
+    ) -> None:
+        super().__init__()
+        self.loss_mask, self.class_agnostic = loss_mask, class_agnostic
+        widths = [in_channels] + [conv_out_channels] * num_convs
+        self.convs = nn.Sequential(
+            *(
+                conv_module(width, conv_out_channels, conv_kernel_size, norm_cfg=norm_cfg)
+                for width in widths[:-1]
+            )
+        )
+        self.upsample = nn.ConvTranspose2d(
+            widths[-1], conv_out_channels, upsample_ratio, stride=upsample_ratio
+        )
+        self.conv_logits = nn.Conv2d(conv_out_channels, 1 if class_agnostic else num_classes, 1)
+        initialise(self)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (R, C, 14, 14) to logits (R, K or 1, 28, 28), float32."""
+        return self.logits(self.embed(features))
+
+    def embed(self, features: Tensor) -> Tensor:
+        """What the convolutions make of features (R, C, 14, 14): a map of the same size."""
+        return self.convs(features)
+
+    def logits(self, embedding: Tensor) -> Tensor:
+        """From ``embed`` to logits (R, K or 1, 28, 28), float32."""
+        return self.conv_logits(F.relu(self.upsample(embedding))).float()
+
+    def loss(self, logits: Tensor, targets: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
+        """The mean loss of the pixels of all regions with an object, in the object's channel.
+
+        Without such a region it is 0, still connected to the logits.
+
+        Args:
+            logits: (R, K or 1, 28, 28), from ``forward``.
+            targets: (R, 28, 28) masks of 0 and 1; read where the weight is above 0.
+            labels: (R,) classes of the objects.
+            weight: (R,) above 0 in rows that hold an object.
+        """
+        chosen = self._of_labels(logits, labels)
+        counted = weight > 0
+        pixels = counted.sum().clamp(min=1) * chosen.shape[1] * chosen.shape[2]
+        return self.loss_mask(chosen, targets, counted[:, None, None].float(), pixels)
+
+    def probabilities(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Soft masks (R, 28, 28) in [0, 1] of logits (R, K or 1, 28, 28) and labels (R,)."""
+        return self._of_labels(logits, labels).sigmoid()
+
+    def _of_labels(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The channels (R, 28, 28) of ``labels``; that of a row without an object is any."""
+        channel = labels.clamp(0, logits.shape[1] - 1)[:, None, None, None]
+        return logits.gather(1, channel.expand(-1, 1, *logits.shape[2:])).squeeze(1)
+
+
+@register()
+class HTCMaskHead(FCNMaskHead):
+    """A mask head that sees what the one of the stage before has found (HTC, Chen et al. 2019).
+
+    Args:
+        with_conv_res: has the 1x1 convolution for the embedding of the stage before; the first
+            stage's head needs none.
+        num_classes, loss_mask, num_convs, in_channels, conv_kernel_size, conv_out_channels,
+            upsample_ratio, class_agnostic, norm_cfg: as in ``FCNMaskHead``.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        loss_mask: nn.Module,
+        num_convs: int = 4,
+        in_channels: int = 256,
+        conv_kernel_size: int = 3,
+        conv_out_channels: int = 256,
+        upsample_ratio: int = 2,
+        class_agnostic: bool = False,
+        norm_cfg: NormCfg | None = None,
+        with_conv_res: bool = True,
+    ) -> None:
+        super().__init__(
+            num_classes,
+            loss_mask,
+            num_convs,
+            in_channels,
+            conv_kernel_size,
+            conv_out_channels,
+            upsample_ratio,
+            class_agnostic,
+            norm_cfg,
+        )
+        if with_conv_res:
+            self.conv_res = conv_module(conv_out_channels, in_channels, 1, norm_cfg=norm_cfg)
+            initialise(self.conv_res)
+
+    def embed(self, features: Tensor, previous: Tensor | None = None) -> Tensor:
+        """As ``FCNMaskHead.embed``; ``previous`` is the embedding of the stage before."""
+        if previous is not None:
+            features = features + self.conv_res(previous)
+        return super().embed(features)
+
+
+def initialise(head: nn.Module) -> None:
+    """Weights for layers followed by ReLU (He et al. 2015), in place; biases 0."""
+    for layer in head.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(layer.weight, mode='fan_out', nonlinearity='relu')
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -1,0 +1,87 @@
+"""What the image shows where, without telling objects apart: the semantic branch of HTC.
+
+N images, C semantic classes, D channels of the embedding.
+"""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hrdet.models.heads.mask_head import initialise
+from hrdet.models.layers import NormCfg, conv_module
+from hrdet.registry import register
+
+
+@register()
+class FusedSemanticHead(nn.Module):
+    """Semantic segmentation from all pyramid levels, fused at one (HTC, Chen et al. 2019, fig. 4).
+
+    Args:
+        semantic_classes: C.
+        num_ins: levels of the pyramid.
+        fusion_level: the level whose size the output has; 1 is stride 8.
+        ignore_label: pixels of this value do not train.
+        norm_cfg: norm after each convolution, in place of its bias.
+    """
+
+    def __init__(
+        self,
+        semantic_classes: int,
+        num_ins: int = 5,
+        fusion_level: int = 1,
+        num_convs: int = 4,
+        in_channels: int = 256,
+        conv_out_channels: int = 256,
+        ignore_label: int = 255,
+        loss_weight: float = 0.2,
+        norm_cfg: NormCfg | None = None,
+    ) -> None:
+        super().__init__()
+        self.fusion_level = fusion_level
+        self.ignore_label, self.loss_weight = ignore_label, loss_weight
+        self.lateral_convs = nn.ModuleList(
+            conv_module(in_channels, in_channels, 1, norm_cfg=norm_cfg) for _ in range(num_ins)
+        )
+        widths = [in_channels] + [conv_out_channels] * num_convs
+        self.convs = nn.Sequential(
+            *(conv_module(width, conv_out_channels, 3, norm_cfg=norm_cfg) for width in widths[:-1])
+        )
+        self.conv_embedding = conv_module(widths[-1], conv_out_channels, 1, norm_cfg=norm_cfg)
+        self.conv_logits = nn.Conv2d(widths[-1], semantic_classes, 1)
+        initialise(self)
+
+    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Levels, finest first, to float32 logits (N, C, h, w) and an embedding (N, D, h, w).
+
+        (h, w) is the size of the level ``fusion_level``.
+        """
+        size = features[self.fusion_level].shape[-2:]
+        fused = self.lateral_convs[self.fusion_level](features[self.fusion_level])
+        for level, (feature, lateral) in enumerate(zip(features, self.lateral_convs)):
+            if level != self.fusion_level:
+                resized = F.interpolate(feature, size=size, mode='bilinear', align_corners=True)
+                fused = fused + lateral(resized)
+        fused = self.convs(fused)
+        return self.conv_logits(fused).float(), self.conv_embedding(fused)
+
+    def loss(self, logits: Tensor, semantic: Tensor) -> Tensor:
+        """Mean cross entropy of the pixels that have a class; 0, still connected, without any.
+
+        Args:
+            logits: (N, C, h, w), from ``forward``.
+            semantic: (N, h, w) uint8 classes, ``ignore_label`` where there is none.
+
+        Raises:
+            ValueError: the map has another size than the logits.
+        """
+        if semantic.shape[1:] != logits.shape[2:]:
+            raise ValueError(
+                f'the semantic maps are {tuple(semantic.shape[1:])} pixels (h, w), the output of '
+                f'the semantic head is {tuple(logits.shape[2:])}: scale the maps to the stride of '
+                'fusion_level (SegRescale, or data.train.semantic_scale_factor=1/8 for stride 8) '
+                'and pad images to multiples of 32 (size_divisor=32)'
+            )
+        target = semantic.long()
+        total = F.cross_entropy(logits, target, ignore_index=self.ignore_label, reduction='sum')
+        return self.loss_weight * total / (target != self.ignore_label).sum().clamp(min=1)
