@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from hrdet.models.detectors import FasterRCNN
+from hrdet.models.detectors import TwoStageDetector
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Cost:
 
 
 def detector_cost(
-    detector: FasterRCNN,
+    detector: TwoStageDetector,
     size: tuple[int, int] = (800, 1216),
     rois: int = 500,
     whole_levels: bool = False,

@@ -12,10 +12,10 @@ from torch import nn
 from hrdet.boxes import AnchorGenerator, DeltaCoder
 from hrdet.losses import CrossEntropyLoss, SmoothL1Loss
 from hrdet.matching import MaxIoUAssigner, OHEMSampler, RandomSampler
-from hrdet.models.detectors import FasterRCNN
+from hrdet.models.detectors import TwoStageDetector
 from hrdet.models.heads import ProposalConfig, RPNHead, SharedFCBBoxHead
 from hrdet.models.preprocess import Preprocess
-from hrdet.models.roi import NMS, SingleRoIExtractor, StandardRoIHead
+from hrdet.models.roi import NMS, RegionSampler, SingleRoIExtractor, StandardRoIHead
 from hrdet.structures import Batch, GroundTruth, ImageMeta
 from tests.models import reference_2019 as release
 
@@ -64,14 +64,15 @@ def make_detector(convention='inclusive', num=100_000, max_per_img=100):
             fc_out_channels=16,
         ),
         convention,
-        MaxIoUAssigner(0.5, 0.5, 0.5),
-        RandomSampler(num, 0.25, add_gt_as_proposals=True),
+        RegionSampler(
+            MaxIoUAssigner(0.5, 0.5, 0.5), RandomSampler(num, 0.25, add_gt_as_proposals=True)
+        ),
         score_thr=0.05,
         nms=NMS(0.5),
         max_per_img=max_per_img,
     )
     preprocess = Preprocess([0, 0, 0], [50, 50, 50], 'bgr', size_divisor=32)
-    detector = FasterRCNN(preprocess, Pyramid(), nn.Identity(), rpn, roi, convention)
+    detector = TwoStageDetector(preprocess, Pyramid(), nn.Identity(), rpn, roi, convention)
     # Spread the outputs, which near zero would make every score the same.
     for layer in (rpn.rpn_cls, rpn.rpn_reg, roi.bbox_head.fc_cls, roi.bbox_head.fc_reg):
         nn.init.normal_(layer.weight, std=0.5)
@@ -220,7 +221,7 @@ def test_box_losses_equal_the_release(setting):
                 target = release.encode(rois[r], boxes[gt], STDS)
                 bbox += release.smooth_l1(deltas[r, labels[gt]].double().numpy() - target, 1.0)
         count += len(rois)
-    losses = detector.roi_head.loss(features, proposals, batch.truth)
+    losses = detector.roi_head.loss(features, proposals, batch)
     assert losses['loss_cls'].item() == pytest.approx(cls / count, rel=1e-5)
     assert losses['loss_bbox'].item() == pytest.approx(bbox / count, rel=1e-5)
 
@@ -295,7 +296,7 @@ def test_ohem_trains_on_the_regions_with_the_largest_losses(setting):
     _, batch, features, out, _ = setting
     detector = make_detector()
     proposals = detector.rpn_head.propose(out, batch)
-    average = detector.roi_head.loss(features, proposals, batch.truth)['loss_cls']
-    detector.roi_head.sampler = OHEMSampler(13, 0.25)
-    hardest = detector.roi_head.loss(features, proposals, batch.truth)['loss_cls']
+    average = detector.roi_head.loss(features, proposals, batch)['loss_cls']
+    detector.roi_head.region_sampler.sampler = OHEMSampler(13, 0.25)
+    hardest = detector.roi_head.loss(features, proposals, batch)['loss_cls']
     assert hardest > 1.2 * average

@@ -1,6 +1,7 @@
 """Detectors: the algorithms, each on one screen."""
 
 from hrdet.models.detectors.base import Detector
-from hrdet.models.detectors.two_stage import FasterRCNN
+from hrdet.models.detectors.fcos import FCOS
+from hrdet.models.detectors.two_stage import TwoStageDetector
 
-__all__ = ['Detector', 'FasterRCNN']
+__all__ = ['FCOS', 'Detector', 'TwoStageDetector']

@@ -1,9 +1,8 @@
 """What every detector promises the engine: losses of a batch, or detections of its images."""
 
-import torch
 from torch import Tensor, nn
 
-from hrdet.structures import Batch, Detections
+from hrdet.structures import Batch, Detections, Views
 
 
 class Detector(nn.Module):
@@ -27,21 +26,9 @@ class Detector(nn.Module):
         """Scalar losses by name; what is trained is their sum."""
         raise NotImplementedError
 
-    def predict(self, batch: Batch, rescale: bool = True) -> list[Detections]:
-        """The objects of each image on the CPU, in pixels of the original (or input) image."""
+    def predict(self, batch: Batch | Views, rescale: bool = True) -> list[Detections]:
+        """The objects of each image on the CPU, in pixels of the original (or input) image.
+
+        Several views of the images are test-time augmentation.
+        """
         raise NotImplementedError
-
-
-def image_scales(batch: Batch, rescale: bool) -> Tensor:
-    """(N, 2) factors (x, y) from result pixels to input pixels."""
-    scales = [meta.scale if rescale else (1.0, 1.0) for meta in batch.metas]
-    return torch.tensor(scales, device=batch.images.device)
-
-
-def split_detections(boxes: Tensor, scores: Tensor, labels: Tensor, counts: Tensor):
-    """Padded results of a batch to one ``Detections`` an image, in one transfer to the host."""
-    boxes, scores, labels = boxes.cpu(), scores.cpu(), labels.cpu()
-    return [
-        Detections(boxes[i, :count], scores[i, :count], labels[i, :count])
-        for i, count in enumerate(counts.tolist())
-    ]

@@ -1,19 +1,26 @@
-"""Faster R-CNN (Ren et al. 2015): extract features, propose regions, train on them or predict."""
+"""Two-stage detectors: extract features, propose regions, train on them or predict from them.
+
+Faster R-CNN (Ren et al. 2015) and those built on it; which one it is, ``roi_head`` decides.
+"""
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from hrdet.models.detectors.base import Detector, image_scales, split_detections
+from hrdet.boxes import BoxConvention
+from hrdet.models.detectors.base import Detector
 from hrdet.models.heads.rpn_head import RPNHead
 from hrdet.models.preprocess import Preprocess
-from hrdet.models.roi.standard import StandardRoIHead
+from hrdet.models.roi.base import RoIHead
+from hrdet.models.views import forms, look
 from hrdet.registry import register
-from hrdet.structures import Batch, Detections
+from hrdet.structures import Batch, Detections, Views
 
 
-@register()
-class FasterRCNN(Detector):
-    """The two-stage detector; ``convention`` is what its numbers mean (see ``hrdet.boxes``)."""
+@register('FasterRCNN', 'MaskRCNN', 'CascadeRCNN', 'HybridTaskCascade')
+class TwoStageDetector(Detector):
+    """The algorithm; ``convention`` is what its numbers mean (see ``hrdet.boxes``)."""
 
     def __init__(
         self,
@@ -21,7 +28,7 @@ class FasterRCNN(Detector):
         backbone: nn.Module,
         neck: nn.Module,
         rpn_head: RPNHead,
-        roi_head: StandardRoIHead,
+        roi_head: RoIHead,
         convention: str,
     ) -> None:
         super().__init__()
@@ -30,7 +37,7 @@ class FasterRCNN(Detector):
         self.neck = neck
         self.rpn_head = rpn_head
         self.roi_head = roi_head
-        self.convention = convention
+        self.convention = BoxConvention(convention)
 
     def extract(self, batch: Batch) -> list[Tensor]:
         """Feature maps (N, C, h, w) of all levels."""
@@ -41,11 +48,16 @@ class FasterRCNN(Detector):
         rpn_out = self.rpn_head(features)
         losses = self.rpn_head.loss(rpn_out, batch)
         proposals = self.rpn_head.propose(rpn_out, batch)
-        return losses | self.roi_head.loss(features, proposals, batch.truth)
+        return losses | self.roi_head.loss(features, proposals, batch)
 
     @torch.no_grad()
-    def predict(self, batch: Batch, rescale: bool = True) -> list[Detections]:
-        features = self.extract(batch)
-        proposals = self.rpn_head.propose(self.rpn_head(features), batch)
-        scale = image_scales(batch, rescale)
-        return split_detections(*self.roi_head.predict(features, proposals, batch, scale))
+    def predict(self, batch: Batch | Views, rescale: bool = True) -> list[Detections]:
+        views, proposals = [], []
+        for form in forms(batch, rescale):
+            view = look(form, self.extract(form), self.convention, rescale)
+            views.append(view)
+            proposals.append(self.rpn_head.propose(self.rpn_head(view.features), form))
+        if len(views) > 1:
+            merged = merge_proposals(proposals, views, self.rpn_head.test_proposals)
+            proposals = [replace(merged, boxes=view.from_result(merged.boxes)) for view in views]
+        return self.roi_head.predict(views, proposals)

@@ -71,9 +71,7 @@ class SharedFCBBoxHead(nn.Module):
         """
         positive = (labels < self.num_classes) & (weight > 0)
         count = (weight > 0).sum().clamp(min=1)
-        column = torch.zeros_like(labels) if self.reg_class_agnostic else labels
-        column = column.clamp(max=deltas.shape[1] - 1)  # background rows: any, the weight is 0
-        deltas = deltas.gather(1, column[:, None, None].expand(-1, 1, 4)).squeeze(1)
+        deltas = self._of_class(deltas, labels)  # background rows: any, the weight is 0
         targets = torch.where(positive[:, None], targets, 0)
         return {
             'loss_cls': self.loss_cls(logits, labels, weight, count),
@@ -83,6 +81,23 @@ class SharedFCBBoxHead(nn.Module):
     def decode(self, boxes: Tensor, deltas: Tensor) -> Tensor:
         """Boxes (R, 4) moved by deltas (R, C, 4): (R, C, 4)."""
         return self.coder.decode(boxes[:, None], deltas)
+
+    def step(
+        self, boxes: Tensor, logits: Tensor, deltas: Tensor, labels: Tensor | None = None
+    ) -> Tensor:
+        """Boxes (R, 4) moved by the deltas of one class: the likeliest, or that in ``labels`` (R,).
+
+        The likeliest also where a label says background.
+        """
+        likeliest = logits[:, :-1].argmax(1)
+        if labels is not None:
+            likeliest = torch.where(labels < self.num_classes, labels, likeliest)
+        return self.coder.decode(boxes, self._of_class(deltas, likeliest))
+
+    def _of_class(self, deltas: Tensor, labels: Tensor) -> Tensor:
+        """Rows (R, 4) of deltas (R, K or 1, 4)."""
+        column = labels.clamp(max=deltas.shape[1] - 1)
+        return deltas.gather(1, column[:, None, None].expand(-1, 1, 4)).squeeze(1)
 
 
 def class_probabilities(logits: Sequence[Tensor]) -> Tensor:

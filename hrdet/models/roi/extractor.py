@@ -58,16 +58,24 @@ def batch_rois(boxes: Tensor, valid: Tensor) -> Tensor:
     return torch.cat([image[..., None], boxes], -1).flatten(0, 1)
 
 
-def on_valid_rows(function: Callable[[Tensor], tuple[Tensor, ...]], rois: Tensor):
-    """``function(rois)`` with the work for empty rows left out where leaving out is free.
+def valid_rows(rois: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    """``rois`` (R, 5) and tensors (R, ...) of the same rows without empty rows, where that is free.
 
     On a GPU the shapes stay as they are, because asking how many rows are real would wait for the
-    device.  On a CPU the count costs nothing, and the empty rows of the results are zeros.
+    device.  On a CPU the count costs nothing.
     """
     if rois.is_cuda:
-        return function(rois)
+        return rois, *others
+    kept = (rois[:, 0] >= 0).nonzero().squeeze(1)
+    return tuple(rows[kept] for rows in (rois, *others))
+
+
+def on_valid_rows(function: Callable[..., tuple[Tensor, ...]], rois: Tensor, *others: Tensor):
+    """``function(rois, *others)`` of ``valid_rows``; results of rows left out are zeros."""
+    if rois.is_cuda:
+        return function(rois, *others)
     kept = (rois[:, 0] >= 0).nonzero().squeeze(1)
     if len(kept) == len(rois):
-        return function(rois)
-    results = function(rois[kept])
+        return function(rois, *others)
+    results = function(rois[kept], *(rows[kept] for rows in others))
     return tuple(r.new_zeros(len(rois), *r.shape[1:]).index_copy(0, kept, r) for r in results)

@@ -11,6 +11,7 @@ from torch import Tensor
 from hrdet import ops
 from hrdet.models.gather import gather_rows
 from hrdet.registry import register
+from hrdet.structures import Detections
 
 
 @register('nms')
@@ -72,3 +73,14 @@ def multiclass_nms(
         scores, order = scores[:, :max_per_img], order[:, :max_per_img]
     counts = (scores > -torch.inf).sum(1)
     return gather_rows(boxes, order), scores, order // max(limit, 1), counts
+
+
+def split_detections(
+    boxes: Tensor, scores: Tensor, labels: Tensor, counts: Tensor
+) -> list[Detections]:
+    """Padded results of a batch, as of ``multiclass_nms``, on the host: one item an image."""
+    boxes, scores, labels = boxes.cpu(), scores.cpu(), labels.cpu()
+    return [
+        Detections(boxes[i, :count], scores[i, :count], labels[i, :count])
+        for i, count in enumerate(counts.tolist())
+    ]
