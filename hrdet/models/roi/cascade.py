@@ -16,7 +16,7 @@ from hrdet.models.heads.bbox_head import SharedFCBBoxHead, class_probabilities
 from hrdet.models.heads.mask_head import FCNMaskHead
 from hrdet.models.roi.base import RoIHead, check_mask_size
 from hrdet.models.roi.extractor import SingleRoIExtractor
-from hrdet.models.roi.sampling import RegionSampler, Regions
+from hrdet.models.roi.sampling import Regions, RegionSampler
 from hrdet.registry import register
 from hrdet.structures import Batch, Proposals
 

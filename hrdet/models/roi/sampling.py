@@ -57,7 +57,7 @@ class RegionSampler:
     def __call__(
         self, proposals: Proposals, truth: GroundTruth, num_classes: int, hardness: Hardness
     ) -> Regions:
-        """Sample a batch; ``hardness(proposals, labels)`` (N, P) serves samplers that ask for it."""
+        """Sample a batch; ``hardness(proposals, labels)`` (N, P) is for samplers that need it."""
         assignment = self.assigner(proposals.boxes, proposals.valid, truth)
         added = 0
         if self.sampler.add_gt_as_proposals:
