@@ -1,4 +1,4 @@
-"""Geometry of boxes, their coding, and anchors: pure functions of tensors.
+"""Geometry of boxes, their coding, anchors and points: pure functions of tensors.
 
 A box is ``(x1, y1, x2, y2)`` in continuous pixel coordinates, with the width ``x2 - x1``; sizes are
 ``(h, w)``, scales ``(x, y)``.  The inclusive boxes of the 2019 releases, with the width
@@ -10,6 +10,13 @@ from hrdet.boxes.anchors import AnchorGenerator
 from hrdet.boxes.coder import DeltaCoder
 from hrdet.boxes.convention import BoxConvention, clip_boxes, scale_boxes
 from hrdet.boxes.geometry import aligned_iou, box_area, flip_boxes, pairwise_iof, pairwise_iou
+from hrdet.boxes.points import (
+    centerness,
+    decode_distances,
+    encode_distances,
+    grid_points,
+    per_point,
+)
 
 __all__ = [
     'AnchorGenerator',
@@ -17,9 +24,14 @@ __all__ = [
     'DeltaCoder',
     'aligned_iou',
     'box_area',
+    'centerness',
     'clip_boxes',
+    'decode_distances',
+    'encode_distances',
     'flip_boxes',
+    'grid_points',
     'pairwise_iof',
     'pairwise_iou',
+    'per_point',
     'scale_boxes',
 ]

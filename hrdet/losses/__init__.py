@@ -8,6 +8,7 @@ above 0.  Predictions in half precision are computed in float32.
 
 from hrdet.losses.boxes import IoULoss, L1Loss, SmoothL1Loss, iou_loss, smooth_l1_loss
 from hrdet.losses.classes import CrossEntropyLoss, FocalLoss, one_hot, sigmoid_focal_loss
+from hrdet.losses.reduction import mean_over_processes
 
 __all__ = [
     'CrossEntropyLoss',
@@ -16,6 +17,7 @@ __all__ = [
     'L1Loss',
     'SmoothL1Loss',
     'iou_loss',
+    'mean_over_processes',
     'one_hot',
     'sigmoid_focal_loss',
     'smooth_l1_loss',

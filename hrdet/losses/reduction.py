@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 
@@ -36,3 +37,16 @@ class Loss:
         if avg_factor is None:
             avg_factor = max(loss.numel(), 1)
         return self.loss_weight * loss.sum() / avg_factor
+
+
+def mean_over_processes(values: Tensor) -> Tensor:
+    """The mean of ``values`` over all training processes; in a single one the values themselves.
+
+    For divisors of losses, so that the average of all processes' gradients is that of one large
+    batch.  No gradient flows through it.
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return values
+    mean = values.detach() / dist.get_world_size()
+    dist.all_reduce(mean)
+    return mean

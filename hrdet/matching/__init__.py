@@ -4,6 +4,7 @@ Everything works on a padded batch with fixed shapes and never asks the device f
 """
 
 from hrdet.matching.assigner import Assignment, MaxIoUAssigner, add_truth
+from hrdet.matching.points import assign_points
 from hrdet.matching.samplers import (
     CombinedSampler,
     InstanceBalancedPosSampler,
@@ -25,4 +26,5 @@ __all__ = [
     'RandomSampler',
     'Samples',
     'add_truth',
+    'assign_points',
 ]

@@ -1,0 +1,60 @@
+"""Objects for points by where they lie (Tian et al., FCOS, 2019, section 3.2).
+
+N images, P points of all levels, G objects of the fullest image.
+"""
+
+import torch
+from torch import Tensor
+
+from hrdet.boxes import BoxConvention, box_area
+from hrdet.matching.assigner import NEGATIVE
+from hrdet.matching.overlaps import piece_slices
+from hrdet.structures import GroundTruth
+
+
+@torch.no_grad()
+def assign_points(
+    points: Tensor,
+    ranges: Tensor,
+    truth: GroundTruth,
+    convention: BoxConvention,
+    radius: Tensor | None = None,
+) -> Tensor:
+    """The object of each point: (N, P) int64 rows of the truth, -1 for background.
+
+    A point takes the smallest object (of equals the first) that it lies inside of and whose
+    furthest side is within the range of the point's level.
+
+    Args:
+        points: (P, 2).
+        ranges: (P, 2) least and largest distance of that side in pixels, both included.
+        truth: of N images; G is at least 1.
+        convention: inside of what: inclusive corners or continuous ones.
+        radius: (P, 1) in pixels; a point must also be nearer than this to the object's centre, in
+            x and in y.  None: anywhere inside.
+    """
+    objects = truth.boxes.masked_fill(~truth.valid[..., None], 0)
+    areas = box_area(objects)[..., None]
+    pieces = piece_slices(points, objects)
+    radii = [None if radius is None else radius[part, 0] for part in pieces]
+    corners = torch.cat([objects[..., :2], objects[..., 2:] - convention.offset], -1)
+    found = [
+        _smallest(points[part].unbind(-1), ranges[part].unbind(-1), r, corners, areas)
+        for part, r in zip(pieces, radii)
+    ]
+    return torch.cat(found, 1)
+
+
+def _smallest(points, ranges, radius: Tensor | None, corners: Tensor, areas: Tensor) -> Tensor:
+    """Of one piece of the points, (N, piece).  A padded object has no inside and is never taken."""
+    (x, y), (least, largest) = points, ranges
+    x1, y1, x2, y2 = corners[..., None].unbind(-2)  # each (N, G, 1)
+    left, top, right, bottom = x - x1, y - y1, x2 - x, y2 - y  # each (N, G, piece)
+    furthest = left.maximum(right).maximum(top.maximum(bottom))
+    nearest = left.minimum(right).minimum(top.minimum(bottom))
+    eligible = (nearest > 0) & (furthest >= least) & (furthest <= largest)
+    if radius is not None:
+        from_centre = (x - (x1 + x2) / 2).abs().maximum((y - (y1 + y2) / 2).abs())
+        eligible &= from_centre < radius
+    area, row = torch.where(eligible, areas, torch.inf).min(1)
+    return torch.where(area < torch.inf, row, NEGATIVE)
