@@ -37,6 +37,7 @@ class FCNMaskHead(nn.Module):
     ) -> None:
         super().__init__()
         self.loss_mask, self.class_agnostic = loss_mask, class_agnostic
+        self.upsample_ratio = upsample_ratio
         widths = [in_channels] + [conv_out_channels] * num_convs
         self.convs = nn.Sequential(
             *(

@@ -32,7 +32,7 @@ class RoIHead(nn.Module):
         mask_thr_binary: a pixel belongs to an object above (or, with continuous boxes, from) it.
     """
 
-    mask_head: nn.Module | None = None
+    mask_head: nn.Module | None  # set by the kinds of heads
 
     def __init__(
         self,
