@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hrdet.boxes import BoxConvention
 from hrdet.models.detectors.base import Detector
-from hrdet.models.heads.rpn_head import RPNHead
+from hrdet.models.heads.rpn_head import RPNHead, merge_proposals
 from hrdet.models.preprocess import Preprocess
 from hrdet.models.roi.base import RoIHead
 from hrdet.models.views import forms, look
