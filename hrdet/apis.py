@@ -21,11 +21,11 @@ from hrdet.checkpoints import load_checkpoint, read_checkpoint, saved_classes
 from hrdet.config import Lowered, load_config, lower
 from hrdet.data import DataError, collate
 from hrdet.data.datasets.images import decode
-from hrdet.data.transforms import Transform
+from hrdet.data.transforms import TakeViews, Transform, apply
 from hrdet.engine.build import build_model
 from hrdet.models.detectors import Detector
 from hrdet.registry import ConfigError, build
-from hrdet.structures import Batch, Detections, ImageMeta, Sample
+from hrdet.structures import Batch, Detections, ImageMeta, Sample, Views
 
 Image = str | os.PathLike | np.ndarray
 
@@ -34,19 +34,17 @@ _logger = logging.getLogger('hrdet')
 
 @dataclass(slots=True)
 class ImagePipeline:
-    """Pictures to batches, by the transforms of a config's test data."""
+    """Pictures to batches or views, by the transforms of a config's test data."""
 
-    transforms: Sequence[Transform]
+    transforms: Sequence[Transform | TakeViews]
     size_divisor: int
 
-    def __call__(self, images: Sequence[np.ndarray], names: Sequence[str]) -> Batch:
+    def __call__(self, images: Sequence[np.ndarray], names: Sequence[str]) -> Batch | Views:
         samples = []
         for image, name in zip(images, names):
             size = image.shape[:2]
             sample = Sample(image, ImageMeta(name, name, size, size, size))
-            for transform in self.transforms:
-                sample = transform(sample, np.random.default_rng(0))
-            samples.append(sample)
+            samples.append(apply(self.transforms, sample, np.random.default_rng(0)))
         return collate(samples, size_divisor=self.size_divisor)
 
 

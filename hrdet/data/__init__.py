@@ -24,6 +24,7 @@ from hrdet.data.transforms import (
     RandResizeCrop,
     Resize,
     SegRescale,
+    TakeViews,
 )
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     'SampleKey',
     'SegRescale',
     'SequentialShard',
+    'TakeViews',
     'VOCDataset',
     'build_loader',
     'check_pad_size',

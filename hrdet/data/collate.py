@@ -9,16 +9,18 @@ from torch.utils.data import get_worker_info
 
 from hrdet.data.datasets import DataError, DetectionDataset
 from hrdet.data.transforms import SEMANTIC_IGNORE
-from hrdet.structures import Batch, GroundTruth, Sample
+from hrdet.structures import Batch, GroundTruth, Sample, Views
 
 
 def collate(
-    samples: Sequence[Sample], pad_size: tuple[int, int] | None = None, size_divisor: int = 1
-) -> Batch:
+    samples: Sequence[Sample] | Sequence[list[Sample]],
+    pad_size: tuple[int, int] | None = None,
+    size_divisor: int = 1,
+) -> Batch | Views:
     """Put samples into one batch, zero-padded on the right and below.
 
     Args:
-        samples: images as (h, w, 3) uint8.
+        samples: images as (h, w, 3) uint8; or of every image its views, which makes ``Views``.
         pad_size: (w, h) of every landscape batch; (h, w) is that of portrait ones, to which
             square images count.  None pads to the largest image.
         size_divisor: edges of the batch are multiples of it.
@@ -30,6 +32,8 @@ def collate(
     Raises:
         DataError: an image is larger than ``pad_size``.
     """
+    if isinstance(samples[0], list):
+        return Views([collate(view, pad_size, size_divisor) for view in zip(*samples, strict=True)])
     metas = [sample.meta for sample in samples]
     height, width = _padded_size(samples, pad_size, size_divisor)
     images = _zeros((len(samples), height, width, 3), torch.uint8)

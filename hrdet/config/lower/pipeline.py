@@ -8,6 +8,7 @@ from hrdet.config.lower.transforms import (
     add_flip,
     expand_node,
     norm,
+    read_scales,
     resize_node,
 )
 from hrdet.config.node import Node, check, check_typed, read
@@ -25,6 +26,8 @@ def from_steps(path: str, *, pipeline: list[Node], around: Surroundings) -> Reci
         recipe.dataset = dict(with_crowd=False)
     _add_steps(recipe, pipeline, path, around)
     check(recipe.norm is not None, path, "there is no step dict(type='Normalize', ...)")
+    early = any(node['type'] == 'TakeViews' for node in recipe.transforms[:-1])
+    check(not early, path, 'MultiScaleFlipAug must be the last step')
     return recipe
 
 
@@ -79,7 +82,7 @@ def _normalize(path, *, type, mean, std, to_rgb=True, recipe, around):
 
 
 def _pad(path, *, type, size_divisor, recipe, around):
-    recipe.transforms.append(Node(path, type='Pad', size_divisor=size_divisor))
+    recipe.pad(path, size_divisor)
 
 
 def _expand(path, *, type, mean=(0, 0, 0), to_rgb=True, ratio_range=(1, 4), recipe, around):
@@ -113,15 +116,24 @@ def _collect(path, *, type, keys, meta_keys=(), recipe, around):
 
 
 def _test_augmentation(path, *, type, img_scale, transforms, flip=False, recipe, around):
-    check(not flip, f'{path}.flip', 'test-time augmentation is not available yet: write False')
-    steps: list[Any] = []
-    for i, step in enumerate(transforms):
-        kind = check_typed(step, f'{path}.transforms[{i}]')['type']
-        if kind == 'Resize':
-            steps.append(Node(step.path, **{'img_scale': img_scale} | step))
-        elif kind != 'RandomFlip':  # which here only carries out ``flip``
-            steps.append(step)
-    _add_steps(recipe, steps, f'{path}.transforms', around)
+    check(not around.training, path, 'test-time augmentation belongs to data.val and data.test')
+    scales = read_scales(img_scale, path)
+    kinds = [
+        check_typed(step, f'{path}.transforms[{i}]')['type'] for i, step in enumerate(transforms)
+    ]
+    for name, value, kind in (
+        ('img_scale', len(scales) > 1, 'Resize'),
+        ('flip', flip, 'RandomFlip'),
+    ):
+        carried_out = f'needs a step dict(type={kind!r}) among the transforms'
+        check(not value or kind in kinds, f'{path}.{name}', carried_out)
+
+    def view(scale: Any, mirrored: bool) -> None:
+        settings = {'Resize': dict(img_scale=scale), 'RandomFlip': dict(flip_ratio=int(mirrored))}
+        steps = [Node(s.path, **s | settings.get(s['type'], {})) for s in transforms]
+        _add_steps(recipe, steps, f'{path}.transforms', around)
+
+    recipe.branch(path, scales, flip, view)
 
 
 _READERS = {

@@ -3,10 +3,13 @@
 Normalising is not among the transforms: the model does it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from hrdet.config.node import Node, check, check_choice, read
+
+Scale = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,27 @@ class Recipe:
     norm: Norm | None = None
     semantic: bool = False  # load semantic maps
     dataset: dict[str, Any] = field(default_factory=dict)  # arguments for the data set
+    size_divisor: int = 1  # what image sizes are padded to a multiple of
 
-    @property
-    def size_divisor(self) -> int:
-        """What image sizes are padded to a multiple of."""
-        pads = [node['size_divisor'] for node in self.transforms if node['type'] == 'Pad']
-        return pads[-1] if pads else 1
+    def pad(self, path: str, size_divisor: int) -> None:
+        """Append the transform that pads images."""
+        self.size_divisor = size_divisor
+        self.transforms.append(Node(path, type='Pad', size_divisor=size_divisor))
+
+    def branch(self, path: str, scales: list[Scale], flip: bool, view: Callable) -> None:
+        """Append ``view(scale, mirrored)``, or a step that takes all views of an image.
+
+        ``view`` appends the transforms of one view to this recipe.  The mirror image follows its
+        original at each scale.
+        """
+        before, views = self.transforms, []
+        for scale in scales:
+            for mirrored in (False, True) if flip else (False,):
+                self.transforms = []
+                view(scale, mirrored)
+                views.append(self.transforms)
+        several = [Node(path, type='TakeViews', views=views)]
+        self.transforms = before + (several if len(views) > 1 else views[0])
 
 
 def from_keys(
@@ -54,6 +72,7 @@ def from_keys(
     resize_keep_ratio: bool = True,
     size_divisor: int | None = None,
     flip_ratio: float = 0,
+    flip: bool = False,
     with_mask: bool | None = None,
     with_crowd: bool = True,
     with_label: bool = True,
@@ -75,13 +94,21 @@ def from_keys(
     mode = multiscale_mode
     if mode is None:
         # The release's zip data set takes two scales for the ends of a range.
-        mode = 'range' if around.zipped and len(_scales(img_scale, path)) == 2 else 'value'
-    if not any(node['type'] == 'RandResizeCrop' for node in recipe.transforms):
-        # That one resizes to scales of its own: the release then leaves img_scale alone.
-        recipe.transforms.append(resize_node(path, img_scale, mode, resize_keep_ratio, around))
-    add_flip(recipe, path, flip_ratio, around)
-    if size_divisor is not None:
-        recipe.transforms.append(Node(path, type='Pad', size_divisor=size_divisor))
+        mode = 'range' if around.zipped and len(read_scales(img_scale, path)) == 2 else 'value'
+
+    def steps(scale: Any, ratio: float) -> None:
+        if not any(node['type'] == 'RandResizeCrop' for node in recipe.transforms):
+            # That one resizes to scales of its own: the release then leaves img_scale alone.
+            recipe.transforms.append(resize_node(path, scale, mode, resize_keep_ratio, around))
+        add_flip(recipe, path, ratio, around)
+        if size_divisor is not None:
+            recipe.pad(path, size_divisor)
+
+    if around.training:
+        check(not flip, f'{path}.flip', 'training takes flip_ratio, the probability of a flip')
+        steps(img_scale, flip_ratio)
+    else:
+        recipe.branch(path, read_scales(img_scale, path), bool(flip or flip_ratio), steps)
     if recipe.semantic and seg_scale_factor != 1:
         recipe.transforms.append(Node(path, type='SegRescale', scale_factor=seg_scale_factor))
     return recipe
@@ -135,8 +162,8 @@ def norm(path: str, *, mean: Any, std: Any, to_rgb: bool = True, around: Surroun
 
 
 def resize_node(path: str, img_scale: Any, mode: str, ratio: bool, around: Surroundings) -> Node:
-    """The transform that resizes to one of several scales; a test has one only."""
-    scales = _scales(img_scale, path)
+    """The transform that resizes to one of several scales; that of a test has one only."""
+    scales = read_scales(img_scale, path)
     check_choice(mode, ('value', 'range'), f'{path}.multiscale_mode')
     if len(scales) == 1:
         mode = 'value'
@@ -146,7 +173,7 @@ def resize_node(path: str, img_scale: Any, mode: str, ratio: bool, around: Surro
     check(
         around.training or len(scales) == 1,
         here,
-        f'test-time augmentation is not available yet: give one scale, not {len(scales)}',
+        'a test does not draw one of several scales; MultiScaleFlipAug takes all of them',
     )
     return Node(
         path,
@@ -158,7 +185,8 @@ def resize_node(path: str, img_scale: Any, mode: str, ratio: bool, around: Surro
     )
 
 
-def _scales(img_scale: Any, path: str) -> list[tuple[int, int]]:
+def read_scales(img_scale: Any, path: str) -> list[Scale]:
+    """``img_scale``, a pair or a list of pairs."""
     sequence = isinstance(img_scale, (list, tuple)) and len(img_scale) > 0
     rows = img_scale if sequence and isinstance(img_scale[0], (list, tuple)) else [img_scale]
     for row in rows:
@@ -169,9 +197,8 @@ def _scales(img_scale: Any, path: str) -> list[tuple[int, int]]:
 
 
 def add_flip(recipe: Recipe, path: str, ratio: float | None, around: Surroundings) -> None:
-    """Append the transform that mirrors images with a probability; a test has none."""
-    if not ratio:
-        return
-    where = f'{path}.flip_ratio'
-    check(around.training, where, 'test-time augmentation is not available yet: write 0')
-    recipe.transforms.append(Node(path, type='RandomFlip', ratio=ratio))
+    """Append the transform that mirrors images with a probability, which in a test is 0 or 1."""
+    sure = f'a test mirrors all images (1) or none (0), not {ratio!r} of them'
+    check(around.training or ratio in (None, 0, 1), f'{path}.flip_ratio', sure)
+    if ratio:
+        recipe.transforms.append(Node(path, type='RandomFlip', ratio=ratio))

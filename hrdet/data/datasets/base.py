@@ -17,6 +17,7 @@ from hrdet.data.datasets.annotations import (
 )
 from hrdet.data.datasets.images import FolderImages, ZipImages, decode
 from hrdet.data.datasets.masks import rasterise
+from hrdet.data.transforms import apply
 from hrdet.registry import nearest
 from hrdet.structures import GroundTruth, ImageMeta, Sample
 
@@ -42,7 +43,7 @@ class DetectionDataset(Dataset):
     sizes: np.ndarray
     reports: list[AnnotationReport]
 
-    def __getitem__(self, key: int | SampleKey) -> Sample:
+    def __getitem__(self, key: int | SampleKey) -> Sample | list[Sample]:
         key = SampleKey(*key) if isinstance(key, tuple) else SampleKey(int(key))
         if not 0 <= key.index < len(self):
             raise IndexError(f'sample {key.index} of a data set of {len(self)}')
@@ -61,8 +62,12 @@ class DetectionDataset(Dataset):
         """How many images and boxes each filter dropped, one line for each annotation file."""
         return '\n'.join(map(str, self.reports))
 
-    def sample(self, index: int, rng: np.random.Generator) -> Sample:
-        """Sample ``index`` after its transforms, which draw from ``rng``."""
+    def sample(self, index: int, rng: np.random.Generator) -> Sample | list[Sample]:
+        """Sample ``index`` after its transforms, which draw from ``rng``; or its views."""
+        raise NotImplementedError
+
+    def image(self, index: int) -> np.ndarray:
+        """The pixels (h, w, 3) uint8 BGR of image ``index`` as they are in its file."""
         raise NotImplementedError
 
     def labels_of(self, index: int) -> np.ndarray:
@@ -85,7 +90,7 @@ class AnnotatedImages(DetectionDataset):
         table: all annotations; its classes are those of the file.
         problems: what is wrong with them.
         images: where the image files are.
-        transforms: applied in order.
+        transforms: applied in order; the last may be ``TakeViews``, which makes samples lists.
         classes: the classes to learn, in the order of the labels; None takes the file's.
         test_mode: keep every image, load no truth.
         filter_empty: drop images without a box to learn from.
@@ -140,24 +145,26 @@ class AnnotatedImages(DetectionDataset):
         self.classes, self.category_ids = table.classes, table.category_ids
         self.image_ids, self.sizes = table.image_ids, table.sizes
 
-    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+    def sample(self, index: int, rng: np.random.Generator) -> Sample | list[Sample]:
         name = self.table.file_names[index]
         origin = self._images.path(name)
         size = tuple(self.sizes[index].tolist())
         try:
             sample = Sample(
-                image=decode_checked(self._images, name, size),
+                image=self.image(index),
                 meta=ImageMeta(origin, self.image_ids[index], size, size, size),
                 truth=None if self.test_mode else self._truth(index, name, size),
                 proposals=self._proposals_of(index),
             )
-            for transform in self.transforms:
-                sample = transform(sample, rng)
-            return sample
+            return apply(self.transforms, sample, rng)
         except Exception as error:
             if isinstance(error, DataError) and origin in str(error):
                 raise
             raise DataError(f'{origin}: {type(error).__name__}: {error}') from error
+
+    def image(self, index: int) -> np.ndarray:
+        size = tuple(self.sizes[index].tolist())
+        return decode_checked(self._images, self.table.file_names[index], size)
 
     def labels_of(self, index: int) -> np.ndarray:
         rows = self.table.rows_of(index)

@@ -21,8 +21,11 @@ class _Selection(DetectionDataset):
         self.sizes = dataset.sizes[positions]
         self.reports = dataset.reports
 
-    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+    def sample(self, index: int, rng: np.random.Generator) -> Sample | list[Sample]:
         return self.dataset.sample(int(self.positions[index]), rng)
+
+    def image(self, index: int) -> np.ndarray:
+        return self.dataset.image(int(self.positions[index]))
 
     def labels_of(self, index: int) -> np.ndarray:
         return self.dataset.labels_of(int(self.positions[index]))
@@ -85,9 +88,13 @@ class ConcatDataset(DetectionDataset):
         self.reports = [report for dataset in datasets for report in dataset.reports]
         self._starts = np.cumsum([0] + [len(dataset) for dataset in datasets])
 
-    def sample(self, index: int, rng: np.random.Generator) -> Sample:
+    def sample(self, index: int, rng: np.random.Generator) -> Sample | list[Sample]:
         dataset, inner = self._locate(index)
         return dataset.sample(inner, rng)
+
+    def image(self, index: int) -> np.ndarray:
+        dataset, inner = self._locate(index)
+        return dataset.image(inner)
 
     def labels_of(self, index: int) -> np.ndarray:
         dataset, inner = self._locate(index)

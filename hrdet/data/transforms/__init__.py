@@ -8,6 +8,7 @@ from hrdet.data.transforms.augment import (
 )
 from hrdet.data.transforms.geometry import SEMANTIC_IGNORE, Transform
 from hrdet.data.transforms.standard import Pad, RandomFlip, Resize, SegRescale
+from hrdet.data.transforms.views import TakeViews, apply
 
 __all__ = [
     'SEMANTIC_IGNORE',
@@ -19,5 +20,7 @@ __all__ = [
     'RandomFlip',
     'Resize',
     'SegRescale',
+    'TakeViews',
     'Transform',
+    'apply',
 ]
