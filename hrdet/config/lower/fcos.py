@@ -1,0 +1,115 @@
+"""FCOS: the sections ``model``, ``train_cfg`` and ``test_cfg`` to one tree."""
+
+from typing import Any
+
+from hrdet.config.lower import parts
+from hrdet.config.node import Node, check_choice, check_typed, read
+
+_GN = Node('model.bbox_head.norm_cfg', type='GN', num_groups=32)
+# In pixels; mmdetection's infinity at the end.
+_RANGES = ((-1, 64), (64, 128), (128, 256), (256, 512), (512, 1e8))
+
+
+def fcos(
+    path: str,
+    *,
+    type: str,
+    backbone: Node,
+    neck: Node,
+    bbox_head: Node,
+    pretrained: str | None = None,
+    box_convention: str = 'inclusive',
+    train_cfg: Node | None,
+    test_cfg: Node,
+    preprocess: Node,
+) -> Node:
+    """The tree of an FCOS."""
+    check_choice(box_convention, ('inclusive', 'continuous'), f'{path}.box_convention')
+    if train_cfg is not None:
+        read(_train_cfg, train_cfg, 'train_cfg')
+    testing = read(_test_cfg, test_cfg, 'test_cfg')
+    return Node(
+        path,
+        type=type,
+        preprocess=preprocess,
+        backbone=check_typed(backbone, f'{path}.backbone'),
+        neck=parts.neck(neck, backbone, f'{path}.neck'),
+        bbox_head=_head(bbox_head, f'{path}.bbox_head', testing | {'convention': box_convention}),
+        convention=box_convention,
+    )
+
+
+def _train_cfg(
+    path: str,
+    *,
+    assigner: Node | None = None,
+    allowed_border: float = -1,
+    pos_weight: float = -1,
+    debug: bool = False,
+) -> None:
+    """Read by nobody, in mmdetection 1 too: points find their objects without an assigner."""
+
+
+def _test_cfg(
+    path: str,
+    *,
+    score_thr: float,
+    nms: Node,
+    max_per_img: int,
+    nms_pre: int = -1,
+    min_bbox_size: float = 0,
+) -> dict[str, Any]:
+    check_choice(check_typed(nms, f'{path}.nms')['type'], ('nms', 'soft_nms'), f'{path}.nms.type')
+    return dict(
+        score_thr=score_thr,
+        nms=nms,
+        max_per_img=max_per_img,
+        nms_pre=nms_pre,
+        min_bbox_size=min_bbox_size,
+    )
+
+
+def _head(section: Node, path: str, settings: dict[str, Any]) -> Node:
+    """A head of the user's own gets the settings of the test beside its own arguments."""
+    if check_typed(section, path)['type'] == 'FCOSHead':
+        return read(_fcos_head, section, path, settings=settings)
+    return Node(path, **parts.own_head(section, path) | settings)
+
+
+def _fcos_head(
+    path: str,
+    *,
+    type: str,
+    num_classes: int | None = None,
+    in_channels: int,
+    feat_channels: int = 256,
+    stacked_convs: int = 4,
+    strides: list[int] = (4, 8, 16, 32, 64),
+    regress_ranges: list[list[float]] = _RANGES,
+    center_sampling: bool = False,
+    center_sample_radius: float = 1.5,
+    norm_cfg: Node | None = _GN,
+    loss_cls: Node | None = None,
+    loss_bbox: Node | None = None,
+    loss_centerness: Node | None = None,
+    settings: dict[str, Any],
+) -> Node:
+    return Node(
+        path,
+        type=type,
+        num_classes=parts.without_background(num_classes, path),
+        in_channels=in_channels,
+        feat_channels=feat_channels,
+        stacked_convs=stacked_convs,
+        strides=strides,
+        regress_ranges=regress_ranges,
+        center_sampling=center_sampling,
+        center_sample_radius=center_sample_radius,
+        norm_cfg=norm_cfg,
+        loss_cls=parts.loss(loss_cls, f'{path}.loss_cls', type='FocalLoss'),
+        loss_bbox=parts.loss(loss_bbox, f'{path}.loss_bbox', type='IoULoss'),
+        loss_centerness=parts.loss(
+            loss_centerness, f'{path}.loss_centerness', type='CrossEntropyLoss', use_sigmoid=True
+        ),
+        **settings,
+    )
