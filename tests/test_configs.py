@@ -205,7 +205,7 @@ def built(config: dict, with_backbone: bool) -> None:
     """Lower a config and build all its parts that check arguments and are quick to build."""
     lowered = lower(config)
     rpn, roi = lowered.model['rpn_head'], lowered.model['roi_head']
-    parts = [rpn['assigner'], rpn['sampler'], roi['assigner'], roi['sampler'], roi['nms']]
+    parts = [rpn['assigner'], rpn['sampler'], roi['region_sampler'], roi['nms']]
     parts += [lowered.train_dataset['transforms'], lowered.model['neck']]
     parts += [head[key] for head in (rpn, roi['bbox_head']) for key in ('loss_cls', 'loss_bbox')]
     build(parts + ([lowered.model['backbone']] if with_backbone else []))

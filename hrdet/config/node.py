@@ -49,13 +49,19 @@ def read(reader: Callable[..., Any], section: Any, path: str, **context: Any) ->
     """
     if not isinstance(section, Mapping):
         raise ConfigError(f'{path}: a dict is wanted here, not {section!r}')
-    parameters = inspect.signature(reader).parameters
-    keys = [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and n not in context]
+    keys = keys_of(reader, context)
     check_keys(section, keys, path)
+    parameters = inspect.signature(reader).parameters
     for name in keys:
         needed = parameters[name].default is inspect.Parameter.empty
         check(not needed or name in section, f'{path}.{name}', 'this key is needed')
     return reader(path, **section, **context)
+
+
+def keys_of(reader: Callable[..., Any], context: Iterable[str] = ()) -> list[str]:
+    """The keys that ``reader`` takes from a section: its keyword parameters but the context."""
+    parameters = inspect.signature(reader).parameters
+    return [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and n not in context]
 
 
 def check_keys(section: Iterable[str], accepted: Iterable[str], path: str) -> None:

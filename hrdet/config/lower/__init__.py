@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from hrdet.config.keys import split_keys
 from hrdet.config.lower import training
 from hrdet.config.lower.data import Data, read_data
-from hrdet.config.lower.two_stage import faster_rcnn
+from hrdet.config.lower.fcos import fcos
+from hrdet.config.lower.two_stage import ROI_HEADS, two_stage
 from hrdet.config.node import Node, as_nodes, check, check_choice, check_count, check_typed, read
 from hrdet.registry import ConfigError
 
 # A detector's type and the function that lowers its section ``model``.
-_DETECTORS = {'FasterRCNN': faster_rcnn}
+_DETECTORS = {**dict.fromkeys(ROI_HEADS, two_stage), 'FCOS': partial(read, fcos)}
 
 
 @dataclass(slots=True)
@@ -80,24 +82,26 @@ def lower(config: Mapping[str, Any]) -> Lowered:
     supported = f'there is no detector {kind!r}; supported: {", ".join(_DETECTORS)}'
     check(kind in _DETECTORS, 'model.type', supported)
     convention = detector.get('box_convention', 'inclusive')
+    masks = detector.get('mask_head') is not None
     data = read(
         read_data,
         values['data'],
         'data',
         classes=values['classes'],
         convention=convention,
-        masks='mask_head' in detector,
+        masks=masks,
+        semantics=detector.get('semantic_head') is not None,
     )
-    model = read(
-        _DETECTORS[kind],
+    detector, notes = _without_unlearnt_semantics(detector, data)
+    model = _DETECTORS[kind](
         detector,
         'model',
         train_cfg=values['train_cfg'],
         test_cfg=values['test_cfg'],
         preprocess=_preprocess(data),
     )
-    warnings += _order_warning(data) + _proposal_warning(values['data'])
-    trained = _training(values, warnings)
+    warnings += notes + _order_warning(data) + _proposal_warning(values['data'])
+    trained = _training(values, warnings, masks)
     return Lowered(
         model=model,
         pretrained=detector.get('pretrained'),
@@ -124,6 +128,19 @@ def _preprocess(data: Data) -> Node:
     )
 
 
+def _without_unlearnt_semantics(detector: Node, data: Data) -> tuple[Node, list[str]]:
+    """The detector without its semantic branch where the training data has no maps; warnings."""
+    if detector.get('semantic_head') is None or data.semantics is not False:
+        return detector, []
+    left_out = ('semantic_head', 'semantic_roi_extractor')
+    note = (
+        f'{detector.path}.semantic_head: left out of the model, because data.train has no semantic '
+        f'maps to learn it from; seg_prefix=... names their folder'
+    )
+    rest = {key: value for key, value in detector.items() if key not in left_out}
+    return Node(detector.path, **rest), [note]
+
+
 def _order_warning(data: Data) -> list[str]:
     norm = data.norm
     if norm.channel_order == 'bgr' and norm.mean[0] > norm.mean[2] + 10:
@@ -143,7 +160,7 @@ def _proposal_warning(sections: Node) -> list[str]:
     ]
 
 
-def _training(values: Node, warnings: list[str]) -> dict[str, Any]:
+def _training(values: Node, warnings: list[str], masks: bool) -> dict[str, Any]:
     epochs = values['total_epochs']
     if epochs is not None:
         check_count(epochs, 'total_epochs')
@@ -169,7 +186,7 @@ def _training(values: Node, warnings: list[str]) -> dict[str, Any]:
         ema=None if values['ema'] is None else read(training.ema, values['ema'], 'ema'),
         checkpoint=read(training.checkpoint, values['checkpoint_config'], 'checkpoint_config'),
         log=read(training.log, values['log_config'], 'log_config'),
-        evaluation=read(training.evaluation, values['evaluation'], 'evaluation'),
+        evaluation=read(training.evaluation, values['evaluation'], 'evaluation', masks=masks),
     )
 
 

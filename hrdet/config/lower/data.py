@@ -2,12 +2,11 @@
 
 import os
 from dataclasses import dataclass, field
-from inspect import signature
 from typing import Any
 
 from hrdet.config.lower.pipeline import from_steps
 from hrdet.config.lower.transforms import Norm, Recipe, Surroundings, from_keys
-from hrdet.config.node import Node, check, check_count, check_keys, check_typed, read
+from hrdet.config.node import Node, check, check_count, check_keys, check_typed, keys_of, read
 from hrdet.registry import ConfigError
 
 # Keys that go to the constructor of hrdet's own data sets.
@@ -25,6 +24,8 @@ _DATASET_KEYS = (
 # Their names in the release, and keys that are settled here.
 _OTHER_KEYS = ('skip_img_without_anno', 'test_mode', 'data_root')
 _DATASETS = ('CocoDataset', 'CocoZipDataset', 'VOCDataset')
+# What a model with a semantic head means by ``seg_prefix``: maps of the size of its output.
+_MAPS = dict(with_semantic_seg=True, seg_scale_factor=1 / 8)
 _FILES = ('ann_file', 'img_prefix', 'seg_prefix', 'proposal_file')
 
 
@@ -37,6 +38,7 @@ class Data:
     norm: Norm
     size_divisor: int
     classes: tuple[str, ...] | None
+    semantics: bool | None  # has the training set semantic maps? None: there is no training set
 
 
 def read_data(
@@ -52,9 +54,11 @@ def read_data(
     classes: Any,
     convention: str,
     masks: bool,
+    semantics: bool,
 ) -> Data:
-    """Lower the section for a model of this box convention that has masks to learn or not.
+    """Lower the section for a model of this box convention.
 
+    ``masks`` and ``semantics`` tell whether the model has masks and a semantic map to learn.
     ``classes`` are the names for all data sets that do not name theirs.
     """
     check_count(imgs_per_gpu, f'{path}.imgs_per_gpu')
@@ -68,7 +72,9 @@ def read_data(
     check(any(sections.values()), path, 'there is none of train, val and test')
     readers, datasets, loaders = {}, {}, {}
     for split, section in sections.items():
-        reader = readers[split] = _SplitReader(split == 'train', convention, masks, classes)
+        reader = readers[split] = _SplitReader(
+            split == 'train', convention, masks, semantics, classes
+        )
         datasets[split] = reader.dataset(section, f'{path}.{split}') if section else None
         loaders[split] = dict(
             batch_size=imgs_per_gpu if split == 'train' else test_imgs_per_gpu,
@@ -83,6 +89,7 @@ def read_data(
         norm=_agreed_norm([norm for reader in found for norm in reader.norms]),
         size_divisor=max(reader.size_divisor for reader in found),
         classes=_agreed_classes([pair for reader in found for pair in reader.classes_found]),
+        semantics=_agreed_maps(readers['train'].with_maps),
     )
 
 
@@ -93,9 +100,11 @@ class _SplitReader:
     training: bool
     convention: str
     masks: bool
+    semantics: bool
     classes: Any
     norms: list[Norm] = field(default_factory=list)
     classes_found: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    with_maps: list[tuple[str, bool]] = field(default_factory=list)
     size_divisor: int = 1
 
     def dataset(self, section: Any, path: str) -> Node:
@@ -134,12 +143,14 @@ class _SplitReader:
     def _plain(self, section: Node, path: str) -> Node:
         kind = section['type']
         form = from_steps if 'pipeline' in section else from_keys
-        names = [name for name in signature(form).parameters if name not in ('path', 'around')]
+        names = keys_of(form, ['around'])
         arguments = {key: value for key, value in section.items() if key not in names}
         if kind in _DATASETS:
             check_keys(arguments, (*_DATASET_KEYS, *_OTHER_KEYS, *names), path)
         around = Surroundings(self.training, self.convention, kind == 'CocoZipDataset', self.masks)
         images = Node(path, **{key: section[key] for key in names if key in section})
+        if form is from_keys and self.semantics and section.get('seg_prefix') is not None:
+            images = Node(path, **_MAPS | images)
         recipe = read(form, images, path, around=around)
         self.norms.append(recipe.norm)
         self.size_divisor = max(self.size_divisor, recipe.size_divisor)
@@ -153,8 +164,10 @@ class _SplitReader:
             elif root is not None:
                 arguments[key] = os.path.join(root, arguments[key])
         seg_prefix = arguments.pop('seg_prefix', None)
-        if recipe.semantic:
+        self.with_maps.append((path, recipe.semantic and seg_prefix is not None))
+        if recipe.semantic and not self.semantics:
             check(seg_prefix is not None, f'{path}.seg_prefix', 'this key is needed for its maps')
+        if recipe.semantic and seg_prefix is not None:
             arguments['seg_prefix'] = seg_prefix
         if 'skip_img_without_anno' in arguments:
             arguments['filter_empty'] = arguments.pop('skip_img_without_anno')
@@ -203,6 +216,17 @@ def _agreed_classes(found: list[tuple[str, tuple[str, ...]]]) -> tuple[str, ...]
             raise ConfigError(
                 f'{found[0][0]} and {path} differ, but a model has one list of classes: '
                 f'{found[0][1]} and {classes}'
+            )
+    return found[0][1] if found else None
+
+
+def _agreed_maps(found: list[tuple[str, bool]]) -> bool | None:
+    """Whether the training data has semantic maps; None: there is none."""
+    for path, maps in found[1:]:
+        if maps != found[0][1]:
+            raise ConfigError(
+                f'{found[0][0]} and {path}: one has semantic maps (seg_prefix), the other has '
+                f'none; a model learns from both kinds of images only without its semantic_head'
             )
     return found[0][1] if found else None
 

@@ -156,9 +156,13 @@ def _logger(path: str, *, type: str) -> str:
     return type
 
 
-def evaluation(path: str, *, interval: int = 1, metric: str | list[str] = 'bbox') -> dict[str, Any]:
-    """``evaluation``: epochs between two, and what is measured."""
+def evaluation(
+    path: str, *, interval: int = 1, metric: str | list[str] | None = None, masks: bool
+) -> dict[str, Any]:
+    """``evaluation``: epochs between two, and what is measured; all that is predicted if unsaid."""
     check_count(interval, f'{path}.interval')
+    if metric is None:
+        metric = ['bbox', 'segm'] if masks else 'bbox'
     metrics = [metric] if isinstance(metric, str) else list(metric)
     for name in metrics:
         check_choice(name, _METRICS, f'{path}.metric')

@@ -23,7 +23,7 @@ def test_sections_end_up_where_they_are_used(config):
     assert rpn['assigner'].path == 'train_cfg.rpn.assigner'
     assert rpn['loss_bbox'] == {'type': 'SmoothL1Loss', 'beta': 1 / 9}
     assert rpn['test_proposals']['nms_pre'] == 2000
-    assert roi['sampler'] == config['train_cfg']['rcnn']['sampler']
+    assert roi['region_sampler']['sampler'] == config['train_cfg']['rcnn']['sampler']
     assert roi['bbox_roi_extractor']['out_size'] == 7
     assert roi['bbox_head']['coder']['stds'] == [0.1, 0.1, 0.2, 0.2]
     assert roi['nms'] == {'type': 'nms', 'iou_thr': 0.5}
@@ -93,7 +93,7 @@ def test_samplers_in_a_combined_sampler_share_its_numbers(config):
         pos_sampler=dict(type='InstanceBalancedPosSampler'),
         neg_sampler=dict(type='IoUBalancedNegSampler', floor_thr=0.1, num_bins=2),
     )
-    sampler = build(lower(config).model['roi_head']['sampler'])
+    sampler = build(lower(config).model['roi_head']['region_sampler']['sampler'])
     assert isinstance(sampler, hrdet.matching.CombinedSampler)
     assert (sampler.neg_sampler.num, sampler.neg_sampler.num_bins) == (64, 2)
 
@@ -131,7 +131,7 @@ def test_mistakes_are_named_by_their_path(config, path, value, message):
 def test_build_names_the_place_in_the_users_config(config):
     config['train_cfg']['rcnn']['assigner']['pos_iou_th'] = 0.5
     with pytest.raises(ConfigError, match=r'train_cfg\.rcnn\.assigner\.pos_iou_th: .*pos_iou_thr'):
-        build(lower(config).model['roi_head']['assigner'])
+        build(lower(config).model['roi_head']['region_sampler']['assigner'])
 
 
 def test_num_classes_counts_the_background(config):

@@ -1,0 +1,229 @@
+"""The second stage: RoI heads of one stage or several, with ``rcnn`` of the cfgs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hrdet.config.lower.parts import matching
+from hrdet.config.lower.regions import box_head, mask_head, roi_extractor, semantic_head
+from hrdet.config.node import Node, check, check_choice, check_count, check_typed, read
+
+
+@dataclass(slots=True)
+class RoISettings:
+    """What ``train_cfg`` and ``test_cfg`` say about the second stage, still to be read."""
+
+    train: Any  # train_cfg.rcnn: a section, or one for each stage
+    loss_weights: Any
+    test: Node
+    convention: str
+
+
+def faster_rcnn(
+    path: str, *, bbox_roi_extractor: Node, bbox_head: Node, settings: RoISettings
+) -> Node:
+    """The head of a Faster R-CNN."""
+    return _one_stage(path, bbox_roi_extractor, bbox_head, {}, settings)
+
+
+def mask_rcnn(
+    path: str,
+    *,
+    bbox_roi_extractor: Node,
+    bbox_head: Node,
+    mask_roi_extractor: Node,
+    mask_head: Node,
+    settings: RoISettings,
+) -> Node:
+    """The head of a Mask R-CNN."""
+    masks = _mask_parts(path, mask_roi_extractor, mask_head, settings.convention)
+    return _one_stage(path, bbox_roi_extractor, bbox_head, masks, settings)
+
+
+def _one_stage(
+    path: str, extractor: Node, head: Node, masks: dict[str, Any], settings: RoISettings
+) -> Node:
+    one = settings.loss_weights is None
+    check(one, 'train_cfg.stage_loss_weights', 'this detector has one stage: leave it out')
+    sampler, mask_size = read(_training, settings.train, 'train_cfg.rcnn', masks=bool(masks))
+    return Node(
+        path,
+        type='StandardRoIHead',
+        bbox_roi_extractor=roi_extractor(
+            extractor, f'{path}.bbox_roi_extractor', settings.convention
+        ),
+        bbox_head=box_head(head, f'{path}.bbox_head'),
+        region_sampler=sampler,
+        **masks,
+        **mask_size,
+        **read(_testing, settings.test, 'test_cfg.rcnn', masks=bool(masks)),
+        convention=settings.convention,
+    )
+
+
+def cascade_rcnn(
+    path: str,
+    *,
+    num_stages: int,
+    bbox_roi_extractor: Node,
+    bbox_head: Node | list[Node],
+    mask_roi_extractor: Node | None = None,
+    mask_head: Node | list[Node] | None = None,
+    settings: RoISettings,
+) -> Node:
+    """The heads of a Cascade R-CNN, or of a Cascade Mask R-CNN."""
+    check_count(num_stages, f'{path}.num_stages')
+    masks = {}
+    if mask_head is not None or mask_roi_extractor is not None:
+        masks = _mask_parts(
+            path, mask_roi_extractor, mask_head, settings.convention, stages=num_stages
+        )
+    boxes = _for_stages(bbox_head, num_stages, f'{path}.bbox_head')
+    is_list = isinstance(settings.train, (list, tuple))
+    check(is_list, 'train_cfg.rcnn', 'a cascade needs a list with a dict for each stage')
+    stages = [
+        read(_training, section, section.path, masks=bool(masks))
+        for section in _for_stages(settings.train, num_stages, 'train_cfg.rcnn')
+    ]
+    sizes = [size for _, size in stages]
+    check(sizes.count(sizes[0]) == num_stages, 'train_cfg.rcnn', 'the stages differ in mask_size')
+    return Node(
+        path,
+        type='CascadeRoIHead',
+        bbox_roi_extractor=roi_extractor(
+            bbox_roi_extractor, f'{path}.bbox_roi_extractor', settings.convention
+        ),
+        bbox_head=[box_head(section, section.path) for section in boxes],
+        region_sampler=[sampler for sampler, _ in stages],
+        stage_loss_weights=_loss_weights(settings.loss_weights, num_stages),
+        **masks,
+        **sizes[0],
+        **read(_testing, settings.test, 'test_cfg.rcnn', masks=bool(masks)),
+        convention=settings.convention,
+    )
+
+
+def htc(
+    path: str,
+    *,
+    num_stages: int,
+    bbox_roi_extractor: Node,
+    bbox_head: Node | list[Node],
+    mask_roi_extractor: Node,
+    mask_head: Node | list[Node],
+    semantic_roi_extractor: Node | None = None,
+    semantic_head: Node | None = None,
+    semantic_fusion: list[str] = ('bbox', 'mask'),
+    interleaved: bool = True,
+    mask_info_flow: bool = True,
+    settings: RoISettings,
+) -> Node:
+    """The heads of a Hybrid Task Cascade, with the semantic branch or without."""
+    node = cascade_rcnn(
+        path,
+        num_stages=num_stages,
+        bbox_roi_extractor=bbox_roi_extractor,
+        bbox_head=bbox_head,
+        mask_roi_extractor=mask_roi_extractor,
+        mask_head=mask_head,
+        settings=settings,
+    )
+    for stage, head in enumerate(node['mask_head']):
+        if head['type'] == 'HTCMaskHead':
+            # The first stage has no mask features before it.
+            head['with_conv_res'] = mask_info_flow and stage > 0
+        else:
+            flow = f'{head["type"]} passes no features on; write HTCMaskHead'
+            check(not mask_info_flow or head['type'] != 'FCNMaskHead', f'{head.path}.type', flow)
+    for name, value in dict(interleaved=interleaved, mask_info_flow=mask_info_flow).items():
+        check_choice(value, (True, False), f'{path}.{name}')
+    semantics = _semantic_parts(
+        path, semantic_roi_extractor, semantic_head, semantic_fusion, settings.convention
+    )
+    options = dict(interleaved=interleaved, mask_info_flow=mask_info_flow)
+    return Node(path, **node | semantics | options | {'type': 'HybridTaskCascadeRoIHead'})
+
+
+def _semantic_parts(
+    path: str, extractor: Node | None, head: Node | None, fusion: list[str], convention: str
+) -> dict[str, Any]:
+    pair = (head is None) == (extractor is None)
+    check(pair, path, 'semantic_head and semantic_roi_extractor need each other')
+    for i, branch in enumerate(fusion):
+        check_choice(branch, ('bbox', 'mask'), f'{path}.semantic_fusion[{i}]')
+    if head is None:
+        return {}
+    return dict(
+        semantic_roi_extractor=roi_extractor(
+            extractor, f'{path}.semantic_roi_extractor', convention
+        ),
+        semantic_head=read(semantic_head, head, f'{path}.semantic_head'),
+        semantic_fusion=tuple(fusion),
+    )
+
+
+def _mask_parts(
+    path: str, extractor: Node, head: Any, convention: str, stages: int | None = None
+) -> dict[str, Any]:
+    here = f'{path}.mask_head'
+    if stages is None:
+        heads = mask_head(head, here)
+    else:
+        heads = [mask_head(section, section.path) for section in _for_stages(head, stages, here)]
+    return dict(
+        mask_roi_extractor=roi_extractor(extractor, f'{path}.mask_roi_extractor', convention),
+        mask_head=heads,
+    )
+
+
+def _for_stages(section: Any, stages: int, path: str) -> list[Node]:
+    """A section for each stage; a single one is for all."""
+    if not isinstance(section, (list, tuple)):
+        return [check_typed(section, path)] * stages
+    many = f'{len(section)} entries, but num_stages={stages}'
+    check(len(section) == stages, path, many)
+    for i, entry in enumerate(section):
+        check(isinstance(entry, Node), f'{path}[{i}]', f'a dict is wanted here, not {entry!r}')
+    return list(section)
+
+
+def _loss_weights(weights: Any, stages: int) -> list[float]:
+    path = 'train_cfg.stage_loss_weights'
+    numbers = isinstance(weights, (list, tuple)) and len(weights) == stages
+    check(numbers, path, f'a list of {stages} numbers is wanted here, not {weights!r}')
+    return list(weights)
+
+
+def _training(
+    path: str,
+    *,
+    assigner: Node,
+    sampler: Node,
+    pos_weight: float = -1,
+    mask_size: int | None = None,
+    debug: bool = False,
+    masks: bool,
+) -> tuple[Node, dict[str, int]]:
+    """How one stage draws its samples, and the argument ``mask_size`` if there is one."""
+    _check_masks(mask_size, masks, f'{path}.mask_size')
+    node = Node(path, type='RegionSampler', **matching(path, assigner, sampler))
+    node['pos_weight'] = pos_weight
+    return node, {} if mask_size is None else dict(mask_size=mask_size)
+
+
+def _testing(
+    path: str,
+    *,
+    score_thr: float,
+    nms: Node,
+    max_per_img: int,
+    mask_thr_binary: float | None = None,
+    masks: bool,
+) -> dict[str, Any]:
+    check_choice(check_typed(nms, f'{path}.nms')['type'], ('nms', 'soft_nms'), f'{path}.nms.type')
+    _check_masks(mask_thr_binary, masks, f'{path}.mask_thr_binary')
+    threshold = {} if mask_thr_binary is None else dict(mask_thr_binary=mask_thr_binary)
+    return dict(score_thr=score_thr, nms=nms, max_per_img=max_per_img) | threshold
+
+
+def _check_masks(value: Any, masks: bool, path: str) -> None:
+    check(value is None or masks, path, 'the model has no mask_head: leave it out')
