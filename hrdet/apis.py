@@ -23,6 +23,7 @@ from hrdet.data import DataError, collate
 from hrdet.data.datasets.images import decode
 from hrdet.data.transforms import TakeViews, Transform, apply
 from hrdet.engine.build import build_model
+from hrdet.models import zoo
 from hrdet.models.detectors import Detector
 from hrdet.registry import ConfigError, build
 from hrdet.structures import Batch, Detections, ImageMeta, Sample, Views
@@ -57,8 +58,9 @@ def init_detector(
     """Build a detector for inference and load its weights.
 
     Args:
-        config: a config file, or its content.
-        checkpoint: a file of any known family; None leaves the initial weights.
+        config: a config file, its content, or the name of a published model (``zoo.MODELS``).
+        checkpoint: a file of any known family; None leaves the initial weights, and for the name
+            of a published model takes its weights from ``zoo.cache_folder()``.
         device: by default the GPU if there is one, else the CPU.
         cfg_options: values that override the config's, by dotted path.
 
@@ -69,6 +71,7 @@ def init_detector(
     Raises:
         ConfigError, CheckpointError, FileNotFoundError: with what to change.
     """
+    config, checkpoint = zoo.resolve(config, checkpoint)
     if not isinstance(config, Config) or cfg_options:
         source = dict(config.items()) if isinstance(config, Config) else config
         config = load_config(source, cfg_options)
