@@ -11,12 +11,10 @@ on it, and contact_sheet.png, some of them beside the truth.
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np
 from rich.progress import track
 
 from hrdet.config import load_config
@@ -72,16 +70,12 @@ def show(
     folder: Path,
     score_thr: float,
 ) -> None:
-    """Write pictures at the size that the detector saw, named by the number of the image."""
+    """Write pictures of the original size, named by the number of the image."""
     folder.mkdir(parents=True, exist_ok=True)
     prediction_sheet(dataset, predictions, folder / 'contact_sheet.png', score_thr)
     for index, (meta, found) in enumerate(track(predictions, 'pictures')):
-        sample = dataset[index]
-        scale = np.tile(np.array(sample.meta.scale, np.float32), 2)
-        found = found.numpy()
-        found = replace(found, boxes=found.boxes * scale)
         name = f'{index:06d}_{Path(meta.path).stem}.jpg'
-        save_picture(sample.image, found, folder / name, dataset.classes, score_thr)
+        save_picture(dataset.image(index), found, folder / name, dataset.classes, score_thr)
 
 
 if __name__ == '__main__':

@@ -138,9 +138,10 @@ class TrainLoop(BaseLoop):
 class EvalLoop(BaseLoop):
     """One pass over a data set: every image once, results in data-set order on process 0.
 
-    The loader's batches are this process's stretch of the data set.  ``evaluator(predictions)``
-    turns the list of ``(ImageMeta, Detections)`` into metrics, the most important first, and checks
-    that no image is missing or came twice.  ``predictions`` keeps that list (process 0).
+    The loader's batches (or views) are this process's stretch of the data set.
+    ``evaluator(predictions)`` turns the list of ``(ImageMeta, Detections)`` into metrics, the most
+    important first, and checks that no image is missing or came twice.  ``predictions`` keeps that
+    list (process 0).
     """
 
     stage = 'val'

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,7 +65,7 @@ def prediction_sheet(
     """Write a contact sheet of a data set's predictions, images taken evenly from all of them.
 
     Args:
-        dataset: a ``hrdet.data`` data set without random transforms (one for tests).
+        dataset: a ``hrdet.data`` data set.
         predictions: detections in original pixels, in the order of the data set.
         path: a .png or .jpg file.
         score_thr: detections below it are left out.
@@ -76,19 +75,9 @@ def prediction_sheet(
     chosen = np.linspace(0, len(predictions) - 1, min(limit, len(predictions))).round().astype(int)
     pairs = []
     for index in dict.fromkeys(chosen.tolist()):
-        sample = dataset[index]
         meta, found = predictions[index]
-        scale = np.tile(np.array(sample.meta.scale, np.float32), 2)
-        found = found.numpy()
         truth = truths[meta.image_id]
-        pairs.append(
-            Pair(
-                Path(meta.path).name,
-                sample.image,
-                replace(found, boxes=found.boxes * scale),
-                replace(truth, boxes=truth.boxes * scale, ignored=truth.ignored * scale),
-            )
-        )
+        pairs.append(Pair(Path(meta.path).name, dataset.image(index), found, truth))
     write_image(path, contact_sheet(pairs, dataset.classes, score_thr))
 
 

@@ -1,4 +1,4 @@
-"""Contact sheets: every pair in its place, boxes scaled with their image."""
+"""Contact sheets: every pair in its place, boxes scaled to their tile."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hrdet.structures import Detections, GroundTruth, ImageMeta, Sample
+from hrdet.structures import Detections, GroundTruth
 from hrdet.visualize import Pair, colour_of, contact_sheet, prediction_sheet
 
 
@@ -44,16 +44,13 @@ def test_pictures_of_all_shapes_and_a_last_row_that_is_not_full():
 
 
 def test_sheet_of_a_data_set(tmp_path):
-    """Predictions in original pixels, images already halved by the transforms."""
-    size = (200, 300)
+    """Predictions and truth in original pixels."""
 
-    class Halved:
+    class Grey:
         classes, category_ids, image_ids = ('a', 'b'), (4, 7), [5, 9]
 
-        def __getitem__(self, index):
-            meta = ImageMeta(f'{index}.jpg', self.image_ids[index], size, (100, 150), (100, 150))
-            meta.scale = (0.5, 0.5)
-            return Sample(np.full((100, 150, 3), 90, np.uint8), meta)
+        def image(self, index):
+            return np.full((200, 300, 3), 90, np.uint8)
 
         def to_coco(self):
             box = dict(image_id=9, category_id=7, bbox=[30, 40, 200, 100])
@@ -67,7 +64,7 @@ def test_sheet_of_a_data_set(tmp_path):
     meta = SimpleNamespace(image_id=5, path='x/0.jpg')
     found = Detections(np.array([[30, 40, 230, 140.0]]), np.array([0.8]), np.array([0]))
     predictions = [(meta, found), (SimpleNamespace(image_id=9, path='x/1.jpg'), empty)]
-    prediction_sheet(Halved(), predictions, tmp_path / 'sheet.png')
+    prediction_sheet(Grey(), predictions, tmp_path / 'sheet.png')
     sheet = cv2.imread(str(tmp_path / 'sheet.png'))
     # tiles of 400 pixels for an image of 300: the box's right edge is at 230 * 4 / 3 = 307
     middle = sheet.shape[1] // 2

@@ -225,6 +225,7 @@ def test_a_config_that_only_predicts(config):
         (dict(img_scale=1333), r'data\.train\.img_scale: 1333 is neither a pair'),
         (dict(img_scale=[]), r'data\.train\.img_scale: \[\] is neither a pair'),
         (dict(img_scale=(1333, 800.5)), r'data\.train\.img_scale: .* is neither a pair'),
+        (dict(flip=True), r'data\.train\.flip: training takes flip_ratio'),
         (dict(multiscale_mode='rnage'), r"multiscale_mode: .*did you mean 'range'"),
         (dict(multiscale_mode='range', img_scale=[(9, 8)] * 3), r'a range has two ends, .* 3 sc'),
         (dict(img_norm_cfg=dict(mean=[1], std=[1])), r'img_norm_cfg\.mean: three numbers'),
@@ -244,11 +245,83 @@ def test_mistakes_in_a_data_set(config, change, message):
         lower(config)
 
 
+SCALES = [(1333, 800), (1000, 600)]
+
+
+def views(node):
+    """(scale, mirrored) of each view; all transforms beside these are alike."""
+    (step,) = node['transforms']
+    assert step['type'] == 'TakeViews'
+    found = []
+    for view in step['views']:
+        resize, *rest = view
+        mirrored = [dict(type='RandomFlip', ratio=1)] * (len(rest) - 1)
+        assert rest == [*mirrored, dict(type='Pad', size_divisor=32)]
+        (scale,) = resize.pop('scales')
+        assert resize['type'] == 'Resize'
+        assert resize['multiscale_mode'] == 'value'
+        found.append((scale, bool(mirrored)))
+    return found
+
+
+@pytest.mark.parametrize('split', ['val', 'test'])
+@pytest.mark.parametrize(
+    ('scale', 'flip', 'expected'),
+    [
+        (SCALES, False, [(SCALES[0], False), (SCALES[1], False)]),
+        ((640, 480), True, [((640, 480), False), ((640, 480), True)]),
+        (SCALES, True, [(s, mirrored) for s in SCALES for mirrored in (False, True)]),
+    ],
+)
+def test_scales_and_flips_of_a_test_are_its_views(config, config_1x, split, scale, flip, expected):
+    """The same in the three spellings: ``flip_ratio`` above 0, ``flip``, MultiScaleFlipAug."""
+    for spelling in (dict(flip_ratio=0.5 * flip), dict(flip=flip)):
+        config['data'][split].pop('flip_ratio', None)
+        config['data'][split] |= dict(img_scale=scale, **spelling)
+        lowered = lower(config)
+        assert views(getattr(lowered, f'{split}_dataset')) == expected
+        assert lowered.test_loader['size_divisor'] == 32
+        del config['data'][split]['flip' if 'flip' in spelling else 'flip_ratio']
+    config_1x['data'][split]['pipeline'][1] |= dict(img_scale=scale, flip=flip)
+    lowered = lower(config_1x)
+    node = getattr(lowered, f'{split}_dataset')
+    assert node['transforms'][0]['views'][0][0].path == f'data.{split}.pipeline[1].transforms[0]'
+    assert views(node) == expected
+    assert getattr(lowered, f'{split}_loader')['size_divisor'] == 32
+    assert lowered.model['preprocess']['mean'] == (123.675, 116.28, 103.53)
+
+
+def test_a_zip_data_set_takes_two_scales_of_a_test_for_two_views(config):
+    """Not, as in training, for the ends of a range."""
+    config['data']['test'] |= dict(type='CocoZipDataset', img_scale=SCALES)
+    assert views(lower(config).test_dataset) == [(SCALES[0], False), (SCALES[1], False)]
+
+
+def test_one_view_is_an_ordinary_test(config, config_1x):
+    plain = lower(config).test_dataset
+    config['data']['test'] |= dict(img_scale=[(1333, 800)], flip=False)
+    config_1x['data']['test']['pipeline'][1] |= dict(img_scale=[(1333, 800)], flip=False)
+    assert kinds(plain) == ['Resize', 'Pad']
+    assert lower(config).test_dataset == plain
+    assert kinds(lower(config_1x).test_dataset) == ['Resize', 'Pad']
+
+
+def test_a_test_may_mirror_every_image(config_1x):
+    steps = config_1x['data']['test']['pipeline'][1].pop('transforms')
+    steps[0]['img_scale'], steps[1]['flip_ratio'] = (1333, 800), 1
+    config_1x['data']['test']['pipeline'][1:] = steps
+    assert kinds(lower(config_1x).test_dataset) == ['Resize', 'RandomFlip', 'Pad']
+    steps[1]['flip_ratio'] = 0.5
+    with pytest.raises(
+        ConfigError, match=r'pipeline\[2\]\.flip_ratio: .* all images \(1\) or none'
+    ):
+        lower(config_1x)
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(img_scale=[(1333, 800), (1000, 600)]), r'data\.test\.img_scale: test-time augment'),
-        (dict(flip_ratio=0.5), r'data\.test\.flip_ratio: test-time augmentation'),
+        (dict(img_scale=[]), r'data\.test\.img_scale: \[\] is neither a pair'),
         (dict(ann_file=['a', 'b']), r'data\.test: an evaluation takes one data set'),
         (dict(type='RepeatDataset'), r'data\.test: an evaluation takes one data set'),
     ],
@@ -273,9 +346,40 @@ def test_mistakes_in_a_step(config_1x, step, change, message):
         lower(config_1x)
 
 
-def test_flipped_tests_are_refused_in_steps(config_1x):
-    config_1x['data']['test']['pipeline'][1]['flip'] = True
-    with pytest.raises(ConfigError, match=r'data\.test\.pipeline\[1\]\.flip: test-time augment'):
+def _without(kind):
+    def change(steps):
+        steps[1] |= dict(flip=True, img_scale=SCALES)
+        steps[1]['transforms'] = [s for s in steps[1]['transforms'] if s['type'] != kind]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ('split', 'change', 'message'),
+    [
+        ('test', _without('RandomFlip'), r"\[1\]\.flip: needs a step dict\(type='RandomFlip'\)"),
+        ('test', _without('Resize'), r"\[1\]\.img_scale: needs a step dict\(type='Resize'\)"),
+        ('test', lambda s: s[1].update(img_scale=3), r'pipeline\[1\]\.img_scale: 3 is neither'),
+        (
+            'test',
+            lambda s: (s[1].update(flip=True), s.append(dict(type='MyTransform'))),
+            r'pipeline: MultiScaleFlipAug must be the last step',
+        ),
+        (
+            'test',
+            lambda s: s.insert(1, dict(type='Resize', img_scale=SCALES)),
+            r'\[1\]\.img_scale: .*MultiScaleFlipAug takes all',
+        ),
+        (
+            'train',
+            lambda s: s.append(dict(type='MultiScaleFlipAug', img_scale=(9, 9), transforms=[])),
+            r'pipeline\[8\]: test-time augmentation belongs to data\.val and data\.test',
+        ),
+    ],
+)
+def test_mistakes_in_test_time_augmentation(config_1x, split, change, message):
+    change(config_1x['data'][split]['pipeline'])
+    with pytest.raises(ConfigError, match=message):
         lower(config_1x)
 
 
