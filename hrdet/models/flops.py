@@ -1,17 +1,20 @@
-"""What a two-stage detector costs: parameters, and multiply-accumulates by part.
+"""What a detector costs: parameters, and multiply-accumulates by part.
 
 Only convolutions and matrix products count, without biases, as in the tables of HRNet's README.
 On the device ``'meta'`` nothing is computed, and a detector is counted in a second.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from hrdet.models.detectors import TwoStageDetector
+from hrdet.models.detectors import FCOS, TwoStageDetector
+from hrdet.models.necks import HRFPN
+from hrdet.models.roi.base import RoIHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,13 @@ class Cost:
 
 
 def detector_cost(
-    detector: TwoStageDetector,
+    detector: TwoStageDetector | FCOS,
     size: tuple[int, int] = (800, 1216),
     rois: int = 500,
+    masks: int = 100,
     whole_levels: bool = False,
 ) -> Cost:
-    """Count one image through all parts.
+    """Count one image through all parts, as in a test.
 
     The neck counts as HRNetV2p is defined: branches upsampled and concatenated, then reduced.
     hrdet reduces first, which gives the same maps for less (``HRFPN``).
@@ -40,38 +44,59 @@ def detector_cost(
     Args:
         detector: on any device; ``'meta'`` is fastest.
         size: (h, w) of the network input in pixels.
-        rois: regions through the box head.
+        rois: regions through the box heads, each through all stages.
+        masks: regions through the mask heads, each through all stages.
         whole_levels: a level of stride s has ceil(h / s) rows.  The neck drops an odd last row when
             it pools, so that 800 rows leave 12 at stride 64; the release's table comes out
             with 13 (159.1 for W18; with 12 it is 159.089, which it would print as 159.0).
     """
-    device = next(detector.parameters()).device
-    neck, extractor = detector.neck, detector.roi_head.bbox_roi_extractor
+    image = next(detector.parameters()).new_zeros(1, 3, *size)
+    backbone, features = _count(detector.backbone, image)
+    if isinstance(detector.neck, HRFPN):
+        neck, levels = _pyramid(detector.neck, features, whole_levels)
+    else:
+        neck, levels = _count(detector.neck, features)
+    if isinstance(detector, TwoStageDetector):
+        heads = dict(rpn_head=_count(detector.rpn_head, levels)[0])
+        heads |= _second_stage(detector.roi_head, levels, rois, masks)
+    else:
+        heads = dict(bbox_head=_count(detector.bbox_head, levels)[0])
+    parameters = sum(p.numel() for p in detector.parameters())
+    return Cost(parameters, dict(backbone=backbone, neck=neck) | heads)
 
-    def maps(channels: int, height: int, width: int, count: int = 1) -> Tensor:
-        return torch.zeros(count, channels, height, width, device=device)
 
-    backbone, features = _count(detector.backbone, maps(3, *size))
+def _pyramid(
+    neck: HRFPN, features: Sequence[Tensor], whole_levels: bool
+) -> tuple[int, list[Tensor]]:
+    """The neck in its definition's order; its levels."""
     height, width = features[0].shape[-2:]
-    merging, level = _count(neck.reduction_conv, maps(sum(neck.in_channels), height, width))
-    levels = []
+    merged = features[0].new_zeros(1, sum(neck.in_channels), height, width)
+    total, levels = _count(neck.reduction_conv, merged)[0], []
     for i in range(neck.num_outs):
-        conv = neck.fpn_convs[i % len(neck.fpn_convs)]
-        macs, level = _count(conv, maps(neck.out_channels, height, width))
-        merging += macs
+        pooled = merged.new_zeros(1, neck.out_channels, height, width)
+        macs, level = _count(neck.fpn_convs[i % len(neck.fpn_convs)], pooled)
+        total += macs
         levels.append(level)
         height, width = ((n + whole_levels) // 2 or 1 for n in (height, width))
-    proposing, _ = _count(detector.rpn_head, levels)
-    regions = maps(extractor.out_channels, extractor.out_size, extractor.out_size, rois)
-    classifying, _ = _count(detector.roi_head.bbox_head, regions)
-    return Cost(
-        sum(p.numel() for p in detector.parameters()),
-        dict(backbone=backbone, neck=merging, rpn_head=proposing, bbox_head=classifying),
+    return total, levels
+
+
+def _second_stage(head: RoIHead, levels: list[Tensor], rois: int, masks: int) -> dict[str, int]:
+    """Each kind of head is run as it predicts; RoIAlign and boxes count nothing."""
+    regions = levels[0].new_zeros(max(rois, masks), 5)
+    semantic, maps = _count(head.maps, levels)
+    parts = dict(
+        semantic_head=semantic,
+        bbox_head=_count(head.refine, maps, regions[:rois], regions[:rois, :2])[0],
     )
+    if head.mask_head is not None:
+        labels = regions[:masks, 0].long()
+        parts['mask_head'] = _count(head.mask_probabilities, maps, regions[:masks], labels)[0]
+    return {name: macs for name, macs in parts.items() if macs}
 
 
 @torch.no_grad()
-def _count(part: Callable, inputs):
+def _count(part: Callable, *inputs: Any) -> tuple[int, Any]:
     with FlopCounterMode(display=False) as counter:
-        outputs = part(inputs)
+        outputs = part(*inputs)
     return counter.get_total_flops() // 2, outputs

@@ -1,10 +1,12 @@
 """Counted costs against sums over the layers' shapes, written out by hand."""
 
+import pytest
 import torch
 
-import hrdet.models  # noqa: F401
+from hrdet.models.detectors import FCOS
 from hrdet.models.flops import detector_cost
 from hrdet.registry import build
+from tests.models import small_detectors as small
 
 
 def detector(stride=1):
@@ -98,3 +100,65 @@ def test_backbone_and_parameters():
     assert cost.macs['backbone'] == sum(macs)
     assert cost.parameters == sum(p.numel() for p in net.parameters())
     assert cost.total_macs == sum(cost.macs.values())
+
+
+# For a region of 3 x 3, and of 6 x 6 features: 6 channels throughout, 3 classes.
+BOX = 6 * 9 * 16 + 16 * 16 + 16 * 4  # two hidden layers of 16, classes and background
+MASK = 2 * 9 * 6 * 6 * 36 + 6 * 6 * 4 * 36 + 6 * 3 * 144  # two convolutions, doubled, classes
+# At stride 8, of four levels: laterals, two convolutions, embedding, five classes.
+SEMANTIC = (4 * 36 + 2 * 9 * 36 + 36 + 6 * 5) * 8 * 12
+
+
+@pytest.mark.parametrize(
+    ('kind', 'parts'),
+    [
+        ('faster', dict(bbox_head=10 * (BOX + 16 * 12))),
+        ('mask', dict(bbox_head=10 * (BOX + 16 * 12), mask_head=7 * MASK)),
+        ('cascade', dict(bbox_head=10 * 3 * (BOX + 16 * 4))),
+        ('cascade_mask', dict(bbox_head=10 * 3 * (BOX + 16 * 4), mask_head=7 * 3 * MASK)),
+        (
+            'htc',
+            dict(
+                semantic_head=SEMANTIC,
+                bbox_head=10 * 3 * (BOX + 16 * 4),
+                mask_head=7 * (3 * MASK + 2 * 36 * 36),  # and the way from stage to stage
+            ),
+        ),
+    ],
+)
+def test_heads_of_all_stages(kind, parts):
+    cost = detector_cost(small.detector(kind).to('meta'), (64, 96), rois=10, masks=7)
+    first_stage = dict(
+        backbone=sum(3 * 6 * 64 * 96 for _ in small.STRIDES),
+        neck=0,  # not an HRFPN: what its forward does
+        rpn_head=(9 * 6 * 6 + 6 * 3 * 5) * (384 + 96 + 24 + 6),
+    )
+    assert cost.macs == first_stage | parts
+
+
+def test_more_masks_than_regions():
+    cost = detector_cost(small.detector('mask').to('meta'), (64, 96), rois=2, masks=9)
+    assert cost.macs['mask_head'] == 9 * MASK
+
+
+def test_towers_of_fcos_on_all_levels():
+    net = detector(stride=2)
+    head = dict(
+        type='FCOSHead',
+        num_classes=3,
+        in_channels=16,
+        stacked_convs=2,
+        feat_channels=8,
+        strides=[8, 16, 32, 64, 128],
+        regress_ranges=[(-1, 64), (64, 128), (128, 256), (256, 512), (512, 1e8)],
+        norm_cfg=dict(type='GN', num_groups=2),
+        loss_cls=dict(type='FocalLoss'),
+        loss_bbox=dict(type='IoULoss'),
+        loss_centerness=dict(type='CrossEntropyLoss', use_sigmoid=True),
+        convention='inclusive',
+    )
+    net = FCOS(net.preprocess, net.backbone, net.neck, build(head), 'inclusive').to('meta')
+    cost = detector_cost(net, (128, 128))
+    places = positions([(16, 16), (8, 8), (4, 4), (2, 2), (1, 1)])
+    assert set(cost.macs) == {'backbone', 'neck', 'bbox_head'}
+    assert cost.macs['bbox_head'] == places * 9 * (2 * (16 * 8 + 8 * 8) + 8 * (3 + 1 + 4))

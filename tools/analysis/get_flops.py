@@ -6,7 +6,8 @@
 
 Convolutions and matrix products are counted, without biases; one multiply-accumulate is one.
 With --release-units the two totals are those of HRNet's tables: "M" is 2^20 and "GFLOPs" are 2^30
-multiply-accumulates, cut after the first decimal.  No weights, data or GPU are needed.
+multiply-accumulates, cut after the first decimal.  Regions pass through the heads of all stages.
+No weights, data or GPU are needed.
 """
 
 import argparse
@@ -37,13 +38,16 @@ def parse_args() -> argparse.Namespace:
         help='height and width of the network input (default: 800 1216)',
     )
     parser.add_argument(
-        '--rois', type=int, default=500, help='regions through the box head (default: 500)'
+        '--rois', type=int, default=500, help='regions through the box heads (default: 500)'
+    )
+    parser.add_argument(
+        '--masks', type=int, default=100, help='regions through the mask heads (default: 100)'
     )
     parser.add_argument('--release-units', action='store_true', help="units of HRNet's tables")
     parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='PATH=VALUE')
     args = parser.parse_args()
-    if min(*args.shape, args.rois) < 1:
-        parser.error('--shape and --rois must be at least 1')
+    if min(*args.shape, args.rois, args.masks) < 1:
+        parser.error('--shape, --rois and --masks must be at least 1')
     return args
 
 
@@ -52,7 +56,7 @@ def cost_of(args: argparse.Namespace) -> Cost:
     lowered = lower(load_config(args.config, args.cfg_options))
     node = with_num_classes(lowered.model, len(lowered.classes or range(COCO_CLASSES)))
     detector = build(node).to('meta')  # shapes without values: nothing is computed
-    return detector_cost(detector, tuple(args.shape), args.rois, args.release_units)
+    return detector_cost(detector, tuple(args.shape), args.rois, args.masks, args.release_units)
 
 
 def cut(value: int, unit: int) -> str:
@@ -66,7 +70,7 @@ def report(cost: Cost, release_units: bool) -> str:
     giga, mega = (2**30, 2**20) if release_units else (10**9, 10**6)
     name = 'GFLOPs' if release_units else 'GMACs'
     lines = [
-        f'{part:<10} {macs / giga:9.2f} {name} {macs / cost.total_macs:6.1%}'
+        f'{part:<13} {macs / giga:9.2f} {name} {macs / cost.total_macs:6.1%}'
         for part, macs in cost.macs.items()
     ]
     if release_units:
@@ -82,7 +86,10 @@ def main() -> None:
         cost = cost_of(args)
     except (ConfigError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from None
-    print(f'{args.config}: input {args.shape[0]} x {args.shape[1]}, {args.rois} regions')
+    numbers = [f'input {args.shape[0]} x {args.shape[1]}']
+    numbers += [f'{args.rois} regions'] if 'rpn_head' in cost.macs else []
+    numbers += [f'{args.masks} masks'] if 'mask_head' in cost.macs else []
+    print(f'{args.config}: {", ".join(numbers)}')
     print(report(cost, args.release_units))
 
 
