@@ -17,7 +17,8 @@ def iou(a, b, one=1):
     h = min(a[3], b[3]) - max(a[1], b[1]) + one
     inter = max(w, 0) * max(h, 0)
     area = lambda r: (r[2] - r[0] + one) * (r[3] - r[1] + one)  # noqa: E731
-    return inter / (area(a) + area(b) - inter)
+    union = area(a) + area(b) - inter
+    return inter / union if union > 0 else 0
 
 
 def encode(box, target, stds, one=1):

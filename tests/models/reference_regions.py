@@ -138,7 +138,9 @@ class Sampled:
 
 def sample(proposals, truth, overlap, one):
     """Every proposal, matched at one overlap (positive from it on, background below it)."""
-    gt = release.assign(proposals, truth.boxes, overlap, overlap, overlap, one)
+    gt = np.zeros(0, int)
+    if len(proposals):
+        gt = release.assign(proposals, truth.boxes, overlap, overlap, overlap, one)
     count = len(truth.boxes)
     return Sampled(
         np.concatenate([truth.boxes, proposals]),

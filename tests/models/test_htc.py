@@ -1,0 +1,94 @@
+"""Hybrid Task Cascade, whole and with parts left out: losses, gradients, results against loops."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from tests.models import reference_htc as reference
+from tests.models import small_detectors as small
+
+CONVENTIONS = ['inclusive', 'continuous']
+VARIANTS = {
+    'whole': {},
+    'no semantic branch': dict(semantic=False),
+    'semantic boxes': dict(semantic_fusion=('bbox',)),
+    'semantic masks': dict(semantic_fusion=('mask',)),
+    'not interleaved': dict(interleaved=False),
+    'no mask information flow': dict(mask_info_flow=False),
+}
+
+
+def options(variant):
+    """A variant in the words of the reference: fusion, interleaved, information_flow."""
+    names = dict(semantic_fusion='fusion', mask_info_flow='information_flow')
+    return {names.get(k, k): v for k, v in variant.items() if k != 'semantic'}
+
+
+@pytest.mark.parametrize('convention', CONVENTIONS)
+@pytest.mark.parametrize('variant', VARIANTS.values(), ids=VARIANTS)
+def test_losses_and_gradients(variant, convention):
+    """Gradients too: those of stage i flow into the mask heads before it."""
+    detector, batch = small.detector('htc', convention, **variant), small.batch()
+    recipe, weights = small.recipe(convention, 3), small.weights(detector.roi_head)
+    features, proposals = small.features(detector, batch), small.close_to(batch.truth)
+    semantic = variant.get('semantic', True)
+    expected = reference.losses(
+        small.pyramids(features),
+        small.rows(proposals, recipe.one),
+        small.truths(batch, recipe.one),
+        small.SIZES,
+        weights,
+        recipe,
+        batch.truth.semantic.numpy() if semantic else None,
+        **options(variant),
+    )
+    small.assert_trains_as(detector, batch, features, proposals, expected, weights)
+
+
+@pytest.mark.parametrize('convention', CONVENTIONS)
+@pytest.mark.parametrize('variant', VARIANTS.values(), ids=VARIANTS)
+def test_detections_and_masks(variant, convention):
+    detector, batch = small.detector('htc', convention, **variant).eval(), small.batch()
+    recipe, weights = small.recipe(convention, 3), small.numbers(detector.roi_head)
+    features, proposals = small.propose(detector, batch)
+    results = detector.predict(batch)
+    known = options(variant)
+    known.pop('interleaved', None)
+    fusion = {k: v for k, v in known.items() if k == 'fusion'}
+    for i, view in enumerate(small.views(batch, features)):
+        rois = view.back(small.rows(proposals, recipe.one)[i], recipe.one)
+        found = reference.detect([view], rois, weights, recipe, **fusion)
+        small.assert_finds(results[i], found, recipe.one)
+        masks = reference.segment([view], found, weights, recipe, **known)
+        small.assert_paints(results[i], masks, batch.metas[i].original_size, recipe.one)
+
+
+def test_the_parts_change_the_result():
+    """Otherwise the comparisons above would show little."""
+    batch, totals = small.batch(), []
+    for variant in VARIANTS.values():
+        detector = small.detector('htc', **variant)
+        features, proposals = small.features(detector, batch), small.close_to(batch.truth)
+        losses = detector.roi_head.loss(features, proposals, batch)
+        totals.append(sum(v.item() for k, v in losses.items() if 'semantic' not in k))
+    assert all(a != pytest.approx(b, rel=1e-3) for a, b in pairwise(sorted(totals)))
+
+
+def test_loss_names():
+    losses = small.detector('htc')(small.batch())
+    stages = [f's{s}.loss_{task}' for s in range(3) for task in ('cls', 'bbox', 'mask')]
+    assert set(losses) == {'loss_rpn_cls', 'loss_rpn_bbox', 'loss_semantic_seg', *stages}
+
+
+def test_images_without_objects_or_labelled_pixels_train():
+    detector, batch = small.detector('htc'), small.batch()
+    batch.truth.valid[:] = False
+    batch.truth.semantic[:] = 255
+    losses = detector(batch)
+    sum(losses.values()).backward()
+    assert losses['loss_semantic_seg'] == 0
+    assert all(losses[f's{stage}.loss_mask'] == 0 for stage in range(3))
+    for name, parameter in detector.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
