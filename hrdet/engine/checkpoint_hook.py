@@ -34,9 +34,10 @@ class CheckpointHook(Hook):
         self.interval = interval
         self.max_keep = max_keep
         self.best: float | None = None  # not known before the first evaluation
+        self.saved = False  # this run has written its latest state
 
     def after_train_epoch(self, runner) -> None:
-        saved = runner.save_checkpoint(runner.work_dir, LATEST)
+        saved = self._save(runner)
         epoch = runner.epoch + 1
         if epoch % self.interval == 0 and rank() == 0:
             link(saved, saved.with_name(f'epoch_{epoch}.pth'))
@@ -58,6 +59,8 @@ class CheckpointHook(Hook):
         runner.logger.info(f'best {name} so far, {score:.4f}: {path}')
 
     def after_train(self, runner) -> None:
+        if not self.saved:  # resumed from the end, perhaps in another folder
+            self._save(runner)
         if rank() == 0:
             latest = Path(runner.work_dir) / LATEST
             link(latest, latest.with_name(FINAL))
@@ -65,14 +68,18 @@ class CheckpointHook(Hook):
 
     def after_interrupt(self, runner) -> None:
         """Save in the middle of an epoch (after its end that has been done)."""
-        if runner.train_loop.position > 0:
-            runner.save_checkpoint(runner.work_dir, LATEST)
+        if runner.train_loop.position > 0 or not self.saved:
+            self._save(runner)
         state = runner.train_loop.state()
         runner.logger.info(
             f'stopped by signal {runner.train_loop.stopped_by} in epoch {state["epoch"] + 1} after '
             f'{state["position"]} of {state["epoch_length"]} iterations. The same command goes on '
             f'from there (or --resume_from {Path(runner.work_dir) / LATEST})'
         )
+
+    def _save(self, runner) -> Path:
+        self.saved = True
+        return runner.save_checkpoint(runner.work_dir, LATEST)
 
     def _drop(self, runner, newest: int) -> None:
         for epoch in range(newest, 0, -self.interval):

@@ -66,7 +66,7 @@ class CocoMetric:
             ConfigError: masks are to be measured, and the model predicts none.
         """
         found = self._by_image(predictions)
-        if 'segm' in self.metrics and any(len(one) and one.masks is None for one in found.values()):
+        if 'segm' in self.metrics and any(one.masks is None for one in found.values()):
             raise ConfigError(
                 'segm: the model predicts no masks, only boxes; measure bbox (--eval bbox, or '
                 "evaluation=dict(metric='bbox') in the config)"

@@ -27,7 +27,7 @@ class Detections:
     boxes: Tensor | np.ndarray  # (D, 4)
     scores: Tensor | np.ndarray  # (D,)
     labels: Tensor | np.ndarray  # (D,) in 0..K-1
-    masks: list[dict] | None = None  # D COCO RLE masks of the original size
+    masks: list[dict] | None = None  # D COCO RLE masks of the original size; None: boxes only
 
     def __len__(self) -> int:
         return len(self.scores)

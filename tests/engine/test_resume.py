@@ -167,3 +167,16 @@ def test_weights_alone_cannot_resume(tmp_path):
     again = standin.runner(tmp_path, load_from=str(tmp_path / 'best_bbox_AP.pth'), resume=True)
     with pytest.raises(ValueError, match=r'no optimizer state.*load_from'):
         again.train()
+
+
+@pytest.mark.parametrize('ema', [None, dict(momentum=0.1)])
+def test_resumed_from_the_end_in_another_folder(tmp_path, ema):
+    """No epoch is left: one evaluation, and the checkpoints as if it had been trained there."""
+    first, again = tmp_path / 'first', tmp_path / 'again'
+    standin.runner(first, standin.settings(ema=ema)).train()
+    last = str(first / 'latest.pth')
+    standin.runner(again, standin.settings(ema=ema), load_from=last, resume=True).train()
+    whole = read_checkpoint(last)
+    for name in ('latest.pth', 'model_final.pth'):
+        assert same(read_checkpoint(again / name), whole), name
+    assert read_checkpoint(again / 'best_bbox_AP.pth')['meta']['epoch'] == 2

@@ -170,7 +170,9 @@ def test_masks_of_a_model_without_them(dataset, predictions, content):
         annotation['segmentation'] = _square(annotation['bbox'])
     Path(dataset.ann_file).write_text(json.dumps(content))
     metric = CocoMetric(dataset, ['bbox', 'segm'])
-    with pytest.raises(ConfigError, match=r'predicts no masks.*--eval bbox'):
-        metric(predictions)
     nothing = Detections(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0), None)
+    for found in (predictions, [(meta, nothing) for meta, _ in predictions]):
+        with pytest.raises(ConfigError, match=r'predicts no masks.*--eval bbox'):
+            metric(found)
+    nothing.masks = []  # a model with masks that finds nothing
     assert metric([(meta, nothing) for meta, _ in predictions])['segm_AP'] == 0
