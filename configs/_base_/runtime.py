@@ -2,7 +2,7 @@ checkpoint_config = dict(interval=1)
 log_config = dict(
     interval=50, hooks=[dict(type='TextLoggerHook'), dict(type='TensorboardLoggerHook')]
 )
-evaluation = dict(interval=1, metric='bbox')
+evaluation = dict(interval=1)
 dist_params = dict(backend='nccl')
 log_level = 'INFO'
 load_from = None

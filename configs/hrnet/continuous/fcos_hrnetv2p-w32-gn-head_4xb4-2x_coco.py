@@ -1,0 +1,10 @@
+_base_ = [
+    '../../_base_/models/continuous/fcos_hrnetv2p.py',
+    '../../_base_/datasets/coco_bgr.py',
+    '../../_base_/schedules/continuous/fcos_2x.py',
+    '../../_base_/runtime.py',
+]
+model = dict(
+    pretrained='hrnetv2_pretrained/hrnetv2_w32_imagenet_pretrained.pth',
+    backbone=dict(width=32),
+)
