@@ -3,6 +3,8 @@
 hrdet's own layout of a state_dict is mmdetection 3's, so weights travel both ways.
 """
 
+from hrdet.checkpoints.contents import saved_classes
+from hrdet.checkpoints.exporting import LAYOUTS, ExportReport, export
 from hrdet.checkpoints.families import Family
 from hrdet.checkpoints.files import CheckpointError, read_checkpoint, save_checkpoint
 from hrdet.checkpoints.loading import (
@@ -10,14 +12,16 @@ from hrdet.checkpoints.loading import (
     Mismatch,
     load_backbone,
     load_checkpoint,
-    saved_classes,
 )
 
 __all__ = [
+    'LAYOUTS',
     'CheckpointError',
+    'ExportReport',
     'Family',
     'LoadReport',
     'Mismatch',
+    'export',
     'load_backbone',
     'load_checkpoint',
     'read_checkpoint',

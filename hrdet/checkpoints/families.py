@@ -72,8 +72,12 @@ def without_background_mask(channels: Tensor) -> Tensor:
     return channels if len(channels) == 1 else channels[1:]
 
 
-# In mmdetection 1.x and 2.0; FCOS scores its K classes by sigmoid, so that no row moves.
-_FCOS = (Rule(r'bbox_head\.fcos_(cls|reg|centerness)\.(.+)', r'bbox_head.conv_\1.\2'),)
+_ALL_OF_MMDETECTION = (
+    # Up to 2.0; FCOS scores its K classes by sigmoid, so that no row moves.
+    Rule(r'bbox_head\.fcos_(cls|reg|centerness)\.(.+)', r'bbox_head.conv_\1.\2'),
+    # mmcv's EMA: the weights in training, beside their average under the proper names.
+    Rule(r'ema_[^.]+', None),
+)
 _RELEASES_OF_2019 = (
     Rule(r'neck\.reduction_conv\.0\.(.+)', r'neck.reduction_conv.conv.\1'),
     Rule(r'neck\.fpn_conv\.(\d+)\.(weight|bias)', r'neck.fpn_convs.\1.conv.\2'),
@@ -84,7 +88,7 @@ _RELEASES_OF_2019 = (
     Rule(r'mask_head\.0\.conv_res\..+', None),
     Rule(r'(mask_head\.(?:\d+\.)?conv_logits\..+)', r'roi_head.\1', without_background_mask),
     Rule(r'((?:mask|semantic)_head\..+)', r'roi_head.\1'),
-    *_FCOS,
+    *_ALL_OF_MMDETECTION,
 )
 _CLASSIFIER = (
     Rule(r'(incre_modules|downsamp_modules|final_layer|classifier)\..+', None),
@@ -94,7 +98,7 @@ _RULES = {
     Family.CLASSIFIER: _CLASSIFIER,
     Family.HRNET_DETECTION: _RELEASES_OF_2019,
     Family.MMDET1: _RELEASES_OF_2019,
-    Family.MMDET3: _FCOS,
+    Family.MMDET3: _ALL_OF_MMDETECTION,
 }
 
 # A key that only this family has; asked in this order.

@@ -1,9 +1,13 @@
 """Checkpoint files on disk: safe reading, atomic writing."""
 
+import hashlib
+import json
 import os
 import pickle
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +18,38 @@ _IMPOSTORS = {
     b'<': 'it is a web page: the download link returned HTML, fetch the file in a browser',
     b'version https://git-lfs': 'it is a Git LFS pointer: run `git lfs pull`',
 }
+_HASH = re.compile(r'-([0-9a-f]{8,64})$')
+_DATE = re.compile(r'(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])')
+_META = 'hrdet_meta'  # the entry of a safetensors header (text only) that holds meta as JSON
 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used; the message names the file, the reason and the cure."""
+
+
+class Bookkeeping:
+    """Stands for what a training of mmdetection 3 notes beside the weights, which is not read."""
+
+    def __new__(cls, *_: Any) -> 'Bookkeeping':
+        return object.__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+# mmengine's loss histories hold numpy arrays. While a file is read these names mean Bookkeeping, so
+# that no such object comes to be and none of their code runs.
+_BOOKKEEPING = [
+    (Bookkeeping, name)
+    for name in (
+        'mmengine.logging.history_buffer.HistoryBuffer',
+        'builtins.getattr',  # how it refers to its own methods
+        'numpy.core.multiarray._reconstruct',  # numpy 1
+        'numpy._core.multiarray._reconstruct',  # numpy 2
+        'numpy.ndarray',
+        'numpy.dtype',
+    )
+]
 
 
 def read_checkpoint(path: str | os.PathLike, trusted: bool = False) -> dict[str, Any]:
@@ -30,18 +62,22 @@ def read_checkpoint(path: str | os.PathLike, trusted: bool = False) -> dict[str,
 
     Returns:
         What the file holds; a bare tensor table of ``.safetensors`` as ``dict(state_dict, meta)``.
+        Loss histories of mmengine are replaced by ``Bookkeeping``.
 
     Raises:
         FileNotFoundError: no such file.
-        CheckpointError: not a checkpoint, damaged, or more in it than tensors and plain types.
+        CheckpointError: not a checkpoint, damaged, more in it than tensors and plain types, or not
+            the file that the hash at the end of its name (``...-e368c387.pth``) is of.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {str(path)!r}: there is no such file')
+    _check_hash(path)
     if path.suffix == '.safetensors':
         return _read_safetensors(path)
     try:
-        content = torch.load(path, map_location='cpu', weights_only=not trusted)
+        with torch.serialization.safe_globals([] if trusted else _BOOKKEEPING):
+            content = torch.load(path, map_location='cpu', weights_only=not trusted)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise CheckpointError(f'{path}: {_why_unreadable(path, error)}') from error
     if not isinstance(content, dict):
@@ -60,20 +96,51 @@ def save_checkpoint(path: str | os.PathLike, checkpoint: dict[str, Any]) -> None
     Raises:
         TypeError: the content would need full unpickling to be read again.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
+    with _draft(Path(path)) as draft:
         with draft.open('wb') as file:
             torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
         foreign = torch.serialization.get_unsafe_globals_in_checkpoint(draft)
         if foreign:
             raise TypeError(
                 f'{path}: a checkpoint holds tensors and plain types only, so that it can be read '
                 f'back safely; found {", ".join(sorted(foreign))}'
             )
+
+
+def save_safetensors(
+    path: str | os.PathLike, weights: dict[str, torch.Tensor], meta: dict[str, Any]
+) -> None:
+    """Write weights (contiguous, sharing no memory) and ``meta`` (JSON's types), as atomically.
+
+    Raises:
+        CheckpointError: the package safetensors is not installed.
+    """
+    try:
+        from safetensors.torch import save_file
+    except ImportError:
+        raise CheckpointError(f'{path}: pip install safetensors to write this format') from None
+    with _draft(Path(path)) as draft:
+        save_file(weights, draft, metadata={'format': 'pt', _META: json.dumps(meta)})
+
+
+def sha256(path: Path) -> str:
+    """The file's hash in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _draft(path: Path) -> Iterator[Path]:
+    """A file to write that becomes ``path`` at the end, or vanishes on an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        yield draft
+        with draft.open('rb') as file:
+            os.fsync(file.fileno())
         os.replace(draft, path)
     except BaseException:
         draft.unlink(missing_ok=True)
@@ -99,17 +166,39 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     try:
         with safetensors.safe_open(path, framework='pt') as file:
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            return {'state_dict': weights, 'meta': file.metadata() or {}}
-    except safetensors.SafetensorError as error:
+            meta = file.metadata() or {}
+            return {
+                'state_dict': weights,
+                'meta': json.loads(meta[_META]) if _META in meta else meta,
+            }
+    except (safetensors.SafetensorError, json.JSONDecodeError) as error:
         raise CheckpointError(f'{path}: not a readable safetensors file ({error})') from error
 
 
-def _why_unreadable(path: Path, error: Exception) -> str:
+def _check_hash(path: Path) -> None:
+    """Refuse a file whose name ends in the start of another file's hash; a date is no hash."""
+    named = _HASH.search(path.stem)
+    if not named or _DATE.fullmatch(named[1]) or _impostor(path):
+        return
+    actual = sha256(path)[: len(named[1])]
+    if actual != named[1]:
+        raise CheckpointError(
+            f'{path}: its name says that its sha256 begins with {named[1]}, but it begins with '
+            f'{actual}: the file is damaged, or it is another one under this name. Fetch it again, '
+            f'or, if you changed it yourself, take -{named[1]} out of its name'
+        )
+
+
+def _impostor(path: Path) -> str | None:
     with path.open('rb') as file:
         head = file.read(64)
-    for start, reason in _IMPOSTORS.items():
-        if head.startswith(start):
-            return f'not a checkpoint; {reason}'
+    return next((reason for start, reason in _IMPOSTORS.items() if head.startswith(start)), None)
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    impostor = _impostor(path)
+    if impostor:
+        return f'not a checkpoint; {impostor}'
     foreign = _foreign_names(path, error)
     if foreign:
         return (
@@ -119,14 +208,15 @@ def _why_unreadable(path: Path, error: Exception) -> str:
             f'state_dict and meta with save_checkpoint'
         )
     reason = (str(error) or type(error).__name__).splitlines()[0]
-    return f'damaged or not a checkpoint ({len(head) and path.stat().st_size} bytes): {reason}'
+    return f'damaged or not a checkpoint ({path.stat().st_size} bytes): {reason}'
 
 
 def _foreign_names(path: Path, error: Exception) -> list[str]:
     """What the file wants imported beyond tensors and plain types."""
     if zipfile.is_zipfile(path):
         try:
-            return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+            with torch.serialization.safe_globals(_BOOKKEEPING):
+                return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
         except Exception:  # a damaged archive: the first error already tells
             return []
     return re.findall(r'GLOBAL (\S+) was not an allowed', str(error))

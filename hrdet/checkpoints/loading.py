@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from hrdet.checkpoints.contents import class_count, class_names, unpack
 from hrdet.checkpoints.families import Conversion, Family, convert, recognise
-from hrdet.checkpoints.files import CheckpointError, read_checkpoint
+from hrdet.checkpoints.files import CheckpointError
+from hrdet.models import zoo
 
-_WRAPPERS = ('module.', '_orig_mod.')  # DistributedDataParallel, torch.compile
+_CLASS_LAYER = re.compile(r'.*\.(fc_cls|fc_reg|conv_logits|conv_cls)\.(weight|bias)')
 _LISTED = 8  # keys named in a message before 'and N more'
 
 
@@ -37,6 +39,8 @@ class LoadReport:
     missing: list[str] = field(default_factory=list)  # in the model, not in the file
     unexpected: list[str] = field(default_factory=list)  # in the file, not in the model
     mismatched: list[Mismatch] = field(default_factory=list)
+    reinitialised: list[Mismatch] = field(default_factory=list)  # class layers, on request
+    dropped: list[str] = field(default_factory=list)  # in the file, and of no use to any model
     converted: dict[str, int] = field(default_factory=dict)  # renamed, reordered, dropped
     warnings: list[str] = field(default_factory=list)
     classes: tuple[str, ...] | None = None
@@ -44,7 +48,7 @@ class LoadReport:
 
     @property
     def complete(self) -> bool:
-        """Whether every entry of the model was loaded and every entry of the file was used."""
+        """Whether all of the model was loaded (but ``reinitialised``) and all of the file used."""
         return not (self.missing or self.unexpected or self.mismatched)
 
     def __str__(self) -> str:
@@ -56,6 +60,8 @@ class LoadReport:
         lines += _listed('in the model but not in the file', self.missing)
         lines += _listed('in the file but not in the model', self.unexpected)
         lines += _listed('of another shape', self.mismatched)
+        lines += _listed('of other classes, initialised anew', self.reinitialised)
+        lines += _listed('in the file and not needed', self.dropped)
         return '\n'.join(lines + [f'  warning: {text}' for text in self.warnings])
 
 
@@ -63,6 +69,7 @@ def load_checkpoint(
     model: nn.Module,
     source: str | os.PathLike | Mapping[str, Any],
     strict: bool = True,
+    other_classes: bool = False,
     trusted: bool = False,
     name: str = 'state_dict',
 ) -> LoadReport:
@@ -73,19 +80,24 @@ def load_checkpoint(
         source: a file, the content of one (with ``state_dict`` or ``model``), or a state_dict.
             Half-precision weights are widened to the model's type.
         strict: refuse when any entry is missing, unexpected or of another shape. Without it such
-            entries keep their initial values and the report lists them (fine-tuning on other
-            classes); a file of which nothing fits is refused all the same.
+            entries keep their initial values and the report lists them; a file of which nothing
+            fits is refused all the same.
+        other_classes: let the layers that tell classes apart keep their initial values where the
+            file has another number of classes (fine-tuning); the report names them.
         trusted: see ``read_checkpoint``.
         name: what messages call a source that is not a file.
 
     Raises:
         FileNotFoundError, CheckpointError: nothing was loaded; the message says why.
     """
-    path, weights, meta = _unpack(source, trusted, name)
+    path, weights, meta, _ = unpack(source, trusted, name)
     family = recognise(weights, meta)
     conversion = convert(weights, family)
-    report = _compare(model, conversion, LoadReport(family, path, meta=meta))
-    report.classes = _classes(meta)
+    report = LoadReport(family, path, meta=meta, classes=class_names(meta))
+    _compare(model, conversion, report)
+    if other_classes:
+        report.reinitialised = [m for m in report.mismatched if _CLASS_LAYER.fullmatch(m.key)]
+        report.mismatched = [m for m in report.mismatched if m not in report.reinitialised]
     _check_convention(model, report)
     if (strict and not report.complete) or not report.loaded:
         raise CheckpointError(f'{report}\n{_cure(report)}')
@@ -105,7 +117,7 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> LoadReport:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(_where_to_fetch(str(path)))
-    name, weights, meta = _unpack(path)
+    name, weights, meta, _ = unpack(path)
     family = recognise(weights, meta)
     conversion = convert(weights, family)
     trunk = {k: v for k, v in conversion.weights.items() if k.startswith('backbone.')}
@@ -122,30 +134,6 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> LoadReport:
     return report
 
 
-def _unpack(
-    source: str | os.PathLike | Mapping[str, Any], trusted: bool = False, name: str = 'state_dict'
-) -> tuple[str, dict[str, Tensor], dict[str, Any]]:
-    """``(name, weights, meta)`` of a file, of its content, or of a bare state_dict."""
-    content = source
-    if not isinstance(source, Mapping):
-        name, content = str(source), read_checkpoint(source, trusted)
-    meta = content.get('meta')
-    for key in ('state_dict', 'model'):
-        if isinstance(content.get(key), Mapping):
-            content = content[key]
-    weights = {_bare(key): value for key, value in content.items() if isinstance(value, Tensor)}
-    if not weights:
-        found = ', '.join(map(str, list(content)[:_LISTED])) or 'nothing'
-        raise CheckpointError(f'{name}: no weights in it; found {found}')
-    return name, weights, dict(meta) if isinstance(meta, Mapping) else {}
-
-
-def _bare(key: str) -> str:
-    while key.startswith(_WRAPPERS):
-        key = key.split('.', 1)[1]
-    return key
-
-
 def _compare(model: nn.Module, conversion: Conversion, report: LoadReport) -> LoadReport:
     wanted = model.state_dict()
     for key, value in wanted.items():
@@ -155,6 +143,7 @@ def _compare(model: nn.Module, conversion: Conversion, report: LoadReport) -> Lo
         elif given.shape != value.shape:
             report.mismatched.append(Mismatch(key, tuple(given.shape), tuple(value.shape)))
     report.unexpected = [key for key in conversion.weights if key not in wanted]
+    report.dropped = conversion.dropped
     report.loaded = len(wanted) - len(report.missing) - len(report.mismatched)
     report.converted = {
         'renamed': conversion.renamed,
@@ -165,25 +154,8 @@ def _compare(model: nn.Module, conversion: Conversion, report: LoadReport) -> Lo
 
 
 def _copy(model: nn.Module, weights: Mapping[str, Tensor], report: LoadReport) -> None:
-    skipped = {m.key for m in report.mismatched}
+    skipped = {m.key for m in (*report.mismatched, *report.reinitialised)}
     model.load_state_dict({k: v for k, v in weights.items() if k not in skipped}, strict=False)
-
-
-def saved_classes(content: Mapping[str, Any]) -> tuple[str, ...] | int | None:
-    """The class names that a checkpoint's content carries, or at least their number K."""
-    _, weights, meta = _unpack(content)
-    rows = [len(value) for key, value in weights.items() if key.endswith('fc_cls.weight')]
-    return _classes(meta) or (rows[0] - 1 if rows else None)
-
-
-def _classes(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Class names: hrdet's ``classes``, mmdetection's ``CLASSES``, 3.x's ``dataset_meta``."""
-    for table in (meta, meta.get('dataset_meta') or {}):
-        for key in ('classes', 'CLASSES'):
-            names = table.get(key)
-            if isinstance(names, (list, tuple)) and all(isinstance(n, str) for n in names):
-                return tuple(names)
-    return None
 
 
 def _check_convention(model: nn.Module, report: LoadReport) -> None:
@@ -198,14 +170,20 @@ def _check_convention(model: nn.Module, report: LoadReport) -> None:
 
 
 def _cure(report: LoadReport) -> str:
-    for key, file_shape, model_shape in report.mismatched:
-        if key.endswith('fc_cls.weight'):
+    for key, *shapes in report.mismatched:
+        theirs, ours = (class_count(key, shape) for shape in shapes)
+        if theirs is not None:
             return (
-                f'The checkpoint was trained on {file_shape[0] - 1} classes and the model has '
-                f'{model_shape[0] - 1}. To use the checkpoint set num_classes={file_shape[0]} '
-                f'(it counts the background); to fine-tune it on other classes load it with '
-                f'strict=False, which leaves the class layers as they are'
+                f'The checkpoint was trained on {theirs} classes and the model has {ours}. To use '
+                f'the checkpoint set num_classes={theirs + 1} (it counts the background); to '
+                f'fine-tune it on other classes name it in load_from=, or load it with '
+                f'other_classes=True: both leave the class layers as they are'
             )
+    if report.unexpected and all('semantic_head' in key for key in report.unexpected):
+        return (
+            'The checkpoint has the semantic branch of HTC and the model has not, because the '
+            'config names no stuff maps: set data.train.seg_prefix'
+        )
     if report.family is Family.CLASSIFIER:
         return (
             "This is an ImageNet classifier: name it in the config as model.pretrained='...' "
@@ -218,12 +196,14 @@ def _cure(report: LoadReport) -> str:
 
 
 def _where_to_fetch(path: str) -> str:
-    width = re.search(r'w(\d+)', path)
-    file = f'hrnetv2_w{width[1] if width else "18"}_imagenet_pretrained.pth'
+    match = re.search(r'w(\d+)', path)
+    width = int(match[1]) if match else 18
+    also = f' (or {zoo.BACKBONES[width]})' if width in zoo.BACKBONES else ''
     return (
         f'pretrained={path!r}: there is no such file, and hrdet downloads nothing by itself. '
-        f'Fetch {file} from the model table of github.com/HRNet/HRNet-Image-Classification and '
-        f'set model.pretrained to where it lies. To train without it set model.pretrained=None '
+        f'Fetch hrnetv2_w{width}_imagenet_pretrained.pth from the model table of '
+        f'github.com/HRNet/HRNet-Image-Classification{also} and set model.pretrained to where it '
+        f'lies. To train without it set model.pretrained=None '
         f"and let the norms learn: backbone norm_eval=False, or norm_cfg=dict(type='GN', "
         f'num_groups=...) for small batches'
     )

@@ -94,6 +94,12 @@ fcos_hrnetv2p-w32-gn-head_ms-640-800-4xb4-2x_coco 41.9 - https://download.openmm
 fcos_hrnetv2p-w40-gn-head_ms-640-800-4xb4-2x_coco 42.7 - https://download.openmmlab.com/mmdetection/v2.0/hrnet/fcos_hrnetv2p_w40_gn-head_mstrain_640-800_4x4_2x_coco/fcos_hrnetv2p_w40_gn-head_mstrain_640-800_4x4_2x_coco_20201212_124752-f22d2ce5.pth
 """
 
+# The ImageNet classifiers' trunks by width, as mmdetection 2 and 3 start from them.
+BACKBONES = {
+    width: f'https://download.openmmlab.com/pretrain/third_party/hrnetv2_w{width}-{sha256}.pth'
+    for width, sha256 in ((18, '00eb2006'), (32, 'dc9eeb4f'), (40, 'ed0b031c'), (48, 'd2186c55'))
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Published:

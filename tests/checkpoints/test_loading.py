@@ -130,7 +130,7 @@ def test_another_number_of_classes_is_explained(published, shapes_of, standin):
     for leaf, shape in {'weight': (1024,), 'bias': ()}.items():
         shapes[f'roi_head.bbox_head.fc_cls.{leaf}'] = (21, *shape)
         shapes[f'roi_head.bbox_head.fc_reg.{leaf}'] = (80, *shape)
-    with pytest.raises(CheckpointError, match=r'80 classes.*has 20.*num_classes=81.*strict=False'):
+    with pytest.raises(CheckpointError, match=r'80 classes.*has 20.*num_classes=81.*other_classes=True'):
         load_checkpoint(standin(shapes), published)
 
 

@@ -1,0 +1,108 @@
+"""What a checkpoint's content holds: weights, meta, class names, and averages of the weights."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from hrdet.checkpoints.files import CheckpointError, read_checkpoint
+
+_WRAPPERS = ('module.', '_orig_mod.')  # DistributedDataParallel, torch.compile
+
+
+class Content(NamedTuple):
+    """Weights with bare names, and what the file says about them."""
+
+    name: str  # the file's, for messages
+    weights: dict[str, Tensor]
+    meta: dict[str, Any]
+    rest: tuple[str, ...] = ()  # other entries beside them: optimizer, ...
+
+
+def unpack(
+    source: str | os.PathLike | Mapping[str, Any],
+    trusted: bool = False,
+    name: str = 'state_dict',
+    average: bool = True,
+) -> Content:
+    """The weights of a file, of its content (``state_dict`` or ``model``), or of a state_dict.
+
+    Args:
+        source: as said.
+        trusted: see ``read_checkpoint``.
+        name: what messages call a source that is not a file.
+        average: where training kept a moving average of the weights (EMA), take it, as hrdet,
+            mmengine and mmcv test and save it; False takes the weights that training goes on from.
+
+    Raises:
+        FileNotFoundError, CheckpointError: no such file, no weights in it, or no average.
+    """
+    content = source
+    if not isinstance(source, Mapping):
+        name, content = str(source), read_checkpoint(source, trusted)
+    outer, meta = content, content.get('meta')
+    for key in ('state_dict', 'model'):
+        if isinstance(content.get(key), Mapping):
+            content = content[key]
+    weights = _tensors(content)
+    if not weights:
+        found = ', '.join(map(str, list(content)[:8])) or 'nothing'
+        raise CheckpointError(f'{name}: no weights in it; found {found}')
+    if not average:
+        weights.update(_in_training(outer, weights, name))
+    rest = () if content is outer else tuple(k for k in outer if k not in ('state_dict', 'model'))
+    rest = tuple(key for key in rest if key != 'meta')
+    return Content(name, weights, dict(meta) if isinstance(meta, Mapping) else {}, rest)
+
+
+def class_names(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Class names: hrdet's ``classes``, mmdetection's ``CLASSES``, 3.x's ``dataset_meta``."""
+    for table in (meta, meta.get('dataset_meta') or {}):
+        for key in ('classes', 'CLASSES'):
+            names = table.get(key)
+            if isinstance(names, (list, tuple)) and all(isinstance(n, str) for n in names):
+                return tuple(names)
+    return None
+
+
+def class_count(key: str, shape: tuple[int, ...]) -> int | None:
+    """K, if this entry scores classes: a box head's rows count the background, FCOS's do not."""
+    layer = key.rpartition('.')[0].rpartition('.')[2]
+    if layer == 'fc_cls':
+        return shape[0] - 1
+    return shape[0] if layer in ('conv_cls', 'fcos_cls') else None
+
+
+def saved_classes(content: Mapping[str, Any]) -> tuple[str, ...] | int | None:
+    """The class names that a checkpoint's content carries, or at least their number K."""
+    _, weights, meta, _ = unpack(content)
+    counts = (class_count(key, value.shape) for key, value in weights.items())
+    return class_names(meta) or next(filter(None, counts), None)
+
+
+def _tensors(table: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {_bare(key): value for key, value in table.items() if isinstance(value, Tensor)}
+
+
+def _bare(key: str) -> str:
+    while key.startswith(_WRAPPERS):
+        key = key.split('.', 1)[1]
+    return key
+
+
+def _in_training(
+    content: Mapping[str, Any], weights: Mapping[str, Tensor], name: str
+) -> dict[str, Tensor]:
+    """The weights that are averaged: hrdet's, mmengine's or mmcv's record of them."""
+    record = _tensors(dict(content.get('ema') or {}).get('training') or {})
+    record |= _tensors(content.get('ema_state_dict') or {})
+    found = {key: record[key] for key in weights if key in record}
+    if not found:
+        flat = {key: f'ema_{key.replace(".", "_")}' for key in weights}
+        found = {key: weights[buffer] for key, buffer in flat.items() if buffer in weights}
+    if not found:
+        raise CheckpointError(
+            f'{name}: holds no moving average (EMA) beside its weights, which are the trained ones'
+        )
+    return found

@@ -1,0 +1,133 @@
+"""Weights to give away: one file in a stated layout, without what only its training needs."""
+
+import colorsys
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import hrdet
+from hrdet.checkpoints.contents import Content, class_names, unpack
+from hrdet.checkpoints.families import Conversion, Family, convert, recognise
+from hrdet.checkpoints.files import (
+    CheckpointError,
+    save_checkpoint,
+    save_safetensors,
+    sha256,
+)
+
+LAYOUTS = ('hrdet', 'mmdet3', 'safetensors')
+_GOLDEN = (5**0.5 - 1) / 2
+
+
+@dataclass(slots=True)
+class ExportReport:
+    """What was written and what was done to it; ``str(report)`` is for people."""
+
+    path: Path
+    family: Family
+    conversion: Conversion
+    widened: int  # entries of half precision that are float32 now
+    left_out: tuple[str, ...]  # entries beside the weights: optimizer, ...
+    warnings: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        done = self.conversion
+        lines = [
+            f'{self.path}: {len(done.weights)} entries of {self.family.value} ({done.renamed} '
+            f'renamed, {len(done.reordered)} reordered, {self.widened} widened to float32)'
+        ]
+        lines += [f'  dropped: {key}' for key in done.dropped]
+        lines += [f'  left out: {key}' for key in self.left_out]
+        return '\n'.join(lines + [f'  warning: {text}' for text in self.warnings])
+
+
+def export(
+    source: str | os.PathLike,
+    target: str | os.PathLike,
+    layout: str = 'hrdet',
+    average: bool = True,
+    with_hash: bool = False,
+    overwrite: bool = False,
+) -> ExportReport:
+    """Write the weights of a checkpoint of any known family into a file of their own.
+
+    Args:
+        source: a file that ``load_checkpoint`` takes.
+        target: the file to write; for 'safetensors' it ends so.
+        layout: 'hrdet'; 'mmdet3', the same weights with the meta that mmdetection 3 reads; or
+            'safetensors', hrdet's layout in that format.
+        average: of weights with a moving average (EMA) the average; False: the trained ones.
+        with_hash: put the first eight digits of the file's sha256 at the end of its name, where
+            ``read_checkpoint`` checks them.
+        overwrite: replace a file that is there.
+
+    Raises:
+        FileNotFoundError, FileExistsError, CheckpointError: nothing was written.
+    """
+    target = Path(target)
+    if (layout == 'safetensors') != (target.suffix == '.safetensors'):
+        raise CheckpointError(
+            f'{target}: .safetensors is the ending of that layout, not {layout!r}'
+        )
+    if target.exists() and not overwrite:
+        raise FileExistsError(f'{target}: is there already, and is not overwritten unless forced')
+    content = unpack(source, average=average)
+    family = recognise(content.weights, content.meta)
+    if family is Family.UNKNOWN:
+        keys = ', '.join(list(content.weights)[:4])
+        raise CheckpointError(f'{source}: of no known family; its entries are {keys}, ...')
+    done = convert(content.weights, family)
+    widened = sum(value.dtype in (torch.float16, torch.bfloat16) for value in done.weights.values())
+    done.weights = {key: _compact(value) for key, value in done.weights.items()}
+    meta = _meta(content, family)
+    report = ExportReport(target, family, done, widened, content.rest)
+    if 'classes' not in meta:
+        report.warnings.append('names no classes: predictions will be shown as numbers')
+    if layout == 'mmdet3':
+        report.warnings += _suit_mmdetection(meta)
+    if layout == 'safetensors':
+        save_safetensors(target, done.weights, meta)
+    else:
+        save_checkpoint(target, dict(state_dict=done.weights, meta=meta))
+    if with_hash:
+        report.path = target.with_name(f'{target.stem}-{sha256(target)[:8]}{target.suffix}')
+        os.replace(target, report.path)
+    return report
+
+
+def _compact(value: Tensor) -> Tensor:
+    """In float32 at least, contiguous, and in memory of its own (a view would save all of it)."""
+    if value.dtype in (torch.float16, torch.bfloat16):
+        value = value.float()
+    return value.clone(memory_format=torch.contiguous_format)
+
+
+def _meta(content: Content, family: Family) -> dict[str, Any]:
+    meta: dict[str, Any] = {'hrdet_version': hrdet.__version__}
+    classes = class_names(content.meta)
+    convention = content.meta.get('box_convention') or family.box_convention
+    if classes:
+        meta['classes'] = list(classes)
+    if convention:
+        meta['box_convention'] = str(convention)
+    kept = {key: content.meta.get(key) for key in ('config', 'epoch', 'iter')}
+    return meta | {key: value for key, value in kept.items() if isinstance(value, (str, int))}
+
+
+def _suit_mmdetection(meta: dict[str, Any]) -> list[str]:
+    """Add the class names and colours that mmdetection 3 shows; returns warnings."""
+    if 'classes' in meta:
+        hues = [index * _GOLDEN % 1 for index in range(len(meta['classes']))]  # far from each other
+        colours = [colorsys.hsv_to_rgb(hue, 0.75, 0.95) for hue in hues]
+        palette = [tuple(round(255 * part) for part in colour) for colour in colours]
+        meta['dataset_meta'] = dict(classes=tuple(meta['classes']), palette=palette)
+    if meta.get('box_convention') == 'inclusive':
+        return [
+            'trained with inclusive boxes, and mmdetection 3 works with continuous ones: boxes '
+            'will be off by up to a pixel and AP slightly lower'
+        ]
+    return []
