@@ -22,8 +22,6 @@ from hrdet.engine.distributed import rank, wait_for_all, world_size
 from hrdet.engine.loss_record import NonFiniteLoss
 from hrdet.engine.resumption import restore
 
-_CLASS_LAYERS = ('fc_cls', 'fc_reg')
-
 
 class Runner(mmengine.runner.Runner):
     """The engine of one run: a model, its loops, its optimizer, its hooks.
@@ -158,13 +156,15 @@ class Runner(mmengine.runner.Runner):
         """
         checkpoint = read_checkpoint(filename)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        report = load_checkpoint(self.bare_model, checkpoint, strict=False, name=str(filename))
-        other = [m.key for m in report.mismatched if m.key.split('.')[-2] not in _CLASS_LAYERS]
-        if report.missing or report.unexpected or other:
-            raise CheckpointError(
-                f'{report}\nload_from= starts from the weights of the same model, whose classes '
-                f'may be others; to take the backbone alone, name the file in model.pretrained'
+        try:
+            report = load_checkpoint(
+                self.bare_model, checkpoint, other_classes=True, name=str(filename)
             )
+        except CheckpointError as error:
+            raise CheckpointError(
+                f'{error}\nload_from= starts from the weights of the same model, whose classes '
+                f'may be others; to take the backbone alone, name the file in model.pretrained'
+            ) from None
         self.logger.info(f'{report}')
         return checkpoint
 
