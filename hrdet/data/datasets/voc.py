@@ -1,6 +1,7 @@
 """Data sets in PASCAL VOC's layout: Annotations/*.xml, JPEGImages/, ImageSets/Main/*.txt."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,6 +13,8 @@ from hrdet.data.datasets.base import AnnotatedImages
 from hrdet.data.datasets.images import FolderImages
 from hrdet.registry import register
 
+_FLAG = re.compile(r'\s+(-1|0|1)$')  # after the names in a list of one class
+
 
 @register()
 class VOCDataset(AnnotatedImages):
@@ -22,7 +25,9 @@ class VOCDataset(AnnotatedImages):
     ids are positions in ``ann_file``; category ids count from 1.
 
     Args:
-        ann_file: text file with an image name in each line (``ImageSets/Main/train.txt``).
+        ann_file: text file with an image name in each line (``ImageSets/Main/train.txt``).  The
+            second column of VOC's lists of one class (``name -1``) is left alone: what is on an
+            image, its XML file says.
         img_prefix: the folder with ``Annotations`` and ``JPEGImages``.
         classes: None takes every name that any file in ``Annotations`` has, in alphabetical
             order, so that the splits of a data set agree.
@@ -61,19 +66,20 @@ def read_voc(ann_file: str, root: str) -> tuple[AnnotationTable, list[Problem]]:
         lines = Path(ann_file).read_text().splitlines()
     except OSError as error:
         raise DataError(f'ann_file {ann_file}: {error.strerror}') from error
-    names = [line.split()[0] for line in lines if line.strip()]
     problems: list[Problem] = []
     folder = Path(root, 'Annotations')
     files = sorted(folder.glob('*.xml'))
     if not files:
         raise DataError(f'img_prefix {root}: there are no Annotations/*.xml in it')
     pages = {file.stem: _parse(file, problems) for file in files}
+    names = [line.strip() for line in lines if line.strip()]
+    names = [name if name in pages else _FLAG.sub('', name) for name in names]
     wanted = {name: pages.get(name) for name in names}
     for name, page in wanted.items():
         if name not in pages:
             problems.append(Problem(ann_file, f'image {name!r}', f'no {folder / name}.xml', True))
         elif page is not None and page.size is None:
-            reason = 'no <size> with a width and height above 0'
+            reason = 'no <size> with a width and height in whole pixels above 0'
             problems.append(Problem(page.file, '', reason, True))
     used = [(name, page) for name, page in wanted.items() if page is not None and page.size]
     classes = sorted({o[0] for page in pages.values() if page is not None for o in page.objects})
@@ -93,8 +99,9 @@ class _Page:
         self.file_name = file.stem + suffix
         self.size = None
         try:
-            size = (int(tree.findtext('size/height')), int(tree.findtext('size/width')))
-            self.size = size if min(size) > 0 else None
+            edges = [float(tree.findtext(f'size/{edge}')) for edge in ('height', 'width')]
+            if all(edge > 0 and edge.is_integer() for edge in edges):
+                self.size = (int(edges[0]), int(edges[1]))
         except (TypeError, ValueError):
             pass
         self.objects = []

@@ -73,6 +73,25 @@ def test_other_image_types(voc):
     assert voc.load()[1].meta.path.endswith('b.png')
 
 
+def test_sizes_written_as_decimals(voc):
+    text = (voc.root / 'Annotations/b.xml').read_text()
+    voc.write_text('b', text.replace('<width>50<', '<width>50.0<'))
+    assert voc.load()[1].meta.original_size == (40, 50)
+
+
+def test_names_with_spaces_and_lists_of_one_class(voc):
+    """A number at the end of a line is part of the name where an image has that name."""
+    for name in ('two words', 'two words 1', 'd 1'):
+        voc.write(name, [('cat', (3, 4, 10, 12), 0)])
+    voc.list.write_text('two words\ntwo words 1\na -1\nb  1\n\nd 1 0\r\n')
+    dataset = voc.load()
+    names = [dataset[i].meta.path.rsplit('/')[-1] for i in range(len(dataset))]
+    assert names == ['two words.jpg', 'two words 1.jpg', 'a.jpg', 'b.jpg', 'd 1.jpg']
+    voc.list.write_text('a 2\n')
+    with pytest.raises(DataError, match=r"train\.txt: image 'a 2': no .*a 2\.xml"):
+        voc.load()
+
+
 def test_blood_cells(data_dir):
     root = data_dir / 'bccd'
     with pytest.warns(DataWarning, match=r'BloodImage_00343\.xml: object\[3\]: a box one pixel'):
@@ -90,6 +109,8 @@ def test_blood_cells(data_dir):
         ('<annotation>', r'b\.xml: not XML'),
         ('<annotation></annotation>', r'b\.xml: no <size>'),
         ('<annotation><size><width>0</width><height>4</height></size></annotation>', 'no <size>'),
+        ('<annotation><size><width>9.5</width><height>4</height></size></annotation>', 'no <size>'),
+        ('<annotation><size><width>inf</width><height>4</height></size></annotation>', 'no <size>'),
     ],
 )
 def test_broken_files(voc, text, reason):
