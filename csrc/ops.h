@@ -31,4 +31,8 @@ HRDET_DECLARE_OPS(cpu)
 HRDET_DECLARE_OPS(cuda)
 #undef HRDET_DECLARE_OPS
 
+// The last step of a prediction, whose result lives on the host.
+std::tuple<Tensor, Tensor> encode_masks_cpu(Tensor probabilities, Tensor boxes, Tensor sizes,
+                                            double threshold, bool inclusive);
+
 }  // namespace hrdet

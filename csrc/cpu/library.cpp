@@ -16,6 +16,9 @@ STABLE_TORCH_LIBRARY(hrdet, m) {
   m.def(
       "soft_nms(Tensor boxes, Tensor scores, float iou_threshold, float min_score, bool gaussian, "
       "float sigma, int max_output) -> (Tensor, Tensor, Tensor)");
+  m.def(
+      "encode_masks(Tensor probabilities, Tensor boxes, Tensor sizes, float threshold, "
+      "bool inclusive) -> (Tensor, Tensor)");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(hrdet, CPU, m) {
@@ -23,4 +26,5 @@ STABLE_TORCH_LIBRARY_IMPL(hrdet, CPU, m) {
   m.impl("roi_align_backward", TORCH_BOX(&hrdet::roi_align_backward_cpu));
   m.impl("nms", TORCH_BOX(&hrdet::nms_cpu));
   m.impl("soft_nms", TORCH_BOX(&hrdet::soft_nms_cpu));
+  m.impl("encode_masks", TORCH_BOX(&hrdet::encode_masks_cpu));
 }

@@ -1,6 +1,7 @@
 """Operators of hrdet with kernels of their own, for CPU and CUDA; sources in ``csrc``."""
 
 from . import library
+from .masks import encode_masks
 from .nms import nms, soft_nms
 from .roi_align import roi_align
 
@@ -9,4 +10,4 @@ if library.TORCHVISION and library.CPU.loaded:
 
     fallback.register()
 
-__all__ = ['nms', 'roi_align', 'soft_nms']
+__all__ = ['encode_masks', 'nms', 'roi_align', 'soft_nms']
