@@ -18,7 +18,11 @@ def ops(golden_ops):
 @pytest.fixture(scope='module')
 def fcos(reference_dir):
     with np.load(reference_dir / 'fcos_ops.npz') as file:
-        return {k: torch.from_numpy(np.asarray(file[k])) for k in file.files if 'focal' in k}
+        return {
+            k: torch.from_numpy(np.asarray(file[k]))
+            for k in file.files
+            if 'focal' in k or 'ctr' in k
+        }
 
 
 def assert_scalar(loss, golden, rtol=1e-6):  # float32 sums of up to 5,000 terms
@@ -43,6 +47,11 @@ def test_binary_cross_entropy_is_the_release_s(ops):
     # The same as labels: 0 the one class, 1 the background.
     labels = 1 - ops['loss_bce_label'][:, 0]
     assert_scalar(loss(arguments[0], labels, arguments[2], 50), ops['loss_bce_out_avg50'])
+
+
+def test_centerness_loss_is_mmdetection_s(fcos):
+    loss = CrossEntropyLoss(use_sigmoid=True)(fcos['ctr_logits'], fcos['ctr_targets'])
+    assert_scalar(loss, fcos['ctr_loss'])
 
 
 def test_focal_loss_is_mmdetection_s(ops, fcos):

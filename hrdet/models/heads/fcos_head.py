@@ -230,7 +230,8 @@ class FCOSHead(nn.Module):
             least = pairs.flatten(1).topk(min(count, pairs[0].numel())).values[:, -1]
             found &= classes >= least[:, None, None]
             rank = pairs.amax(-1)
-        index = rank.topk(min(count, rank.shape[1])).indices
+        # Points in the padding are alike; a stable order decides between them as NMS does.
+        index = rank.sort(dim=1, descending=True, stable=True).indices[:, :count]
         boxes = decode_distances(
             points[index], gather_rows(log_distances, index).exp(), self.convention
         )
