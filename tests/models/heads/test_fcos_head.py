@@ -11,10 +11,11 @@ from hrdet.models.layers import GN
 from hrdet.registry import ConfigError, build
 
 LOSSES = FocalLoss(), IoULoss(), CrossEntropyLoss(use_sigmoid=True)
+NORM = GN(4)
 RANGES = [(-1, 64), (64, 128), (128, 256), (256, 512), (512, 1e8)]
 
 
-def make_head(num_classes=80, channels=8, strides=(8, 16), norm_cfg=GN(4), **options):
+def make_head(num_classes=80, channels=8, strides=(8, 16), norm_cfg=NORM, **options):
     ranges = RANGES[: len(strides)]
     convention = options.pop('convention', 'inclusive')
     options.setdefault('feat_channels', channels)
@@ -99,8 +100,8 @@ def test_suppression_is_mmdetection_s(reference_dir, name):
 def test_mistakes():
     with pytest.raises(ValueError, match='1 feature maps for 2 strides'):
         make_head()([torch.zeros(1, 8, 4, 4)])
+    losses = dict(zip(('loss_cls', 'loss_bbox', 'loss_centerness'), LOSSES))
+    sizes = dict(num_classes=3, in_channels=8, strides=[8, 16], regress_ranges=RANGES)
+    node = dict(type='FCOSHead', convention='inclusive', norm_cfg=None) | losses | sizes
     with pytest.raises(ConfigError, match=r'bbox_head .FCOSHead.: 5 regress_ranges for 2 strides'):
-        losses = dict(zip(('loss_cls', 'loss_bbox', 'loss_centerness'), LOSSES))
-        sizes = dict(num_classes=3, in_channels=8, strides=[8, 16], regress_ranges=RANGES)
-        node = dict(type='FCOSHead', convention='inclusive', norm_cfg=None)
-        build(node | sizes | losses, 'model.bbox_head')
+        build(node, 'model.bbox_head')
