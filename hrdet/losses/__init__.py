@@ -8,13 +8,14 @@ above 0.  Predictions in half precision are computed in float32.
 
 from hrdet.losses.boxes import IoULoss, L1Loss, SmoothL1Loss, iou_loss, smooth_l1_loss
 from hrdet.losses.classes import CrossEntropyLoss, FocalLoss, one_hot, sigmoid_focal_loss
-from hrdet.losses.reduction import mean_over_processes
+from hrdet.losses.reduction import Loss, mean_over_processes
 
 __all__ = [
     'CrossEntropyLoss',
     'FocalLoss',
     'IoULoss',
     'L1Loss',
+    'Loss',
     'SmoothL1Loss',
     'iou_loss',
     'mean_over_processes',
