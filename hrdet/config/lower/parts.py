@@ -29,10 +29,12 @@ def _sampler(section: Node, path: str) -> Node:
 
 
 def own_head(section: Node, path: str) -> Node:
-    """A head of the user's own, as it is written but for the background in ``num_classes``."""
-    if 'num_classes' not in section:
-        return section
-    return Node(path, **section | {'num_classes': without_background(section['num_classes'], path)})
+    """A head of the user's own: as it is written, but ``num_classes`` is without the background.
+
+    Left out, it is None, which ``with_num_classes`` fills in.
+    """
+    num_classes = without_background(section.get('num_classes'), path)
+    return Node(path, **section | dict(num_classes=num_classes))
 
 
 def without_background(num_classes: int | None, path: str) -> int | None:
