@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from hrdet.data import DataError, Pad, RandResizeCrop, Resize, SegRescale, check_pad_size, collate
+from hrdet.data import (
+    DataError,
+    Pad,
+    RandomCrop,
+    RandResizeCrop,
+    Resize,
+    SegRescale,
+    check_pad_size,
+    collate,
+)
 from hrdet.structures import GroundTruth, ImageMeta, Sample
 
 
@@ -110,10 +119,10 @@ class Sizes:
         return len(self.sizes)
 
     def largest_sizes(self):
-        sizes = self.sizes
+        forms = self.sizes[None]
         for transform in self.transforms:
-            sizes = transform.largest_sizes(sizes)
-        return sizes
+            forms = transform.largest_sizes(forms)
+        return forms.max(axis=0)
 
 
 def test_pad_sizes_of_the_release_are_large_enough():
@@ -131,3 +140,22 @@ def test_too_small_a_pad_size_is_found_at_start():
     check_pad_size(dataset, (1088, 800))
     with pytest.raises(DataError, match=r'too small for 2 of 2.*Set pad_size=\(1088, 800\)'):
         check_pad_size(dataset, (1056, 800))
+
+
+def test_crops_fit_into_the_pad_size_that_was_accepted():
+    """Whole, the images become 43 x 96 pixels; their squarest patches 64 x 64."""
+    originals = [sample(40, 90, 1), sample(90, 40, 1)]
+    sizes = [each.meta.original_size for each in originals]
+    resize = Resize((96, 64))
+    transforms = [RandomCrop(keep_orientation=True), resize]
+    check_pad_size(Sizes(sizes, [resize]), (96, 43))
+    with pytest.raises(DataError, match=r'too small for 2 of 2.*Set pad_size=\(96, 64\)'):
+        check_pad_size(Sizes(sizes, transforms), (96, 43))
+    check_pad_size(Sizes(sizes, transforms), (96, 64))
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        for original, expected in zip(originals, [(64, 96), (96, 64)]):
+            cut = original
+            for transform in transforms:
+                cut = transform(cut, rng)
+            assert collate([cut], (96, 64)).images.shape[2:] == expected

@@ -73,7 +73,7 @@ def read_data(
     readers, datasets, loaders = {}, {}, {}
     for split, section in sections.items():
         reader = readers[split] = _SplitReader(
-            split == 'train', convention, masks, semantics, classes
+            split == 'train', convention, masks, semantics, pad_size is not None, classes
         )
         datasets[split] = reader.dataset(section, f'{path}.{split}') if section else None
         loaders[split] = dict(
@@ -101,6 +101,7 @@ class _SplitReader:
     convention: str
     masks: bool
     semantics: bool
+    one_size: bool
     classes: Any
     norms: list[Norm] = field(default_factory=list)
     classes_found: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
@@ -147,7 +148,8 @@ class _SplitReader:
         arguments = {key: value for key, value in section.items() if key not in names}
         if kind in _DATASETS:
             check_keys(arguments, (*_DATASET_KEYS, *_OTHER_KEYS, *names), path)
-        around = Surroundings(self.training, self.convention, kind == 'CocoZipDataset', self.masks)
+        zipped = kind == 'CocoZipDataset'
+        around = Surroundings(self.training, self.convention, zipped, self.masks, self.one_size)
         images = Node(path, **{key: section[key] for key in names if key in section})
         if form is from_keys and self.semantics and section.get('seg_prefix') is not None:
             images = Node(path, **_MAPS | images)

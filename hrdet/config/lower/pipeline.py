@@ -8,6 +8,7 @@ from hrdet.config.lower.transforms import (
     add_flip,
     expand_node,
     norm,
+    random_crop_node,
     read_scales,
     resize_node,
 )
@@ -93,7 +94,7 @@ def _expand(path, *, type, mean=(0, 0, 0), to_rgb=True, ratio_range=(1, 4), reci
 def _random_crop(path, *, type, min_ious=None, min_crop_size=None, recipe, around):
     arguments = dict(min_ious=min_ious, min_crop_size=min_crop_size)
     given = {name: value for name, value in arguments.items() if value is not None}
-    recipe.transforms.append(Node(path, type='RandomCrop', **given, convention=around.convention))
+    recipe.transforms.append(random_crop_node(path, given, around))
 
 
 def _rand_resize_crop(path, *, type, scales, size, recipe, around):

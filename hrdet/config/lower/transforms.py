@@ -30,6 +30,7 @@ class Surroundings:
     convention: str
     zipped: bool  # CocoZipDataset, whose images are RGB in the release
     masks: bool  # the model has masks to learn
+    one_size: bool  # all batches have ``pad_size``, turned for portraits
 
 
 @dataclass(slots=True)
@@ -129,14 +130,18 @@ def _extra_aug(
         nodes.append(Node(here, type='PhotoMetricDistortion', **photo_metric_distortion))
     if expand is not None:
         nodes.append(read(expand_node, expand, f'{path}.expand', around=around))
-    for name, kind, section in (
-        ('random_crop', 'RandomCrop', random_crop),
-        ('rand_resize_crop', 'RandResizeCrop', rand_resize_crop),
-    ):
-        if section is not None:
-            here = f'{path}.{name}'
-            nodes.append(Node(here, type=kind, **section, convention=around.convention))
+    if random_crop is not None:
+        nodes.append(random_crop_node(f'{path}.random_crop', random_crop, around))
+    if rand_resize_crop is not None:
+        here, convention = f'{path}.rand_resize_crop', around.convention
+        nodes.append(Node(here, type='RandResizeCrop', **rand_resize_crop, convention=convention))
     return nodes
+
+
+def random_crop_node(path: str, arguments: dict[str, Any], around: Surroundings) -> Node:
+    """The transform that cuts a random patch."""
+    settings = dict(keep_orientation=around.one_size, convention=around.convention)
+    return Node(path, type='RandomCrop', **settings | arguments)
 
 
 def expand_node(

@@ -172,10 +172,11 @@ class AnnotatedImages(DetectionDataset):
 
     def largest_sizes(self) -> np.ndarray:
         sizes, images = np.unique(self.sizes, axis=0, return_inverse=True)
+        forms = sizes[None]
         for transform in self.transforms:
             if hasattr(transform, 'largest_sizes'):
-                sizes = transform.largest_sizes(sizes)
-        return sizes[images.reshape(-1)]
+                forms = transform.largest_sizes(forms)
+        return forms.max(axis=0)[images.reshape(-1)]
 
     def to_coco(self) -> dict:
         return self.table.to_coco()

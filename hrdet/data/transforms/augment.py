@@ -74,8 +74,9 @@ class RandResizeCrop(Transform):
             window_h, window_w = self._window(h, w)
             return min(h, window_h), min(w, window_w)
 
-        bounds = [[cut(h, w, scale) for scale in self.scales] for h, w in sizes.tolist()]
-        return np.array(bounds, np.int64).reshape(len(sizes), -1, 2).max(axis=1)
+        rows = sizes.reshape(-1, 2).tolist()
+        bounds = [[cut(h, w, scale) for scale in self.scales] for h, w in rows]
+        return np.array(bounds, np.int64).reshape(*sizes.shape[:-1], -1, 2).max(axis=-2)
 
     def _resized(self, h: int, w: int, scale: Scale) -> tuple[int, int]:
         long, short = max(scale), min(scale)
@@ -206,6 +207,8 @@ class RandomCrop(Transform):
     Args:
         min_ious: the minima to draw from, beside "anything" and "leave the image whole".
         min_crop_size: least edge of the patch over that of the image.
+        keep_orientation: cut only patches that are wider than high out of images that are, and
+            others out of others, as batches of one ``pad_size`` need them.
         convention: see ``Resize``.
     """
 
@@ -213,10 +216,12 @@ class RandomCrop(Transform):
         self,
         min_ious: Sequence[float] = (0.1, 0.3, 0.5, 0.7, 0.9),
         min_crop_size: float = 0.3,
+        keep_orientation: bool = False,
         convention: BoxConvention | str = BoxConvention.INCLUSIVE,
     ):
         self.min_ious = tuple(min_ious)
         self.min_crop_size = min_crop_size
+        self.keep_orientation = keep_orientation
         self.convention = BoxConvention(convention)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -224,6 +229,7 @@ class RandomCrop(Transform):
             return sample
         h, w = sample.meta.input_size
         boxes = sample.truth.boxes
+        landscape = _is_landscape(*sample.meta.original_size)
         while True:  # ends: one of the drawn modes is "whole"
             mode = rng.integers(len(self.min_ious) + 2)
             if mode == 0:
@@ -235,12 +241,30 @@ class RandomCrop(Transform):
                 top, left = rng.integers(h - patch_h + 1), rng.integers(w - patch_w + 1)
                 if not 0.5 <= patch_h / max(patch_w, 1) <= 2:
                     continue
+                if self.keep_orientation and _is_landscape(patch_h, patch_w) != landscape:
+                    continue
                 patch = np.array([left, top, left + patch_w, top + patch_h], np.float32)
                 if _iou(patch, boxes).min() < min_iou:
                     continue
                 size = (patch_h, patch_w)
                 if centres_inside(boxes, left, top, size, self.convention).any():
                     return crop(sample, left, top, size, self.convention)
+
+    def largest_sizes(self, sizes: np.ndarray) -> np.ndarray:
+        """Beside the images, the squarest and the slimmest patches: a resizing is between these."""
+        landscape = _is_landscape(sizes[..., 0], sizes[..., 1])
+        short, long = sizes.min(axis=-1), sizes.max(axis=-1)
+        half = np.minimum(short, long // 2)
+        pairs = (short, short + landscape), (half, 2 * half)  # a portrait may be square
+        patches = [np.stack(pair, axis=-1) for pair in pairs]
+        patches = [np.where(landscape[..., None], p, p[..., ::-1]) for p in patches]
+        if not self.keep_orientation:
+            patches += [patch[..., ::-1] for patch in patches]
+        return np.concatenate([sizes, *patches])
+
+
+def _is_landscape(h, w):
+    return w > h
 
 
 def _clamp(start: int, last: int) -> int:

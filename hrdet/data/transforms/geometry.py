@@ -22,7 +22,10 @@ class Transform:
         raise NotImplementedError
 
     def largest_sizes(self, sizes: np.ndarray) -> np.ndarray:
-        """Upper bounds (n, 2) of what images of these sizes (n, 2), as (h, w), can become."""
+        """Upper bounds (F, n, 2) of what images of these sizes (F, n, 2), as (h, w), can become.
+
+        F counts the forms in which each image is followed: crops may differ in their proportions.
+        """
         return sizes
 
 

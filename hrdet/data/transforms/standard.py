@@ -70,8 +70,9 @@ class Resize(Transform):
         scales = self.scales
         if self.multiscale_mode == 'range':
             scales = [(max(max(s) for s in scales), max(min(s) for s in scales))]
-        bounds = [[self._target(h, w, scale)[:2] for scale in scales] for h, w in sizes.tolist()]
-        return np.array(bounds, np.int64).reshape(len(sizes), len(scales), 2).max(axis=1)
+        rows = sizes.reshape(-1, 2).tolist()
+        bounds = [[self._target(h, w, scale)[:2] for scale in scales] for h, w in rows]
+        return np.array(bounds, np.int64).reshape(*sizes.shape[:-1], -1, 2).max(axis=-2)
 
     def _target(self, h: int, w: int, scale: Scale) -> tuple[int, int, float]:
         if not self.keep_ratio:

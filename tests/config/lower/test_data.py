@@ -122,6 +122,16 @@ def test_extra_aug_in_the_order_of_the_release(config):
     assert crop['convention'] == 'inclusive'
 
 
+@pytest.mark.parametrize('pad_size', [None, (1600, 1024)])
+def test_crops_keep_their_orientation_where_batches_have_one_size(config, config_1x, pad_size):
+    config['data']['train']['extra_aug'] = dict(random_crop=dict(min_crop_size=0.5))
+    config_1x['data']['train']['pipeline'].insert(2, dict(type='MinIoURandomCrop'))
+    for each in (config, config_1x):
+        each['data']['pad_size'] = pad_size
+        crop = only(lower(each).train_dataset, 'RandomCrop')
+        assert crop['keep_orientation'] is (pad_size is not None)
+
+
 def test_the_canvas_of_expand_has_the_colour_of_the_release(config):
     """Its zip data set holds RGB where hrdet holds BGR: the mean is reversed there."""
     config['data']['train'] |= dict(type='CocoZipDataset', extra_aug=dict(expand={}))

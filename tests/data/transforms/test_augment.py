@@ -4,9 +4,11 @@ import colorsys
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hrdet.boxes import BoxConvention
-from hrdet.data import Expand, PhotoMetricDistortion, RandomCrop
+from hrdet.data import Expand, PhotoMetricDistortion, RandomCrop, Resize
 from hrdet.structures import GroundTruth, ImageMeta, Sample
 
 
@@ -143,3 +145,50 @@ def test_random_crop_draws_every_mode():
     results = [transform(before, np.random.default_rng(seed)) for seed in range(30)]
     whole = sum(after is before for after in results)
     assert 5 <= whole <= 25
+
+
+@pytest.mark.parametrize(('h', 'w'), [(100, 120), (120, 100), (100, 100)])
+def test_random_crop_keeps_the_orientation(h, w):
+    """Squares count as portraits, as they do in batches of one ``pad_size``."""
+    before = sample(h, w, [(30, 30, 70, 70)])
+    shapes = {
+        RandomCrop(keep_orientation=True)(before, np.random.default_rng(seed)).image.shape[:2]
+        for seed in range(60)
+    }
+    assert len(shapes) > 20
+    assert {width > height for height, width in shapes} == {w > h}
+
+
+def fitted(h, w, long, short):
+    """The size of an image that is made as large as fits, rounded half up."""
+    ratio = min(long / max(h, w), short / min(h, w))
+    return max(int(h * ratio + 0.5), 1), max(int(w * ratio + 0.5), 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    h=st.integers(20, 60),
+    w=st.integers(20, 60),
+    scale=st.sampled_from([(90, 50), (50, 30), (100, 40), (60, 60)]),
+    keep=st.booleans(),
+)
+def test_bounds_hold_for_every_patch(h, w, scale, keep):
+    """All patches, resized, against the bounds; these are reached in images of usual proportions.
+
+    A bound may be a pixel or two above what whole pixels reach: the squarest landscape counts as
+    square, and half of an odd edge is rounded down.
+    """
+    patches = [
+        (ph, pw)
+        for ph in range(int(0.3 * h), h + 1)
+        for pw in range(int(0.3 * w), w + 1)
+        if 0.5 <= ph / pw <= 2 and (not keep or (pw > ph) == (w > h))
+    ]
+    reached = np.array([fitted(*patch, *scale) for patch in [*patches, (h, w)]]).max(axis=0)
+    bound = np.array([[[h, w]]])
+    for transform in (RandomCrop(keep_orientation=keep), Resize(scale)):
+        bound = transform.largest_sizes(bound)
+    bound = bound.max(axis=0)[0]
+    assert (reached <= bound).all()
+    if max(h, w) <= 2 * min(h, w):
+        assert (bound <= reached + 2).all()
