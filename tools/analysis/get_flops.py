@@ -12,7 +12,9 @@ No weights, data or GPU are needed.
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -51,12 +53,11 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def cost_of(args: argparse.Namespace) -> Cost:
-    """The cost of the config's detector."""
-    lowered = lower(load_config(args.config, args.cfg_options))
+def cost_of(config: str | Path, options: Mapping[str, Any] | None = None, **counted: Any) -> Cost:
+    """The cost of a config's detector; ``counted`` are arguments of ``detector_cost``."""
+    lowered = lower(load_config(config, options))
     node = with_num_classes(lowered.model, len(lowered.classes or range(COCO_CLASSES)))
-    detector = build(node).to('meta')  # shapes without values: nothing is computed
-    return detector_cost(detector, tuple(args.shape), args.rois, args.masks, args.release_units)
+    return detector_cost(build(node).to('meta'), **counted)  # shapes without values
 
 
 def cut(value: int, unit: int) -> str:
@@ -83,7 +84,14 @@ def report(cost: Cost, release_units: bool) -> str:
 def main() -> None:
     args = parse_args()
     try:
-        cost = cost_of(args)
+        cost = cost_of(
+            args.config,
+            args.cfg_options,
+            size=tuple(args.shape),
+            rois=args.rois,
+            masks=args.masks,
+            whole_levels=args.release_units,
+        )
     except (ConfigError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from None
     numbers = [f'input {args.shape[0]} x {args.shape[1]}']
