@@ -7,7 +7,8 @@
 Without --shape the batches are those of the config's data set (training or test set), and loading
 is timed too: in this process, one batch at a time, so that the row tells how much work one loader
 worker has with a batch.  A run needs about (data loading / whole step) workers to keep up.
-With --shape the images are noise of that size with a few boxes, and no data set is needed.
+With --shape the images are noise of that size with a few boxes, and no data set is needed; they
+are looked at once, also where the config's test augments them.
 
 How to read it:
 - "post-processing" (infer) is what follows the layers: decoding, suppression, the way to the host;
@@ -23,10 +24,7 @@ How to read it:
 import argparse
 import resource
 import sys
-import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -42,11 +40,14 @@ from hrdet.config import CfgOptions, Lowered, load_config, lower
 from hrdet.data import DataError, build_loader
 from hrdet.engine.build import build_model
 from hrdet.engine.optimizer import OptimWrapper, build_optimizer
+from hrdet.models.views import forms
 from hrdet.registry import ConfigError, build
-from hrdet.structures import Batch, GroundTruth, ImageMeta
+from hrdet.structures import Batch, GroundTruth, ImageMeta, Views
+from tools.analysis.stopwatch import Stopwatch
 
 COCO_CLASSES = 80  # where the classes come from an annotation file, which is not read with --shape
 OBJECTS = 8  # boxes in an image of noise
+LAYERS = ('preprocess', 'backbone', 'neck')
 
 
 def parse_args() -> argparse.Namespace:
@@ -77,57 +78,13 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-class Stopwatch:
-    """Times of named spans in milliseconds, one number a step: events on CUDA, a clock on CPU."""
+def noise(batch: int, size: tuple[int, int], classes: int, masks: bool, maps: bool) -> Batch:
+    """Images of noise with boxes on them, and with masks and semantic maps if wanted."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.cuda = device.type == 'cuda'
-        self.times: dict[str, list[float]] = defaultdict(list)
-        self._spans: list[tuple] = []
-        self._begun: dict[str, object] = {}
+    def pixels(*shape: int, values: int = 2) -> torch.Tensor:
+        return torch.randint(values, (batch, *shape), dtype=torch.uint8)
 
-    def begin(self, name: str) -> None:
-        self._begun[name] = self._now()
-
-    def end(self, name: str) -> None:
-        self._spans.append((name, self._begun.pop(name), self._now()))
-
-    @contextmanager
-    def span(self, name: str) -> Iterator[None]:
-        self.begin(name)
-        yield
-        self.end(name)
-
-    def watch(self, module: nn.Module, name: str) -> None:
-        """Time every call of the module."""
-        # Not traced, so that a compiled module is timed from outside.
-        begin, end = torch.compiler.disable(self.begin), torch.compiler.disable(self.end)
-        module.register_forward_pre_hook(lambda *_: begin(name))
-        module.register_forward_hook(lambda *_: end(name))
-
-    def finish_step(self) -> None:
-        """Turn the spans since the last call into one number for each name."""
-        if self.cuda:
-            torch.cuda.synchronize()
-        step: dict[str, float] = defaultdict(float)
-        for name, start, stop in self._spans:
-            step[name] += start.elapsed_time(stop) if self.cuda else (stop - start) * 1000
-        for name, milliseconds in step.items():
-            self.times[name].append(milliseconds)
-        self._spans.clear()
-
-    def _now(self):
-        if not self.cuda:
-            return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event
-
-
-def noise(batch: int, size: tuple[int, int], classes: int) -> Batch:
-    """Images of noise with boxes on them."""
     height, width = size
-    images = torch.randint(0, 256, (batch, height, width, 3), dtype=torch.uint8)
     corners = torch.rand(batch, OBJECTS, 2) * 0.5
     sides = 0.1 + torch.rand(batch, OBJECTS, 2) * 0.4
     boxes = torch.cat([corners, corners + sides], -1) * torch.tensor([width, height] * 2)
@@ -135,15 +92,18 @@ def noise(batch: int, size: tuple[int, int], classes: int) -> Batch:
         boxes=boxes,
         labels=torch.randint(0, classes, (batch, OBJECTS)),
         ignored=torch.zeros(batch, 1, 4),
+        masks=pixels(OBJECTS, *size) if masks else None,
+        semantic=pixels(-(-height // 8), -(-width // 8)) if maps else None,
         valid=torch.ones(batch, OBJECTS, dtype=torch.bool),
         ignored_valid=torch.zeros(batch, 1, dtype=torch.bool),
     )
     sizes = torch.tensor([size] * batch, dtype=torch.float32)
     metas = [ImageMeta('noise', i, size, size, size) for i in range(batch)]
-    return Batch(images.permute(0, 3, 1, 2), metas, sizes, sizes, truth)
+    images = pixels(height, width, 3, values=256).permute(0, 3, 1, 2)
+    return Batch(images, metas, sizes, sizes, truth)
 
 
-def forever(loader) -> Iterator[Batch]:
+def forever(loader) -> Iterator[Batch | Views]:
     """The loader's batches, again and again."""
     while True:
         yield from loader
@@ -156,7 +116,9 @@ def model_and_batches(args: argparse.Namespace, lowered: Lowered):
     batch = args.batch or options['batch_size']
     if args.shape:
         classes = lowered.classes or tuple(map(str, range(COCO_CLASSES)))
-        batches = forever([noise(batch, tuple(args.shape), len(classes))])
+        roi_head = lowered.model.get('roi_head', {})
+        wanted = 'mask_head' in roi_head, 'semantic_head' in roi_head
+        batches = forever([noise(batch, tuple(args.shape), len(classes), *wanted)])
     else:
         dataset = build(lowered.train_dataset if training else lowered.test_dataset)
         classes = dataset.classes
@@ -193,20 +155,21 @@ def make_step(args: argparse.Namespace, lowered: Lowered, model: nn.Module, watc
 
 def watch_parts(model: nn.Module, watch: Stopwatch) -> None:
     """Time the layers; what is between them is the rest of a step's forward."""
-    for part in ('preprocess', 'backbone', 'neck'):
-        watch.watch(getattr(model, part), part)
-    roi_head = model.roi_head
-    for head in (model.rpn_head, roi_head.bbox_roi_extractor, roi_head.bbox_head):
-        watch.watch(head, 'heads')
+    for name, part in model.named_children():
+        if name in LAYERS:
+            watch.watch(part, name)
+        else:
+            for module in part.modules():  # whichever of them the detector calls
+                watch.watch(module, 'heads')
 
 
 def measure(
     step: Callable[[Batch], object],
-    batches: Iterator[Batch],
+    batches: Iterator[Batch | Views],
     watch: Stopwatch,
     args: argparse.Namespace,
-) -> tuple[int, ...]:
-    """Run the steps; returns the shape of the last batch."""
+) -> list[tuple[int, ...]]:
+    """Run the steps; returns the shapes of the last batch's views."""
     for i in range(args.warmup + args.iterations):
         if i == args.warmup:
             watch.times.clear()
@@ -219,13 +182,13 @@ def measure(
                 batch = batch.to(args.device)
             step(batch)
         watch.finish_step()
-    return tuple(batch.images.shape)
+    return [tuple(view.images.shape) for view in forms(batch, rescale=True)]
 
 
 def rows(watch: Stopwatch, mode: str) -> dict[str, float]:
     """Median milliseconds of the parts of a step, in their order."""
     times = {name: list(values) for name, values in watch.times.items()}
-    layers = ['preprocess', 'backbone', 'neck', 'heads']
+    layers = [*LAYERS, 'heads']
     rest = 'post-processing' if mode == 'infer' else 'targets and losses'
     around = times['whole step'] if mode == 'infer' else times['forward']
     inside = [times[name] for name in layers]
@@ -245,8 +208,9 @@ def peak_memory(cuda: bool) -> str:
     return f'{peak / 2**20:.0f} MiB of memory (the whole process)'
 
 
-def show(watch: Stopwatch, shape: tuple[int, ...], args: argparse.Namespace) -> None:
+def show(watch: Stopwatch, shapes: list[tuple[int, ...]], args: argparse.Namespace) -> None:
     """The table, and what follows from it."""
+    images = shapes[0][0]
     where = f'{torch.get_num_threads()} CPU thread(s)'
     where = torch.cuda.get_device_name() if watch.cuda else where
     table = Table()
@@ -256,16 +220,14 @@ def show(watch: Stopwatch, shape: tuple[int, ...], args: argparse.Namespace) -> 
     parts = rows(watch, args.mode)
     for name, ms in [*parts.items(), ('whole step', whole)]:
         table.add_section() if name == 'whole step' else None
-        table.add_row(name, f'{ms:.1f}', f'{ms / whole:.1%}', f'{ms / shape[0]:.1f}')
+        table.add_row(name, f'{ms:.1f}', f'{ms / whole:.1%}', f'{ms / images:.1f}')
     console = Console(highlight=False, soft_wrap=True)
     console.print(
-        f'{Path(args.config).stem}, {args.mode}: images {shape}, {where}, '
+        f'{Path(args.config).stem}, {args.mode}: images {", ".join(map(str, shapes))}, {where}, '
         f'torch {torch.__version__}; medians of {args.iterations} steps'
     )
     console.print(table)
-    console.print(
-        f'{shape[0] * 1000 / whole:.2f} images per second; peak {peak_memory(watch.cuda)}'
-    )
+    console.print(f'{images * 1000 / whole:.2f} images per second; peak {peak_memory(watch.cuda)}')
     if not args.shape:
         loading = median(watch.times['data loading'])
         console.print(
@@ -286,10 +248,10 @@ def main() -> None:
         watch = Stopwatch(torch.device(args.device))
         watch_parts(model, watch)
         step = make_step(args, lowered, model, watch)
-        shape = measure(step, batches, watch, args)
+        shapes = measure(step, batches, watch, args)
     except (ConfigError, DataError, CheckpointError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from None
-    show(watch, shape, args)
+    show(watch, shapes, args)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """The benchmark's table: every part is there, and the parts make up the whole."""
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,15 @@ from torch import nn
 from hrdet.data.shapes import make_shapes
 from tools.analysis import benchmark
 
-CONFIG = (
-    Path(__file__).resolve().parents[3] / 'configs/quickstart/faster_rcnn_hrnetv2p_w18_small.py'
-)
+QUICKSTART = Path(__file__).resolve().parents[3] / 'configs/quickstart'
 LAYERS = ['to the device', 'preprocess', 'backbone', 'neck', 'heads']
 SHORT = ['--device', 'cpu', '--iterations', '2', '--warmup', '1', '--batch', '2']
 
 
-def table(monkeypatch, capsys, *arguments):
+def table(monkeypatch, capsys, *arguments, detector='faster_rcnn'):
     """The printed rows: name to milliseconds; and the lines around the table."""
-    monkeypatch.setattr(sys, 'argv', ['benchmark.py', str(CONFIG), *SHORT, *map(str, arguments)])
+    config = str(QUICKSTART / f'{detector}_hrnetv2p_w18_small.py')
+    monkeypatch.setattr(sys, 'argv', ['benchmark.py', config, *SHORT, *map(str, arguments)])
     benchmark.main()
     lines = capsys.readouterr().out.splitlines()
     cells = [line.split('│')[1:3] for line in lines if line.startswith('│')]
@@ -46,10 +46,18 @@ def test_noise(monkeypatch, capsys, mode, more):
     assert len(around) == 2
 
 
+@pytest.mark.parametrize('detector', ['htc', 'fcos'])
 @pytest.mark.parametrize('mode', ['infer', 'train'])
-def test_data_set(monkeypatch, capsys, tmp_path, mode):
+def test_other_detectors(monkeypatch, capsys, mode, detector):
+    """Noise has the masks and maps that they learn from, and their heads take time."""
+    rows, _ = table(monkeypatch, capsys, '--mode', mode, '--shape', 64, 96, detector=detector)
+    assert rows['heads'] > 0.05 * rows['whole step']
+
+
+def on_shapes(tmp_path) -> list[str]:
+    """Options for a small data set."""
     make_shapes(tmp_path, 4, 4, (64, 64), 0)
-    options = [
+    return [
         f'data.{part}.{key}={tmp_path}/{place}'
         for part, name in (('train', 'train'), ('test', 'val'))
         for key, place in (
@@ -57,9 +65,20 @@ def test_data_set(monkeypatch, capsys, tmp_path, mode):
             ('img_prefix', f'{name}/'),
         )
     ]
+
+
+@pytest.mark.parametrize('mode', ['infer', 'train'])
+def test_data_set(monkeypatch, capsys, tmp_path, mode):
+    options = on_shapes(tmp_path)
     _, around = table(monkeypatch, capsys, '--mode', mode, '--cfg-options', *options)
     assert around[2].startswith('data loading: ')
     assert 'worker(s) keep up' in around[2]
+
+
+def test_views(monkeypatch, capsys, tmp_path):
+    options = [*on_shapes(tmp_path), 'data.test.img_scale=[(64,64),(96,96)]']
+    _, around = table(monkeypatch, capsys, '--mode', 'infer', '--cfg-options', *options)
+    assert 'images (2, 3, 64, 64), (2, 3, 96, 96), ' in around[0]
 
 
 def test_a_part_called_twice_counts_twice_and_only_itself(monkeypatch):
@@ -69,9 +88,10 @@ def test_a_part_called_twice_counts_twice_and_only_itself(monkeypatch):
             return x
 
     clock = {'now': 100.0}
-    monkeypatch.setattr(benchmark.time, 'perf_counter', lambda: clock['now'])
-    watch, slow = benchmark.Stopwatch(torch.device('cpu')), Slow()
-    watch.watch(slow, 'slow')
+    monkeypatch.setattr(time, 'perf_counter', lambda: clock['now'])
+    watch, slow = benchmark.Stopwatch(torch.device('cpu')), nn.Sequential(Slow())
+    for module in slow.modules():  # what is inside another of the name counts once
+        watch.watch(module, 'slow')
     for calls in (1, 2):
         with watch.span('all'):
             for _ in range(calls):
