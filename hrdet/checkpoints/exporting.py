@@ -71,7 +71,7 @@ def export(
     target = Path(target)
     if (layout == 'safetensors') != (target.suffix == '.safetensors'):
         raise CheckpointError(
-            f'{target}: .safetensors is the ending of that layout, not {layout!r}'
+            f'{target}: a file of the layout safetensors ends in .safetensors, and no other does'
         )
     if target.exists() and not overwrite:
         raise FileExistsError(f'{target}: is there already, and is not overwritten unless forced')

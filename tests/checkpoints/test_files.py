@@ -1,13 +1,16 @@
 """Reading safely and writing atomically."""
 
+import hashlib
 import re
 import sys
 
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MessageHub
 
 from hrdet.checkpoints import CheckpointError, read_checkpoint, save_checkpoint
+from hrdet.checkpoints.files import Bookkeeping, save_safetensors
 
 
 class Payload:
@@ -45,6 +48,71 @@ def test_trusted_reads_what_the_safe_reader_refuses(tmp_path):
     with pytest.raises(CheckpointError, match='numpy'):
         read_checkpoint(path)
     assert read_checkpoint(path, trusted=True)['meta']['best'] == 0.5
+
+
+def test_what_mmengine_notes_beside_the_weights_is_not_read(tmp_path, weights):
+    """mmdetection 3 saves its loss histories with every checkpoint: objects and numpy arrays."""
+    hub = MessageHub('a training')
+    hub.update_scalar('train/loss', 0.5)
+    hub.update_info('epoch', 3)
+    content = {'state_dict': weights, 'message_hub': hub.state_dict()}
+    torch.save(content, tmp_path / 'epoch_3.pth')
+    back = read_checkpoint(tmp_path / 'epoch_3.pth')
+    assert torch.equal(back['state_dict']['conv.weight'], weights['conv.weight'])
+    assert isinstance(back['message_hub']['log_scalars']['train/loss'], Bookkeeping)
+    assert back['message_hub']['runtime_info'] == {'epoch': 3}
+
+
+class Borrowed:
+    """An attack that stays within the names of that bookkeeping."""
+
+    def __reduce__(self):
+        return (getattr, ('text', 'upper'))
+
+
+def test_the_names_of_that_bookkeeping_do_nothing(tmp_path):
+    torch.save({'x': Borrowed()}, tmp_path / 'a.pth')
+    assert isinstance(read_checkpoint(tmp_path / 'a.pth')['x'], Bookkeeping)
+
+
+def named_by_hash(path, digits=8):
+    """The same file under the name that publishing gives it."""
+    named = path.with_name(f'{path.stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:digits]}')
+    return path.rename(named.with_suffix(path.suffix))
+
+
+@pytest.mark.parametrize('digits', [8, 64])
+def test_a_hash_in_the_name_is_checked(tmp_path, weights, digits):
+    save_checkpoint(tmp_path / 'a_20190522.pth', {'state_dict': weights})
+    path = named_by_hash(tmp_path / 'a_20190522.pth', digits)
+    assert 'state_dict' in read_checkpoint(path)
+    broken = bytearray(path.read_bytes())
+    broken[-1] ^= 1
+    path.write_bytes(broken)
+    digest = path.stem.rpartition('-')[2]
+    with pytest.raises(CheckpointError, match=rf'begins with {digest}.*damaged.*Fetch it again'):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize('name', [
+    'run-20240131.pth', 'mask-rcnn.pth', 'w18-e368c3.pth', 'w18_e368c387.pth', 'a-E368C387.pth',
+])  # fmt: skip
+def test_what_is_no_hash_is_not_checked(tmp_path, weights, name):
+    save_checkpoint(tmp_path / name, {'state_dict': weights})
+    assert 'state_dict' in read_checkpoint(tmp_path / name)
+
+
+def test_digits_that_are_no_date_are_a_hash(tmp_path, weights):
+    """As in the release's faster_rcnn_hrnetv2_w40_fpn_1x_20190522-30502318.pth."""
+    save_checkpoint(tmp_path / 'w40-30502318.pth', {'state_dict': weights})
+    with pytest.raises(CheckpointError, match='begins with 30502318'):
+        read_checkpoint(tmp_path / 'w40-30502318.pth')
+
+
+def test_a_web_page_under_a_hashed_name_is_called_that(tmp_path):
+    (tmp_path / 'a-e368c387.pth').write_bytes(b'<!DOCTYPE html>')
+    with pytest.raises(CheckpointError, match='web page'):
+        read_checkpoint(tmp_path / 'a-e368c387.pth')
 
 
 @pytest.mark.parametrize(
@@ -115,3 +183,26 @@ def test_safetensors(tmp_path, weights):
     back = read_checkpoint(tmp_path / 'a.safetensors')
     assert torch.equal(back['state_dict']['conv.weight'], weights['conv.weight'])
     assert back['meta'] == {'note': 'x'}
+
+
+def test_safetensors_keep_meta(tmp_path, weights):
+    pytest.importorskip('safetensors', reason='safetensors is an extra')
+    meta = {'classes': ['a', 'b'], 'epoch': 3}
+    save_safetensors(tmp_path / 'a.safetensors', weights, meta)
+    path = named_by_hash(tmp_path / 'a.safetensors')
+    back = read_checkpoint(path)
+    assert back['meta'] == meta
+    assert torch.equal(back['state_dict']['conv.weight'], weights['conv.weight'])
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize('act', [
+    read_checkpoint, lambda path: save_safetensors(path, {'a': torch.zeros(1)}, {}),
+])  # fmt: skip
+def test_safetensors_is_an_extra(tmp_path, monkeypatch, act):
+    monkeypatch.setitem(sys.modules, 'safetensors', None)
+    monkeypatch.setitem(sys.modules, 'safetensors.torch', None)
+    path = tmp_path / 'a.safetensors'
+    path.touch()
+    with pytest.raises(CheckpointError, match='pip install safetensors'):
+        act(path)

@@ -1,0 +1,194 @@
+"""Files to give away, read back by hrdet and by what others read."""
+
+import zipfile
+
+import pytest
+import torch
+from mmengine.hooks import EMAHook
+
+import hrdet
+from hrdet.checkpoints import CheckpointError, export, load_checkpoint, read_checkpoint
+
+CLASSES = ('ant', 'bee')
+
+
+@pytest.fixture
+def weights():
+    """A 2019 detector of two classes, reduced to what conversion looks at."""
+    return {
+        'backbone.conv1.weight': torch.randn(4, 3, 3, 3),
+        'backbone.bn1.num_batches_tracked': torch.tensor(7),
+        'neck.fpn_convs.0.conv.weight': torch.randn(4, 4, 3, 3),
+        'bbox_head.fc_cls.weight': torch.randn(3, 4),
+        'bbox_head.fc_reg.weight': torch.randn(12, 4),
+        'mask_head.conv_logits.weight': torch.randn(3, 4, 1, 1),
+        'mask_head.0.conv_res.conv.bias': torch.randn(4),
+    }
+
+
+@pytest.fixture
+def modern(weights):
+    return {
+        'backbone.conv1.weight': weights['backbone.conv1.weight'],
+        'backbone.bn1.num_batches_tracked': torch.tensor(7),
+        'neck.fpn_convs.0.conv.weight': weights['neck.fpn_convs.0.conv.weight'],
+        'roi_head.bbox_head.fc_cls.weight': weights['bbox_head.fc_cls.weight'][[1, 2, 0]],
+        'roi_head.bbox_head.fc_reg.weight': weights['bbox_head.fc_reg.weight'][4:],
+        'roi_head.mask_head.conv_logits.weight': weights['mask_head.conv_logits.weight'][1:],
+    }
+
+
+@pytest.fixture
+def write(tmp_path):
+    def save(content):
+        torch.save(content, tmp_path / 'in.pth')
+        return tmp_path / 'in.pth'
+
+    return save
+
+
+def equal(ours, theirs):
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+@pytest.mark.parametrize('layout', ['hrdet', 'mmdet3', 'safetensors'])
+def test_every_layout_gives_the_same_model(layout, weights, modern, write, tmp_path, standin):
+    if layout == 'safetensors':
+        pytest.importorskip('safetensors', reason='safetensors is an extra')
+    source = write({'state_dict': weights, 'meta': {'CLASSES': CLASSES, 'epoch': 12}})
+    out = tmp_path / ('out.safetensors' if layout == 'safetensors' else 'out.pth')
+    export(source, out, layout)
+    back = read_checkpoint(out)
+    assert equal(back['state_dict'], modern)
+    assert back['meta']['box_convention'] == 'inclusive'
+    assert back['meta']['epoch'] == 12
+    model = standin({key: tuple(value.shape) for key, value in modern.items()})
+    report = load_checkpoint(model, out)
+    assert report.complete
+    assert report.classes == CLASSES
+    assert equal(model.state_dict(), modern)
+
+
+def test_mmdetection_3_finds_its_meta(weights, write, tmp_path):
+    """Read as mmengine does, by torch.load; its visualizer wants a colour for each class."""
+    source = write({'state_dict': weights, 'meta': {'CLASSES': CLASSES}})
+    report = export(source, tmp_path / 'out.pth', 'mmdet3')
+    meta = torch.load(tmp_path / 'out.pth')['meta']
+    assert meta['dataset_meta']['classes'] == CLASSES
+    first, second = meta['dataset_meta']['palette']
+    assert first != second
+    assert all(isinstance(part, int) and 0 <= part <= 255 for part in (*first, *second))
+    assert 'inclusive boxes' in str(report)
+
+
+def test_continuous_weights_with_classes_leave_nothing_to_warn_of(modern, write, tmp_path):
+    meta = {'hrdet_version': '1', 'classes': list(CLASSES), 'box_convention': 'continuous'}
+    source = write({'state_dict': modern, 'meta': meta})
+    report = export(source, tmp_path / 'out.pth', 'mmdet3')
+    assert report.warnings == []
+    assert equal(read_checkpoint(tmp_path / 'out.pth')['state_dict'], modern)
+
+
+def test_what_only_training_needs_is_left_out_and_named(weights, write, tmp_path):
+    wrapped = {f'module.{key}': value for key, value in weights.items()}
+    content = {'state_dict': wrapped, 'optimizer': {'state': {}}, 'ema': {}, 'meta': {'epoch': 1}}
+    text = str(export(write(content), tmp_path / 'out.pth'))
+    assert read_checkpoint(tmp_path / 'out.pth').keys() == {'state_dict', 'meta'}
+    for line in ('dropped: mask_head.0.conv_res.conv.bias', 'left out: optimizer', 'left out: ema',
+                 'names no classes', '3 renamed, 3 reordered'):  # fmt: skip
+        assert line in text
+    assert 'left out: meta' not in text
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_is_widened(weights, write, tmp_path, dtype):
+    half = {k: v.to(dtype) if v.is_floating_point() else v for k, v in weights.items()}
+    report = export(write(half), tmp_path / 'out.pth')
+    back = read_checkpoint(tmp_path / 'out.pth')['state_dict']
+    assert {v.dtype for v in back.values()} == {torch.float32, torch.int64}
+    assert report.widened == 5  # of six; the seventh is dropped, the sixth counts batches
+    scores = half['bbox_head.fc_cls.weight'].float()
+    assert torch.equal(back['roi_head.bbox_head.fc_cls.weight'], scores[[1, 2, 0]])
+
+
+def test_no_more_is_saved_than_is_used(weights, write, tmp_path):
+    """Dropped rows are gone from the disk as well, and channels_last weights are contiguous."""
+    weights['backbone.conv1.weight'] = weights['backbone.conv1.weight'].to(
+        memory_format=torch.channels_last
+    )
+    export(write(weights), tmp_path / 'out.pth')
+    for value in read_checkpoint(tmp_path / 'out.pth')['state_dict'].values():
+        assert value.is_contiguous()
+        assert value.untyped_storage().nbytes() == value.nbytes
+    with zipfile.ZipFile(tmp_path / 'out.pth') as archive:
+        (pickled,) = (name for name in archive.namelist() if name.endswith('data.pkl'))
+        assert str(tmp_path).encode() not in archive.read(pickled)
+
+
+class TestAverages:
+    """Of one model that was trained (2) and averaged (1)."""
+
+    @pytest.fixture(params=['hrdet', 'mmengine', 'mmcv'])
+    def source(self, request, modern, write):
+        average = {key: torch.ones_like(value) for key, value in modern.items()}
+        trained = {key: value + 1 for key, value in average.items()}
+        if request.param == 'hrdet':
+            ema = {'steps': 3, 'training': trained}
+            return write({'state_dict': average, 'ema': ema, 'meta': {'hrdet_version': '1'}})
+        if request.param == 'mmcv':
+            flat = {f'ema_{key.replace(".", "_")}': value for key, value in trained.items()}
+            return write({'state_dict': average | flat, 'meta': {}})
+        ema = {f'module.{key}': value for key, value in average.items()} | {
+            'steps': torch.tensor(3)
+        }
+        content = {'state_dict': trained, 'ema_state_dict': ema}
+        EMAHook()._swap_ema_state_dict(content)  # as the hook does before it saves
+        return write(content)
+
+    @pytest.mark.parametrize('average', [True, False])
+    def test_are_taken_or_not(self, source, modern, tmp_path, average):
+        export(source, tmp_path / 'out.pth', average=average)
+        back = read_checkpoint(tmp_path / 'out.pth')['state_dict']
+        assert back.keys() == modern.keys()
+        assert {float(value.max()) for value in back.values()} == {1.0 if average else 2.0}
+
+    def test_without_one_there_is_nothing_to_leave(self, weights, write, tmp_path):
+        with pytest.raises(CheckpointError, match=r'holds no moving average'):
+            export(write({'state_dict': weights}), tmp_path / 'out.pth', average=False)
+
+
+def test_a_file_is_only_replaced_by_force_and_as_a_whole(weights, write, tmp_path):
+    out = tmp_path / 'out.pth'
+    out.write_text('mine')
+    with pytest.raises(FileExistsError, match='not overwritten'):
+        export(write(weights), out)
+    assert out.read_text() == 'mine'
+    with pytest.raises(CheckpointError):
+        export(write({'epoch': 1}), out, overwrite=True)
+    assert out.read_text() == 'mine'
+    export(write(weights), out, overwrite=True)
+    assert 'state_dict' in read_checkpoint(out)
+
+
+def test_the_hash_ends_the_name(weights, write, tmp_path):
+    report = export(write(weights), tmp_path / 'out.pth', with_hash=True)
+    assert report.path.name.startswith('out-')
+    assert len(report.path.stem) == len('out-') + 8
+    assert not (tmp_path / 'out.pth').exists()
+    assert 'state_dict' in read_checkpoint(report.path)  # where it is checked
+
+
+@pytest.mark.parametrize(('name', 'layout'), [('a.pth', 'safetensors'), ('a.safetensors', 'hrdet')])
+def test_the_ending_tells_the_format(name, layout, weights, write, tmp_path):
+    with pytest.raises(CheckpointError, match=r'ends in \.safetensors'):
+        export(write(weights), tmp_path / name, layout)
+
+
+def test_strange_weights_are_refused(write, tmp_path):
+    with pytest.raises(CheckpointError, match=r'of no known family; its entries are encoder\.w'):
+        export(write({'encoder.w': torch.zeros(1)}), tmp_path / 'out.pth')
+
+
+def test_the_writer_signs(weights, write, tmp_path):
+    export(write(weights), tmp_path / 'out.pth')
+    assert read_checkpoint(tmp_path / 'out.pth')['meta']['hrdet_version'] == hrdet.__version__

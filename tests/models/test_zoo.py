@@ -1,0 +1,130 @@
+"""The published models by name: their table, their configs, their cached weights."""
+
+import re
+
+import pytest
+
+from hrdet.apis import init_detector
+from hrdet.models import zoo
+from hrdet.registry import ConfigError
+
+NAME = 'faster_rcnn_hrnetv2p_w18_1x'
+LINKED = f'{NAME}_20190522-e368c387.pth'  # what its address ends in
+WITHOUT_FILE = 'faster_rcnn_hrnetv2p_w32_syncbn_mstrain_1x'
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv('HRDET_HOME', str(tmp_path / 'cache'))
+    (tmp_path / 'cache').mkdir()
+    return tmp_path / 'cache'
+
+
+def test_accuracies_are_those_of_the_release(reference_dir):
+    """Every number of the release's table, each once."""
+    page = (reference_dir / 'model_zoo.md').read_text().split('##')[0]
+    table = [line.split('|')[2:-1] for line in page.splitlines() if line.startswith('|')][2:]
+    cells = [cell.strip() for row in table for cell in row if cell.strip()]
+    ours = [
+        f'{m.box_ap} ({m.mask_ap})' if m.mask_ap else f'{m.box_ap}'
+        for m in zoo.MODELS.values()
+        if 'continuous' not in m.config
+    ]
+    assert sorted(ours) == sorted(cells)
+
+
+@pytest.mark.parametrize(('name', 'box', 'mask'), [
+    ('faster_rcnn_hrnetv2p_w18_2x', 38.1, None), ('mask_rcnn_hrnetv2p_w48_1x', 42.4, 38.1),
+    ('cascade_mask_rcnn_hrnetv2p_w32_20e', 44.5, 38.5), ('htc_hrnetv2p_w48_28e', 47.0, 41.0),
+    ('fcos_hrnetv2p_w32_gn_2x_4gpu', 40.3, None),
+    ('faster_rcnn_hrnetv2p_w18_syncbn_randresizecrop_2x', 39.7, None),
+    ('mask-rcnn_hrnetv2p-w40-2x_coco', 42.8, 38.2),
+])  # fmt: skip
+def test_some_rows(name, box, mask):
+    assert (zoo.MODELS[name].box_ap, zoo.MODELS[name].mask_ap) == (box, mask)
+
+
+def test_every_config_is_in_the_tree():
+    for model in zoo.MODELS.values():
+        assert model.config_file().is_file()
+
+
+def test_addresses_name_the_same_model():
+    """Kind, width and schedule of name and file agree; no file is linked twice."""
+    urls = [model.url for model in zoo.MODELS.values() if model.url]
+    assert len(set(urls)) == len(urls) == len(zoo.MODELS) - 2
+    for name, model in zoo.MODELS.items():
+        if not model.url or '1drv.ms' in model.url:
+            continue
+        assert re.fullmatch(r'https://\S+-[0-9a-f]{8}\.pth', model.url)
+        file = model.url.rpartition('/')[2].replace('20_23_24e', '2x').replace('-', '_')
+        kind, width = re.match(r'(.+?)_hrnetv2p_w(\d+)', name.replace('-', '_')).groups()
+        assert re.match(rf'{kind}_hrnetv2p?_w{width}_', file)
+        schedule = re.search(r'[12]x|20e|28e', name)[0]
+        assert f'_{schedule}_' in file
+        assert ('mstrain' in name or '_ms-' in name) == ('mstrain' in file)
+
+
+@pytest.mark.parametrize('file', [LINKED, f'{NAME}.pth'])
+def test_a_cached_file_is_found(cache, file):
+    (cache / file).touch()
+    config, checkpoint = zoo.resolve(NAME)
+    assert config.name == f'{NAME}.py'
+    assert checkpoint == cache / file
+
+
+def test_a_given_file_wins(cache):
+    (cache / LINKED).touch()
+    assert zoo.resolve(NAME, 'mine.pth')[1] == 'mine.pth'
+
+
+def test_a_missing_file_says_what_to_download_and_where_to_put_it(cache):
+    with pytest.raises(FileNotFoundError) as error:
+        zoo.resolve(NAME)
+    for part in (str(cache / LINKED), zoo.MODELS[NAME].url, 'HRDET_HOME', 'downloads nothing'):
+        assert part in str(error.value)
+
+
+def test_init_detector_goes_by_name(cache):
+    with pytest.raises(FileNotFoundError, match=re.escape(str(cache / LINKED))):
+        init_detector(NAME)
+
+
+def test_a_model_without_file_says_so(cache):
+    with pytest.raises(FileNotFoundError, match=r'prints its AP but links no file'):
+        zoo.resolve(WITHOUT_FILE)
+    (cache / f'{WITHOUT_FILE}.pth').touch()
+    assert zoo.resolve(WITHOUT_FILE)[1] == cache / f'{WITHOUT_FILE}.pth'
+
+
+def test_another_name_suggests_the_nearest():
+    with pytest.raises(ConfigError, match=rf"did you mean '{NAME}'"):
+        zoo.resolve('faster_rcnn_hrnetv2_w18_1x')
+
+
+@pytest.mark.parametrize('config', ['a/b', 'a.py', 'configs/hrnet/x.py', {'model': {}}, None])
+def test_what_is_no_name_passes(config):
+    assert zoo.resolve(config, 'x.pth') == (config, 'x.pth')
+
+
+def test_a_file_of_that_name_passes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / NAME).touch()
+    assert zoo.resolve(NAME) == (NAME, None)
+
+
+def test_an_installed_package_finds_configs_in_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, '_PACKAGE', tmp_path / 'site-packages' / 'hrdet')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r'source tree.*path of the config file'):
+        zoo.resolve(NAME, 'x.pth')
+    file = tmp_path / 'configs/hrnet' / f'{NAME}.py'
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert zoo.resolve(NAME, 'x.pth')[0].resolve() == file
+
+
+def test_without_hrdet_home_the_folder_is_that_of_torch_hub(tmp_path, monkeypatch):
+    monkeypatch.delenv('HRDET_HOME')
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
+    assert zoo.cache_folder() == tmp_path / 'torch/hub/checkpoints'
