@@ -1,11 +1,13 @@
-"""The rows of README's model table.
+"""The rows of README's model table, or with --weights those of docs/model_zoo.md.
 
     python tools/analysis/model_table.py
+    python tools/analysis/model_table.py --weights
 
-AP is what the authors published (hrdet.models.zoo); parameters and GFLOPs are counted here, in the
-units of HRNet's tables (get_flops.py --release-units).
+AP and addresses are what the authors published (hrdet.models.zoo); parameters and GFLOPs are
+counted here, in the units of HRNet's tables (get_flops.py --release-units).
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -34,7 +36,21 @@ def counted(model: Published) -> tuple[str, str]:
     return f'{cut(cost.parameters, 2**20)}M', cut(cost.total_macs, 2**30)
 
 
+def weights_row(model: Published) -> str:
+    """One line about a model's accuracy and where its weights are."""
+    name = f'[`{model.name}`](../configs/{model.config})'
+    weights = f'[weights]({model.url})' if model.url else 'no file linked'
+    return f'| {name} | {model.box_ap} | {model.mask_ap or ""} | {weights} |'
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--weights', action='store_true', help='rows of docs/model_zoo.md')
+    if parser.parse_args().weights:
+        print(*map(weights_row, MODELS.values()), sep='\n')
+        return
     for model in models():
         print(row(model, *counted(model)), flush=True)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hrdet.models.zoo import MODELS as ALL_MODELS
 from tools.analysis import model_table
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -45,3 +46,9 @@ def test_the_backbone_is_what_makes_widths_differ():
                 more = costs['faster_rcnn'][width][i] - costs['faster_rcnn']['w18'][i]
                 # Four numbers without their second decimals.
                 assert numbers[i] - widths['w18'][i] == pytest.approx(more, abs=0.2), (kind, width)
+
+
+def test_the_table_of_weights():
+    text = (ROOT / 'docs/model_zoo.md').read_text()
+    rows = [line for line in text.split('\n') if '](../configs/' in line]
+    assert rows == [model_table.weights_row(model) for model in ALL_MODELS.values()]
