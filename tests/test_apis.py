@@ -6,13 +6,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from pycocotools import mask as rle
+from torch import nn
 
 import hrdet
 from hrdet.apis import ImagePipeline, inference_detector, init_detector, read_image
 from hrdet.checkpoints import CheckpointError, save_checkpoint
 from hrdet.config import load_config
-from hrdet.data import CocoDataset, DataError, Pad, Resize, collate
+from hrdet.data import CocoDataset, DataError, Pad, RandomFlip, Resize, collate
+from hrdet.data.transforms import apply
 from hrdet.registry import ConfigError
+from hrdet.structures import ImageMeta, Sample, Views
 
 CONFIG = 'configs/quickstart/faster_rcnn_hrnetv2p_w18_small.py'
 CLASSES = ('ant', 'bee', 'cat')
@@ -184,3 +188,61 @@ def test_pipeline_pads_to_the_largest():
     batch = pipeline([np.zeros((20, 40, 3), np.uint8), np.zeros((50, 25, 3), np.uint8)], 'ab')
     assert batch.images.shape == (2, 3, 64, 64)
     assert [meta.scale for meta in batch.metas] == [(1.6, 1.6), (1.28, 1.28)]
+
+
+MASKS = 'configs/quickstart/mask_rcnn_hrnetv2p_w18_small.py'
+
+
+@pytest.fixture(scope='session')
+def augmented(pytestconfig):
+    """An untrained detector of boxes and masks that looks at a picture and its mirror image."""
+    torch.manual_seed(0)
+    options = QUICK | {'classes': CLASSES, 'data.test.flip_ratio': 0.5}
+    model = init_detector(str(pytestconfig.rootpath / MASKS), None, 'cpu', options)
+    # Untrained statistics let the features grow until all boxes lie on the edges.
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    model.train().extract(model.pipeline([noise(2)], ['x']).batches[0])
+    nn.init.normal_(model.roi_head.bbox_head.fc_cls.weight, std=1.0)
+    return model.eval()
+
+
+def noise(seed):
+    """A picture of 256 x 192 pixels, which the pipeline leaves as large."""
+    cells = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    return cv2.resize(cells, (256, 192))
+
+
+def test_views_as_the_data_set_would_have_them(augmented, pictures):
+    """The plain and the mirrored view, each put together by itself, and one prediction of both."""
+    image, rng = cv2.imread(str(pictures[0])), np.random.default_rng(0)
+    size = image.shape[:2]
+    batches = []
+    for mirror in ([], [RandomFlip(1)]):
+        steps = [Resize([(256, 192)], convention='continuous'), *mirror, Pad(32)]
+        sample = apply(steps, Sample(image, ImageMeta('x', 1, size, size, size)), rng)
+        batches.append(collate([sample], size_divisor=32))
+    (expected,) = augmented.predict(Views(batches))
+    found = inference_detector(augmented, pictures[0])
+    assert len(found) > 0
+    assert same(found, expected.numpy())
+    assert found.masks == expected.masks
+    (plain,) = augmented.predict(batches[0])
+    assert not same(found, plain.numpy())
+
+
+def test_a_mirrored_picture_has_mirrored_objects(augmented):
+    """Exactly what a detector that sees both sides must do, but for sums in another order."""
+    image = noise(1)
+    there, back = inference_detector(augmented, [image, np.ascontiguousarray(image[:, ::-1])])
+    assert len(there) == len(back) > 10
+    boxes = back.boxes.copy()
+    boxes[:, [0, 2]] = 256 - boxes[:, [2, 0]]
+    order, other = (np.lexsort(rows.round(0).T) for rows in (there.boxes, boxes))
+    np.testing.assert_allclose(there.boxes[order], boxes[other], atol=1e-2)
+    np.testing.assert_allclose(there.scores[order], back.scores[other], atol=1e-4)
+    assert (there.labels[order] == back.labels[other]).all()
+    for i, j in zip(order, other):
+        mask, mirrored = rle.decode([there.masks[i], back.masks[j]]).transpose(2, 0, 1)
+        assert (mask != mirrored[:, ::-1]).mean() < 1e-3
