@@ -15,14 +15,14 @@ namespace hrdet {
 struct PasteAxis {
   double start, extent;  // the box, in pixels
   int64_t cells;
+  double scale;        // cells per pixel
   int64_t begin, end;  // the pixels of the image that may be covered
 
   // Between -1 and cells; it never falls from one pixel to the next, which the search for the edge
   // of a mask relies on.
   HRDET_HOST_DEVICE float position(int64_t pixel) const {
-    const double scale = 1 / (extent / cells);
-    const float place = static_cast<float>((pixel - start + 0.5) * scale - 0.5);
-    return place < -1 ? -1 : place > cells ? cells : place;
+    const double place = (pixel - start + 0.5) * scale - 0.5;
+    return static_cast<float>(place < -1 ? -1 : place > cells ? cells : place);
   }
 
   // The cell before a position: the value there is interpolated between this cell and the next one.
@@ -43,7 +43,7 @@ struct PasteAxis {
 // From `low` to `high` on a side of `pixels` pixels; an inclusive box is stored with high + 1.
 HRDET_HOST_DEVICE PasteAxis paste_axis(double low, double high, int64_t cells, int64_t pixels,
                                        bool inclusive) {
-  PasteAxis axis{low, high - low, cells, 0, 0};
+  PasteAxis axis{low, high - low, cells, 0, 0, 0};
   if (inclusive) {
     const double first = std::trunc(low), count = std::trunc(high - 1) - first + 1;
     axis.start = first;
@@ -53,6 +53,7 @@ HRDET_HOST_DEVICE PasteAxis paste_axis(double low, double high, int64_t cells, i
     const double border = axis.extent / cells / 2;  // where values fade to zero outside of the box
     axis.cover(std::floor(low - border), std::ceil(high + border), pixels);
   }
+  axis.scale = 1 / (axis.extent / cells);
   return axis;
 }
 
