@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hrdet.ops import library, nms, roi_align, soft_nms
+from hrdet.ops import encode_masks, library, nms, roi_align, soft_nms
 from hrdet.ops.library import Library
 
 BOXES, SCORES = torch.zeros(1, 2, 4), torch.zeros(1, 2)
@@ -15,6 +15,7 @@ CALLS = [
     lambda: nms(BOXES, SCORES, 0.5, 2),
     lambda: soft_nms(BOXES, SCORES, 0.5, 0.05, 'linear', 0.5, 2),
     lambda: roi_align(torch.zeros(1, 1, 4, 4), torch.zeros(1, 5), 7, 4, 2, False),
+    lambda: encode_masks(torch.zeros(1, 4, 4), BOXES[0, :1], torch.ones(1, 2).long(), 0.5, True),
 ]
 
 
