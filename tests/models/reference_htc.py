@@ -50,8 +50,11 @@ class Regions:
             self.logits, self.embedding = semantic_branch(pyramid, weights)
 
     def semantic(self, boxes):
-        scale, one, bins = 1 / SEMANTIC_STRIDE, self.recipe.one, self.recipe.mask_size
-        rows = [regional.align(self.embedding, box, scale, bins, 2, one) for box in boxes]
+        r, scale = self.recipe, 1 / SEMANTIC_STRIDE
+        rows = [
+            regional.align(self.embedding, box, scale, r.mask_size, r.samples, r.one)
+            for box in boxes
+        ]
         return torch.stack(rows) if rows else 0
 
     def of_boxes(self, boxes):

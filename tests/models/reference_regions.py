@@ -25,6 +25,7 @@ class Recipe:
     finest: float
     box_size: int  # bins of a region, for its box and for its mask
     mask_size: int
+    samples: int = 2  # a bin and axis; 0: as many as the bin has feature pixels
     stds: list = field(default_factory=lambda: [np.array([0.1, 0.1, 0.2, 0.2])])
     overlaps: list = field(default_factory=lambda: [0.5])
     stage_weights: list = field(default_factory=lambda: [1.0])
@@ -102,12 +103,12 @@ def level(box, recipe):
 
 
 def regions(pyramid, boxes, bins, recipe):
-    """(R, C, bins, bins) of one image, two samples a bin and axis."""
+    """(R, C, bins, bins) of one image."""
     rows = []
     for box in boxes:
         chosen = level(box, recipe)
         scale = 1 / recipe.strides[chosen]
-        rows.append(align(pyramid[chosen], box, scale, bins, 2, recipe.one))
+        rows.append(align(pyramid[chosen], box, scale, bins, recipe.samples, recipe.one))
     if not rows:
         return torch.zeros(0, pyramid[0].shape[0], bins, bins, dtype=torch.float64)
     return torch.stack(rows)

@@ -37,6 +37,7 @@ STRIDES = [4, 8, 16, 32]  # regions come from the first three
 SIZES = [(60, 90), (64, 70)]
 CLASSES, STUFF, WIDTH = 3, 5, 6
 BOX, MASK = 3, 6  # bins of a region
+SAMPLES = {'inclusive': 2, 'continuous': 0}  # of a bin and axis, as the configs of both have them
 STDS = [[0.1, 0.1, 0.2, 0.2], [0.05, 0.05, 0.1, 0.1], [0.033, 0.033, 0.067, 0.067]]
 OVERLAPS = [0.5, 0.6, 0.7]
 KINDS = ['faster', 'mask', 'cascade', 'cascade_mask', 'htc']
@@ -62,6 +63,7 @@ def recipe(convention, stages=1, weights=(1, 0.5, 0.25), score_thr=0.05):
         finest=14,
         box_size=BOX,
         mask_size=MASK,
+        samples=SAMPLES[convention],
         stds=[np.array(stds) for stds in STDS[:stages]],
         overlaps=OVERLAPS[:stages],
         stage_weights=list(weights[:stages]),
@@ -106,7 +108,8 @@ def rpn_head(convention, num):
 
 def roi_head(kind, convention, num, agnostic, semantic, head):
     def extractor(size, strides=STRIDES[:3], finest=14):
-        return SingleRoIExtractor(size, 2, WIDTH, strides, convention, finest_scale=finest)
+        samples = SAMPLES[convention]
+        return SingleRoIExtractor(size, samples, WIDTH, strides, convention, finest_scale=finest)
 
     def box_head(stage):
         return SharedFCBBoxHead(
