@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
 from hrdet.checkpoints import read_checkpoint
@@ -100,6 +101,19 @@ def test_results_of_two_processes_are_those_of_one(folder, trained):
     assert first == second
     assert len({r['image_id'] for r in first}) == 3
     assert len(list((folder / 'shown').iterdir())) == 4  # three images and the contact sheet
+
+
+def test_test_time_augmentation(folder, trained):
+    """Four views of each image through loader, model and metric; pictures of the original size."""
+    views = ('data.test.img_scale=[(144,96),(96,64)]', 'data.test.flip_ratio=0.5')
+    output = ('--out', 'views.json', '--show-dir', 'views')
+    test = (ROOT / 'tools/test.py', CONFIG, 'two/model_final.pth', '--gpus', 0, *output)
+    told = run(*test, *OPTIONS, *views, cwd=folder)
+    assert 'Average Precision' in told
+    results = json.loads((folder / 'views.json').read_text())
+    assert len({r['image_id'] for r in results}) == 3
+    shown = [cv2.imread(str(file)).shape for file in (folder / 'views').glob('00000*.jpg')]
+    assert shown == [(64, 96, 3)] * 3
 
 
 def test_interrupted_and_continued_by_the_same_command(folder):
