@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -62,7 +63,7 @@ def test_targets_are_mmdetection_s(golden, scene, sampling):
     labels = truth.labels.gather(1, rows)
     starts = np.cumsum([0, *(h * w for h, w in sizes)])
     seen = 0
-    for level, (start, end) in enumerate(zip(starts, starts[1:])):
+    for level, (start, end) in enumerate(itertools.pairwise(starts)):
         name = f'{scene}{sampling}_level{level}'
         # The golden rows: the points of the first image, then those of the second.
         positive = (gt_index[:, start:end] >= 0).flatten()
