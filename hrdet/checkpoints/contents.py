@@ -9,6 +9,7 @@ from torch import Tensor
 from hrdet.checkpoints.files import CheckpointError, read_checkpoint
 
 _WRAPPERS = ('module.', '_orig_mod.')  # DistributedDataParallel, torch.compile
+_COUNTERS = ('n_averaged', 'steps')  # of an average of weights: torch's, mmengine's
 
 
 class Content(NamedTuple):
@@ -82,7 +83,11 @@ def saved_classes(content: Mapping[str, Any]) -> tuple[str, ...] | int | None:
 
 
 def _tensors(table: Mapping[str, Any]) -> dict[str, Tensor]:
-    return {_bare(key): value for key, value in table.items() if isinstance(value, Tensor)}
+    return {
+        _bare(key): value
+        for key, value in table.items()
+        if isinstance(value, Tensor) and key not in _COUNTERS
+    }
 
 
 def _bare(key: str) -> str:

@@ -94,6 +94,17 @@ def test_a_detector_on_another_backbone_keeps_its_trunk(shapes_of, modern_shapes
     assert ours.keys() - heads.keys() == {k for k in theirs if 'head' not in k}
 
 
+@pytest.mark.parametrize('width', [18, 30, 32, 40, 44, 48, 64, '18_small_v1', '18_small_v2'])
+def test_a_classifier_gives_its_trunk(width, shapes_of):
+    theirs = meta_weights(shapes_of(f'hrnet_release/cls_hrnet_w{width}', light=False))
+    assert recognise(theirs, {}) is Family.CLASSIFIER
+    ours = convert(theirs, Family.CLASSIFIER)
+    heads = ('incre_modules.', 'downsamp_modules.', 'final_layer.', 'classifier.')
+    assert ours.dropped == [key for key in theirs if key.startswith(heads)]
+    trunk = {f'backbone.{key}': value for key, value in theirs.items() if key not in ours.dropped}
+    assert ours.weights == trunk
+
+
 def numbered(rows):
     """(rows, 2): every value tells its row."""
     return torch.arange(2.0 * rows).view(rows, 2)

@@ -82,6 +82,7 @@ def test_every_value_of_every_family_finds_its_place(family, name, shapes_of, st
     lambda w: {f'module.{k}': v for k, v in w.items()},
     lambda w: {'state_dict': {f'module._orig_mod.{k}': v for k, v in w.items()}},
     lambda w: {k: v.half() if v.is_floating_point() else v for k, v in w.items()},
+    lambda w: {f'module.{k}': v for k, v in w.items()} | {'n_averaged': torch.tensor(1)},
 ])  # fmt: skip
 def test_wrappings(wrap, published, model, tmp_path):
     save_checkpoint(tmp_path / 'a.pth', wrap(published))
@@ -255,6 +256,7 @@ class TestBackbone:
         with pytest.raises(FileNotFoundError) as error:
             load_backbone(nn.Conv2d(1, 1, 1), 'open-mmlab://msra/hrnetv2_w32')
         for part in ('hrnetv2_w32_imagenet_pretrained.pth', 'HRNet-Image-Classification',
+                     'https://download.openmmlab.com/pretrain/third_party/hrnetv2_w32-dc9eeb4f.pth',
                      'pretrained=None', 'norm_eval=False'):  # fmt: skip
             assert part in str(error.value)
 
