@@ -116,11 +116,12 @@ def save_safetensors(
         CheckpointError: the package safetensors is not installed.
     """
     try:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
     except ImportError:
         raise CheckpointError(f'{path}: pip install safetensors to write this format') from None
     with _draft(Path(path)) as draft:
-        save_file(weights, draft, metadata={'format': 'pt', _META: json.dumps(meta)})
+        # save_file would make a file that only its owner may read
+        draft.write_bytes(save(weights, metadata={'format': 'pt', _META: json.dumps(meta)}))
 
 
 def sha256(path: Path) -> str:

@@ -194,6 +194,8 @@ def test_safetensors_keep_meta(tmp_path, weights):
     assert back['meta'] == meta
     assert torch.equal(back['state_dict']['conv.weight'], weights['conv.weight'])
     assert list(tmp_path.iterdir()) == [path]
+    (tmp_path / 'any').touch()
+    assert path.stat().st_mode == (tmp_path / 'any').stat().st_mode
 
 
 @pytest.mark.parametrize('act', [
