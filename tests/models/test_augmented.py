@@ -11,7 +11,9 @@ import torch
 from hrdet.structures import Views
 from tests.models import reference_cascade, reference_htc, reference_mask
 from tests.models import reference_regions as regional
+from tests.models import small_batches as batches
 from tests.models import small_detectors as small
+from tests.models.agreement import assert_finds, assert_paints
 
 REFERENCES = {
     'faster': reference_mask,
@@ -20,27 +22,25 @@ REFERENCES = {
     'cascade_mask': reference_cascade,
     'htc': reference_htc,
 }
-ORIGINAL = [(120, 180), (128, 140)]  # of the images, as small.batch makes them by itself
-LARGER = [(90, 135), (96, 105)]
 
 
 def forms():
     return [
-        small.batch(False),
-        small.batch(False, flipped=True, seed=2),
-        small.batch(False, factor=0.75, sizes=LARGER, seed=3),
+        batches.batch(False),
+        batches.batch(False, flipped=True, seed=2),
+        batches.batch(False, factor=1.5, seed=3),
     ]
 
 
-def references(kind, detector, batches, recipe):
+def references(detector, forms, recipe):
     """Views of each image, and the merged proposals of each in original pixels."""
-    features, proposals = zip(*(small.propose(detector, batch) for batch in batches))
-    per_form = [small.views(batch, maps) for batch, maps in zip(batches, features)]
+    features, proposals = zip(*(small.propose(detector, batch) for batch in forms))
+    per_form = [batches.views(batch, maps) for batch, maps in zip(forms, features)]
     config = detector.rpn_head.test_proposals
     for image in range(2):
         views = [views[image] for views in per_form]
         found = [
-            (small.rows(p, recipe.one)[image], p.scores[image][p.valid[image]]) for p in proposals
+            (batches.rows(p, recipe.one)[image], p.scores[image][p.valid[image]]) for p in proposals
         ]
         yield (
             views,
@@ -51,38 +51,38 @@ def references(kind, detector, batches, recipe):
 @pytest.mark.parametrize('convention', ['inclusive', 'continuous'])
 @pytest.mark.parametrize('kind', small.KINDS)
 def test_views_are_averaged(kind, convention):
-    detector, batches = small.detector(kind, convention).eval(), forms()
+    detector, seen = small.detector(kind, convention).eval(), forms()
     stages = 1 if kind in ('faster', 'mask') else 3
     recipe, weights = small.recipe(convention, stages), small.numbers(detector.roi_head)
-    results = detector.predict(Views(batches))
+    results = detector.predict(Views(seen))
     reference = REFERENCES[kind]
-    for i, (views, rois) in enumerate(references(kind, detector, batches, recipe)):
+    for i, (views, rois) in enumerate(references(detector, seen, recipe)):
         found = reference.detect(views, rois, weights, recipe)
-        small.assert_finds(results[i], found, recipe.one)
+        assert_finds(results[i], found, recipe.one)
         if detector.roi_head.mask_head is None:
             assert results[i].masks is None
             continue
         masks = reference.segment(views, found, weights, recipe)
-        small.assert_paints(results[i], masks, ORIGINAL[i], recipe.one)
+        assert_paints(results[i], masks, batches.ORIGINAL[i], recipe.one)
 
 
 @pytest.mark.parametrize('convention', ['inclusive', 'continuous'])
 def test_a_mirrored_view_alone_finds_in_upright_pixels(convention):
-    detector, batch = small.detector('mask', convention).eval(), small.batch(False, flipped=True)
+    detector, batch = small.detector('mask', convention).eval(), batches.batch(False, flipped=True)
     recipe, weights = small.recipe(convention), small.numbers(detector.roi_head)
     features, proposals = small.propose(detector, batch)
     results = detector.predict(Views([batch]))
-    for i, view in enumerate(small.views(batch, features)):
-        rois = view.back(small.rows(proposals, recipe.one)[i], recipe.one)
+    for i, view in enumerate(batches.views(batch, features)):
+        rois = view.back(batches.rows(proposals, recipe.one)[i], recipe.one)
         found = reference_mask.detect([view], rois, weights, recipe)
-        small.assert_finds(results[i], found, recipe.one)
+        assert_finds(results[i], found, recipe.one)
         masks = reference_mask.segment([view], found, weights, recipe)
-        small.assert_paints(results[i], masks, ORIGINAL[i], recipe.one)
+        assert_paints(results[i], masks, batches.ORIGINAL[i], recipe.one)
 
 
 @pytest.mark.parametrize('kind', ['mask', 'htc'])
 def test_one_view_is_no_augmentation(kind):
-    detector, batch = small.detector(kind).eval(), small.batch(False)
+    detector, batch = small.detector(kind).eval(), batches.batch(False)
     for one, many in zip(detector.predict(batch), detector.predict(Views([batch]))):
         np.testing.assert_array_equal(one.boxes, many.boxes)
         np.testing.assert_array_equal(one.scores, many.scores)
@@ -91,7 +91,7 @@ def test_one_view_is_no_augmentation(kind):
 
 def test_a_view_twice_is_as_good_as_once():
     """A second look at the same pixels adds nothing; 1e-6: the mean of two equal numbers."""
-    detector, batch = small.detector('mask').eval(), small.batch(False)
+    detector, batch = small.detector('mask').eval(), batches.batch(False)
     for once, twice in zip(detector.predict(batch), detector.predict(Views([batch, batch]))):
         torch.testing.assert_close(once.scores, twice.scores, rtol=1e-6, atol=0)
         assert once.labels.tolist() == twice.labels.tolist()

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from tests.models import reference_cascade as reference
+from tests.models import small_batches as batches
 from tests.models import small_detectors as small
+from tests.models.agreement import assert_finds, assert_paints, assert_trains_as
 
 CONVENTIONS = ['inclusive', 'continuous']
 
@@ -15,18 +17,18 @@ CONVENTIONS = ['inclusive', 'continuous']
     ('kind', 'agnostic'), [('cascade', True), ('cascade', False), ('cascade_mask', True)]
 )
 def test_losses_and_gradients(kind, agnostic, convention):
-    detector, batch = small.detector(kind, convention, agnostic=agnostic), small.batch()
+    detector, batch = small.detector(kind, convention, agnostic=agnostic), batches.batch()
     recipe, weights = small.recipe(convention, 3), small.weights(detector.roi_head)
-    features, proposals = small.features(detector, batch), small.close_to(batch.truth)
+    features, proposals = small.features(detector, batch), batches.close_to(batch.truth)
     expected = reference.losses(
-        small.pyramids(features),
-        small.rows(proposals, recipe.one),
-        small.truths(batch, recipe.one),
-        small.SIZES,
+        batches.pyramids(features),
+        batches.rows(proposals, recipe.one),
+        batches.truths(batch, recipe.one),
+        batches.SIZES,
         weights,
         recipe,
     )
-    small.assert_trains_as(detector, batch, features, proposals, expected, weights)
+    assert_trains_as(detector, batch, features, proposals, expected, weights)
 
 
 @pytest.mark.parametrize('convention', CONVENTIONS)
@@ -34,24 +36,24 @@ def test_losses_and_gradients(kind, agnostic, convention):
     ('kind', 'agnostic'), [('cascade', True), ('cascade', False), ('cascade_mask', True)]
 )
 def test_detections_and_masks(kind, agnostic, convention):
-    detector, batch = small.detector(kind, convention, agnostic=agnostic).eval(), small.batch()
+    detector, batch = small.detector(kind, convention, agnostic=agnostic).eval(), batches.batch()
     recipe, weights = small.recipe(convention, 3), small.numbers(detector.roi_head)
     features, proposals = small.propose(detector, batch)
     results = detector.predict(batch)
-    for i, view in enumerate(small.views(batch, features)):
-        rois = view.back(small.rows(proposals, recipe.one)[i], recipe.one)
+    for i, view in enumerate(batches.views(batch, features)):
+        rois = view.back(batches.rows(proposals, recipe.one)[i], recipe.one)
         found = reference.detect([view], rois, weights, recipe)
-        small.assert_finds(results[i], found, recipe.one)
+        assert_finds(results[i], found, recipe.one)
         if kind == 'cascade_mask':
             masks = reference.segment([view], found, weights, recipe)
-            small.assert_paints(results[i], masks, batch.metas[i].original_size, recipe.one)
+            assert_paints(results[i], masks, batch.metas[i].original_size, recipe.one)
         else:
             assert results[i].masks is None
 
 
 def test_stage_loss_weights():
     """Each loss of a stage is multiplied by the stage's weight, and no other."""
-    batch = small.batch()
+    batch = batches.batch()
     plain = small.detector('cascade_mask', stage_loss_weights=[1, 1, 1])(batch)
     weighted = small.detector('cascade_mask', stage_loss_weights=[3, 1, 0.125])(batch)
     for name, value in plain.items():
@@ -64,14 +66,14 @@ def test_stage_loss_weights():
 
 def test_objects_are_proposals_of_their_own_stage_only():
     """With no proposal at all every stage still trains on the objects, and only on them."""
-    detector, batch = small.detector('cascade'), small.batch()
+    detector, batch = small.detector('cascade'), batches.batch()
     features, proposals = small.propose(detector, batch)
     proposals.valid[:] = False
     losses = detector.roi_head.loss(features, proposals, batch)
     recipe, weights = small.recipe('inclusive', 3), small.numbers(detector.roi_head)
     none = [np.zeros((0, 4))] * 2
     expected = reference.losses(
-        small.pyramids(features), none, small.truths(batch, 1), small.SIZES, weights, recipe
+        batches.pyramids(features), none, batches.truths(batch, 1), batches.SIZES, weights, recipe
     )
     for name, value in expected.items():
         assert losses[name].item() == pytest.approx(value.item(), rel=1e-4), name
@@ -79,7 +81,7 @@ def test_objects_are_proposals_of_their_own_stage_only():
 
 @pytest.mark.parametrize('kind', ['cascade', 'cascade_mask'])
 def test_images_without_objects_train(kind):
-    detector, batch = small.detector(kind), small.batch()
+    detector, batch = small.detector(kind), batches.batch()
     batch.truth.valid[:] = False
     losses = detector(batch)
     sum(losses.values()).backward()

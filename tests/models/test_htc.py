@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from tests.models import reference_htc as reference
+from tests.models import small_batches as batches
 from tests.models import small_detectors as small
+from tests.models.agreement import assert_finds, assert_paints, assert_trains_as
 
 CONVENTIONS = ['inclusive', 'continuous']
 VARIANTS = {
@@ -29,60 +31,60 @@ def options(variant):
 @pytest.mark.parametrize('variant', VARIANTS.values(), ids=VARIANTS)
 def test_losses_and_gradients(variant, convention):
     """Gradients too: those of stage i flow into the mask heads before it."""
-    detector, batch = small.detector('htc', convention, **variant), small.batch()
+    detector, batch = small.detector('htc', convention, **variant), batches.batch()
     recipe, weights = small.recipe(convention, 3), small.weights(detector.roi_head)
-    features, proposals = small.features(detector, batch), small.close_to(batch.truth)
+    features, proposals = small.features(detector, batch), batches.close_to(batch.truth)
     semantic = variant.get('semantic', True)
     expected = reference.losses(
-        small.pyramids(features),
-        small.rows(proposals, recipe.one),
-        small.truths(batch, recipe.one),
-        small.SIZES,
+        batches.pyramids(features),
+        batches.rows(proposals, recipe.one),
+        batches.truths(batch, recipe.one),
+        batches.SIZES,
         weights,
         recipe,
         batch.truth.semantic.numpy() if semantic else None,
         **options(variant),
     )
-    small.assert_trains_as(detector, batch, features, proposals, expected, weights)
+    assert_trains_as(detector, batch, features, proposals, expected, weights)
 
 
 @pytest.mark.parametrize('convention', CONVENTIONS)
 @pytest.mark.parametrize('variant', VARIANTS.values(), ids=VARIANTS)
 def test_detections_and_masks(variant, convention):
-    detector, batch = small.detector('htc', convention, **variant).eval(), small.batch()
+    detector, batch = small.detector('htc', convention, **variant).eval(), batches.batch()
     recipe, weights = small.recipe(convention, 3), small.numbers(detector.roi_head)
     features, proposals = small.propose(detector, batch)
     results = detector.predict(batch)
     known = options(variant)
     known.pop('interleaved', None)
     fusion = {k: v for k, v in known.items() if k == 'fusion'}
-    for i, view in enumerate(small.views(batch, features)):
-        rois = view.back(small.rows(proposals, recipe.one)[i], recipe.one)
+    for i, view in enumerate(batches.views(batch, features)):
+        rois = view.back(batches.rows(proposals, recipe.one)[i], recipe.one)
         found = reference.detect([view], rois, weights, recipe, **fusion)
-        small.assert_finds(results[i], found, recipe.one)
+        assert_finds(results[i], found, recipe.one)
         masks = reference.segment([view], found, weights, recipe, **known)
-        small.assert_paints(results[i], masks, batch.metas[i].original_size, recipe.one)
+        assert_paints(results[i], masks, batch.metas[i].original_size, recipe.one)
 
 
 def test_the_parts_change_the_result():
     """Otherwise the comparisons above would show little."""
-    batch, totals = small.batch(), []
+    batch, totals = batches.batch(), []
     for variant in VARIANTS.values():
         detector = small.detector('htc', **variant)
-        features, proposals = small.features(detector, batch), small.close_to(batch.truth)
+        features, proposals = small.features(detector, batch), batches.close_to(batch.truth)
         losses = detector.roi_head.loss(features, proposals, batch)
         totals.append(sum(v.item() for k, v in losses.items() if 'semantic' not in k))
     assert all(a != pytest.approx(b, rel=1e-3) for a, b in pairwise(sorted(totals)))
 
 
 def test_loss_names():
-    losses = small.detector('htc')(small.batch())
+    losses = small.detector('htc')(batches.batch())
     stages = [f's{s}.loss_{task}' for s in range(3) for task in ('cls', 'bbox', 'mask')]
     assert set(losses) == {'loss_rpn_cls', 'loss_rpn_bbox', 'loss_semantic_seg', *stages}
 
 
 def test_images_without_objects_or_labelled_pixels_train():
-    detector, batch = small.detector('htc'), small.batch()
+    detector, batch = small.detector('htc'), batches.batch()
     batch.truth.valid[:] = False
     batch.truth.semantic[:] = 255
     losses = detector(batch)

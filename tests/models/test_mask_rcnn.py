@@ -4,54 +4,56 @@ import pytest
 import torch
 
 from tests.models import reference_mask as reference
+from tests.models import small_batches as batches
 from tests.models import small_detectors as small
+from tests.models.agreement import assert_finds, assert_paints, assert_trains_as
 
 CONVENTIONS = ['inclusive', 'continuous']
 
 
 @pytest.mark.parametrize('convention', CONVENTIONS)
 def test_losses_and_gradients(convention):
-    detector, batch = small.detector('mask', convention), small.batch()
+    detector, batch = small.detector('mask', convention), batches.batch()
     recipe, weights = small.recipe(convention), small.weights(detector.roi_head)
-    features, proposals = small.features(detector, batch), small.close_to(batch.truth)
+    features, proposals = small.features(detector, batch), batches.close_to(batch.truth)
     expected = reference.losses(
-        small.pyramids(features),
-        small.rows(proposals, recipe.one),
-        small.truths(batch, recipe.one),
+        batches.pyramids(features),
+        batches.rows(proposals, recipe.one),
+        batches.truths(batch, recipe.one),
         weights,
         recipe,
     )
-    small.assert_trains_as(detector, batch, features, proposals, expected, weights)
+    assert_trains_as(detector, batch, features, proposals, expected, weights)
 
 
 @pytest.mark.parametrize('convention', CONVENTIONS)
 @pytest.mark.parametrize('rescale', [True, False])
 def test_detections_and_masks(convention, rescale):
-    detector, batch = small.detector('mask', convention).eval(), small.batch()
+    detector, batch = small.detector('mask', convention).eval(), batches.batch()
     recipe, weights = small.recipe(convention), small.numbers(detector.roi_head)
     features, proposals = small.propose(detector, batch)
     results = detector.predict(batch, rescale=rescale)
-    for i, view in enumerate(small.views(batch, features)):
+    for i, view in enumerate(batches.views(batch, features)):
         if not rescale:
             view.scale = (1.0, 1.0)
-        rois = view.back(small.rows(proposals, recipe.one)[i], recipe.one)
+        rois = view.back(batches.rows(proposals, recipe.one)[i], recipe.one)
         found = reference.detect([view], rois, weights, recipe)
-        small.assert_finds(results[i], found, recipe.one)
+        assert_finds(results[i], found, recipe.one)
         meta = batch.metas[i]
         size = meta.original_size if rescale else meta.input_size
         masks = reference.segment([view], found, weights, recipe)
-        small.assert_paints(results[i], masks, size, recipe.one)
+        assert_paints(results[i], masks, size, recipe.one)
 
 
 def test_without_detections_there_are_no_masks():
     detector = small.detector('mask', score_thr=1.1).eval()
-    assert [result.masks for result in detector.predict(small.batch())] == [[], []]
+    assert [result.masks for result in detector.predict(batches.batch())] == [[], []]
 
 
 @pytest.mark.parametrize('convention', CONVENTIONS)
 def test_images_without_objects_train(convention):
     """No mask to learn, but every parameter gets a gradient, as DDP asks."""
-    detector, batch = small.detector('mask', convention), small.batch()
+    detector, batch = small.detector('mask', convention), batches.batch()
     batch.truth.valid[:] = False
     losses = detector(batch)
     sum(losses.values()).backward()
@@ -62,7 +64,7 @@ def test_images_without_objects_train(convention):
 
 
 def test_padded_truth_rows_change_nothing():
-    detector, batch = small.detector('mask'), small.batch()
+    detector, batch = small.detector('mask'), batches.batch()
     torch.manual_seed(5)
     before = detector(batch)
     batch.truth.boxes[1, 2] = torch.tensor([10.0, 10, 50, 50])

@@ -9,6 +9,7 @@ import torch
 
 from hrdet.models.roi import base
 from tests.matching.test_no_sync import NoSync
+from tests.models import small_batches as batches
 from tests.models import small_detectors as small
 
 
@@ -41,7 +42,7 @@ def assert_finite(detector, losses):
 @pytest.mark.parametrize('convention', ['inclusive', 'continuous'])
 @pytest.mark.usefixtures('keep_rows')
 def test_a_training_step_never_waits(kind, convention):
-    detector, batch = small.detector(kind, convention, num=32), small.batch()
+    detector, batch = small.detector(kind, convention, num=32), batches.batch()
     with NoSync():
         losses = step(detector, batch)
     assert_finite(detector, losses)
@@ -53,7 +54,7 @@ def test_a_training_step_never_waits(kind, convention):
 @pytest.mark.parametrize('convention', ['inclusive', 'continuous'])
 def test_a_training_step_never_waits_for_cuda(kind, convention):
     detector = small.detector(kind, convention, num=32).cuda()
-    batch = small.batch().to('cuda')
+    batch = batches.batch().to('cuda')
     step(detector, batch)  # what is made once a device is made here
     torch.cuda.set_sync_debug_mode('error')
     try:
@@ -67,7 +68,7 @@ def test_a_training_step_never_waits_for_cuda(kind, convention):
 @pytest.mark.parametrize('num', [32, 112])
 def test_rows_without_a_region_change_nothing(kind, num, monkeypatch):
     """With them and without: the same losses and gradients, but for the order of float32 sums."""
-    batch, found = small.batch(), []
+    batch, found = batches.batch(), []
     for _ in range(2):
         detector = small.detector(kind, num=num)
         torch.manual_seed(3)
@@ -84,11 +85,11 @@ def test_rows_without_a_region_change_nothing(kind, num, monkeypatch):
 @pytest.mark.parametrize('kind', small.KINDS)
 def test_bfloat16_losses_are_near_those_of_float32(kind):
     """5 %: eight bits of features, weights and activations through up to three stages."""
-    batch, found = small.batch(), []
+    batch, found = batches.batch(), []
     for enabled in (False, True):
         detector = small.detector(kind)
         # The second stage on given proposals: the first stage's depend on the ranks of scores.
-        proposals = small.close_to(batch.truth)
+        proposals = batches.close_to(batch.truth)
         with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
             losses = detector.roi_head.loss(detector.extract(batch), proposals, batch)
             whole = step(detector, batch)
