@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def outline(name: str, value: Any, depth: int = 0) -> Iterator[str]:
-    """Lines that show a value: nodes, dicts and lists of them as indented blocks."""
+    """Lines that show a value: nodes, and dicts and lists of them, as indented blocks."""
     head = f'{"    " * depth}{name}: '
     if isinstance(value, dict) and value:
         origin = f'  # {value.path}' if isinstance(value, Node) else ''
@@ -40,12 +40,16 @@ def outline(name: str, value: Any, depth: int = 0) -> Iterator[str]:
         for key, item in value.items():
             if key != 'type':
                 yield from outline(key, item, depth + 1)
-    elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+    elif _holds_nodes(value):
         yield head.rstrip(': ')
         for i, item in enumerate(value):
             yield from outline(str(i), item, depth + 1)
     else:
         yield head + repr(value)
+
+
+def _holds_nodes(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(i, dict) or _holds_nodes(i) for i in value)
 
 
 def main() -> None:

@@ -25,11 +25,12 @@ def test_the_printed_config_can_take_its_place(tmp_path):
 
 
 def test_lowered(tmp_path):
-    result = run('--lowered', '--cfg-options', 'lr_config.step=[20]')
+    result = run('--lowered', '--cfg-options', 'lr_config.step=[20]', 'data.test.flip=True')
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert '        assigner: MaxIoUAssigner  # train_cfg.rpn.assigner' in lines
     assert 'optimizer: SGD' in lines
+    assert lines.count(' ' * 20 + '1: RandomFlip  # data.test') == 1  # the second of two views
     assert 'warning: lr_config.step: [20] is never reached in 12 epochs' in result.stderr
 
 

@@ -1,9 +1,8 @@
 """Image pipelines as mmdetection 1.x writes them, as a list of steps, to transforms."""
 
-from typing import Any
-
 from hrdet.config.lower.transforms import (
     Recipe,
+    Scale,
     Surroundings,
     add_flip,
     expand_node,
@@ -129,8 +128,8 @@ def _test_augmentation(path, *, type, img_scale, transforms, flip=False, recipe,
         carried_out = f'needs a step dict(type={kind!r}) among the transforms'
         check(not value or kind in kinds, f'{path}.{name}', carried_out)
 
-    def view(scale: Any, mirrored: bool) -> None:
-        settings = {'Resize': dict(img_scale=scale), 'RandomFlip': dict(flip_ratio=int(mirrored))}
+    def view(scale: Scale, flip_ratio: int) -> None:
+        settings = {'Resize': dict(img_scale=scale), 'RandomFlip': dict(flip_ratio=flip_ratio)}
         steps = [Node(s.path, **s | settings.get(s['type'], {})) for s in transforms]
         _add_steps(recipe, steps, f'{path}.transforms', around)
 

@@ -48,17 +48,19 @@ class Recipe:
         self.size_divisor = size_divisor
         self.transforms.append(Node(path, type='Pad', size_divisor=size_divisor))
 
-    def branch(self, path: str, scales: list[Scale], flip: bool, view: Callable) -> None:
-        """Append ``view(scale, mirrored)``, or a step that takes all views of an image.
+    def branch(
+        self, path: str, scales: list[Scale], flip: bool, view: Callable[[Scale, int], None]
+    ) -> None:
+        """Append ``view(scale, flip_ratio)``, or a step that takes all views of an image.
 
         ``view`` appends the transforms of one view to this recipe.  The mirror image follows its
         original at each scale.
         """
         before, views = self.transforms, []
         for scale in scales:
-            for mirrored in (False, True) if flip else (False,):
+            for flip_ratio in (0, 1) if flip else (0,):
                 self.transforms = []
-                view(scale, mirrored)
+                view(scale, flip_ratio)
                 views.append(self.transforms)
         several = [Node(path, type='TakeViews', views=views)]
         self.transforms = before + (several if len(views) > 1 else views[0])

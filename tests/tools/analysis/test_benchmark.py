@@ -51,7 +51,7 @@ def test_noise(monkeypatch, capsys, mode, more):
 def test_other_detectors(monkeypatch, capsys, mode, detector):
     """Noise has the masks and maps that they learn from, and their heads take time."""
     rows, _ = table(monkeypatch, capsys, '--mode', mode, '--shape', 64, 96, detector=detector)
-    assert rows['heads'] > 0.05 * rows['whole step']
+    assert rows['heads'] > 0.01 * rows['whole step']
 
 
 def on_shapes(tmp_path) -> list[str]:
