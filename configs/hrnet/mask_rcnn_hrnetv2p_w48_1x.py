@@ -1,5 +1,5 @@
 _base_ = [
-    '../_base_/models/mask_rcnn_hrnetv2p.py',
+    '../_base_/models/mmdet1/mask_rcnn_hrnetv2p.py',
     '../_base_/datasets/coco.py',
     '../_base_/schedules/1x.py',
     '../_base_/runtime.py',

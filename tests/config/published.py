@@ -1,0 +1,160 @@
+"""Configs of the releases as they were published, and what a config means in comparable form."""
+
+import copy
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import hrdet.data
+import hrdet.losses
+import hrdet.matching
+import hrdet.models  # noqa: F401  all register their types
+from hrdet.config import Lowered, Node, with_num_classes
+from hrdet.registry import build, registered
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / 'configs'
+SHIPPED = sorted(p for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts)
+
+# The releases' configs for HRNet; a shipped config has the name of the release's.
+WIDTHS = (18, 32, 40, 48)
+HRNET_RELEASE = [
+    *(f'faster_rcnn_hrnetv2p_w{w}_{epochs}' for w in (18, 32, 40) for epochs in ('1x', '2x')),
+    'faster_rcnn_hrnetv2p_w18_syncbn_1x',
+    *(
+        f'faster_rcnn_hrnetv2p_w{w}_syncbn_mstrain_{epochs}'
+        for w in (18, 32)
+        for epochs in ('1x', '2x')
+    ),
+    *(
+        f'faster_rcnn_hrnetv2p_w18_{norm}randresizecrop_{epochs}'
+        for norm in ('', 'syncbn_')
+        for epochs in ('1x', '2x')
+    ),
+    *(f'mask_rcnn_hrnetv2p_w{w}_{epochs}' for w in (18, 32) for epochs in ('1x', '2x')),
+    'cascade_rcnn_hrnetv2p_w32',
+]
+MMDET_1 = [
+    f'{kind}_hrnetv2p_w{w}_{schedule}'
+    for kind, schedule in (
+        ('faster_rcnn', '1x'),
+        ('mask_rcnn', '1x'),
+        ('cascade_rcnn', '20e'),
+        ('cascade_mask_rcnn', '20e'),
+        ('htc', '20e'),
+        ('fcos', 'gn_1x_4gpu'),
+    )
+    for w in WIDTHS
+]
+MMDET_3 = sorted(path.stem for path in (CONFIGS / 'hrnet/continuous').glob('*.py'))
+
+_COUNTED: dict[str, int] = {}
+
+
+def record_of(reference_dir: Path, release: str, name: str) -> dict:
+    """What is known of a config of ``release``, the folder of its record."""
+    return json.loads((reference_dir / f'manifests/{release}/{name}.json').read_text())
+
+
+def config_in(record: dict) -> dict:
+    """The whole config of a record of 2019."""
+    if 'config' in record:
+        return record['config']
+    sections = {key: record[key] for key in ('model', 'train_cfg', 'test_cfg')}
+    return sections | record['config_other']
+
+
+def parameters(model: Node, classes: int = 80) -> int:
+    """Parameters of a lowered model, which is built without memory for them."""
+    model = with_num_classes(model, classes)
+    key = repr(model)
+    if key not in _COUNTED:
+        with torch.device('meta'):
+            _COUNTED[key] = sum(p.numel() for p in build(model).parameters())
+    return _COUNTED[key]
+
+
+def parameters_in(record: dict) -> int:
+    """Those of a model of 2019, less what it has for the background.
+
+    That is a mask, and deltas where each class has its own.
+    """
+    model, count = config_in(record)['model'], record['num_params_total']
+    stages = model.get('num_stages', 1)
+    if model['type'] != 'FCOS' and stages == 1:
+        count -= 4 * (1024 + 1)
+    return count - stages * (256 + 1) * ('mask_head' in model)
+
+
+def stages_of(backbone: dict) -> tuple:
+    """Channels, modules and blocks of HRNet's four stages, from ``extra`` or from ``width``."""
+    if 'extra' in backbone:
+        stages = [backbone['extra'][f'stage{i}'] for i in (1, 2, 3, 4)]
+        return tuple(
+            (list(s['num_channels']), s['num_modules'], list(s['num_blocks']), s['block'])
+            for s in stages
+        )
+    widths = [backbone['width'] * 2**i for i in range(4)]
+    stages = [([64], 1, [4], 'BOTTLENECK')]
+    for branches, modules in ((2, 1), (3, 4), (4, 3)):
+        stages.append((widths[:branches], modules, [4] * branches, 'BASIC'))
+    return tuple(stages)
+
+
+def model_meaning(lowered: Lowered) -> dict:
+    """A lowered model of 80 classes with its backbone in one form and all defaults of losses."""
+    model = with_num_classes(lowered.model, 80)
+    kind = model['backbone']['type'].replace('HighResolutionNet', 'HRNet')
+    model['backbone'] = (kind, stages_of(model['backbone']))
+    return _with_defaults(model)
+
+
+def _with_defaults(value: Any) -> Any:
+    if isinstance(value, dict):
+        defaults = {}
+        if str(value.get('type')).endswith(('Loss', 'Assigner')):
+            parameters = inspect.signature(registered(value['type'])).parameters
+            defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
+        return defaults | {key: _with_defaults(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_defaults(item) for item in value]
+    return value
+
+
+def meaning(lowered: Lowered) -> dict:
+    """What a config means, paths and worker processes aside, in whichever way it is written."""
+    values = {name: copy.deepcopy(getattr(lowered, name)) for name in Lowered.__slots__}
+    values['model'] = model_meaning(lowered)
+    rate, batch = values['optimizer'].pop('lr'), values.pop('auto_scale_lr')['base_batch_size']
+    if batch is None:  # for 4 GPUs x 2 images where it is 0.01, and for 8 x 2 where it is 0.02
+        batch = {0.01: 8, 0.02: 16}[rate] * values['train_loader']['batch_size'] // 2
+    values['lr_per_image'] = rate / batch
+    for split in ('train', 'val', 'test'):
+        dataset = values[f'{split}_dataset']
+        for key in ('type', 'ann_file', 'img_prefix'):
+            del dataset[key]
+        del values[f'{split}_loader']['num_workers']
+    for name in ('pretrained', 'work_dir', 'warnings'):
+        del values[name]
+    return values
+
+
+def equal(ours, theirs) -> bool:
+    """Equality that does not tell lists from tuples."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return ours.keys() == theirs.keys() and all(equal(ours[k], theirs[k]) for k in ours)
+    if isinstance(ours, (list, tuple)) and isinstance(theirs, (list, tuple)):
+        return len(ours) == len(theirs) and all(map(equal, ours, theirs))
+    return ours == theirs
+
+
+def differences(ours: dict, theirs: dict) -> dict:
+    """The parts of two meanings that differ, as pairs."""
+    return {
+        key: (ours.get(key), theirs.get(key))
+        for key in ours.keys() | theirs.keys()
+        if not equal(ours.get(key), theirs.get(key))
+    }
