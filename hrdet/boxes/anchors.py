@@ -94,8 +94,9 @@ class AnchorGenerator:
     def _base_anchors(self, size: float) -> Tensor:
         """The anchors (num_anchors, 4) of a level's first pixel: ratios in turn, then scales."""
         # In float32 and step by step as the releases do: the rounding must meet the same numbers.
-        height = torch.tensor(self.ratios, dtype=torch.float32).sqrt()
-        scales = torch.tensor(self.scales, dtype=torch.float32)
+        # On the CPU, also while a model is being built on the device 'meta'.
+        height = torch.tensor(self.ratios, dtype=torch.float32, device='cpu').sqrt()
+        scales = torch.tensor(self.scales, dtype=torch.float32, device='cpu')
         widths = (size * (1 / height)[:, None] * scales).flatten()
         heights = (size * height[:, None] * scales).flatten()
         if self.convention is BoxConvention.CONTINUOUS:

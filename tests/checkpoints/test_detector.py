@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from hrdet.boxes.anchors import AnchorGenerator
 from hrdet.checkpoints import Family, load_checkpoint, save_checkpoint
 from hrdet.config import load_config, lower
 from hrdet.engine.build import build_model
@@ -45,20 +44,8 @@ def detector(pytestconfig):
     return build
 
 
-@pytest.fixture
-def anchors_on_cpu(monkeypatch):
-    """Base anchors are read on the host while a model is built, whatever the default device."""
-    build = AnchorGenerator.__init__
-
-    def on_cpu(*args, **kwargs):
-        with torch.device('cpu'):
-            build(*args, **kwargs)
-
-    monkeypatch.setattr(AnchorGenerator, '__init__', on_cpu)
-
-
 @pytest.mark.parametrize(('family', 'name'), CASES)
-def test_complete_key_lists(family, name, detector, anchors_on_cpu, shapes_of):
+def test_complete_key_lists(family, name, detector, shapes_of):
     manifests, configs = FOLDERS[family]
     with torch.device('meta'):
         model = detector(f'{configs}/{name}')

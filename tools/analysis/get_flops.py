@@ -18,6 +18,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import torch
+
 import hrdet.models  # noqa: F401  registers the parts
 from hrdet.config import CfgOptions, load_config, lower, with_num_classes
 from hrdet.models.flops import Cost, detector_cost
@@ -57,7 +59,9 @@ def cost_of(config: str | Path, options: Mapping[str, Any] | None = None, **coun
     """The cost of a config's detector; ``counted`` are arguments of ``detector_cost``."""
     lowered = lower(load_config(config, options))
     node = with_num_classes(lowered.model, len(lowered.classes or range(COCO_CLASSES)))
-    return detector_cost(build(node).to('meta'), **counted)  # shapes without values
+    with torch.device('meta'):  # shapes without values
+        detector = build(node)
+    return detector_cost(detector, **counted)
 
 
 def cut(value: int, unit: int) -> str:
