@@ -135,7 +135,7 @@ def _without_unlearnt_semantics(detector: Node, data: Data) -> tuple[Node, list[
     left_out = ('semantic_head', 'semantic_roi_extractor')
     note = (
         f'{detector.path}.semantic_head: left out of the model, because data.train has no semantic '
-        f'maps to learn it from; seg_prefix=... names their folder'
+        f'maps to learn it from; seg_prefix names their folder (and a pipeline needs with_seg=True)'
     )
     rest = {key: value for key, value in detector.items() if key not in left_out}
     return Node(detector.path, **rest), [note]

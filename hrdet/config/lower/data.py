@@ -21,8 +21,9 @@ _DATASET_KEYS = (
     'min_size',
     'filter_empty',
 )
-# Their names in the release, and keys that are settled here.
-_OTHER_KEYS = ('skip_img_without_anno', 'test_mode', 'data_root')
+# Keys that are settled here, and other names of keys.
+_OTHER_KEYS = ('test_mode', 'data_root')
+_NAMES = {'skip_img_without_anno': 'filter_empty', 'semantic_scale_factor': 'seg_scale_factor'}
 _DATASETS = ('CocoDataset', 'CocoZipDataset', 'VOCDataset')
 # What a model with a semantic head means by ``seg_prefix``: maps of the size of its output.
 _MAPS = dict(with_semantic_seg=True, seg_scale_factor=1 / 8)
@@ -142,7 +143,7 @@ class _SplitReader:
         return nodes[0] if len(nodes) == 1 else Node(path, type='ConcatDataset', datasets=nodes)
 
     def _plain(self, section: Node, path: str) -> Node:
-        kind = section['type']
+        kind, section = section['type'], _renamed(section, path)
         form = from_steps if 'pipeline' in section else from_keys
         names = keys_of(form, ['around'])
         arguments = {key: value for key, value in section.items() if key not in names}
@@ -171,8 +172,6 @@ class _SplitReader:
             check(seg_prefix is not None, f'{path}.seg_prefix', 'this key is needed for its maps')
         if recipe.semantic and seg_prefix is not None:
             arguments['seg_prefix'] = seg_prefix
-        if 'skip_img_without_anno' in arguments:
-            arguments['filter_empty'] = arguments.pop('skip_img_without_anno')
         if arguments.get('classes') is None:
             arguments.pop('classes', None)
         classes = arguments.get('classes', self.classes)
@@ -181,6 +180,13 @@ class _SplitReader:
             self.classes_found.append((f'{path}.classes', arguments['classes']))
         arguments['test_mode'] = not self.training
         return Node(path, **arguments | recipe.dataset, transforms=recipe.transforms)
+
+
+def _renamed(section: Node, path: str) -> Node:
+    for other, name in _NAMES.items():
+        twice = other in section and name in section
+        check(not twice, f'{path}.{other}', f'another name of {name}; keep one')
+    return Node(path, **{_NAMES.get(key, key): value for key, value in section.items()})
 
 
 def _parts(section: Node, path: str) -> list[Node]:
