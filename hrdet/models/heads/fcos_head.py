@@ -24,7 +24,7 @@ from hrdet.losses import mean_over_processes
 from hrdet.matching import assign_points
 from hrdet.models.gather import gather_rows
 from hrdet.models.layers import NormCfg, conv_module
-from hrdet.models.roi.multiclass_nms import (
+from hrdet.models.multiclass_nms import (
     NMS,
     SoftNMS,
     multiclass_nms,

@@ -1,9 +1,9 @@
 """The second stage: regions, their features, what becomes of them."""
 
+from hrdet.models.multiclass_nms import NMS, SoftNMS, multiclass_nms
 from hrdet.models.roi.cascade import CascadeRoIHead
 from hrdet.models.roi.extractor import SingleRoIExtractor
 from hrdet.models.roi.htc import HybridTaskCascadeRoIHead
-from hrdet.models.roi.multiclass_nms import NMS, SoftNMS, multiclass_nms
 from hrdet.models.roi.sampling import RegionSampler
 from hrdet.models.roi.standard import StandardRoIHead
 

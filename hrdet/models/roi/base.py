@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from hrdet import ops
 from hrdet.boxes import BoxConvention, clip_boxes
+from hrdet.models.multiclass_nms import NMS, SoftNMS, multiclass_nms, split_detections
 from hrdet.models.roi.extractor import SingleRoIExtractor, batch_rois, on_valid_rows, valid_rows
 from hrdet.models.roi.mask_targets import mask_targets
-from hrdet.models.roi.multiclass_nms import NMS, SoftNMS, multiclass_nms, split_detections
 from hrdet.models.roi.sampling import Regions, RegionSampler
 from hrdet.models.views import View
 from hrdet.structures import Detections, GroundTruth, Proposals

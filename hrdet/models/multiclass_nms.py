@@ -1,4 +1,4 @@
-"""The last step of a two-stage detector: scores of all classes to the objects of an image.
+"""The last step of a detector: scores of all classes to the objects of an image.
 
 N images, P boxes, K classes, D detections.
 """
