@@ -55,5 +55,5 @@ class CocoDataset(AnnotatedImages):
             with_mask,
             with_crowd,
             proposals,
-            image_store(seg_prefix) if seg_prefix and not test_mode else None,
+            image_store(seg_prefix, 'seg_prefix') if seg_prefix and not test_mode else None,
         )

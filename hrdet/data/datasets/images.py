@@ -14,14 +14,14 @@ COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
 
 
-def image_store(prefix: str) -> 'FolderImages | ZipImages':
-    """The store for an ``img_prefix``: a folder, a .zip file, or a folder inside one."""
+def image_store(prefix: str, key: str = 'img_prefix') -> 'FolderImages | ZipImages':
+    """The store for the prefix in ``key``: a folder, a .zip file, or a folder inside one."""
     path = Path(prefix)
     for archive in (path, *path.parents):
         if archive.suffix.lower() == '.zip' and not archive.is_dir():
             inside = path.relative_to(archive).as_posix()
-            return ZipImages(str(archive), '' if inside == '.' else inside)
-    return FolderImages(prefix)
+            return ZipImages(str(archive), '' if inside == '.' else inside, key)
+    return FolderImages(prefix, key)
 
 
 def decode(data: bytes, origin: str, flags: int = COLOUR) -> np.ndarray:
@@ -40,9 +40,9 @@ def decode(data: bytes, origin: str, flags: int = COLOUR) -> np.ndarray:
 class FolderImages:
     """Image files in a folder."""
 
-    def __init__(self, folder: str):
+    def __init__(self, folder: str, key: str = 'img_prefix'):
         if not Path(folder).is_dir():
-            raise DataError(f'img_prefix: there is no folder {folder}')
+            raise DataError(f'{key}: there is no folder {folder}')
         self.folder = folder
 
     def path(self, name: str) -> str:
@@ -64,9 +64,9 @@ class ZipImages:
     share no file position, and the store travels between processes without its handle.
     """
 
-    def __init__(self, archive: str, inside: str = ''):
+    def __init__(self, archive: str, inside: str = '', key: str = 'img_prefix'):
         if not Path(archive).is_file():
-            raise DataError(f'img_prefix: there is no zip file {archive}')
+            raise DataError(f'{key}: there is no zip file {archive}')
         self.archive = archive
         self.inside = inside
         self._open_for: tuple[int, zipfile.ZipFile, dict[str, list[str]]] | None = None

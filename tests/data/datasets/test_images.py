@@ -111,10 +111,10 @@ def test_no_zip_at_all(tmp_path):
     path.write_bytes(b'this is no archive')
     with pytest.raises(DataError, match=r'bad\.zip: the archive cannot be read'):
         ZipImages(str(path)).read('0.jpg')
-    with pytest.raises(DataError, match=r'no zip file .*gone\.zip'):
+    with pytest.raises(DataError, match=r'^img_prefix: there is no zip file .*gone\.zip'):
         image_store(str(tmp_path / 'gone.zip'))
-    with pytest.raises(DataError, match=r'no folder .*gone'):
-        image_store(str(tmp_path / 'gone'))
+    with pytest.raises(DataError, match=r'^seg_prefix: there is no folder .*gone'):
+        image_store(str(tmp_path / 'gone'), 'seg_prefix')
 
 
 def test_folder_named_like_an_archive(tmp_path):
