@@ -131,7 +131,11 @@ def _peak_memory(device: torch.device) -> int:
 
 
 def _line(entry: dict[str, Any], epoch_length: int) -> str:
-    losses = ', '.join(f'{k}: {v:.4f}' for k, v in entry.items() if k.startswith('loss'))
+    losses = ', '.join(
+        f'{name}: {value:.4f}'
+        for name, value in entry.items()
+        if name.split('.')[-1].startswith('loss')  # s0.loss_cls is that of a cascade's first stage
+    )
     return (
         f'Epoch [{entry["epoch"]}][{entry["iter"]}/{epoch_length}]  lr: {entry["lr"]:.3e}, '
         f'eta: {datetime.timedelta(seconds=entry["eta"])}, time: {entry["time"]:.3f}, '

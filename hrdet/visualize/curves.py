@@ -16,8 +16,8 @@ def plot_curves(log_path: str | os.PathLike, out_png: str | os.PathLike) -> None
 
     Args:
         log_path: the run's ``log.jsonl``: one JSON object a line with ``mode`` ('start', 'train',
-            'val') and ``step``; losses are ``loss`` and ``loss_*``, metrics ``bbox_AP`` and so on.
-            What a resumed run did again is drawn once.
+            'val') and ``step``; losses are ``loss``, ``loss_*`` and, of a cascade, ``s0.loss_*``,
+            metrics ``bbox_AP`` and so on. What a resumed run did again is drawn once.
         out_png: the picture to write.
 
     Raises:
@@ -60,7 +60,7 @@ def read_log(path: str | os.PathLike) -> tuple[list[dict[str, Any]], list[dict[s
 
 def _plot_losses(axes: Any, train: list[dict[str, Any]]) -> None:
     steps = np.array([entry['step'] for entry in train])
-    names = [name for name in train[-1] if name.startswith('loss')]
+    names = [name for name in train[-1] if name.split('.')[-1].startswith('loss')]
     names.sort(key=lambda name: name != 'loss')  # the sum first
     smoothed_top = []
     for index, name in enumerate(names):
@@ -69,7 +69,7 @@ def _plot_losses(axes: Any, train: list[dict[str, Any]]) -> None:
         smooth = _smoothed(values)
         if len(values) > 20:
             axes.plot(steps, values, color=colour, alpha=0.2, linewidth=0.8)
-        label = 'sum' if name == 'loss' else name.removeprefix('loss_')
+        label = 'sum' if name == 'loss' else name.replace('loss_', '')
         axes.plot(steps, smooth, color=colour, linewidth=2 if name == 'loss' else 1.4, label=label)
         smoothed_top.append(np.nanmax(smooth))
     axes.set(title='training loss', xlabel='iteration', ylim=(0, 1.1 * max(smoothed_top)))
