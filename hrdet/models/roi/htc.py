@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from hrdet.models.heads.semantic_head import FusedSemanticHead
 from hrdet.models.roi.cascade import CascadeRoIHead
@@ -91,19 +91,20 @@ class HybridTaskCascadeRoIHead(CascadeRoIHead):
         return self.sample(sampler, head, box_of, refined, batch.truth)
 
     def _mask_logits(self, maps: SemanticMaps, rois: Tensor, stage: int) -> Tensor:
-        embedding = list(self._embeddings(maps, rois, stage + 1))[-1]
+        first = 0 if self.mask_info_flow else stage
+        *_, embedding = self._embeddings(maps, rois, self.mask_head[first : stage + 1])
         return self.mask_head[stage].logits(embedding)
 
-    def _embeddings(self, maps: SemanticMaps, rois: Tensor, stages: int):
-        """Features (R, C, m, m) that each of the first mask heads makes of the regions."""
+    def _embeddings(self, maps: SemanticMaps, rois: Tensor, heads: nn.ModuleList):
+        """Features (R, C, m, m) that mask heads make of the regions, one after the other."""
         regions, embedding = self.mask_features(maps, rois), None
-        for head in self.mask_head[:stages]:
+        for head in heads:
             embedding = head.embed(regions, embedding if self.mask_info_flow else None)
             yield embedding
 
     def mask_probabilities(self, maps: SemanticMaps, rois: Tensor, labels: Tensor) -> Tensor:
         """The mean over the stages, each with the features of the one before."""
-        embeddings = self._embeddings(maps, rois, len(self.mask_head))
+        embeddings = self._embeddings(maps, rois, self.mask_head)
         votes = [
             head.probabilities(head.logits(embedding), labels)
             for head, embedding in zip(self.mask_head, embeddings)
