@@ -47,7 +47,7 @@ HRDET_HOST_DEVICE PasteAxis paste_axis(double low, double high, int64_t cells, i
   if (inclusive) {
     const double first = std::trunc(low), count = std::trunc(high - 1) - first + 1;
     axis.start = first;
-    axis.extent = count > 1 ? count : 1;
+    axis.extent = count < 1 ? 1 : count;
     axis.cover(first, first + axis.extent, pixels);
   } else {
     const double border = axis.extent / cells / 2;  // where values fade to zero outside of the box
