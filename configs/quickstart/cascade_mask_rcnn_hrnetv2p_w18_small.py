@@ -1,22 +1,14 @@
-# Mask R-CNN's quickstart in three stages.
-_base_ = './mask_rcnn_hrnetv2p_w18_small.py'
-_rcnn = _base_.train_cfg.rcnn
+# Cascade R-CNN's quickstart with masks of the shapes.
+_base_ = './cascade_rcnn_hrnetv2p_w18_small.py'
 model = dict(
-    type='CascadeRCNN',
-    num_stages=3,
-    bbox_head=[
-        dict(_base_.model.bbox_head, target_stds=stds)
-        for stds in ([0.1, 0.1, 0.2, 0.2], [0.05, 0.05, 0.1, 0.1], [0.033, 0.033, 0.067, 0.067])
-    ],
-)
-train_cfg = dict(
-    rcnn=[
-        dict(
-            _rcnn,
-            assigner=dict(_rcnn.assigner, pos_iou_thr=iou, neg_iou_thr=iou, min_pos_iou=iou),
-        )
-        for iou in (0.5, 0.6, 0.7)
-    ],
-    stage_loss_weights=[1, 0.5, 0.25],
+    mask_roi_extractor=dict(
+        type='SingleRoIExtractor',
+        roi_layer=dict(type='RoIAlign', out_size=14, sample_num=2),
+        out_channels=64,
+        featmap_strides=[4, 8, 16, 32],
+    ),
+    mask_head=dict(
+        type='FCNMaskHead', num_convs=2, in_channels=64, conv_out_channels=64, class_agnostic=True
+    ),
 )
 work_dir = './work_dirs/quickstart_cascade_mask'
