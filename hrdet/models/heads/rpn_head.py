@@ -24,8 +24,9 @@ from hrdet.structures import Batch, Proposals
 class ProposalConfig:
     """How many proposals survive: before NMS and after it (a level), and in the end (an image).
 
-    Below 1 ``nms_pre`` and ``nms_post`` mean all.  With ``nms_across_levels`` the survivors of all
-    levels go through NMS once more, together.
+    Below 1 ``nms_pre`` and ``nms_post`` mean all.  Sides of a proposal are at least (continuous
+    boxes: more than) ``min_bbox_size``.  With ``nms_across_levels`` the survivors of all levels go
+    through NMS once more, together.
     """
 
     nms_pre: int
@@ -141,10 +142,12 @@ class RPNHead(nn.Module):
         anchors = torch.stack([a for _, _, a in levels], 1)
         sizes = batch.input_sizes[:, None, None]
         boxes = clip_boxes(self.coder.decode(anchors, deltas), sizes, self.convention)
-        if config.min_bbox_size > 0:
-            large = (boxes[..., 2:] - boxes[..., :2]).amin(-1) >= config.min_bbox_size
-            scores = scores.masked_fill(~large, -torch.inf)
-        return _suppress(boxes, scores, config)
+        sides = (boxes[..., 2:] - boxes[..., :2]).amin(-1)
+        if self.convention is BoxConvention.INCLUSIVE:
+            large = sides >= config.min_bbox_size
+        else:  # clipping leaves no size to a continuous box outside of its image
+            large = sides > config.min_bbox_size
+        return _suppress(boxes, scores.masked_fill(~large, -torch.inf), config)
 
 
 def merge_proposals(

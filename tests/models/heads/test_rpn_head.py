@@ -1,6 +1,9 @@
-"""Proposals of several views as one list, against a loop."""
+"""Sizes of proposals; those of several views as one list, against a loop."""
+
+from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +13,8 @@ from hrdet.models.heads import ProposalConfig, merge_proposals
 from hrdet.models.views import View
 from hrdet.structures import Proposals
 from tests.models import reference_2019 as release
+from tests.models import small_batches as batches
+from tests.models import small_detectors as small
 
 SIZE = (100, 200)  # of the original, (h, w)
 
@@ -61,3 +66,19 @@ def test_merged_proposals_are_those_of_one_nms_over_all_views(seed, views, limit
         got = merged.boxes[i, :count].numpy() - np.array([0, 0, 1, 1])
         np.testing.assert_allclose(got, boxes[kept], atol=1e-3)
         assert (merged.scores[i, count:] == -torch.inf).all()
+
+
+@pytest.mark.parametrize('convention', ['inclusive', 'continuous'])
+@pytest.mark.parametrize('least', [0, 8])
+def test_proposals_have_a_size(convention, least):
+    """Also those of anchors in the padding: mmdetection 3 drops these, 2019 has a pixel of each."""
+    torch.manual_seed(0)
+    rpn = small.rpn_head(convention, num=32).eval()
+    rpn.test_proposals = ProposalConfig(0, 0, 2000, nms_thr=0.7, min_bbox_size=least)
+    batch = replace(batches.batch(), input_sizes=torch.tensor([[60.0, 90], [20, 24]]))
+    features = small.Pyramid()(batch.images / 50)
+    proposals = rpn.propose(rpn(features), batch)
+    sides = (proposals.boxes[..., 2:] - proposals.boxes[..., :2]).amin(-1)
+    for image in range(2):
+        smallest = sides[image][proposals.valid[image]].min()
+        assert (smallest >= max(least, 1)) if convention == 'inclusive' else (smallest > least)
