@@ -1,4 +1,5 @@
 // NMS and soft-NMS on CUDA, a batch of problems at once; the host is told nothing in between.
+#include <algorithm>
 #include <array>
 
 #include "../common/box.h"
@@ -10,6 +11,8 @@ namespace {
 
 constexpr int kWord = 64;  // boxes per word of the overlap mask
 using Word = unsigned long long;
+// Problems take turns in an overlap mask of 256 MiB, or of one problem where that is more.
+constexpr int64_t kMaskWords = (256 << 20) / sizeof(Word);
 
 // B problems of M boxes each, which are visited in `order` (best first); -inf rows come last.
 template <typename Real>
@@ -27,6 +30,10 @@ struct Problems {
     return rank >= count || score(problem, rank) == -INFINITY;
   }
   __host__ __device__ int words() const { return (count + kWord - 1) / kWord; }
+  // Those from problem `first` on.
+  Problems from(int64_t first) const {
+    return {boxes + first * count, scores + first * count, order + first * count, count};
+  }
 };
 
 // mask (B, M, words): the bits of the later boxes that a box would suppress. Words left of the
@@ -199,22 +206,27 @@ std::tuple<Tensor, Tensor> sorted(const Tensor& scores) {
 template <typename Real>
 void keep_best(const Tensor& boxes, const Tensor& scores, const Tensor& order, double threshold,
                const Tensor& indices, const Tensor& valid, cudaStream_t stream) {
-  const int64_t count = boxes.size(1);
+  const int64_t problems = boxes.size(0), count = boxes.size(1), max_output = indices.size(1);
   const Problems<Real> all{static_cast<const Box<Real>*>(boxes.data_ptr()),
                            static_cast<const Real*>(scores.data_ptr()),
                            static_cast<const int64_t*>(order.data_ptr()), static_cast<int>(count)};
-  const unsigned problems = static_cast<unsigned>(boxes.size(0));
   const unsigned words = all.words();
+  const int64_t turn = std::clamp<int64_t>(kMaskWords / (count * words), 1, problems);
   const Tensor mask =
-      torch::stable::new_empty(boxes, {boxes.size(0), count, int64_t{words}}, ScalarType::Long);
+      torch::stable::new_empty(boxes, {turn, count, int64_t{words}}, ScalarType::Long);
   Word* mask_data = static_cast<Word*>(mask.data_ptr());
-  overlap_kernel<Real><<<dim3(problems, words, words), kWord, 0, stream>>>(
-      all, static_cast<Real>(threshold), mask_data);
-  STD_CUDA_KERNEL_LAUNCH_CHECK();
-  keep_kernel<Real><<<problems, kThreads, words * sizeof(Word), stream>>>(
-      all, mask_data, indices.size(1), static_cast<int64_t*>(indices.data_ptr()),
-      static_cast<bool*>(valid.data_ptr()));
-  STD_CUDA_KERNEL_LAUNCH_CHECK();
+  for (int64_t first = 0; first < problems; first += turn) {
+    const Problems<Real> some = all.from(first);
+    const unsigned blocks = static_cast<unsigned>(std::min(turn, problems - first));
+    overlap_kernel<Real><<<dim3(blocks, words, words), kWord, 0, stream>>>(
+        some, static_cast<Real>(threshold), mask_data);
+    STD_CUDA_KERNEL_LAUNCH_CHECK();
+    keep_kernel<Real><<<blocks, kThreads, words * sizeof(Word), stream>>>(
+        some, mask_data, max_output,
+        static_cast<int64_t*>(indices.data_ptr()) + first * max_output,
+        static_cast<bool*>(valid.data_ptr()) + first * max_output);
+    STD_CUDA_KERNEL_LAUNCH_CHECK();
+  }
 }
 
 }  // namespace

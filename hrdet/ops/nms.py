@@ -15,7 +15,8 @@ def nms(
     """Visit boxes by score (ties: the lower index), drop those that overlap a kept one too much.
 
     B problems that do not see each other: images times levels, or images times classes. Nothing
-    waits for the device on CUDA.
+    waits for the device on CUDA, and the overlaps take 256 MiB at most (M ** 2 / 8 bytes where a
+    single problem needs more, above 46,000 boxes).
 
     Args:
         boxes: (B, M, 4) continuous (x1, y1, x2, y2), or (M, 4) for one problem.
