@@ -64,6 +64,25 @@ def test_a_training_step_never_waits_for_cuda(kind, convention):
     assert_finite(detector, losses)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+@pytest.mark.parametrize('kind', small.KINDS)
+def test_a_deterministic_training_step_on_cuda(kind, monkeypatch):
+    """``tools/train.py --deterministic``: no operation refuses, and the gradients are the same."""
+    monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+    batch, found = batches.batch().to('cuda'), []
+    torch.use_deterministic_algorithms(True)
+    try:
+        for _ in range(2):
+            detector = small.detector(kind, num=32).cuda()
+            torch.manual_seed(3)
+            step(detector, batch)
+            found.append([parameter.grad for parameter in detector.parameters()])
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(map(torch.equal, *found))
+
+
 @pytest.mark.parametrize('kind', small.KINDS)
 @pytest.mark.parametrize('num', [32, 112])
 def test_rows_without_a_region_change_nothing(kind, num, monkeypatch):

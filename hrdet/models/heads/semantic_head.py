@@ -83,5 +83,6 @@ class FusedSemanticHead(nn.Module):
                 'and pad images to multiples of 32 (size_divisor=32)'
             )
         target = semantic.long()
-        total = F.cross_entropy(logits, target, ignore_index=self.ignore_label, reduction='sum')
-        return self.loss_weight * total / (target != self.ignore_label).sum().clamp(min=1)
+        # Summed here: on CUDA the sum inside of cross_entropy differs from run to run.
+        losses = F.cross_entropy(logits, target, ignore_index=self.ignore_label, reduction='none')
+        return self.loss_weight * losses.sum() / (target != self.ignore_label).sum().clamp(min=1)

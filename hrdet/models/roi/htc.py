@@ -72,7 +72,7 @@ class HybridTaskCascadeRoIHead(CascadeRoIHead):
         if task not in self.semantic_fusion:
             return regions
         semantic = self.semantic_roi_extractor([maps.embedding], rois)
-        return regions + F.adaptive_avg_pool2d(semantic, regions.shape[-2:])
+        return regions + _shrunk(semantic, regions.shape[-1])
 
     def loss(self, features: list[Tensor], proposals: Proposals, batch: Batch) -> dict[str, Tensor]:
         """Those of ``CascadeRoIHead``, and ``loss_semantic_seg``."""
@@ -110,3 +110,11 @@ class HybridTaskCascadeRoIHead(CascadeRoIHead):
             for head, embedding in zip(self.mask_head, embeddings)
         ]
         return torch.stack(votes).mean(0)
+
+
+def _shrunk(maps: Tensor, size: int) -> Tensor:
+    """Maps (R, C, m, m) as the means of their cells (R, C, size, size)."""
+    if maps.shape[-1] % size == 0:
+        # The same, but that of adaptive pooling has no deterministic gradient on CUDA.
+        return F.avg_pool2d(maps, maps.shape[-1] // size)
+    return F.adaptive_avg_pool2d(maps, size)
