@@ -63,6 +63,13 @@ def test_images_without_objects_train(convention):
         assert torch.isfinite(parameter.grad).all(), name
 
 
+def test_a_batch_without_masks_says_what_is_missing():
+    detector, batch = small.detector('mask'), batches.batch()
+    batch.truth.masks = None
+    with pytest.raises(ValueError, match=r'data\.train\.with_mask'):
+        detector(batch)
+
+
 def test_padded_truth_rows_change_nothing():
     detector, batch = small.detector('mask'), batches.batch()
     torch.manual_seed(5)

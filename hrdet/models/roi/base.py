@@ -97,6 +97,8 @@ class RoIHead(nn.Module):
         self, head, logits_of, sampler: RegionSampler, regions: Regions, truth: GroundTruth
     ) -> Tensor:
         """The loss of ``head`` on the positives; ``logits_of(rois)`` is (R, K or 1, m, m)."""
+        if truth.masks is None:
+            raise ValueError('the mask head has no masks to learn from: data.train.with_mask=True')
         found = regions.positives(sampler.most_positives)
         rois = batch_rois(found.boxes, found.positive)
         targets = mask_targets(
