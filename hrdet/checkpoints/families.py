@@ -20,6 +20,7 @@ class Family(str, enum.Enum):
     """Where a checkpoint comes from."""
 
     CLASSIFIER = 'HRNet-Image-Classification'
+    RESNET = 'torchvision ResNet'
     HRNET_DETECTION = 'HRNet-Object-Detection (2019)'
     MMDET1 = 'mmdetection 1.x'
     MMDET3 = 'mmdetection 2.x/3.x'
@@ -91,11 +92,12 @@ _RELEASES_OF_2019 = (
     *_ALL_OF_MMDETECTION,
 )
 _CLASSIFIER = (
-    Rule(r'(incre_modules|downsamp_modules|final_layer|classifier)\..+', None),
+    Rule(r'(incre_modules|downsamp_modules|final_layer|classifier|fc)\..+', None),
     Rule(r'(.+)', r'backbone.\1'),
 )
 _RULES = {
     Family.CLASSIFIER: _CLASSIFIER,
+    Family.RESNET: _CLASSIFIER,
     Family.HRNET_DETECTION: _RELEASES_OF_2019,
     Family.MMDET1: _RELEASES_OF_2019,
     Family.MMDET3: _ALL_OF_MMDETECTION,
@@ -107,6 +109,7 @@ _SIGNATURES = (
     (Family.MMDET1, r'bbox_head\.((\d+\.)?fc|fcos)_cls\.weight'),
     (Family.MMDET3, r'roi_head\..+|bbox_head\.conv_cls\.weight'),
     (Family.CLASSIFIER, r'stage[234]\.\d+\.branches\..+'),
+    (Family.RESNET, r'layer4\.\d+\.conv1\.weight'),
 )
 
 

@@ -184,7 +184,7 @@ def _cure(report: LoadReport) -> str:
             'The checkpoint has the semantic branch of HTC and the model has not, because the '
             'config names no stuff maps: set data.train.seg_prefix'
         )
-    if report.family is Family.CLASSIFIER:
+    if report.family in (Family.CLASSIFIER, Family.RESNET):
         return (
             "This is an ImageNet classifier: name it in the config as model.pretrained='...' "
             '(load_backbone), not as a detector checkpoint'
@@ -196,14 +196,20 @@ def _cure(report: LoadReport) -> str:
 
 
 def _where_to_fetch(path: str) -> str:
-    match = re.search(r'w(\d+)', path)
-    width = int(match[1]) if match else 18
-    also = f' (or {zoo.BACKBONES[width]})' if width in zoo.BACKBONES else ''
+    width, depth = re.search(r'w(\d+)', path), re.search(r'resnet(\d+)', path)
+    if depth:
+        source = f"the weights of torchvision's resnet{depth[1]} (IMAGENET1K_V1)"
+    else:
+        width = int(width[1]) if width else 18
+        also = f' (or {zoo.BACKBONES[width]})' if width in zoo.BACKBONES else ''
+        source = (
+            f'hrnetv2_w{width}_imagenet_pretrained.pth from the model table of '
+            f'github.com/HRNet/HRNet-Image-Classification{also}'
+        )
     return (
         f'pretrained={path!r}: there is no such file, and hrdet downloads nothing by itself. '
-        f'Fetch hrnetv2_w{width}_imagenet_pretrained.pth from the model table of '
-        f'github.com/HRNet/HRNet-Image-Classification{also} and set model.pretrained to where it '
-        f'lies. To train without it set model.pretrained=None '
+        f'Fetch {source} and set model.pretrained to where it lies. '
+        f'To train without it set model.pretrained=None '
         f"and let the norms learn: backbone norm_eval=False, or norm_cfg=dict(type='GN', "
         f'num_groups=...) for small batches'
     )

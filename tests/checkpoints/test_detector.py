@@ -32,7 +32,9 @@ FOLDERS = {
     Family.MMDET1: ('mmdet1', 'hrnet'),
     Family.MMDET3: ('mmdet3', 'hrnet/continuous'),
 }
-CASES = [(family, name) for family, names in W18.items() for name in names]
+CASES = [(family, *FOLDERS[family], name) for family, names in W18.items() for name in names]
+# Its keys are those of mmdetection 1: what the release renamed is HRFPN.
+CASES.append((Family.MMDET1, 'hrnet_release', 'hrnet', 'cascade_rcnn_r101_fpn'))
 
 
 @pytest.fixture
@@ -44,9 +46,8 @@ def detector(pytestconfig):
     return build
 
 
-@pytest.mark.parametrize(('family', 'name'), CASES)
-def test_complete_key_lists(family, name, detector, shapes_of):
-    manifests, configs = FOLDERS[family]
+@pytest.mark.parametrize(('family', 'manifests', 'configs', 'name'), CASES)
+def test_complete_key_lists(family, manifests, configs, name, detector, shapes_of):
     with torch.device('meta'):
         model = detector(f'{configs}/{name}')
         published = {k: torch.empty(s) for k, s in shapes_of(f'{manifests}/{name}', False).items()}

@@ -36,6 +36,7 @@ HRNET_RELEASE = [
     ),
     *(f'mask_rcnn_hrnetv2p_w{w}_{epochs}' for w in (18, 32) for epochs in ('1x', '2x')),
     'cascade_rcnn_hrnetv2p_w32',
+    'cascade_rcnn_r101_fpn',
 ]
 MMDET_1 = [
     f'{kind}_hrnetv2p_w{w}_{schedule}'
@@ -105,17 +106,18 @@ def stages_of(backbone: dict) -> tuple:
 
 
 def model_meaning(lowered: Lowered) -> dict:
-    """A lowered model of 80 classes with its backbone in one form and all defaults of losses."""
+    """A lowered model of 80 classes with its HRNet in one form and the defaults of its parts."""
     model = with_num_classes(lowered.model, 80)
     kind = model['backbone']['type'].replace('HighResolutionNet', 'HRNet')
-    model['backbone'] = (kind, stages_of(model['backbone']))
+    if kind != 'ResNet':
+        model['backbone'] = (kind, stages_of(model['backbone']))
     return _with_defaults(model)
 
 
 def _with_defaults(value: Any) -> Any:
     if isinstance(value, dict):
         defaults = {}
-        if str(value.get('type')).endswith(('Loss', 'Assigner')):
+        if str(value.get('type')).endswith(('Loss', 'Assigner', 'ResNet', 'FPN')):
             parameters = inspect.signature(registered(value['type'])).parameters
             defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
         return defaults | {key: _with_defaults(item) for key, item in value.items()}

@@ -1,5 +1,6 @@
 """Backbones: from images to feature maps."""
 
 from hrdet.models.backbones.hrnet import HRNet, SyncHighResolutionNet
+from hrdet.models.backbones.resnet import ResNet
 
-__all__ = ['HRNet', 'SyncHighResolutionNet']
+__all__ = ['HRNet', 'ResNet', 'SyncHighResolutionNet']

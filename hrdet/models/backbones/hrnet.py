@@ -6,7 +6,7 @@ and of the detection releases.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -14,12 +14,11 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hrdet.models.backbones.base import Backbone
 from hrdet.models.backbones.hrnet_stages import Stage, stages_of_extra, stages_of_width
 from hrdet.models.layers.norm import NormCfg, norm_maker
-from hrdet.models.layers.recompute import run_part
+from hrdet.models.layers.residual import Norm
 from hrdet.registry import register
-
-Norm = Callable[[int], nn.Module]
 
 
 def _conv(in_channels: int, out_channels: int, stride: int, norm: Norm, relu: bool = True):
@@ -92,7 +91,7 @@ def _converter(channels: tuple[int, ...], source: int, target: int, norm: Norm) 
 
 
 @register('HRNet', 'HighResolutionNet')
-class HRNet(nn.Module):
+class HRNet(Backbone):
     """The backbone: images (N, 3, H, W) of any size to four maps of strides 4, 8, 16 and 32.
 
     A map's size is half of the one before, rounded up.
@@ -122,12 +121,12 @@ class HRNet(nn.Module):
         zero_init_residual: bool = False,
         in_channels: int = 3,
     ) -> None:
-        super().__init__()
+        super().__init__(norm_eval, with_cp)
         if (extra is None) == (width is None):
             raise ValueError('give either width or extra: they are two ways to say the same')
         if frozen_stages not in range(-1, 5):
             raise ValueError(f'frozen_stages must be in -1..4, not {frozen_stages}')
-        self.norm_eval, self.frozen_stages, self.with_cp = norm_eval, frozen_stages, with_cp
+        self.frozen_stages = frozen_stages
         stages = stages_of_width(width) if extra is None else stages_of_extra(extra)
         norm = norm_maker(norm_cfg)
         self.conv1 = nn.Conv2d(in_channels, 64, 3, stride=2, padding=1, bias=False)
@@ -141,35 +140,13 @@ class HRNet(nn.Module):
             self.add_module(f'transition{n}', transition)
             self.add_module(f'stage{n + 1}', nn.Sequential(*modules))
         self.out_channels = list(stages[-1].out_channels)
-        self._initialise(zero_init_residual)
-        for part in self._frozen_parts():
-            part.requires_grad_(False)
-        self.train()
-
-    def _initialise(self, zero_init_residual: bool) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
-        if zero_init_residual:
-            for module in self.modules():
-                if hasattr(module, 'last_norm'):
-                    nn.init.zeros_(module.last_norm.weight)
+        self._finish(zero_init_residual)
 
     def _frozen_parts(self) -> Iterator[nn.Module]:
         groups = [[self.conv1, self.bn1, self.conv2, self.bn2], [self.layer1, self.transition1]]
         groups += [[self.stage2, self.transition2], [self.stage3, self.transition3], [self.stage4]]
         for group in groups[: self.frozen_stages + 1]:
             yield from group
-
-    def train(self, mode: bool = True) -> 'HRNet':
-        super().train(mode)
-        if self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):  # SyncBatchNorm is none
-                    module.eval()
-        for part in self._frozen_parts():
-            part.eval()
-        return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
         x = self._run(self._stem, images)
@@ -189,9 +166,6 @@ class HRNet(nn.Module):
     def _stem(self, images: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(images)), inplace=True)
         return F.relu(self.bn2(self.conv2(x)), inplace=True)
-
-    def _run(self, part: Callable, inputs):
-        return run_part(part, inputs, recompute=self.with_cp)
 
 
 @register()

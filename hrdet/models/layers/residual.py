@@ -1,4 +1,4 @@
-"""The residual blocks of ResNet (He et al. 2015), as HRNet uses them: always of stride 1.
+"""The residual blocks of ResNet (He et al. 2015).  HRNet uses them with stride 1 only.
 
 Norms are called ``bn`` whatever their kind, because the published checkpoints say so.
 """
@@ -8,11 +8,14 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Norm = Callable[[int], nn.Module]
 
-def _shortcut(in_channels: int, out_channels: int, norm: Callable[[int], nn.Module]) -> nn.Module:
-    if in_channels == out_channels:
+
+def _shortcut(in_channels: int, out_channels: int, norm: Norm, stride: int) -> nn.Module:
+    if in_channels == out_channels and stride == 1:
         return nn.Identity()
-    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, bias=False), norm(out_channels))
+    conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+    return nn.Sequential(conv, norm(out_channels))
 
 
 class BasicBlock(nn.Module):
@@ -20,13 +23,13 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, in_channels: int, channels: int, norm: Callable[[int], nn.Module]) -> None:
+    def __init__(self, in_channels: int, channels: int, norm: Norm, stride: int = 1) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
         self.bn1 = norm(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.bn2 = norm(channels)
-        self.downsample = _shortcut(in_channels, channels, norm)
+        self.downsample = _shortcut(in_channels, channels, norm, stride)
 
     @property
     def last_norm(self) -> nn.Module:
@@ -44,15 +47,15 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, in_channels: int, channels: int, norm: Callable[[int], nn.Module]) -> None:
+    def __init__(self, in_channels: int, channels: int, norm: Norm, stride: int = 1) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, channels, 1, bias=False)
         self.bn1 = norm(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(channels, channels, 3, stride, padding=1, bias=False)
         self.bn2 = norm(channels)
         self.conv3 = nn.Conv2d(channels, channels * 4, 1, bias=False)
         self.bn3 = norm(channels * 4)
-        self.downsample = _shortcut(in_channels, channels * 4, norm)
+        self.downsample = _shortcut(in_channels, channels * 4, norm, stride)
 
     @property
     def last_norm(self) -> nn.Module:

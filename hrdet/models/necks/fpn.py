@@ -1,0 +1,55 @@
+"""FPN: a pyramid built from the top down (Lin et al. 2017, arXiv 1612.03144)."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hrdet.models.layers import NormCfg, conv_module
+from hrdet.registry import register
+
+
+@register()
+class FPN(nn.Module):
+    """Maps of a backbone, finest first, to ``num_outs`` levels of ``out_channels``.
+
+    Each level is a 1x1 convolution of its map plus the coarser level, upsampled, and then a 3x3
+    convolution.  Levels beyond the backbone's are every second pixel of the one before.
+
+    Args:
+        in_channels: of the backbone's maps.
+        norm_cfg: norm after each convolution, in place of its bias.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int = 256,
+        num_outs: int = 5,
+        norm_cfg: NormCfg | None = None,
+    ) -> None:
+        super().__init__()
+        if num_outs < len(in_channels):
+            raise ValueError(f'num_outs={num_outs}: there are {len(in_channels)} maps')
+        self.num_outs, self.out_channels = num_outs, out_channels
+
+        def conv(channels: int, size: int) -> nn.Module:
+            return conv_module(channels, out_channels, size, norm_cfg=norm_cfg, activation=False)
+
+        self.lateral_convs = nn.ModuleList(conv(channels, 1) for channels in in_channels)
+        self.fpn_convs = nn.ModuleList(conv(out_channels, 3) for _ in in_channels)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.xavier_uniform_(layer.weight)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        levels = [lateral(x) for lateral, x in zip(self.lateral_convs, features)]
+        for i in reversed(range(len(levels) - 1)):
+            coarser = F.interpolate(levels[i + 1], size=levels[i].shape[-2:], mode='nearest')
+            levels[i] = levels[i] + coarser
+        levels = [conv(level) for conv, level in zip(self.fpn_convs, levels)]
+        while len(levels) < self.num_outs:
+            levels.append(F.max_pool2d(levels[-1], 1, stride=2))
+        return levels
