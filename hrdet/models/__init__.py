@@ -3,5 +3,6 @@
 import hrdet.losses
 import hrdet.matching  # noqa: F401
 from hrdet.models import backbones, detectors, heads, necks, preprocess, roi
+from hrdet.models.optimize import optimize
 
-__all__ = ['backbones', 'detectors', 'heads', 'necks', 'preprocess', 'roi']
+__all__ = ['backbones', 'detectors', 'heads', 'necks', 'optimize', 'preprocess', 'roi']

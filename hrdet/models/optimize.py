@@ -1,0 +1,112 @@
+"""A trained detector made ready for fast inference: the same results, another form of the network.
+
+Batch norms go into the convolutions before them, and maps and weights are stored channels last.
+"""
+
+import copy
+import itertools
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import fuse_conv_bn_eval
+
+from hrdet.models.detectors import Detector
+from hrdet.models.optimize_graphs import graphed
+from hrdet.models.optimize_layers import fast_layers
+
+_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+_ARITHMETIC = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.GroupNorm)
+
+
+def optimize(
+    model: Detector,
+    dtype: torch.dtype = torch.float32,
+    memory_format: torch.memory_format = torch.channels_last,
+    graph: bool = False,
+    compile: bool = False,
+) -> Detector:
+    """A copy of a detector that only predicts, faster; the detector itself stays as it is.
+
+    By default detections are the same but for rounding (1e-3 of a score or a pixel).  The copy's
+    ``state_dict`` is no checkpoint: norms are gone, and weights changed.
+
+    Args:
+        model: in eval mode, on the device where it will run.
+        dtype: of weights and feature maps: float32, bfloat16 or (on a GPU) float16.  What heads
+            give, and all that is done with boxes, stays float32.
+        memory_format: of maps and weights; channels_last is the faster one.
+        graph: replay the backbone, the neck and the first head as CUDA graphs, one for each input
+            shape; see ``hrdet.models.optimize_graphs`` for what is kept.
+        compile: let ``torch.compile`` make the kernels of backbone and neck, which takes a minute
+            at the first image, and again for a new input shape.
+
+    Raises:
+        ValueError: the model is training, or something does not fit it or its device; the message
+            says what.
+    """
+    _check(model, dtype, graph, compile)
+    device = next(model.parameters()).device
+    fast = copy.deepcopy(model).requires_grad_(False)
+    _fold_norms(fast)
+    if device.type == 'cpu' and not compile:
+        fast_layers(fast)
+    fast = fast.to(memory_format=memory_format)
+    for module in fast.modules():
+        if isinstance(module, _ARITHMETIC):
+            module.to(dtype)
+    fast.preprocess = nn.Sequential(fast.preprocess, _Cast(dtype, memory_format))
+    if compile:
+        fast.backbone.compile()
+        fast.neck.compile()
+    if graph:
+        graphed(fast)
+    return fast
+
+
+class _Cast(nn.Module):
+    """Images as the network wants them."""
+
+    def __init__(self, dtype: torch.dtype, memory_format: torch.memory_format) -> None:
+        super().__init__()
+        self.form = dict(dtype=dtype, memory_format=memory_format)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.to(**self.form)
+
+
+def _fold_norms(model: nn.Module) -> None:
+    """Put every batch norm that follows a convolution into its weights, exactly, in place.
+
+    The norm becomes the identity.  A norm follows a convolution where the two are neighbours among
+    the children of a module, as everywhere in hrdet; ``test_every_norm_is_folded`` watches that.
+    """
+    for parent in list(model.modules()):
+        children = list(parent.named_children())
+        for (name, conv), (norm_name, norm) in itertools.pairwise(children):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, _BatchNorm):
+                parent.register_module(name, fuse_conv_bn_eval(conv, norm))
+                parent.register_module(norm_name, nn.Identity())
+
+
+def _check(model: Detector, dtype: torch.dtype, graph: bool, compile: bool) -> None:
+    if not isinstance(model, Detector):
+        raise ValueError(f'optimize takes a detector, not a {type(model).__name__}')
+    training = next((name for name, part in model.named_modules() if part.training), None)
+    if training is not None:
+        raise ValueError(
+            f'{training or "the model"} is in training mode: optimize is for inference, call '
+            'model.eval() first'
+        )
+    device = next(model.parameters()).device
+    if dtype not in _DTYPES:
+        raise ValueError(f'dtype must be one of {", ".join(map(str, _DTYPES))}, not {dtype}')
+    if dtype is torch.float16 and device.type == 'cpu':
+        raise ValueError('dtype=torch.float16 is for GPUs; on a CPU use torch.bfloat16')
+    if graph and device.type != 'cuda':
+        raise ValueError(f'graph=True: CUDA graphs need a model on a GPU, this one is on {device}')
+    if graph and compile:
+        raise ValueError(
+            "graph=True and compile=True do the same work twice: choose one (the graph's first "
+            'image of a shape takes a second, that of torch.compile a minute)'
+        )
