@@ -30,14 +30,14 @@ def semantic_branch(pyramid, weights):
     return logits, masks.conv_relu(weights, 'semantic_head.conv_embedding.conv', total)
 
 
-def semantic_loss(logits, maps, loss_weight=0.2):
-    """Mean cross entropy over the pixels of a batch that are not 255."""
+def semantic_loss(logits, maps, one, loss_weight=0.2):
+    """Mean cross entropy of the pixels that are not 255; mmdetection 3 divides by all pixels."""
     losses = []
     for image, wanted in zip(logits, maps):
         chances = F.log_softmax(image, 0)
         for y, x in np.argwhere(wanted != 255):
             losses.append(-chances[wanted[y, x], y, x])
-    return loss_weight * torch.stack(losses).mean()
+    return loss_weight * sum(losses) / (len(losses) if one else maps.size)
 
 
 class Regions:
@@ -98,7 +98,7 @@ def losses(
     images = [Regions(pyramid, weights, recipe, fusion) for pyramid in pyramids]
     if semantic_maps is not None:
         logits = [image.logits for image in images]
-        out['loss_semantic_seg'] = semantic_loss(logits, semantic_maps)
+        out['loss_semantic_seg'] = semantic_loss(logits, semantic_maps, recipe.one)
     for stage, factor in enumerate(recipe.stage_weights):
         overlap = recipe.overlaps[stage]
         samples = [

@@ -65,12 +65,13 @@ class FusedSemanticHead(nn.Module):
         fused = self.convs(fused)
         return self.conv_logits(fused).float(), self.conv_embedding(fused)
 
-    def loss(self, logits: Tensor, semantic: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, semantic: Tensor, of_all: bool = False) -> Tensor:
         """Mean cross entropy of the pixels that have a class; 0, still connected, without any.
 
         Args:
             logits: (N, C, h, w), from ``forward``.
             semantic: (N, h, w) uint8 classes, ``ignore_label`` where there is none.
+            of_all: divide by the number of all pixels, with a class or not, as mmdetection 3 does.
 
         Raises:
             ValueError: the map has another size than the logits.
@@ -85,4 +86,5 @@ class FusedSemanticHead(nn.Module):
         target = semantic.long()
         # Summed here: on CUDA the sum inside of cross_entropy differs from run to run.
         losses = F.cross_entropy(logits, target, ignore_index=self.ignore_label, reduction='none')
-        return self.loss_weight * losses.sum() / (target != self.ignore_label).sum().clamp(min=1)
+        count = target.numel() if of_all else (target != self.ignore_label).sum().clamp(min=1)
+        return self.loss_weight * losses.sum() / count

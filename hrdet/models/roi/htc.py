@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hrdet.boxes import BoxConvention
 from hrdet.models.heads.semantic_head import FusedSemanticHead
 from hrdet.models.roi.cascade import CascadeRoIHead
 from hrdet.models.roi.extractor import SingleRoIExtractor
@@ -79,8 +80,11 @@ class HybridTaskCascadeRoIHead(CascadeRoIHead):
         maps = self.maps(features)
         losses = self.stage_losses(maps, proposals, batch)
         if self.semantic_head is not None:
-            semantic = batch.truth.semantic
-            losses['loss_semantic_seg'] = self.semantic_head.loss(maps.logits, semantic)
+            losses['loss_semantic_seg'] = self.semantic_head.loss(
+                maps.logits,
+                batch.truth.semantic,
+                of_all=self.convention is BoxConvention.CONTINUOUS,
+            )
         return losses
 
     def _mask_regions(self, stage, box_of, regions: Regions, refined: Proposals, batch: Batch):

@@ -81,6 +81,8 @@ def test_loss_is_the_mean_of_the_pixels_with_a_class():
         total -= math.log(values[int(semantic[n, row, column])] / sum(values))
         count += 1
     assert loss.item() == pytest.approx(0.2 * total / count, rel=1e-5)
+    diluted = small().loss(logits, semantic, of_all=True)
+    assert diluted.item() == pytest.approx(0.2 * total / 30, rel=1e-5)
     loss.backward()
     assert ((logits.grad.abs().sum(1) > 0) == (semantic != 255)).all()
 
