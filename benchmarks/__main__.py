@@ -1,0 +1,108 @@
+"""Measure hrdet beside its peers.
+
+python -m benchmarks                                    everything, hrdet alone
+python -m benchmarks inference --peer-python PYTHON     one subject, beside a peer
+python -m benchmarks operators --match nms --rounds 15
+python -m benchmarks --tiny                             whether it all works and agrees
+"""
+
+import argparse
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import harness
+from benchmarks.worker import WorkerError
+
+SUBJECTS = (
+    'agreement',
+    'operators',
+    'masks',
+    'pipeline',
+    'evaluation',
+    'startup',
+    'inference',
+    'training',
+)
+
+
+def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Options."""
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmarks',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('subjects', nargs='*', metavar='SUBJECT', help=', '.join(SUBJECTS))
+    parser.add_argument(
+        '--peer-python',
+        default=os.environ.get('HRDET_PEER_PYTHON'),
+        help='interpreter of the environment with the peers ($HRDET_PEER_PYTHON)',
+    )
+    parser.add_argument(
+        '--peer-configs',
+        default=os.environ.get('HRDET_PEER_CONFIGS'),
+        help="mmdetection's folder configs, where its package has none ($HRDET_PEER_CONFIGS)",
+    )
+    parser.add_argument('--device', default='cpu', help='cpu or cuda (%(default)s)')
+    parser.add_argument('--threads', type=int, default=1, help='of each side (%(default)s)')
+    parser.add_argument('--rounds', type=int, default=7, help='samples of each side (%(default)s)')
+    parser.add_argument('--match', default='', help='only cases whose names contain this')
+    parser.add_argument('--tiny', action='store_true', help='small inputs: a check, no measurement')
+    parser.add_argument('--list', action='store_true', help='the names of the cases')
+    parser.add_argument('--write', metavar='PAGE', help='put the rows into docs/results/speed.md')
+    args = parser.parse_args(arguments)
+    for name in args.subjects:
+        if name not in SUBJECTS:
+            parser.error(f'there is no subject {name}; there are {", ".join(SUBJECTS)}')
+    if args.tiny and args.write:
+        parser.error('--tiny measures nothing worth writing down')
+    return args
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The whole command; the exit status: 1 if a case failed or a result differed."""
+    args = parse_args(arguments)
+    if not args.peer_python:
+        print('no --peer-python: the peers are skipped', file=sys.stderr)
+    failures, rows = 0, []
+    with tempfile.TemporaryDirectory() as folder:
+        options = harness.Options(
+            Path(folder),
+            args.peer_python,
+            args.peer_configs,
+            args.device,
+            args.threads,
+            args.rounds,
+            args.tiny,
+        )
+        for case in _cases(args, options):
+            if args.list:
+                print(case.name)
+                continue
+            try:
+                some = harness.run(case, options)
+            except (harness.DisagreementError, WorkerError) as error:
+                failures += 1
+                print(f'FAILED {case.name}: {error}', file=sys.stderr, flush=True)
+                continue
+            print(harness.table(some) if some else f'{case.name}: compared', flush=True)
+            rows += some
+        if rows:
+            about = harness.machine(options)
+            print(f'\n{about}\n\n{harness.table(rows)}')
+            if args.write:
+                harness.write(Path(args.write), rows, about)
+    return int(failures > 0)
+
+
+def _cases(args: argparse.Namespace, options: harness.Options) -> list[harness.Case]:
+    modules = [importlib.import_module(f'benchmarks.{s}') for s in args.subjects or SUBJECTS]
+    return [case for m in modules for case in m.cases(options) if args.match in case.name]
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

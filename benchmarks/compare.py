@@ -1,0 +1,122 @@
+"""Whether two sides return the same thing, and how nearly: from arrays, without torch."""
+
+import numpy as np
+
+from benchmarks.harness import Arrays, DisagreementError
+
+SCORE, PIXELS, MASK_IOU = 1e-3, 0.05, 0.99  # that detections may differ by
+RELATIVE = 1e-3  # that losses and gradients may
+
+
+def same_arrays(rtol: float = 1e-5, atol: float = 1e-6):
+    """A comparison: the same names, shapes and, within tolerance, numbers."""
+
+    def compare(ours: Arrays, theirs: Arrays) -> str:
+        if ours.keys() != theirs.keys():
+            raise DisagreementError(f'{sorted(ours)} and {sorted(theirs)}')
+        worst = 0.0
+        for name, a in ours.items():
+            b = theirs[name]
+            if a.shape != b.shape:
+                raise DisagreementError(f'{name}: {a.shape} and {b.shape}')
+            if not a.size:
+                continue
+            a, b = a.astype(np.float64), b.astype(np.float64)
+            off = np.abs(a - b)
+            worst = max(worst, float(off.max()))
+            wrong = off > atol + rtol * np.abs(b)
+            if wrong.any():
+                first = np.argwhere(wrong)[0].tolist()
+                raise DisagreementError(
+                    f'{name}: {wrong.sum()} of {wrong.size} numbers differ, by up to '
+                    f'{off.max():.3g}; the first at {first}: {a[tuple(first)]:.6g} and '
+                    f'{b[tuple(first)]:.6g}'
+                )
+        return 'identical' if worst == 0 else f'equal to {worst:.0e}'
+
+    return compare
+
+
+def same_losses(ours: Arrays, theirs: Arrays) -> str:
+    """Losses by name (``loss/...``), and how far each parameter moved (``moved/...``)."""
+    if ours.keys() != theirs.keys():
+        only = [sorted(a.keys() - b.keys())[:8] for a, b in ((ours, theirs), (theirs, ours))]
+        raise DisagreementError(f'only hrdet has {only[0]}, only the peer {only[1]}')
+    off = {
+        name: abs(float(ours[name]) - float(theirs[name])) / max(abs(float(theirs[name])), 1e-6)
+        for name in ours
+    }
+    wrong = {name: worst for name, worst in off.items() if worst > RELATIVE}
+    if wrong:
+        listed = ', '.join(
+            f'{name} {float(ours[name]):.6g} and {float(theirs[name]):.6g}'
+            for name in sorted(wrong, key=lambda n: (not n.startswith('loss'), -wrong[n]))[:12]
+        )
+        raise DisagreementError(f'{len(wrong)} of {len(off)} differ: {listed}')
+    return f'{len(off)} losses and gradients equal to {max(off.values()):.0e}'
+
+
+def same_detections(ours: Arrays, theirs: Arrays) -> str:
+    """Every detection of one side is found by the other, but for those at the score of the cut.
+
+    Arrays of each image: ``boxes<i>`` (D, 4), ``scores<i>``, ``labels<i>``, and ``masks<i>``
+    (D, h * w / 8) of packed bits.
+    """
+    found = compare_detections(ours, theirs)
+    if found['lost']:
+        raise DisagreementError(f'{found["text"]}; e.g. {found["lost"][:5]}')
+    return found['text']
+
+
+def near_detections(ours: Arrays, theirs: Arrays) -> str:
+    """How many detections of the first are found by the other; asserts nothing."""
+    return compare_detections(ours, theirs)['text']
+
+
+def compare_detections(ours: Arrays, theirs: Arrays) -> dict:
+    """``text`` for people, and ``lost``: (image, side, label, score, why) of each without match."""
+    total, lost, worst = 0, [], dict.fromkeys(('score', 'box', 'mask'), 0.0)
+    for i in range(sum(name.startswith('boxes') for name in ours)):
+        a, b = ({k: side[f'{k}{i}'] for k in _names(side)} for side in (ours, theirs))
+        for side, x, y in (('hrdet', a, b), ('peer', b, a)):
+            total += len(x['scores'])
+            full = max(len(x['scores']), len(y['scores']))
+            last = float(y['scores'].min()) if full == len(y['scores']) and full else 0.0
+            for row in range(len(x['scores'])):
+                why = _match(x, y, row, worst)
+                # Whichever is just above the cut on one side may be just below on the other.
+                if why and x['scores'][row] > last + SCORE:
+                    lost.append((i, side, int(x['labels'][row]), float(x['scores'][row]), why))
+    text = (
+        f'{total - len(lost)} of {total} detections agree, scores to {worst["score"]:.0e}, '
+        f'boxes to {worst["box"]:.0e} px'
+    )
+    if 'masks0' in ours:
+        text += f', masks to IoU {1 - worst["mask"]:.4f}'
+    return {'text': text, 'lost': lost}
+
+
+def _names(side: Arrays) -> list[str]:
+    return [name[:-1] for name in side if name.endswith('0') and not name[-2].isdigit()]
+
+
+def _match(x: dict, y: dict, row: int, worst: dict[str, float]) -> str:
+    """'' if the other side has it, else what is nearest; updates the largest differences."""
+    alike = np.flatnonzero(y['labels'] == x['labels'][row])
+    if not len(alike):
+        return 'no detection of that class'
+    boxes = np.abs(y['boxes'][alike] - x['boxes'][row]).max(-1)
+    scores = np.abs(y['scores'][alike] - x['scores'][row])
+    best = int(np.argmin(boxes / PIXELS + scores / SCORE))
+    box, score = float(boxes[best]), float(scores[best])
+    if box > PIXELS or score > SCORE:
+        return f'nearest {box:.3g} px away, scores {score:.3g}'
+    worst['box'], worst['score'] = max(worst['box'], box), max(worst['score'], score)
+    if 'masks' in x:
+        p, q = x['masks'][row], y['masks'][alike[best]]
+        union = np.bitwise_count(p | q).sum()
+        off = 1 - np.bitwise_count(p & q).sum() / union if union else 0.0
+        worst['mask'] = max(worst['mask'], float(off))
+        if off > 1 - MASK_IOU:
+            return f'mask IoU {1 - off:.4f}'
+    return ''

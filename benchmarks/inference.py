@@ -1,0 +1,141 @@
+"""From image files to detections, the backbone alone, and the memory they take."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks import models
+from benchmarks.compare import near_detections, same_arrays, same_detections
+from benchmarks.harness import Arrays, Case, Options, Side
+
+# What stands beside hrdet as it comes: arguments of ``hrdet.models.optimize``.
+VARIANTS = {'hrdet optimized': {}, 'hrdet bfloat16': {'dtype': 'bfloat16'}}
+
+
+def cases(options: Options) -> list[Case]:
+    """Faster R-CNN W18 on images of 800 x 1216, on a GPU 800 x 1333."""
+    size, scale = (500, 760 if options.device == 'cpu' else 833), [1333, 800]
+    if options.tiny:
+        size, scale = models.SMALL
+    name = 'inference, Faster W18, file to detections, batch'
+    made = [predict(options, models.FASTER, f'{name} {n}', size, scale, n) for n in (1, 8)]
+    made.append(_backbone(options, scale))
+    for measure in ('peak', 'added'):
+        name = f'inference, Faster W18, batch 1, {measure} memory'
+        made.append(predict(options, models.FASTER, name, size, scale, 1, measure=measure))
+    return made
+
+
+def predict(
+    options: Options,
+    family: str,
+    name: str,
+    size: tuple[int, int],
+    scale: list[int],
+    batch: int,
+    **how: Any,
+) -> Case:
+    """A case of one config's way from image files to detections."""
+
+    def files() -> tuple[dict, dict]:
+        images = models.image_files(models.make_data(options, size), batch)
+        return models.arguments(options, family, scale=scale, images=images)
+
+    sides = _sides('predict', same_detections, variants=how.get('timed', True))
+    return Case(name, sides, files=files, **how)
+
+
+def _backbone(options: Options, scale: list) -> Case:
+    size = (200, 304) if options.tiny else (800, 1216 if options.device == 'cpu' else 1344)
+    return Case(
+        'backbone W18, batch 1',
+        _sides('backbone', same_arrays(rtol=1e-3, atol=1e-3), variants=True),
+        files=lambda: models.arguments(options, models.FASTER, scale=scale, size=size),
+    )
+
+
+def _sides(what: str, same: Callable[[Arrays, Arrays], str], variants: bool) -> list[Side]:
+    ours, theirs = f'{__name__}:hrdet_{what}', f'{__name__}:mmdet_{what}'
+    sides = [Side('hrdet', ours, peer=False)]
+    if variants:
+        sides += [
+            Side(name, ours, dict(optimize=values), near_detections if values else same, peer=False)
+            for name, values in VARIANTS.items()
+        ]
+    return [*sides, Side('mmdetection', theirs, same=same)]
+
+
+def hrdet_predict(images: list[str], **model: Any) -> tuple[Callable, Callable]:
+    from hrdet.apis import inference_detector
+
+    detector = models.load_hrdet(**model)
+
+    def arrays(found: list) -> Arrays:
+        return {
+            f'{name}{i}': value
+            for i, one in enumerate(found)
+            for name, value in (
+                ('boxes', one.boxes),
+                ('scores', one.scores),
+                ('labels', one.labels),
+                ('masks', _packed(one.masks)),
+            )
+            if value is not None
+        }
+
+    return lambda: inference_detector(detector, images, batch_size=len(images)), arrays
+
+
+def mmdet_predict(images: list[str], **model: Any) -> tuple[Callable, Callable]:
+    import torch
+    from mmdet.structures.mask import encode_mask_results
+    from mmengine.dataset import pseudo_collate
+
+    detector, pipeline = models.load_mmdet(**model)
+
+    @torch.no_grad()
+    def run() -> list:
+        data = [pipeline(dict(img_path=path, img_id=i)) for i, path in enumerate(images)]
+        found = [s.pred_instances.cpu().numpy() for s in detector.test_step(pseudo_collate(data))]
+        return [(one, encode_mask_results(one.masks) if 'masks' in one else None) for one in found]
+
+    def arrays(found: list) -> Arrays:
+        result = {}
+        for i, (one, masks) in enumerate(found):
+            result |= {f'boxes{i}': one.bboxes, f'scores{i}': one.scores, f'labels{i}': one.labels}
+            if masks is not None:
+                result[f'masks{i}'] = _packed(masks)
+        return result
+
+    return run, arrays
+
+
+def hrdet_backbone(size: tuple[int, int], **model: Any) -> tuple[Callable, Callable]:
+    return _network(models.load_hrdet(**model).backbone, size, model['device'])
+
+
+def mmdet_backbone(size: tuple[int, int], **model: Any) -> tuple[Callable, Callable]:
+    return _network(models.load_mmdet(**model)[0].backbone, size, model['device'])
+
+
+def _network(network: Any, size: tuple[int, int], device: str) -> tuple[Callable, Callable]:
+    import torch
+
+    image = np.random.default_rng(0).standard_normal((1, 3, *size), np.float32)
+    image = torch.from_numpy(image).to(device)
+
+    def arrays(maps: list) -> Arrays:
+        return {f'map {i}': map_.float().cpu().numpy() for i, map_ in enumerate(maps)}
+
+    return torch.no_grad()(lambda: network(image)), arrays
+
+
+def _packed(masks: list[dict] | None) -> np.ndarray | None:
+    """COCO RLE masks as rows of packed bits (D, bytes)."""
+    from pycocotools.mask import decode
+
+    if masks is None:
+        return None
+    bits = [np.packbits(decode(mask)) for mask in masks]
+    return np.array(bits, np.uint8).reshape(len(masks), -1)

@@ -1,0 +1,199 @@
+"""One side of a benchmark in a process of its own: its end of the pipe, and the harness's.
+
+A worker reads a JSON object a line from its standard input and answers with one a line; arrays
+travel as npz files.  Whoever it measures is imported by the subject's function, here and nowhere
+else: hrdet's worker never sees a peer, and a peer's worker runs in the peer's environment.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+_MB = 2**20
+
+
+class WorkerError(RuntimeError):
+    """A worker's task failed, or the worker died; the message holds its traceback."""
+
+
+class Worker:
+    """The harness's end: a process that prepares a subject's function, runs and times it.
+
+    Args:
+        python: the interpreter of its environment.
+        threads: for torch, OpenMP, BLAS and OpenCV.
+        source: the folder from which ``hrdet`` is imported.
+    """
+
+    def __init__(self, python: str, threads: int = 1, source: Path = ROOT) -> None:
+        count = dict.fromkeys(
+            ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENCV_FOR_THREADS_NUM'), str(threads)
+        )
+        self._errors = tempfile.TemporaryFile('w+')  # noqa: SIM115  (close() closes it)
+        self._process = subprocess.Popen(
+            [python, str(Path(__file__).resolve()), str(source)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=os.environ | count,
+        )
+
+    def ask(self, task: str, **arguments: Any) -> Any:
+        """The answer to one task of ``_Server``.
+
+        Raises:
+            WorkerError: with the worker's own traceback, or the end of what it wrote.
+        """
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps([task, arguments]) + '\n')
+            self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            self._errors.seek(0)
+            said = self._errors.read()[-2000:]
+            raise WorkerError(f'the worker ended with status {self._process.wait()}:\n{said}')
+        answer = json.loads(line)
+        if 'error' in answer:
+            raise WorkerError(answer['error'])
+        return answer['value']
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What one run returns."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, 'arrays.npz')
+            self.ask('check', path=str(path))
+            with np.load(path) as file:
+                return dict(file)
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+        self._errors.close()
+
+    def __enter__(self) -> 'Worker':
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class _Server:
+    """The worker's end: every method is a task."""
+
+    run: Callable[[], Any]
+    arrays: Callable[[Any], dict[str, np.ndarray]]
+
+    def call(self, function: str, arguments: dict[str, Any]) -> Any:
+        """``module:function`` with these arguments; its result as JSON."""
+        return _function(function)(**arguments)
+
+    def prepare(self, function: str, arguments: dict[str, Any]) -> None:
+        """Keep what ``module:function`` returns: what is measured, and what it returned as arrays.
+
+        A subject's function returns both, ``run()`` and ``arrays(result)``.
+        """
+        self.run, self.arrays = _function(function)(**arguments)
+
+    def check(self, path: str) -> None:
+        """Run once and write what came out."""
+        np.savez(path, **self.arrays(self.run()))
+
+    def time(self, count: int) -> float:
+        """Seconds a run, over ``count`` of them."""
+        _wait_for_device()
+        start = time.perf_counter()
+        for _ in range(count):
+            self.run()
+        _wait_for_device()
+        return (time.perf_counter() - start) / count
+
+    def memory(self) -> dict[str, float]:
+        """Peak MB of a run, and how many of them it added: on a GPU torch's, else resident."""
+        gc.collect()
+        torch = _cuda()
+        if torch:
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+            self.run()
+            peak = torch.cuda.max_memory_allocated()
+            return {'peak': peak / _MB, 'added': (peak - before) / _MB}
+        before = _resident('VmRSS')
+        with contextlib.suppress(OSError):
+            Path('/proc/self/clear_refs').write_text('5')  # the peak counts from here
+        self.run()
+        peak = _resident('VmHWM')
+        return {'peak': peak / _MB, 'added': (peak - before) / _MB}
+
+    def about(self, packages: list[str]) -> dict[str, str]:
+        """Versions of those of the packages that are installed here, and the devices' names."""
+        from importlib.metadata import PackageNotFoundError, version
+
+        found = {'Python': sys.version.split()[0]}
+        for package in packages:
+            with contextlib.suppress(PackageNotFoundError):
+                found[package] = version(package)
+        return found
+
+
+def _function(name: str) -> Callable:
+    module, name = name.split(':')
+    return getattr(importlib.import_module(module), name)
+
+
+def _cuda() -> Any:
+    """The module torch, if it has started a GPU."""
+    torch = sys.modules.get('torch')
+    return torch if torch and torch.cuda.is_initialized() else None
+
+
+def _wait_for_device() -> None:
+    torch = _cuda()
+    if torch:
+        torch.cuda.synchronize()
+
+
+def _resident(kind: str) -> int:
+    try:
+        lines = Path('/proc/self/status').read_text().splitlines()
+    except OSError:  # not Linux: the peak since the start
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(kind))
+
+
+def _serve() -> None:
+    answers = os.fdopen(os.dup(1), 'w')
+    os.dup2(2, 1)  # what libraries print must not get among the answers
+    server = _Server()
+    for line in sys.stdin:
+        task, arguments = json.loads(line)
+        try:
+            answer = {'value': getattr(server, task)(**arguments)}
+        except Exception:
+            answer = {'error': traceback.format_exc()}
+        answers.write(json.dumps(answer) + '\n')
+        answers.flush()
+
+
+if __name__ == '__main__':
+    sys.path[0] = str(ROOT)
+    import benchmarks  # noqa: F401  (this one, also where ``source`` has another)
+
+    sys.path.insert(0, sys.argv[1])
+    _serve()
