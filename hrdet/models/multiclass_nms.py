@@ -55,7 +55,7 @@ def multiclass_nms(
         scores: (N, P, K), -inf in rows that hold no box.
         score_thr: only scores above it count.
         nms: what suppresses duplicates.
-        max_per_img: D; below 0 all survivors.
+        max_per_img: D; below 0 all survivors, and D is how many the fullest image has.
 
     Returns:
         Boxes (N, D, 4), scores (N, D), labels (N, D) and how many rows of each image are real (N,);
@@ -69,9 +69,9 @@ def multiclass_nms(
     index, scores = nms(boxes, scores, limit)
     boxes = gather_rows(boxes, index).reshape(n, k * limit, 4)
     scores, order = scores.reshape(n, k * limit).sort(dim=1, descending=True, stable=True)
-    if max_per_img >= 0:
-        scores, order = scores[:, :max_per_img], order[:, :max_per_img]
     counts = (scores > -torch.inf).sum(1)
+    most = max_per_img if max_per_img >= 0 else int(counts.max())
+    scores, order, counts = scores[:, :most], order[:, :most], counts.clamp(max=most)
     return gather_rows(boxes, order), scores, order // max(limit, 1), counts
 
 
