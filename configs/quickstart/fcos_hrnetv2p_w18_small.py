@@ -8,10 +8,14 @@ _base_ = [
 model = dict(
     backbone=dict(width='18-small', norm_eval=False),
     neck=dict(out_channels=64),
-    bbox_head=dict(in_channels=64, feat_channels=64, stacked_convs=2),
+    bbox_head=dict(in_channels=64, feat_channels=64, stacked_convs=2, center_sampling=True),
     box_convention='continuous',
 )
 test_cfg = dict(nms_pre=200, max_per_img=50)
+
+# From scratch its classes take longer to learn than those of a second stage.
+optimizer = dict(lr=0.002)
+total_epochs = 12
 
 evaluation = dict(interval=2)
 log_config = dict(interval=10, hooks=[dict(type='TextLoggerHook')])
