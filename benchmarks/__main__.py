@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import harness
+from benchmarks import harness, report
 from benchmarks.worker import WorkerError
 
 SUBJECTS = (
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             args.rounds,
             args.tiny,
         )
-        for case in _cases(args, options):
+        for case in cases(args, options):
             if args.list:
                 print(case.name)
                 continue
@@ -89,17 +89,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 failures += 1
                 print(f'FAILED {case.name}: {error}', file=sys.stderr, flush=True)
                 continue
-            print(harness.table(some) if some else f'{case.name}: compared', flush=True)
+            print(report.table(some) if some else f'{case.name}: compared', flush=True)
             rows += some
         if rows:
-            about = harness.machine(options)
-            print(f'\n{about}\n\n{harness.table(rows)}')
+            about = report.machine(options)
+            print(f'\n{about}\n\n{report.table(rows)}')
             if args.write:
-                harness.write(Path(args.write), rows, about)
+                report.write(Path(args.write), rows, about)
     return int(failures > 0)
 
 
-def _cases(args: argparse.Namespace, options: harness.Options) -> list[harness.Case]:
+def cases(args: argparse.Namespace, options: harness.Options) -> list[harness.Case]:
+    """Those of ``args.subjects`` (of all, if none is named) that fit ``args.match``."""
     modules = [importlib.import_module(f'benchmarks.{s}') for s in args.subjects or SUBJECTS]
     return [case for m in modules for case in m.cases(options) if args.match in case.name]
 

@@ -7,13 +7,9 @@ from benchmarks.harness import Case, Options
 def cases(options: Options) -> list[Case]:
     """Two cases a family, with random weights."""
     made = []
-    for family in models.FAMILIES:
+    for name in models.FAMILIES:
         made += [
-            inference.predict(
-                options, family, f'detections, {family}', *models.SMALL, 3, timed=False
-            ),
-            training.step(
-                options, family, f'losses, {family}', *models.SMALL, 2, False, timed=False
-            ),
+            inference.predict(options, name, f'detections, {name}', *models.SMALL, 3, ()),
+            training.step(options, name, f'losses, {name}', *models.SMALL, 2, False, ()),
         ]
     return made

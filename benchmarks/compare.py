@@ -5,6 +5,7 @@ import numpy as np
 from benchmarks.harness import Arrays, DisagreementError
 
 SCORE, PIXELS, MASK_IOU = 1e-3, 0.05, 0.99  # that detections may differ by
+LEAST, MOST = 0.05, 100  # score and number at which lists of detections are cut
 RELATIVE = 1e-3  # that losses and gradients may
 
 
@@ -24,7 +25,7 @@ def same_arrays(rtol: float = 1e-5, atol: float = 1e-6):
             a, b = a.astype(np.float64), b.astype(np.float64)
             off = np.abs(a - b)
             worst = max(worst, float(off.max()))
-            wrong = off > atol + rtol * np.abs(b)
+            wrong = ~(off <= atol + rtol * np.abs(b))  # NaN is wrong, too
             if wrong.any():
                 first = np.argwhere(wrong)[0].tolist()
                 raise DisagreementError(
@@ -75,20 +76,20 @@ def near_detections(ours: Arrays, theirs: Arrays) -> str:
 
 def compare_detections(ours: Arrays, theirs: Arrays) -> dict:
     """``text`` for people, and ``lost``: (image, side, label, score, why) of each without match."""
-    total, lost, worst = 0, [], dict.fromkeys(('score', 'box', 'mask'), 0.0)
+    total, agreed, lost, worst = 0, 0, [], dict.fromkeys(('score', 'box', 'mask'), 0.0)
     for i in range(sum(name.startswith('boxes') for name in ours)):
         a, b = ({k: side[f'{k}{i}'] for k in _names(side)} for side in (ours, theirs))
         for side, x, y in (('hrdet', a, b), ('peer', b, a)):
             total += len(x['scores'])
-            full = max(len(x['scores']), len(y['scores']))
-            last = float(y['scores'].min()) if full == len(y['scores']) and full else 0.0
+            last = float(y['scores'].min()) if len(y['scores']) >= MOST else LEAST
             for row in range(len(x['scores'])):
                 why = _match(x, y, row, worst)
+                agreed += not why
                 # Whichever is just above the cut on one side may be just below on the other.
                 if why and x['scores'][row] > last + SCORE:
                     lost.append((i, side, int(x['labels'][row]), float(x['scores'][row]), why))
     text = (
-        f'{total - len(lost)} of {total} detections agree, scores to {worst["score"]:.0e}, '
+        f'{agreed} of {total} detections agree, scores to {worst["score"]:.0e}, '
         f'boxes to {worst["box"]:.0e} px'
     )
     if 'masks0' in ours:

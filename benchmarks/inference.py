@@ -1,6 +1,6 @@
 """From image files to detections, the backbone alone, and the memory they take."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,15 @@ from benchmarks import models
 from benchmarks.compare import near_detections, same_arrays, same_detections
 from benchmarks.harness import Arrays, Case, Options, Side
 
-# What stands beside hrdet as it comes: arguments of ``hrdet.models.optimize``.
-VARIANTS = {'hrdet optimized': {}, 'hrdet bfloat16': {'dtype': 'bfloat16'}}
+# What stands beside hrdet as it comes: arguments of ``hrdet.models.optimize`` by device.
+_VARIANTS = {
+    'cpu': {'hrdet optimized': {}, 'hrdet bfloat16': {'dtype': 'bfloat16'}},
+    'cuda': {
+        'hrdet optimized': {},
+        'hrdet graph': {'graph': True},
+        'hrdet graph float16': {'graph': True, 'dtype': 'float16'},
+    },
+}
 
 
 def cases(options: Options) -> list[Case]:
@@ -19,12 +26,11 @@ def cases(options: Options) -> list[Case]:
     if options.tiny:
         size, scale = models.SMALL
     name = 'inference, Faster W18, file to detections, batch'
-    made = [predict(options, models.FASTER, f'{name} {n}', size, scale, n) for n in (1, 8)]
-    made.append(_backbone(options, scale))
-    for measure in ('peak', 'added'):
-        name = f'inference, Faster W18, batch 1, {measure} memory'
-        made.append(predict(options, models.FASTER, name, size, scale, 1, measure=measure))
-    return made
+    return [
+        predict(options, models.FASTER, f'{name} 1', size, scale, 1, ('time', 'peak')),
+        predict(options, models.FASTER, f'{name} 8', size, scale, 8, ('time', 'peak')),
+        _backbone(options, scale),
+    ]
 
 
 def predict(
@@ -34,7 +40,7 @@ def predict(
     size: tuple[int, int],
     scale: list[int],
     batch: int,
-    **how: Any,
+    measures: Sequence[str],
 ) -> Case:
     """A case of one config's way from image files to detections."""
 
@@ -42,27 +48,31 @@ def predict(
         images = models.image_files(models.make_data(options, size), batch)
         return models.arguments(options, family, scale=scale, images=images)
 
-    sides = _sides('predict', same_detections, variants=how.get('timed', True))
-    return Case(name, sides, files=files, **how)
+    variants = _VARIANTS[options.device] if measures else {}
+    return Case(name, _sides('predict', same_detections, variants), measures, files)
 
 
-def _backbone(options: Options, scale: list) -> Case:
+def _backbone(options: Options, scale: list[int]) -> Case:
     size = (200, 304) if options.tiny else (800, 1216 if options.device == 'cpu' else 1344)
+    # A graph holds the neck as well.
+    variants = {k: v for k, v in _VARIANTS[options.device].items() if 'graph' not in v}
     return Case(
         'backbone W18, batch 1',
-        _sides('backbone', same_arrays(rtol=1e-3, atol=1e-3), variants=True),
+        _sides('backbone', same_arrays(rtol=1e-3, atol=1e-3), variants),
         files=lambda: models.arguments(options, models.FASTER, scale=scale, size=size),
     )
 
 
-def _sides(what: str, same: Callable[[Arrays, Arrays], str], variants: bool) -> list[Side]:
+def _sides(
+    what: str, same: Callable[[Arrays, Arrays], str], variants: dict[str, dict[str, Any]]
+) -> list[Side]:
+    """hrdet as it comes and its variants (of another type: not asserted), and mmdetection."""
     ours, theirs = f'{__name__}:hrdet_{what}', f'{__name__}:mmdet_{what}'
     sides = [Side('hrdet', ours, peer=False)]
-    if variants:
-        sides += [
-            Side(name, ours, dict(optimize=values), near_detections if values else same, peer=False)
-            for name, values in VARIANTS.items()
-        ]
+    for name, values in variants.items():
+        rounded = near_detections if what == 'predict' else None
+        check = rounded if 'dtype' in values else same
+        sides.append(Side(name, ours, dict(optimize=values), check, peer=False))
     return [*sides, Side('mmdetection', theirs, same=same)]
 
 
@@ -123,7 +133,7 @@ def _network(network: Any, size: tuple[int, int], device: str) -> tuple[Callable
     import torch
 
     image = np.random.default_rng(0).standard_normal((1, 3, *size), np.float32)
-    image = torch.from_numpy(image).to(device)
+    image = torch.from_numpy(image).to(device, next(network.parameters()).dtype)
 
     def arrays(maps: list) -> Arrays:
         return {f'map {i}': map_.float().cpu().numpy() for i, map_ in enumerate(maps)}

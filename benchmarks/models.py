@@ -19,6 +19,10 @@ from benchmarks.worker import ROOT, Worker
 CLASSES = tuple(f'class {i}' for i in range(80))
 CONFIGS = ROOT / 'configs' / 'hrnet' / 'continuous'
 SMALL = ((120, 182), [333, 200])  # (h, w) of image files, and the scale they are brought to
+# Random weights by part of their names: such that boxes and scores are as plain as trained ones',
+# and rounding is not blown up by logits of 50 or boxes that cover everything.
+_SCALES = {'neck.': 0.3, 'rpn_reg': 0.3, 'conv_reg': 0.3}
+_BIASES = {'conv_reg': 3.0, 'bbox_head.conv_cls': -2.0}
 # The configs have the names of mmdetection's.
 FASTER = 'faster-rcnn_hrnetv2p-w18-1x_coco'
 MASK = 'mask-rcnn_hrnetv2p-w18-1x_coco'
@@ -116,10 +120,11 @@ def _random(key: str, shape: tuple[int, ...]) -> np.ndarray:
     if key.endswith('running_var'):
         return rng.uniform(0.5, 1.5, shape)
     if key.endswith(('running_mean', 'bias')):
-        return rng.normal(0, 0.05, shape)
+        return rng.normal(0, 0.05, shape) + next((v for k, v in _BIASES.items() if k in key), 0)
     if len(shape) < 2:
         return 0.5 * rng.uniform(0.8, 1.2, shape)
-    return rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
+    factor = next((v for k, v in _SCALES.items() if k in key), 1)
+    return rng.normal(0, factor * np.sqrt(2 / np.prod(shape[1:])), shape)
 
 
 def load_hrdet(

@@ -17,4 +17,4 @@ def cases(options: Options) -> list[Case]:
         Side('hrdet', f'{inference.__name__}:hrdet_predict', peer=False),
         Side('mmdetection', f'{inference.__name__}:mmdet_predict', same=same_detections),
     ]
-    return [Case('import, build and first result', sides, 'start', files)]
+    return [Case('import, build and first result', sides, ('start',), files)]

@@ -124,22 +124,18 @@ class _Server:
         _wait_for_device()
         return (time.perf_counter() - start) / count
 
-    def memory(self) -> dict[str, float]:
-        """Peak MB of a run, and how many of them it added: on a GPU torch's, else resident."""
+    def memory(self) -> float:
+        """Peak MB of a run: what torch holds on a GPU, else what is resident of the process."""
         gc.collect()
         torch = _cuda()
         if torch:
             torch.cuda.reset_peak_memory_stats()
-            before = torch.cuda.memory_allocated()
             self.run()
-            peak = torch.cuda.max_memory_allocated()
-            return {'peak': peak / _MB, 'added': (peak - before) / _MB}
-        before = _resident('VmRSS')
+            return torch.cuda.max_memory_allocated() / _MB
         with contextlib.suppress(OSError):
             Path('/proc/self/clear_refs').write_text('5')  # the peak counts from here
         self.run()
-        peak = _resident('VmHWM')
-        return {'peak': peak / _MB, 'added': (peak - before) / _MB}
+        return _peak_resident() / _MB
 
     def about(self, packages: list[str]) -> dict[str, str]:
         """Versions of those of the packages that are installed here, and the devices' names."""
@@ -169,12 +165,13 @@ def _wait_for_device() -> None:
         torch.cuda.synchronize()
 
 
-def _resident(kind: str) -> int:
+def _peak_resident() -> int:
+    """In bytes."""
     try:
         lines = Path('/proc/self/status').read_text().splitlines()
-    except OSError:  # not Linux: the peak since the start
+    except OSError:  # not Linux: since the start
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(kind))
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith('VmHWM'))
 
 
 def _serve() -> None:
