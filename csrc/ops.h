@@ -35,4 +35,7 @@ HRDET_DECLARE_OPS(cuda)
 std::tuple<Tensor, Tensor> encode_masks_cpu(Tensor probabilities, Tensor boxes, Tensor sizes,
                                             double threshold, bool inclusive);
 
+// A step of inference on a CPU; csrc/cpu/winograd.cpp.
+Tensor winograd_conv_cpu(Tensor input, Tensor weight, Tensor bias);
+
 }  // namespace hrdet

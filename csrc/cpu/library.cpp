@@ -19,6 +19,7 @@ STABLE_TORCH_LIBRARY(hrdet, m) {
   m.def(
       "encode_masks(Tensor probabilities, Tensor boxes, Tensor sizes, float threshold, "
       "bool inclusive) -> (Tensor, Tensor)");
+  m.def("winograd_conv(Tensor input, Tensor weight, Tensor bias) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(hrdet, CPU, m) {
@@ -27,4 +28,5 @@ STABLE_TORCH_LIBRARY_IMPL(hrdet, CPU, m) {
   m.impl("nms", TORCH_BOX(&hrdet::nms_cpu));
   m.impl("soft_nms", TORCH_BOX(&hrdet::soft_nms_cpu));
   m.impl("encode_masks", TORCH_BOX(&hrdet::encode_masks_cpu));
+  m.impl("winograd_conv", TORCH_BOX(&hrdet::winograd_conv_cpu));
 }

@@ -3,6 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from hrdet import ops
+
+_LEAST_CHANNELS = 16  # a vector of float32; with fewer of them a direct convolution is faster
+
 
 class FastConv2d(nn.Conv2d):
     """A convolution that always uses oneDNN.
@@ -17,10 +21,28 @@ class FastConv2d(nn.Conv2d):
         )
 
 
-def fast_layers(model: nn.Module) -> None:
-    """Exchange the layers that have a faster form, in place."""
-    if not torch.backends.mkldnn.is_available():
-        return
+class WinogradConv2d(nn.Conv2d):
+    """A 3x3 convolution of stride 1 in float32; ``weight`` is that of ``ops.winograd_conv``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.winograd_conv(x, self.weight, self.bias)
+
+
+def fast_convs(model: nn.Module, dtype: torch.dtype) -> None:
+    """Exchange the convolutions that have a faster form in this type, in place."""
     for module in model.modules():
-        if type(module) is nn.Conv2d and module.padding_mode == 'zeros':
+        if type(module) is not nn.Conv2d or module.padding_mode != 'zeros':
+            continue
+        if dtype is torch.float32 and _suits_winograd(module):
+            module.__class__ = WinogradConv2d
+            module.weight = nn.Parameter(ops.winograd_weight(module.weight), requires_grad=False)
+            if module.bias is None:
+                module.bias = nn.Parameter(torch.zeros(module.out_channels), requires_grad=False)
+        elif torch.backends.mkldnn.is_available():
             module.__class__ = FastConv2d
+
+
+def _suits_winograd(conv: nn.Conv2d) -> bool:
+    shape = conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups
+    wide = min(conv.in_channels, conv.out_channels) >= _LEAST_CHANNELS
+    return wide and shape == ((3, 3), (1, 1), (1, 1), (1, 1), 1)

@@ -4,10 +4,11 @@ from . import library
 from .masks import encode_masks
 from .nms import nms, soft_nms
 from .roi_align import roi_align
+from .winograd import winograd_conv, winograd_weight
 
 if library.TORCHVISION and library.CPU.loaded:
     from . import fallback
 
     fallback.register()
 
-__all__ = ['encode_masks', 'nms', 'roi_align', 'soft_nms']
+__all__ = ['encode_masks', 'nms', 'roi_align', 'soft_nms', 'winograd_conv', 'winograd_weight']

@@ -1,0 +1,83 @@
+"""Winograd's convolution against the direct one in float64."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hrdet import ops
+
+
+def assert_convolves(images, weight, bias):
+    expected = F.conv2d(images.double(), weight.double(), bias.double(), padding=1)
+    got = ops.winograd_conv(images, ops.winograd_weight(weight), bias)
+    assert got.shape == expected.shape
+    assert got.dtype == torch.float32
+    assert got.is_contiguous(memory_format=torch.channels_last)
+    # Of the largest sum that can arise: float32's 6e-8, times what the transforms amplify.
+    scale = F.conv2d(images.abs().double(), weight.abs().double(), padding=1).max().item()
+    assert (got - expected).abs().max().item() <= 1e-5 * scale + 1e-6
+
+
+def numbers(seed, *shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@settings(max_examples=40)
+@given(
+    n=st.integers(1, 3),
+    channels=st.integers(1, 70),
+    outputs=st.integers(1, 110),
+    height=st.integers(1, 15),
+    width=st.integers(1, 15),
+    last=st.booleans(),
+)
+def test_every_size(n, channels, outputs, height, width, last):
+    """Vectors, panels of weights and tiles that are full, begun, and alone; both layouts."""
+    images = numbers(0, n, channels, height, width)
+    if last:
+        images = images.contiguous(memory_format=torch.channels_last)
+    assert_convolves(images, numbers(1, outputs, channels, 3, 3), numbers(2, outputs))
+
+
+@pytest.mark.parametrize('channels', [18, 36, 72, 144, 256])
+def test_sizes_of_hrnet(channels):
+    images = numbers(0, 1, channels, 26, 39)
+    assert_convolves(images, numbers(1, channels, channels, 3, 3), numbers(2, channels))
+
+
+def test_threads_do_not_change_the_result():
+    images, bias = numbers(0, 2, 20, 30, 41), numbers(2, 50)
+    weight = ops.winograd_weight(numbers(1, 50, 20, 3, 3))
+    before = torch.get_num_threads()
+    results = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        results.append(ops.winograd_conv(images, weight, bias))
+    torch.set_num_threads(before)
+    assert torch.equal(*results)
+
+
+def test_what_does_not_fit_is_refused():
+    images, bias = numbers(0, 1, 20, 8, 8), numbers(2, 50)
+    weight = ops.winograd_weight(numbers(1, 50, 20, 3, 3))
+    with pytest.raises(RuntimeError, match=r'from winograd_weight, for 19 input channels'):
+        ops.winograd_conv(images[:, :19], weight, bias)
+    with pytest.raises(RuntimeError, match='the input must be float32'):
+        ops.winograd_conv(images.bfloat16(), weight, bias)
+    with pytest.raises(RuntimeError, match='one number for each output channel'):
+        ops.winograd_conv(images, weight, bias[:48])
+    with pytest.raises(RuntimeError, match='the weight must come from winograd_weight'):
+        ops.winograd_conv(images, numbers(1, 50, 20, 3, 3), bias)
+
+
+def test_meta_shapes():
+    weight = ops.winograd_weight(numbers(1, 50, 20, 3, 3))
+    images = torch.empty(2, 20, 9, 7, device='meta')
+    assert ops.winograd_conv(images, weight.to('meta'), torch.empty(50, device='meta')).shape == (
+        2,
+        50,
+        9,
+        7,
+    )
