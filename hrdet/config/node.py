@@ -98,6 +98,11 @@ def check_typed(section: Any, path: str) -> Node:
     return section
 
 
+def is_number(value: Any) -> bool:
+    """Whether it is an int or a float; True and False are neither here."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def check_count(value: Any, path: str, least: int = 1) -> None:
     """Raise a ConfigError unless ``value`` is an integer of ``least`` or more."""
     whole = isinstance(value, int) and not isinstance(value, bool)

@@ -90,7 +90,7 @@ def lower(config: Mapping[str, Any]) -> Lowered:
         classes=values['classes'],
         convention=convention,
         masks=masks,
-        semantics=detector.get('semantic_head') is not None,
+        semantics=_semantic_stride(detector),
     )
     detector, notes = _without_unlearnt_semantics(detector, data)
     model = _DETECTORS[kind](
@@ -114,6 +114,22 @@ def lower(config: Mapping[str, Any]) -> Lowered:
         runner_fields=runner_fields,
         warnings=warnings,
     )
+
+
+def _semantic_stride(detector: Node) -> int | None:
+    """Input pixels per pixel of the map that the semantic head learns; None: it has no such head.
+
+    Regions are cut out of that map by their own extractor, which says it.
+    """
+    if detector.get('semantic_head') is None:
+        return None
+    extractor = detector.get('semantic_roi_extractor')
+    strides = extractor.get('featmap_strides', [8]) if isinstance(extractor, Node) else [8]
+    path = f'{detector.path}.semantic_roi_extractor.featmap_strides'
+    one = isinstance(strides, (list, tuple)) and len(strides) == 1
+    check(one, path, f'a list of one stride, that of fusion_level, is wanted here, not {strides!r}')
+    check_count(strides[0], f'{path}[0]')
+    return strides[0]
 
 
 def _preprocess(data: Data) -> Node:

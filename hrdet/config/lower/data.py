@@ -25,8 +25,6 @@ _DATASET_KEYS = (
 _OTHER_KEYS = ('test_mode', 'data_root')
 _NAMES = {'skip_img_without_anno': 'filter_empty', 'semantic_scale_factor': 'seg_scale_factor'}
 _DATASETS = ('CocoDataset', 'CocoZipDataset', 'VOCDataset')
-# What a model with a semantic head means by ``seg_prefix``: maps of the size of its output.
-_MAPS = dict(with_semantic_seg=True, seg_scale_factor=1 / 8)
 _FILES = ('ann_file', 'img_prefix', 'seg_prefix', 'proposal_file')
 
 
@@ -55,12 +53,13 @@ def read_data(
     classes: Any,
     convention: str,
     masks: bool,
-    semantics: bool,
+    semantics: int | None,
 ) -> Data:
     """Lower the section for a model of this box convention.
 
-    ``masks`` and ``semantics`` tell whether the model has masks and a semantic map to learn.
-    ``classes`` are the names for all data sets that do not name theirs.
+    ``masks`` tells whether the model has masks to learn, and ``semantics`` is the stride of the
+    semantic maps that it learns, or None.  ``classes`` are the names for all data sets that do
+    not name theirs.
     """
     check_count(imgs_per_gpu, f'{path}.imgs_per_gpu')
     check_count(test_imgs_per_gpu, f'{path}.test_imgs_per_gpu')
@@ -101,7 +100,7 @@ class _SplitReader:
     training: bool
     convention: str
     masks: bool
-    semantics: bool
+    semantics: int | None
     one_size: bool
     classes: Any
     norms: list[Norm] = field(default_factory=list)
@@ -153,11 +152,31 @@ class _SplitReader:
         around = Surroundings(self.training, self.convention, zipped, self.masks, self.one_size)
         images = Node(path, **{key: section[key] for key in names if key in section})
         if form is from_keys and self.semantics and section.get('seg_prefix') is not None:
-            images = Node(path, **_MAPS | images)
+            maps = dict(with_semantic_seg=True, seg_scale_factor=1 / self.semantics)
+            images = Node(path, **maps | images)
         recipe = read(form, images, path, around=around)
+        if self.training:
+            self._check_truth(recipe, section, path)
         self.norms.append(recipe.norm)
         self.size_divisor = max(self.size_divisor, recipe.size_divisor)
         return self._node(path, arguments, recipe)
+
+    def _check_truth(self, recipe: Recipe, section: Node, path: str) -> None:
+        """Raise a ConfigError if what is loaded is not what the model learns from."""
+        without = (
+            'with_mask is False, but model.mask_head learns from masks: with_mask=True (in a '
+            'pipeline, of the step LoadAnnotations)'
+        )
+        check(not self.masks or recipe.dataset.get('with_mask', False), path, without)
+        if self.semantics and recipe.semantic and section.get('seg_prefix') is not None:
+            steps = [step for step in recipe.transforms if step['type'] == 'SegRescale']
+            scale = steps[0].get('scale_factor', 1) if steps else 1
+            other = (
+                f'semantic maps are scaled by {scale!r}, but those of model.semantic_head have '
+                f'stride {self.semantics}: seg_scale_factor=1/{self.semantics} (in a pipeline, '
+                f"dict(type='SegRescale', scale_factor=1/{self.semantics}))"
+            )
+            check(scale == 1 / self.semantics, steps[0].path if steps else path, other)
 
     def _node(self, path: str, arguments: dict[str, Any], recipe: Recipe) -> Node:
         root = arguments.pop('data_root', None)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from hrdet.config.lower import parts
-from hrdet.config.node import Node, check_choice, check_typed, read
+from hrdet.config.node import Node, check, check_choice, check_typed, is_number, read
 
 _GN = Node('model.bbox_head.norm_cfg', type='GN', num_groups=32)
 # In pixels; mmdetection's infinity at the end.
@@ -94,6 +94,8 @@ def _fcos_head(
     loss_centerness: Node | None = None,
     settings: dict[str, Any],
 ) -> Node:
+    check_choice(center_sampling, (True, False), f'{path}.center_sampling')
+    _check_ranges(regress_ranges, f'{path}.regress_ranges')
     return Node(
         path,
         type=type,
@@ -113,3 +115,11 @@ def _fcos_head(
         ),
         **settings,
     )
+
+
+def _check_ranges(ranges: Any, path: str) -> None:
+    wanted = f'a list of pairs (least, greatest distance in pixels) is wanted here, not {ranges!r}'
+    check(isinstance(ranges, (list, tuple)), path, wanted)
+    for pair in ranges:
+        two = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(map(is_number, pair))
+        check(two and pair[0] < pair[1], path, wanted)

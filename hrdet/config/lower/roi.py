@@ -5,7 +5,7 @@ from typing import Any
 
 from hrdet.config.lower.parts import matching
 from hrdet.config.lower.regions import box_head, mask_head, roi_extractor, semantic_head
-from hrdet.config.node import Node, check, check_choice, check_count, check_typed, read
+from hrdet.config.node import Node, check, check_choice, check_count, check_typed, is_number, read
 
 
 @dataclass(slots=True)
@@ -146,12 +146,15 @@ def htc(
 def _semantic_parts(
     path: str, extractor: Node | None, head: Node | None, fusion: list[str], convention: str
 ) -> dict[str, Any]:
-    pair = (head is None) == (extractor is None)
-    check(pair, path, 'semantic_head and semantic_roi_extractor need each other')
+    here = f'{path}.semantic_fusion'
+    names = "a list of 'bbox' and 'mask' is wanted here"
+    check(isinstance(fusion, (list, tuple)), here, f'{names}, not {fusion!r}')
     for i, branch in enumerate(fusion):
-        check_choice(branch, ('bbox', 'mask'), f'{path}.semantic_fusion[{i}]')
+        check_choice(branch, ('bbox', 'mask'), f'{here}[{i}]')
     if head is None:
         return {}
+    # Else nothing would train its embedding.
+    check(len(fusion) > 0, here, f'{names}; to fuse nothing, set {path}.semantic_head=None')
     return dict(
         semantic_roi_extractor=roi_extractor(
             extractor, f'{path}.semantic_roi_extractor', convention
@@ -188,8 +191,9 @@ def _for_stages(section: Any, stages: int, path: str) -> list[Node]:
 
 def _loss_weights(weights: Any, stages: int) -> list[float]:
     path = 'train_cfg.stage_loss_weights'
-    numbers = isinstance(weights, (list, tuple)) and len(weights) == stages
-    check(numbers, path, f'a list of {stages} numbers is wanted here, not {weights!r}')
+    wanted = f'a list of {stages} numbers of 0 or more is wanted here, not {weights!r}'
+    check(isinstance(weights, (list, tuple)) and len(weights) == stages, path, wanted)
+    check(all(is_number(weight) and weight >= 0 for weight in weights), path, wanted)
     return list(weights)
 
 
@@ -220,7 +224,10 @@ def _testing(
     masks: bool,
 ) -> dict[str, Any]:
     check_choice(check_typed(nms, f'{path}.nms')['type'], ('nms', 'soft_nms'), f'{path}.nms.type')
-    _check_masks(mask_thr_binary, masks, f'{path}.mask_thr_binary')
+    here = f'{path}.mask_thr_binary'
+    _check_masks(mask_thr_binary, masks, here)
+    inside = mask_thr_binary is None or (is_number(mask_thr_binary) and 0 < mask_thr_binary < 1)
+    check(inside, here, f'{mask_thr_binary!r} is not a number between 0 and 1')
     threshold = {} if mask_thr_binary is None else dict(mask_thr_binary=mask_thr_binary)
     return dict(score_thr=score_thr, nms=nms, max_per_img=max_per_img) | threshold
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hrdet.config.node import Node, check, check_choice, check_count, read
+from hrdet.config.node import Node, check, check_choice, check_count, is_number, read
 from hrdet.registry import ConfigError
 
 _METRICS = ('bbox', 'segm', 'proposal', 'proposal_fast')
@@ -166,6 +166,8 @@ def evaluation(
     metrics = [metric] if isinstance(metric, str) else list(metric)
     for name in metrics:
         check_choice(name, _METRICS, f'{path}.metric')
+    unpredicted = "'segm' measures masks, and the model has no mask_head: leave it out"
+    check(masks or 'segm' not in metrics, f'{path}.metric', unpredicted)
     return dict(interval=interval, metrics=metrics)
 
 
@@ -200,4 +202,4 @@ def auto_scale_lr(path: str, *, enable: bool = True, base_batch_size: int) -> di
 
 
 def _positive(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+    return is_number(value) and value > 0

@@ -107,6 +107,11 @@ def test_num_classes_are_checked(fcos):
     ('path', 'value', 'message'),
     [
         ('model.bbox_head.stride', [8], r"model\.bbox_head\.stride: .*'strides'"),
+        ('model.bbox_head.center_sampling', 'yes', r"center_sampling: 'yes' is not one of True"),
+        ('model.bbox_head.regress_ranges', [1, 2, 3, 4, 5], r'regress_ranges: a list of pairs'),
+        ('model.bbox_head.regress_ranges', [(8, 4)], r'pairs .* is wanted here, not \[\(8, 4\)\]'),
+        ('model.bbox_head.regress_ranges', 64, r'regress_ranges: .* is wanted here, not 64'),
+        ('evaluation', {'metric': 'segm'}, r"evaluation\.metric: 'segm' .* no mask_head"),
         ('model.rpn_head', {}, r'model\.rpn_head: there is no such key here'),
         ('model.box_convention', 'pixel', r"model\.box_convention: 'pixel' is not one of"),
         ('model.bbox_head.num_classes', 1, r'num_classes: 1 is not an integer of 2 or more'),

@@ -108,9 +108,11 @@ def test_htc_learns_from_semantic_maps(configs):
     assert lowered.train_dataset['seg_prefix'].endswith('stuffthingmaps/train2017/')
     rescale = lowered.train_dataset['transforms'][-1]
     assert rescale == dict(type='SegRescale', scale_factor=0.125)
-    for name in ('seg_scale_factor', 'semantic_scale_factor'):
+    configs['htc']['model']['semantic_head']['fusion_level'] = 0
+    configs['htc']['model']['semantic_roi_extractor']['featmap_strides'] = [4]
+    for factor in ({}, dict(seg_scale_factor=0.25), dict(semantic_scale_factor=0.25)):
         config = copy.deepcopy(configs['htc'])
-        config['data']['train'][name] = 0.25
+        config['data']['train'] |= factor
         rescale = lower(config).train_dataset['transforms'][-1]
         assert rescale == dict(type='SegRescale', scale_factor=0.25)
 
@@ -124,10 +126,10 @@ def test_htc_without_semantic_maps_leaves_the_branch_out(configs):
     assert roi['type'] == 'HybridTaskCascadeRoIHead'
     (warning,) = lowered.warnings
     assert warning.startswith('model.semantic_head: left out of the model')
-    for section in ('semantic_head', 'semantic_roi_extractor'):
+    for section in ('semantic_head', 'semantic_roi_extractor'):  # the first alone is enough
         config['model'][section] = None
-    assert lower(config).model == lowered.model
-    assert lower(config).warnings == []
+        assert lower(config).model == lowered.model
+        assert lower(config).warnings == []
 
 
 def test_steps_that_load_semantic_maps_without_their_folder(configs, config_1x):
@@ -142,6 +144,12 @@ def test_steps_that_load_semantic_maps_without_their_folder(configs, config_1x):
     assert len(lowered.warnings) == 1
     config['data']['train']['seg_prefix'] = 'maps'
     assert 'semantic_head' in lower(config).model['roi_head']
+    del steps[6]
+    with pytest.raises(ConfigError, match=r'maps are scaled by 1, .* scale_factor=1/8\)'):
+        lower(config)
+    del steps[1]['with_mask']
+    with pytest.raises(ConfigError, match=r'data\.train: with_mask .* the step LoadAnnotations'):
+        lower(config)
 
 
 def test_a_config_that_only_predicts_keeps_the_semantic_branch(configs):
@@ -168,22 +176,45 @@ def test_all_training_data_has_maps_or_none(configs):
         ('mask', 'model.mask_head.num_conv', 4, r"mask_head\.num_conv: .*'num_convs'"),
         ('mask', 'train_cfg.stage_loss_weights', [1], r'stage_loss_weights: this detector has one'),
         ('cascade', 'train_cfg.stage_loss_weights', [1, 1], r'weights: a list of 3 numbers'),
+        (
+            'cascade',
+            'train_cfg.stage_loss_weights',
+            ['a', 0.5, 1],
+            r"of 0 or more .* not \['a', 0\.5",
+        ),
+        ('cascade', 'train_cfg.stage_loss_weights', [1, -1, 1], r'of 0 or more .* not \[1, -1, 1'),
         ('cascade', 'train_cfg.rcnn', {}, r'train_cfg\.rcnn: a cascade needs a list'),
         ('cascade', 'train_cfg.rcnn', [{}], r'train_cfg\.rcnn: 1 entries, but num_stages=3'),
         ('cascade', 'train_cfg.rcnn', [1, 2, 3], r'train_cfg\.rcnn\[0\]: a dict is wanted here'),
         ('cascade', 'train_cfg.rcnn.1.mask_size', 28, r'rcnn\[1\]\.mask_size: .* no mask_head'),
         ('cascade', 'test_cfg.rcnn.mask_thr_binary', 0.5, r'mask_thr_binary: .* no mask_head'),
+        ('mask', 'test_cfg.rcnn.mask_thr_binary', 1, r'mask_thr_binary: 1 is not a number between'),
+        (
+            'mask',
+            'test_cfg.rcnn.mask_thr_binary',
+            '0.5',
+            r"mask_thr_binary: '0\.5' is not a number",
+        ),
+        ('mask', 'data.train.with_mask', False, r'data\.train: .* learns from masks: with_mask=Tr'),
+        ('cascade', 'evaluation.metric', ['bbox', 'segm'], r"evaluation\.metric: 'segm' .* leave"),
         ('cascade', 'test_cfg.keep_all_stages', True, r'test_cfg\.keep_all_stages: True is not'),
         ('cascade', 'model.num_stages', 2, r'model\.bbox_head: 3 entries, but num_stages=2'),
         ('cascade', 'model.num_stages', 0, r'model\.num_stages: 0 is not an integer of 1'),
         ('cascade', 'model.mask_roi_extractor', {}, r'model\.mask_head: a dict with a type'),
         ('cascade', 'model.bbox_head.2.num_fc', 1, r"bbox_head\[2\]\.num_fc: .*'num_fcs'"),
         ('cascade_mask', 'train_cfg.rcnn.1.mask_size', 14, r'rcnn: the stages differ in mask_size'),
-        ('htc', 'model.semantic_head', None, r'model: semantic_head and semantic_roi_extractor'),
+        ('htc', 'model.semantic_roi_extractor', None, r'semantic_roi_extractor: a dict with a'),
+        ('htc', 'model.semantic_roi_extractor.featmap_strides', 8, r'featmap_strides: .* not 8'),
+        ('htc', 'model.semantic_roi_extractor.featmap_strides', [4, 8], r'one stride, .* \[4, 8\]'),
+        ('htc', 'model.semantic_roi_extractor.featmap_strides', [0], r'featmap_strides\[0\]: 0 is'),
         ('htc', 'model.semantic_head.num_in', 5, r"semantic_head\.num_in: .*'num_ins'"),
         ('htc', 'model.semantic_fusion', ['box'], r"semantic_fusion\[0\]: 'box' is not one of"),
+        ('htc', 'model.semantic_fusion', 'bbox', r"semantic_fusion: a list .*, not 'bbox'"),
+        ('htc', 'model.semantic_fusion', [], r'fuse nothing, set model\.semantic_head=None'),
         ('htc', 'model.interleaved', 1.5, r'model\.interleaved: 1\.5 is not one of'),
         ('htc', 'model.mask_head.type', 'FCNMaskHead', r'FCNMaskHead passes no features on'),
+        ('htc', 'data.train.semantic_scale_factor', 1, r'by 1, .* stride 8: seg_scale_factor=1/8'),
+        ('htc', 'data.train.seg_scale_factor', 0.25, r'data\.train: .* by 0\.25, .* stride 8'),
         ('htc', 'data.train.semantic_scale_factors', 1, r"did you mean 'seg_scale_factor'"),
     ],
 )
