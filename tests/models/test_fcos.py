@@ -134,6 +134,21 @@ def test_images_without_objects_train_and_gradients_are_finite(convention):
         assert torch.isfinite(parameter.grad).all(), name
 
 
+@pytest.mark.parametrize('convention', CONVENTIONS)
+def test_gradients_are_finite_whatever_the_distances(convention):
+    detector, batch = make_detector(convention), make_batch()
+    for bias in ([100.0] * 4, [100.0, 2, 2, 2], [50.0] * 4):
+        with torch.no_grad():
+            detector.bbox_head.conv_reg.bias.copy_(torch.tensor(bias))
+        detector.zero_grad()
+        losses = detector(batch)
+        # No IoU: -log of 1e-6.
+        assert losses['loss_bbox'].item() == pytest.approx(6 * math.log(10), rel=1e-5)
+        sum(losses.values()).backward()
+        for name, parameter in detector.named_parameters():
+            assert torch.isfinite(parameter.grad).all(), (bias, name)
+
+
 def assert_detections(results, expected, one):
     for result, image in zip(results, expected, strict=True):
         assert len(image) > 5

@@ -34,6 +34,10 @@ from hrdet.models.views import View
 from hrdet.registry import register
 from hrdet.structures import Detections, GroundTruth
 
+# Of a learnt distance, in logarithms of pixels: e^88 and its gradient are infinite in float32.  No
+# loss is lost: a box of e^30 pixels has -log IoU at its greatest, where it is flat.
+_LARGEST_LOG = 30.0
+
 
 @dataclass(slots=True)
 class FCOSOutput:
@@ -167,7 +171,7 @@ class FCOSHead(nn.Module):
         return {
             'loss_cls': self.loss_cls(torch.cat(out.logits, 1), labels, None, class_sum),
             'loss_bbox': self.loss_bbox(
-                decode_distances(points, logs.exp(), self.convention),
+                decode_distances(points, logs.clamp(max=_LARGEST_LOG).exp(), self.convention),
                 decode_distances(points, distances, self.convention),
                 weight * central,
                 box_sum,
