@@ -9,6 +9,8 @@ from torch import Tensor
 from hrdet.checkpoints.files import CheckpointError, read_checkpoint
 
 _WRAPPERS = ('module.', '_orig_mod.')  # DistributedDataParallel, torch.compile
+_WRAPPINGS = ('state_dict', 'model')  # keys under which programs save weights
+_DEEPEST = 8  # wrappings inside of each other
 _COUNTERS = ('n_averaged', 'steps')  # of an average of weights: torch's, mmengine's
 
 
@@ -43,17 +45,19 @@ def unpack(
     if not isinstance(source, Mapping):
         name, content = str(source), read_checkpoint(source, trusted)
     outer, meta = content, content.get('meta')
-    for key in ('state_dict', 'model'):
-        if isinstance(content.get(key), Mapping):
-            content = content[key]
+    for _ in range(_DEEPEST):
+        inside = [content[key] for key in _WRAPPINGS if isinstance(content.get(key), Mapping)]
+        if not inside:
+            break
+        outer, content = content, inside[0]
+        meta = content.get('meta', meta)
     weights = _tensors(content)
     if not weights:
         found = ', '.join(map(str, list(content)[:8])) or 'nothing'
         raise CheckpointError(f'{name}: no weights in it; found {found}')
     if not average:
         weights.update(_in_training(outer, weights, name))
-    rest = () if content is outer else tuple(k for k in outer if k not in ('state_dict', 'model'))
-    rest = tuple(key for key in rest if key != 'meta')
+    rest = () if content is outer else tuple(k for k in outer if k not in (*_WRAPPINGS, 'meta'))
     return Content(name, weights, dict(meta) if isinstance(meta, Mapping) else {}, rest)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import hrdet
 from hrdet.checkpoints.contents import Content, class_names, unpack
-from hrdet.checkpoints.families import Conversion, Family, convert, recognise
+from hrdet.checkpoints.families import Conversion, Family, convert, recognise, stated_convention
 from hrdet.checkpoints.files import (
     CheckpointError,
     save_checkpoint,
@@ -109,7 +109,7 @@ def _compact(value: Tensor) -> Tensor:
 def _meta(content: Content, family: Family) -> dict[str, Any]:
     meta: dict[str, Any] = {'hrdet_version': hrdet.__version__}
     classes = class_names(content.meta)
-    convention = content.meta.get('box_convention') or family.box_convention
+    convention = stated_convention(family, content.meta)
     if classes:
         meta['classes'] = list(classes)
     if convention:

@@ -125,6 +125,15 @@ def recognise(weights: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Family:
     return Family.UNKNOWN
 
 
+def stated_convention(family: Family, meta: Mapping[str, Any]) -> str | None:
+    """The box convention of the writer, as far as ``meta`` or a layout of its own gives it away.
+
+    Mmdetection 3's layout is hrdet's too, so without its mark it tells nothing.
+    """
+    shared = family is Family.MMDET3 and 'mmdet_version' not in meta
+    return meta.get('box_convention') or (None if shared else family.box_convention)
+
+
 def convert(weights: Mapping[str, Tensor], family: Family) -> Conversion:
     """The same weights under hrdet's names and in hrdet's class order."""
     result = Conversion({})

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from hrdet.checkpoints.contents import class_count, class_names, unpack
-from hrdet.checkpoints.families import Conversion, Family, convert, recognise
+from hrdet.checkpoints.families import Conversion, Family, convert, recognise, stated_convention
 from hrdet.checkpoints.files import CheckpointError
 from hrdet.models import zoo
 
@@ -160,13 +160,21 @@ def _copy(model: nn.Module, weights: Mapping[str, Tensor], report: LoadReport) -
 
 def _check_convention(model: nn.Module, report: LoadReport) -> None:
     ours = getattr(model, 'convention', None)
-    theirs = report.meta.get('box_convention') or report.family.box_convention
-    if ours is not None and theirs is not None and str(theirs) != str(getattr(ours, 'value', ours)):
-        report.warnings.append(
-            f'these weights were trained with {theirs} boxes and the model works with '
-            f'{getattr(ours, "value", ours)} ones: boxes will be off by up to a pixel and AP '
-            f"slightly lower. Set model.box_convention='{theirs}'"
-        )
+    ours = getattr(ours, 'value', ours)
+    sure = stated_convention(report.family, report.meta)
+    theirs = sure or report.family.box_convention
+    if ours is None or theirs is None or str(theirs) == str(ours):
+        return
+    harm = 'boxes will be off by up to a pixel and AP slightly lower'
+    cure = f"model.box_convention='{theirs}'"
+    report.warnings.append(
+        f'these weights were trained with {theirs} boxes and the model works with {ours} ones: '
+        f'{harm}. Set {cure}'
+        if sure
+        else f'these weights look like those of {report.family.value}, whose boxes are {theirs}, '
+        f'and the model works with {ours} ones. If they are, {harm}: set {cure}. If hrdet trained '
+        f'them with {ours} boxes, all is well'
+    )
 
 
 def _cure(report: LoadReport) -> str:

@@ -89,6 +89,13 @@ def test_continuous_weights_with_classes_leave_nothing_to_warn_of(modern, write,
     assert equal(read_checkpoint(tmp_path / 'out.pth')['state_dict'], modern)
 
 
+@pytest.mark.parametrize(('meta', 'known'), [({}, False), ({'mmdet_version': '3.3.0'}, True)])
+def test_unsigned_weights_get_no_convention(meta, known, modern, write, tmp_path):
+    """Their layout is mmdetection 3's and hrdet's, and hrdet trains in both conventions."""
+    export(write({'state_dict': modern, 'meta': meta}), tmp_path / 'out.pth')
+    assert ('box_convention' in read_checkpoint(tmp_path / 'out.pth')['meta']) == known
+
+
 def test_what_only_training_needs_is_left_out_and_named(weights, write, tmp_path):
     wrapped = {f'module.{key}': value for key, value in weights.items()}
     content = {'state_dict': wrapped, 'optimizer': {'state': {}}, 'ema': {}, 'meta': {'epoch': 1}}
