@@ -1,0 +1,96 @@
+"""Every detector, made small, learns two images of shapes by heart: boxes, and masks."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from hrdet.config import load_config, lower
+from hrdet.data import collate
+from hrdet.data.shapes import make_shapes
+from hrdet.engine.build import build_model
+from hrdet.evaluation import CocoMetric
+from hrdet.registry import build
+
+ROOT = Path(__file__).resolve().parents[2]
+ITERATIONS, RATE = 120, 0.003
+
+
+@pytest.fixture(scope='module')
+def shapes(tmp_path_factory):
+    root = tmp_path_factory.mktemp('shapes')
+    make_shapes(root, train=2, val=1, size=(64, 96))
+    return root
+
+
+def stage(*channels: int) -> dict:
+    block = 'BASIC' if len(channels) > 1 else 'BOTTLENECK'
+    blocks = [1] * len(channels)
+    return dict(
+        num_modules=1,
+        num_branches=len(channels),
+        block=block,
+        num_blocks=blocks,
+        num_channels=list(channels),
+    )
+
+
+def narrow(model: dict) -> None:
+    """Half the channels after the backbone."""
+    for key, value in model.items():
+        if key.endswith('channels') and value == 64:
+            model[key] = 32
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, dict) and key != 'backbone':
+                narrow(part)
+
+
+def small(name: str, shapes) -> dict:
+    """A quickstart config with few blocks, channels and samples, on ``shapes``."""
+    config = load_config(ROOT / f'configs/quickstart/{name}_hrnetv2p_w18_small.py')
+    stages = [[16], [16, 32], [16, 32, 64], [16, 32, 64, 128]]
+    extra = {f'stage{i + 1}': stage(*channels) for i, channels in enumerate(stages)}
+    config.model.backbone = dict(type='HRNet', extra=extra, norm_eval=False)
+    config.model.neck.in_channels = stages[-1]
+    for split in (config.data.train, config.data.test):
+        split.ann_file = str(shapes / 'annotations/instances_train.json')
+        split.img_prefix = str(shapes / 'train')
+        split.img_scale = (96, 64)
+    config.data.train.flip_ratio = 0
+    if 'seg_prefix' in config.data.train:
+        config.data.train.seg_prefix = str(shapes / 'stuffthingmaps/train')
+    narrow(config.model)
+    rcnn = (config.get('train_cfg') or {}).get('rcnn') or []
+    for stage_cfg in rcnn if isinstance(rcnn, list) else [rcnn]:
+        stage_cfg.sampler.num = 12
+    return config
+
+
+@pytest.mark.parametrize(
+    ('name', 'least'),
+    [
+        ('faster_rcnn', dict(bbox=0.5)),
+        ('mask_rcnn', dict(bbox=0.5, segm=0.3)),
+        ('cascade_rcnn', dict(bbox=0.5)),
+        ('cascade_mask_rcnn', dict(bbox=0.5, segm=0.3)),
+        ('htc', dict(bbox=0.5, segm=0.3)),
+        ('fcos', dict(bbox=0.3)),
+    ],
+)
+def test_two_images_are_learned(shapes, name, least):
+    lowered = lower(small(name, shapes))
+    train, test = build(lowered.train_dataset), build(lowered.test_dataset)
+    torch.manual_seed(0)
+    model = build_model(lowered, train.classes).train()
+    batch = collate([train[i] for i in range(len(train))], size_divisor=32)
+    optimizer = torch.optim.AdamW(model.parameters())
+    for i in range(ITERATIONS):
+        optimizer.param_groups[0]['lr'] = RATE * min(1, (i + 1) / 10) * (1 - i / ITERATIONS)
+        optimizer.zero_grad()
+        sum(model(batch).values()).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 10)
+        optimizer.step()
+    seen = collate([test[i] for i in range(len(test))], size_divisor=32)
+    scores = CocoMetric(test, list(least))(list(zip(seen.metas, model.eval().predict(seen))))
+    found = {kind: scores[f'{kind}_AP'] for kind in least}
+    assert all(found[kind] >= wanted for kind, wanted in least.items()), found
