@@ -84,18 +84,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(case.name)
                 continue
             try:
-                some = harness.run(case, options)
+                if case.measures:
+                    rows += (some := harness.run(case, options))
+                    print(report.table(some), flush=True)
+                else:
+                    notes = harness.compare(case, options) or {'nothing': 'no peer'}
+                    for name, words in notes.items():
+                        print(f'{case.name}, {name}: {words}', flush=True)
             except (harness.DisagreementError, WorkerError) as error:
                 failures += 1
                 print(f'FAILED {case.name}: {error}', file=sys.stderr, flush=True)
-                continue
-            print(report.table(some) if some else f'{case.name}: compared', flush=True)
-            rows += some
         if rows:
             about = report.machine(options)
             print(f'\n{about}\n\n{report.table(rows)}')
             if args.write:
-                report.write(Path(args.write), rows, about)
+                quiet = [row for row in rows if row.load < options.threads + 1]
+                report.write(Path(args.write), quiet, about)
+                print(f'{len(quiet)} of {len(rows)} rows written; the others ran on a busy machine')
     return int(failures > 0)
 
 

@@ -129,12 +129,7 @@ def run(case: Case, options: Options) -> list[Row]:
         DisagreementError: nothing was measured.
         WorkerError: a side failed.
     """
-    more = case.files()
-    sides = [
-        replace(side, arguments=side.arguments | more[side.peer])
-        for side in case.sides
-        if not side.peer or options.peer_python
-    ]
+    sides = _sides(case, options)
     notes = _compare(case, sides, options)
     load = os.getloadavg()[0]
     samples = measure([(side, ROOT) for side in sides], case.measures, options)
@@ -142,6 +137,21 @@ def run(case: Case, options: Options) -> list[Row]:
         row
         for kind in samples
         for row in _rows(case, options, kind, sides, samples[kind], notes, load)
+    ]
+
+
+def compare(case: Case, options: Options) -> dict[str, str]:
+    """Words on how well each side's result agrees with hrdet's; errors as those of ``run``."""
+    return _compare(case, _sides(case, options), options)
+
+
+def _sides(case: Case, options: Options) -> list[Side]:
+    """Those that can be measured here, with all their arguments."""
+    more = case.files()
+    return [
+        replace(side, arguments=side.arguments | more[side.peer])
+        for side in case.sides
+        if not side.peer or options.peer_python
     ]
 
 
