@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
+import hrdet.models
 from hrdet.checkpoints import load_checkpoint, read_checkpoint, saved_classes
 from hrdet.config import Lowered, load_config, lower
 from hrdet.data import DataError, collate
@@ -54,6 +55,7 @@ def init_detector(
     checkpoint: str | os.PathLike | None = None,
     device: str | torch.device | None = None,
     cfg_options: Mapping[str, Any] | None = None,
+    optimize: bool | Mapping[str, Any] | None = None,
 ) -> Detector:
     """Build a detector for inference and load its weights.
 
@@ -63,6 +65,8 @@ def init_detector(
             of a published model takes its weights from ``zoo.cache_folder()``.
         device: by default the GPU if there is one, else the CPU.
         cfg_options: values that override the config's, by dotted path.
+        optimize: True makes it several times faster, for inference only and with the same results;
+            or arguments of ``hrdet.models.optimize``, such as ``dict(dtype=torch.bfloat16)``.
 
     Returns:
         The detector in eval mode. ``classes`` are the names of its labels: from the checkpoint,
@@ -89,7 +93,10 @@ def init_detector(
     model.pipeline = ImagePipeline(
         build(_test_data(lowered)['transforms']), lowered.test_loader['size_divisor']
     )
-    return model.to(device).eval()
+    model = model.to(device).eval()
+    if optimize is None or optimize is False:
+        return model
+    return hrdet.models.optimize(model, **({} if optimize is True else optimize))
 
 
 @overload

@@ -27,6 +27,7 @@ from hrdet.apis import inference_detector, init_detector, read_image
 from hrdet.checkpoints import CheckpointError
 from hrdet.config import CfgOptions
 from hrdet.data import DataError
+from hrdet.engine.command import add_speed_options, speed_options
 from hrdet.models.detectors import Detector
 from hrdet.registry import ConfigError
 from hrdet.structures import Detections
@@ -60,6 +61,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar='PATH=VALUE',
         help='values that override the config, such as test_cfg.rcnn.score_thr=0.01',
     )
+    add_speed_options(parser)
     return parser.parse_args(arguments)
 
 
@@ -144,7 +146,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_args(arguments)
     try:
         images = find_images(args.inputs, args.out_dir)
-        model = init_detector(args.config, args.checkpoint, args.device, args.cfg_options)
+        model = init_detector(
+            args.config, args.checkpoint, args.device, args.cfg_options, speed_options(args)
+        )
     except (ConfigError, CheckpointError, DataError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from None
     problems = infer(model, images, args)

@@ -20,7 +20,7 @@ from rich.progress import track
 from hrdet.config import load_config
 from hrdet.data import DetectionDataset
 from hrdet.engine.build import build_tester
-from hrdet.engine.command import Parser, run
+from hrdet.engine.command import Parser, add_speed_options, run, speed_options
 from hrdet.engine.distributed import rank
 from hrdet.evaluation import KINDS
 from hrdet.evaluation.metric import check_output
@@ -40,6 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--show-score-thr', type=float, default=0.3, help='least score drawn (%(default)s)'
     )
+    add_speed_options(parser)
     args = parser.parse_args()
     if args.out:
         try:
@@ -52,7 +53,8 @@ def parse_args() -> argparse.Namespace:
 def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
     """The work of one process."""
     config = load_config(args.config, args.cfg_options)
-    runner = build_tester(config, args.checkpoint, args.eval, launcher, force_cpu)
+    speed = speed_options(args)
+    runner = build_tester(config, args.checkpoint, args.eval, launcher, force_cpu, speed)
     runner.test()
     if rank() > 0:
         return

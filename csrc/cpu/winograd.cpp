@@ -1,6 +1,6 @@
 // 3x3 convolution of channels-last maps on a CPU by Winograd's minimal filtering, F(4x4, 3x3)
 // (Lavin and Gray, arXiv 1509.09308): 36 products for 16 pixels, where the direct way takes 144.
-// A chunk of tiles is transformed, multiplied and transformed back while it is in the cache.
+// Sums are float32 also between maps of bfloat16. A chunk of tiles is transformed, multiplied and transformed back while it is in the cache.
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -25,11 +25,12 @@ constexpr int kApart = 16;
 constexpr int kChunk = 24;  // tiles worked on together: what they become fits the L2 cache
 
 // What every chunk of tiles needs to know. Maps are (images, height, width, channels).
+template <typename Value>
 struct Job {
-  const float* input;
+  const Value* input;
   const float* weight;  // (36, panels, in_channels, 48)
   const float* bias;
-  float* output;
+  Value* output;
   int64_t height, width, in_channels, out_channels, rows, columns;  // of tiles
 
   int64_t panels() const { return (out_channels + kPanel - 1) / kPanel; }
@@ -40,21 +41,15 @@ struct Vector {
   typedef float type __attribute__((vector_size(Lanes * sizeof(float))));
 };
 
-template <typename V>
-inline V load(const float* from) {
-  V values;
-  std::memcpy(&values, from, sizeof(V));
-  return values;
-}
-
 // The first `count` of a vector's lanes; the rest is zero.
 template <typename V>
-inline V load(const float* from, int64_t count) {
-  if (count * sizeof(float) == sizeof(V)) {
-    return load<V>(from);
-  }
+inline V load(const float* from, int64_t count = sizeof(V) / sizeof(float)) {
   V values = {};
-  for (int64_t i = 0; i < count; ++i) values[i] = from[i];
+  if (count * sizeof(float) == sizeof(V)) {
+    std::memcpy(&values, from, sizeof(V));
+  } else {
+    for (int64_t i = 0; i < count; ++i) values[i] = from[i];
+  }
   return values;
 }
 
@@ -64,6 +59,41 @@ inline void store(float* to, const V& values, int64_t count) {
     std::memcpy(to, &values, sizeof(V));
   } else {
     for (int64_t i = 0; i < count; ++i) to[i] = values[i];
+  }
+}
+
+// bfloat16 is the upper half of float32's bits.
+template <typename V>
+struct Bits {
+  typedef uint32_t whole __attribute__((vector_size(sizeof(V))));
+  typedef uint16_t upper __attribute__((vector_size(sizeof(V) / 2)));
+};
+
+template <typename V>
+inline V load(const BFloat16* from, int64_t count) {
+  typename Bits<V>::upper upper = {};
+  if (count * sizeof(float) == sizeof(V)) {
+    std::memcpy(&upper, from, sizeof(upper));
+  } else {
+    for (int64_t i = 0; i < count; ++i) upper[i] = from[i].x;
+  }
+  const auto bits = __builtin_convertvector(upper, typename Bits<V>::whole) << 16;
+  V values;
+  std::memcpy(&values, &bits, sizeof(V));
+  return values;
+}
+
+// Rounded to the nearest, ties to even.
+template <typename V>
+inline void store(BFloat16* to, const V& values, int64_t count) {
+  typename Bits<V>::whole bits;
+  std::memcpy(&bits, &values, sizeof(V));
+  bits = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  const auto upper = __builtin_convertvector(bits, typename Bits<V>::upper);
+  if (count * sizeof(float) == sizeof(V)) {
+    std::memcpy(to, &upper, sizeof(upper));
+  } else {
+    for (int64_t i = 0; i < count; ++i) to[i].x = upper[i];
   }
 }
 
@@ -92,24 +122,24 @@ inline void transform_output(V* out, const V* m, int out_step, int step) {
 
 // Some tiles of the maps, for a machine with vectors of `Lanes` and registers for `Rows` times
 // `Width` sums.
-template <int Lanes, int Rows, int Width>
+template <typename Value, int Lanes, int Rows, int Width>
 class Worker {
   using V = typename Vector<Lanes>::type;
 
  public:
 
-  explicit Worker(const Job& job)
+  explicit Worker(const Job<Value>& job)
       : job_(job),
         patch_stride_((job.in_channels + 15) / 16 * 16),
         sum_stride_(job.panels() * kPanel),
         patch_step_(kChunk * patch_stride_ + kApart),
         sum_step_(kChunk * sum_stride_ + kApart),
-        buffer_(kTerms * (patch_step_ + sum_step_) + patch_stride_ + 16) {
+        buffer_(kTerms * (patch_step_ + sum_step_) + 16),
+        zeros_(job.in_channels, Value(0.0f)) {
     void* start = buffer_.data();
     size_t space = buffer_.size() * sizeof(float);
     patches_ = static_cast<float*>(std::align(64, space - 64, start, space));
     sums_ = patches_ + kTerms * patch_step_;
-    zeros_ = sums_ + kTerms * sum_step_;
   }
 
   inline void run(int64_t first, int64_t last) {
@@ -130,13 +160,13 @@ class Worker {
   inline void read_tile(int64_t tile, int slot) {
     const int64_t y = tile / job_.columns % job_.rows * kTile - 1;
     const int64_t x = tile % job_.columns * kTile - 1;
-    const float* image = job_.input + tile / (job_.rows * job_.columns) * job_.height * job_.width *
+    const Value* image = job_.input + tile / (job_.rows * job_.columns) * job_.height * job_.width *
                                           job_.in_channels;
-    const float* pixels[kTerms];
+    const Value* pixels[kTerms];
     for (int i = 0; i < kTerms; ++i) {
       const int64_t row = y + i / kPatch, column = x + i % kPatch;
       const bool inside = row >= 0 && row < job_.height && column >= 0 && column < job_.width;
-      pixels[i] = inside ? image + (row * job_.width + column) * job_.in_channels : zeros_;
+      pixels[i] = inside ? image + (row * job_.width + column) * job_.in_channels : zeros_.data();
     }
     const int64_t count = std::min<int64_t>(Lanes, job_.in_channels);
     for (int64_t next = 0; next < job_.in_channels; next += Lanes) {
@@ -216,48 +246,75 @@ class Worker {
     }
   }
 
-  const Job& job_;
+  const Job<Value>& job_;
   // Patches and sums are (36, tiles of a chunk, channels), with room for whole vectors and panels.
   const int64_t patch_stride_, sum_stride_, patch_step_, sum_step_;
   std::vector<float> buffer_;
-  float *patches_, *sums_, *zeros_;
+  const std::vector<Value> zeros_;  // a pixel outside
+  float *patches_, *sums_;
 };
 
-template <int Lanes, int Rows, int Width>
-inline void run(const Job& job, int64_t begin, int64_t end) {
-  Worker<Lanes, Rows, Width> worker(job);
+template <typename Value, int Lanes, int Rows, int Width>
+inline void run(const Job<Value>& job, int64_t begin, int64_t end) {
+  Worker<Value, Lanes, Rows, Width> worker(job);
   for (int64_t first = begin; first < end; first += kChunk) {
     worker.run(first, std::min(end, first + kChunk));
   }
 }
 
-using Run = void (*)(const Job&, int64_t, int64_t);
+template <typename Value>
+using Run = void (*)(const Job<Value>&, int64_t, int64_t);
 
 #if defined(__x86_64__) && defined(__GNUC__)
-__attribute__((target("avx512f"), flatten)) void run_avx512(const Job& job, int64_t begin,
+template <typename Value>
+__attribute__((target("avx512f"), flatten)) void run_avx512(const Job<Value>& job, int64_t begin,
                                                             int64_t end) {
-  run<16, 8, 3>(job, begin, end);
+  run<Value, 16, 8, 3>(job, begin, end);
 }
 
-__attribute__((target("avx2,fma"), flatten)) void run_avx2(const Job& job, int64_t begin,
+template <typename Value>
+__attribute__((target("avx2,fma"), flatten)) void run_avx2(const Job<Value>& job, int64_t begin,
                                                            int64_t end) {
-  run<8, 6, 2>(job, begin, end);
+  run<Value, 8, 6, 2>(job, begin, end);
 }
 #endif
 
-Run best_run() {
+template <typename Value>
+Run<Value> best_run() {
 #if defined(__x86_64__) && defined(__GNUC__)
-  if (__builtin_cpu_supports("avx512f")) return run_avx512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return run_avx2;
+  if (__builtin_cpu_supports("avx512f")) return run_avx512<Value>;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return run_avx2<Value>;
 #endif
-  return run<4, 6, 2>;
+  return run<Value, 4, 6, 2>;
+}
+
+template <typename Value>
+void convolve(const Tensor& input, const Tensor& weight, const Tensor& bias, Tensor& output) {
+  const int64_t height = input.size(1), width = input.size(2);
+  const Job<Value> job{static_cast<const Value*>(input.data_ptr()),
+                       static_cast<const float*>(weight.data_ptr()),
+                       static_cast<const float*>(bias.data_ptr()),
+                       static_cast<Value*>(output.data_ptr()),
+                       height,
+                       width,
+                       input.size(3),
+                       output.size(3),
+                       (height + kTile - 1) / kTile,
+                       (width + kTile - 1) / kTile};
+  static const Run<Value> kernel = best_run<Value>();
+  const int64_t tiles = input.size(0) * job.rows * job.columns;
+  torch::stable::parallel_for(0, tiles, kChunk, [&](int64_t begin, int64_t end) {
+    kernel(job, begin, end);
+  });
 }
 
 }  // namespace
 
 Tensor winograd_conv_cpu(Tensor input, Tensor weight, Tensor bias) {
-  require(input.dim() == 4 && input.is_contiguous() && input.scalar_type() == ScalarType::Float,
-          "winograd_conv: the input must be float32 (N, H, W, C), contiguous");
+  const bool half = input.scalar_type() == ScalarType::BFloat16;
+  require(input.dim() == 4 && input.is_contiguous() &&
+              (half || input.scalar_type() == ScalarType::Float),
+          "winograd_conv: the input must be float32 or bfloat16 (N, H, W, C), contiguous");
   require(weight.dim() == 4 && weight.size(0) == kTerms && weight.size(2) == input.size(3) &&
               weight.size(3) == kPanel && weight.is_contiguous() &&
               weight.scalar_type() == ScalarType::Float,
@@ -266,24 +323,9 @@ Tensor winograd_conv_cpu(Tensor input, Tensor weight, Tensor bias) {
   require(bias.dim() == 1 && (bias.size(0) + kPanel - 1) / kPanel == weight.size(1) &&
               bias.is_contiguous() && bias.scalar_type() == ScalarType::Float,
           "winograd_conv: the bias must be float32, one number for each output channel");
-  const int64_t height = input.size(1), width = input.size(2), out_channels = bias.size(0);
-  Tensor output =
-      torch::stable::new_empty(input, {input.size(0), height, width, out_channels});
-  const Job job{static_cast<const float*>(input.data_ptr()),
-                static_cast<const float*>(weight.data_ptr()),
-                static_cast<const float*>(bias.data_ptr()),
-                static_cast<float*>(output.data_ptr()),
-                height,
-                width,
-                input.size(3),
-                out_channels,
-                (height + kTile - 1) / kTile,
-                (width + kTile - 1) / kTile};
-  const int64_t tiles = input.size(0) * job.rows * job.columns;
-  static const Run kernel = best_run();
-  torch::stable::parallel_for(0, tiles, kChunk, [&](int64_t begin, int64_t end) {
-    kernel(job, begin, end);
-  });
+  Tensor output = torch::stable::new_empty(
+      input, {input.size(0), input.size(1), input.size(2), bias.size(0)});
+  (half ? convolve<BFloat16> : convolve<float>)(input, weight, bias, output);
   return output;
 }
 

@@ -97,10 +97,12 @@ def build_tester(
     metrics: list[str] | None = None,
     launcher: str = 'none',
     force_cpu: bool = False,
+    speed: dict[str, Any] | None = None,
 ) -> Runner:
     """Everything a test needs, ready for ``runner.test()``, with the checkpoint's weights.
 
-    ``metrics`` are kinds of ``hrdet.evaluation.KINDS``; None leaves them to the config.
+    ``metrics`` are kinds of ``hrdet.evaluation.KINDS``; None leaves them to the config.  ``speed``
+    are arguments of ``hrdet.models.optimize``; None leaves the model as it was trained.
 
     Raises:
         ConfigError, DataError, CheckpointError, FileNotFoundError: with what to change.
@@ -114,6 +116,8 @@ def build_tester(
     model = build_model(lowered, test_set.classes)
     report = load_checkpoint(model, checkpoint)
     _check_classes(report.classes, test_set.classes, checkpoint)
+    if speed is not None:
+        model = hrdet.models.optimize(model.to(device).eval(), **speed)
     runner = assemble.tester(
         lowered,
         model,

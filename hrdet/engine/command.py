@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+
 from hrdet.checkpoints import CheckpointError
 from hrdet.config import CfgOptions
 from hrdet.data import DataError
@@ -52,6 +54,39 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(
             [_dashed(text) for text in (sys.argv[1:] if args is None else args)], namespace
         )
+
+
+def add_speed_options(parser: argparse.ArgumentParser) -> None:
+    """How to make inference fast; ``speed_options`` reads them."""
+    group = parser.add_argument_group('speed', 'by default the fastest that changes no result')
+    group.add_argument(
+        '--no-optimize', action='store_true', help='run the network as it was trained'
+    )
+    group.add_argument(
+        '--dtype',
+        choices=('float32', 'bfloat16', 'float16'),
+        default='float32',
+        help='of weights and feature maps; below 32 bits scores change slightly (%(default)s)',
+    )
+    group.add_argument(
+        '--graph', action='store_true', help='CUDA graphs, one for each shape of input'
+    )
+    group.add_argument(
+        '--compile', action='store_true', help='torch.compile; the first image takes a minute'
+    )
+
+
+def speed_options(args: argparse.Namespace) -> dict[str, Any] | None:
+    """Arguments for ``hrdet.models.optimize``, or None to leave the model alone.
+
+    Raises:
+        ConfigError: options for a model that is to be left alone.
+    """
+    if not args.no_optimize:
+        return dict(dtype=getattr(torch, args.dtype), graph=args.graph, compile=args.compile)
+    if args.dtype != 'float32' or args.graph or args.compile:
+        raise ConfigError('--no-optimize excludes --dtype, --graph and --compile')
+    return None
 
 
 def _dashed(text: str) -> str:

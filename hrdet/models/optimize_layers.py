@@ -22,18 +22,22 @@ class FastConv2d(nn.Conv2d):
 
 
 class WinogradConv2d(nn.Conv2d):
-    """A 3x3 convolution of stride 1 in float32; ``weight`` is that of ``ops.winograd_conv``."""
+    """A 3x3 convolution of stride 1; ``weight`` and ``bias`` are those of ``ops.winograd_conv``."""
 
     def forward(self, x: Tensor) -> Tensor:
         return ops.winograd_conv(x, self.weight, self.bias)
 
 
 def fast_convs(model: nn.Module, dtype: torch.dtype) -> None:
-    """Exchange the convolutions that have a faster form in this type, in place."""
+    """Exchange the convolutions that have a faster form in this type, in place.
+
+    Matrix units for bfloat16 (AMX) are faster still than Winograd's way, which does without them.
+    """
+    winograd = dtype is torch.float32 or not torch.cpu.get_capabilities().get('amx_bf16')
     for module in model.modules():
         if type(module) is not nn.Conv2d or module.padding_mode != 'zeros':
             continue
-        if dtype is torch.float32 and _suits_winograd(module):
+        if winograd and _suits_winograd(module):
             module.__class__ = WinogradConv2d
             module.weight = nn.Parameter(ops.winograd_weight(module.weight), requires_grad=False)
             if module.bias is None:

@@ -35,12 +35,13 @@ def winograd_conv(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     1e-4 of the largest output at most.
 
     Args:
-        images: (N, C, H, W) float32, on the CPU; read as they are where they are channels_last.
+        images: (N, C, H, W) float32 or bfloat16, on the CPU; read as they are where they are
+            channels_last.  Everything between input and output is float32.
         weight: from ``winograd_weight``.
         bias: (K,) float32.
 
     Returns:
-        (N, K, H, W) float32, channels_last.
+        (N, K, H, W) of the images' type, channels_last.
 
     Raises:
         RuntimeError: wrong shapes or dtypes.

@@ -47,6 +47,15 @@ def test_sizes_of_hrnet(channels):
     assert_convolves(images, numbers(1, channels, channels, 3, 3), numbers(2, channels))
 
 
+def test_bfloat16_is_rounded_once():
+    """Maps of bfloat16, sums of float32: what the float32 convolution gives, rounded."""
+    images, bias = numbers(0, 2, 20, 13, 10).bfloat16(), numbers(2, 60)
+    images[0, :, 4:] = 0  # exact sums, and ties
+    weight = ops.winograd_weight(numbers(1, 60, 20, 3, 3))
+    got = ops.winograd_conv(images, weight, bias)
+    assert torch.equal(got, ops.winograd_conv(images.float(), weight, bias).bfloat16())
+
+
 def test_threads_do_not_change_the_result():
     images, bias = numbers(0, 2, 20, 30, 41), numbers(2, 50)
     weight = ops.winograd_weight(numbers(1, 50, 20, 3, 3))
@@ -64,8 +73,8 @@ def test_what_does_not_fit_is_refused():
     weight = ops.winograd_weight(numbers(1, 50, 20, 3, 3))
     with pytest.raises(RuntimeError, match=r'from winograd_weight, for 19 input channels'):
         ops.winograd_conv(images[:, :19], weight, bias)
-    with pytest.raises(RuntimeError, match='the input must be float32'):
-        ops.winograd_conv(images.bfloat16(), weight, bias)
+    with pytest.raises(RuntimeError, match='the input must be float32 or bfloat16'):
+        ops.winograd_conv(images.double(), weight, bias)
     with pytest.raises(RuntimeError, match='one number for each output channel'):
         ops.winograd_conv(images, weight, bias[:48])
     with pytest.raises(RuntimeError, match='the weight must come from winograd_weight'):

@@ -6,6 +6,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from hrdet.structures import Detections
 
@@ -77,7 +78,8 @@ def test_pictures_and_one_json(tool, photos, monkeypatch, capsys):
     )  # fmt: skip
     assert status == 1
     assert 'bad.jpg: not an image' in capsys.readouterr().err
-    assert asked['init'] == ('c.py', 'w.pth', 'cpu', {'test_cfg.rcnn.score_thr': 0.01})
+    speed = dict(dtype=torch.float32, graph=False, compile=False)
+    assert asked['init'] == ('c.py', 'w.pth', 'cpu', {'test_cfg.rcnn.score_thr': 0.01}, speed)
     assert asked['batches'] == [3, 2]  # the first four files without the broken one
     pictures = sorted(str(p.relative_to(out)) for p in out.rglob('*.jpg'))
     assert pictures == ['a.jpg', 'a_2.jpg', 'deep/b.jpg', 'deep/er/a.jpg', 'other/a.jpg']
