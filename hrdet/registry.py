@@ -82,9 +82,19 @@ def build(node: Any, path: str = 'config', **extra: Any) -> Any:
     return node
 
 
+def _parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """Of the constructor; its ``**others`` are those of the registered class that it extends."""
+    own = dict(inspect.signature(cls).parameters)
+    others = [name for name, p in own.items() if p.kind is p.VAR_KEYWORD]
+    if others and cls.__base__ in _CLASSES.values():
+        del own[others[0]]
+        return _parameters(cls.__base__) | own
+    return own
+
+
 def _call(kind: str | type, arguments: dict[str, Any], path: str) -> Any:
     cls = kind if isinstance(kind, type) else registered(kind, path)
-    parameters = inspect.signature(cls).parameters
+    parameters = _parameters(cls)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     named = [n for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     unknown = [name for name in arguments if name not in named]

@@ -26,6 +26,33 @@ def test_builds_bottom_up_through_lists_tuples_and_plain_dicts():
     assert isinstance(bike.options['bag']['back'][0], Wheel)
 
 
+@register('RegistryTestTandem')
+class Tandem(Bicycle):
+    def __init__(self, seats=2, **others):
+        super().__init__(**others)
+
+
+@register('RegistryTestSmallWheel')
+class SmallWheel(Wheel):
+    def __init__(self, size=12, colour='red', **others):
+        super().__init__(size, **others)
+
+
+@register('RegistryTestTinyWheel')
+class TinyWheel(SmallWheel):
+    def __init__(self, **others):
+        super().__init__(size=6, **others)
+
+
+def test_other_arguments_are_those_of_the_class_that_is_extended():
+    assert build({'type': 'RegistryTestSmallWheel', 'spokes': 3}).spokes == 3
+    assert build({'type': 'RegistryTestTandem', 'wheels': [], 'bag': 1}).options == {'bag': 1}
+    with pytest.raises(ConfigError, match=r"model\.spoke: .*'spokes'.* size, spokes, colour$"):
+        build({'type': 'RegistryTestTinyWheel', 'spoke': 3}, 'model')
+    with pytest.raises(ConfigError, match=r'model\.wheels: Tandem needs this argument'):
+        build({'type': 'RegistryTestTandem'}, 'model')
+
+
 def test_live_objects_and_classes_pass_through():
     wheel = Wheel(3)
     assert build({'type': Bicycle, 'wheels': [wheel]}).wheels == [wheel]

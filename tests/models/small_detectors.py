@@ -149,7 +149,12 @@ def roi_head(kind, convention, num, agnostic, semantic, head):
         return CascadeRoIHead(mask_head=heads, **shared | head)
     flow = head.get('mask_info_flow', True)
     shared['mask_head'] = [
-        HTCMaskHead(CLASSES, loss_mask, **widths, with_conv_res=flow and stage > 0)
+        HTCMaskHead(
+            num_classes=CLASSES,
+            loss_mask=loss_mask,
+            **widths,
+            with_conv_res=flow and stage > 0,
+        )
         for stage in range(3)
     ]
     if semantic:

@@ -5,7 +5,6 @@ one path that goes down and comes back up.  Parameter names are those of HRNet-I
 and of the detection releases.
 """
 
-import inspect
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from types import MappingProxyType
@@ -171,8 +170,6 @@ class HRNet(Backbone):
 @register()
 class SyncHighResolutionNet(HRNet):
     """HRNet with the release's defaults for several GPUs: SyncBN and activation checkpointing."""
-
-    __signature__ = inspect.signature(HRNet)  # so that the registry checks argument names
 
     def __init__(
         self, norm_cfg: NormCfg = MappingProxyType({'type': 'SyncBN'}), with_cp=True, **others

@@ -2,17 +2,32 @@
 
 from torch import Tensor, nn
 
+from hrdet.boxes import BoxConvention
+from hrdet.models.preprocess import Preprocess
 from hrdet.structures import Batch, Detections, Views
 
 
 class Detector(nn.Module):
-    """A module with two modes.
+    """A module with two modes, and with what finds features; heads are the detector's own.
 
-    ``classes`` are the names of labels 0..K-1; whoever builds the detector sets them from the data
-    set or the checkpoint.
+    ``convention`` is what its numbers mean (see ``hrdet.boxes``).  ``classes`` are the names of
+    labels 0..K-1; whoever builds the detector sets them from the data set or the checkpoint.
     """
 
     classes: tuple[str, ...] | None = None
+
+    def __init__(
+        self, preprocess: Preprocess, backbone: nn.Module, neck: nn.Module, convention: str
+    ) -> None:
+        super().__init__()
+        self.preprocess = preprocess
+        self.backbone = backbone
+        self.neck = neck
+        self.convention = BoxConvention(convention)
+
+    def extract(self, batch: Batch) -> list[Tensor]:
+        """Feature maps (N, C, h, w) of all levels."""
+        return self.neck(self.backbone(self.preprocess(batch)))
 
     def forward(self, batch: Batch, mode: str = 'loss') -> dict[str, Tensor] | list[Detections]:
         """``loss(batch)`` or ``predict(batch)``: one door, because DDP wraps only ``forward``."""

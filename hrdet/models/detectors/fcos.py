@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from hrdet.boxes import BoxConvention
 from hrdet.models.detectors.base import Detector
 from hrdet.models.heads.fcos_head import FCOSHead
 from hrdet.models.preprocess import Preprocess
@@ -14,7 +13,7 @@ from hrdet.structures import Batch, Detections, Views
 
 @register()
 class FCOS(Detector):
-    """The one-stage detector; ``convention`` is what its numbers mean (see ``hrdet.boxes``)."""
+    """The one-stage detector."""
 
     def __init__(
         self,
@@ -24,16 +23,8 @@ class FCOS(Detector):
         bbox_head: FCOSHead,
         convention: str,
     ) -> None:
-        super().__init__()
-        self.preprocess = preprocess
-        self.backbone = backbone
-        self.neck = neck
+        super().__init__(preprocess, backbone, neck, convention)
         self.bbox_head = bbox_head
-        self.convention = BoxConvention(convention)
-
-    def extract(self, batch: Batch) -> list[Tensor]:
-        """Feature maps (N, C, h, w) of all levels."""
-        return self.neck(self.backbone(self.preprocess(batch)))
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         return self.bbox_head.loss(self.bbox_head(self.extract(batch)), batch.truth)

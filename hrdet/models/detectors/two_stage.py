@@ -8,7 +8,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from hrdet.boxes import BoxConvention
 from hrdet.models.detectors.base import Detector
 from hrdet.models.heads.rpn_head import RPNHead, merge_proposals
 from hrdet.models.preprocess import Preprocess
@@ -20,7 +19,7 @@ from hrdet.structures import Batch, Detections, Views
 
 @register('FasterRCNN', 'MaskRCNN', 'CascadeRCNN', 'HybridTaskCascade')
 class TwoStageDetector(Detector):
-    """The algorithm; ``convention`` is what its numbers mean (see ``hrdet.boxes``)."""
+    """The algorithm."""
 
     def __init__(
         self,
@@ -31,17 +30,9 @@ class TwoStageDetector(Detector):
         roi_head: RoIHead,
         convention: str,
     ) -> None:
-        super().__init__()
-        self.preprocess = preprocess
-        self.backbone = backbone
-        self.neck = neck
+        super().__init__(preprocess, backbone, neck, convention)
         self.rpn_head = rpn_head
         self.roi_head = roi_head
-        self.convention = BoxConvention(convention)
-
-    def extract(self, batch: Batch) -> list[Tensor]:
-        """Feature maps (N, C, h, w) of all levels."""
-        return self.neck(self.backbone(self.preprocess(batch)))
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         features = self.extract(batch)

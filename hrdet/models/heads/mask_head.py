@@ -96,34 +96,19 @@ class HTCMaskHead(FCNMaskHead):
     Args:
         with_conv_res: has the 1x1 convolution for the embedding of the stage before; the first
             stage's head needs none.
-        num_classes, loss_mask, num_convs, in_channels, conv_kernel_size, conv_out_channels,
-            upsample_ratio, class_agnostic, norm_cfg: as in ``FCNMaskHead``.
+        in_channels, conv_out_channels, norm_cfg, others: as in ``FCNMaskHead``.
     """
 
     def __init__(
         self,
-        num_classes: int,
-        loss_mask: nn.Module,
-        num_convs: int = 4,
         in_channels: int = 256,
-        conv_kernel_size: int = 3,
         conv_out_channels: int = 256,
-        upsample_ratio: int = 2,
-        class_agnostic: bool = False,
         norm_cfg: NormCfg | None = None,
         with_conv_res: bool = True,
+        **others,
     ) -> None:
-        super().__init__(
-            num_classes,
-            loss_mask,
-            num_convs,
-            in_channels,
-            conv_kernel_size,
-            conv_out_channels,
-            upsample_ratio,
-            class_agnostic,
-            norm_cfg,
-        )
+        widths = dict(in_channels=in_channels, conv_out_channels=conv_out_channels)
+        super().__init__(**widths, norm_cfg=norm_cfg, **others)
         if with_conv_res:
             self.conv_res = conv_module(conv_out_channels, in_channels, 1, norm_cfg=norm_cfg)
             initialise(self.conv_res)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from hrdet.losses import CrossEntropyLoss
 from hrdet.models.heads import FCNMaskHead, HTCMaskHead
-from hrdet.registry import build
+from hrdet.registry import ConfigError, build
 from tests.matching.test_no_sync import NoSync
 
 LOSS = dict(type='CrossEntropyLoss', use_sigmoid=True)
@@ -84,6 +84,11 @@ def test_names_and_parameters():
         for layer in [*(f'convs.{i}.conv' for i in range(4)), 'upsample', 'conv_logits']
         for kind in ('weight', 'bias')
     }
+
+
+def test_arguments_are_checked():
+    with pytest.raises(ConfigError, match=r"model\.num_conv: HTCMaskHead .*'num_convs'"):
+        build(dict(type='HTCMaskHead', num_classes=3, loss_mask=LOSS, num_conv=1), 'model')
 
 
 def test_norm():
