@@ -9,7 +9,7 @@ import torch
 from hrdet.config import load_config, lower
 from hrdet.engine.build import build_model
 from hrdet.registry import ConfigError
-from tests.models import small_detectors as small
+from tests.models import small_batches as small
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = ('ant', 'bee', 'cat')

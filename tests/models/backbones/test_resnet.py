@@ -68,7 +68,7 @@ def test_frozen_stages_rest():
     'arguments', [dict(depth=20), dict(depth=50, style='caffe'), dict(depth=18, frozen_stages=7)]
 )
 def test_what_there_is_not(arguments):
-    with pytest.raises(ValueError, match='must be|only'):
+    with pytest.raises(ValueError, match=r'must be|only'):
         ResNet(**arguments)
 
 
