@@ -45,7 +45,7 @@ def hrdet_samples(
         resize = RandResizeCrop([tuple(scale)], tuple(crop), 'continuous')
     else:
         resize = Resize([tuple(scale)], convention='continuous')
-    steps = [resize, RandomFlip(flip, convention='continuous')]
+    steps = [resize, RandomFlip(flip)]
     dataset = CocoDataset(annotations, images, steps)
     epoch = iter(range(1 << 30))
 
@@ -55,10 +55,9 @@ def hrdet_samples(
         return collate(samples, size_divisor=32)
 
     def arrays(batch: Any) -> Arrays:
-        sizes = [meta.input_size for meta in batch.metas]
         found = {}
-        for i, (h, w) in enumerate(sizes):
-            found[f'image {i}'] = batch.images[i, :, :h, :w].numpy()
+        for i in range(2):  # of one size
+            found[f'image {i}'] = batch.images[i].numpy()
             found[f'boxes {i}'] = batch.truth.boxes[i][batch.truth.valid[i]].numpy()
         return found
 
@@ -68,7 +67,7 @@ def hrdet_samples(
 def mmdet_samples(
     annotations: str, images: str, maps: str, scale: list, crop: list | None, flip: float = 0.5
 ) -> tuple[Callable, Callable]:
-    """Its padding is left to the main process, which is not counted here."""
+    """Its samples are made into one batch in the main process, which is not counted here."""
     from mmdet.datasets import CocoDataset
     from mmdet.utils import register_all_modules
     from mmengine.dataset import pseudo_collate
@@ -79,6 +78,7 @@ def mmdet_samples(
         dict(type='LoadAnnotations', with_bbox=True),
         dict(type='Resize', scale=tuple(scale), keep_ratio=True),
         dict(type='RandomFlip', prob=flip),
+        dict(type='Pad', size_divisor=32),
         dict(type='PackDetInputs'),
     ]
     if crop:
