@@ -69,7 +69,13 @@ def add_speed_options(parser: argparse.ArgumentParser) -> None:
         help='of weights and feature maps; below 32 bits scores change slightly (%(default)s)',
     )
     group.add_argument(
-        '--graph', action='store_true', help='CUDA graphs, one for each shape of input'
+        '--graph',
+        nargs='?',
+        type=int,
+        const=True,
+        default=False,
+        metavar='MULTIPLE',
+        help='CUDA graphs, one for each input shape; sides padded to a MULTIPLE give few shapes',
     )
     group.add_argument(
         '--compile', action='store_true', help='torch.compile; the first image takes a minute'

@@ -1,6 +1,11 @@
-"""CUDA graphs of the parts whose shapes only depend on the input's: one launch for all kernels."""
+"""CUDA graphs of the parts whose shapes only depend on the input's: one launch for all kernels.
+
+HRNet on a GPU waits for launches, hundreds of them for an image.  Inside a graph the branches of an
+exchange module run side by side.
+"""
 
 import dataclasses
+import functools
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -8,19 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hrdet.models.backbones.hrnet import ExchangeModule
+
 LIMIT = 8  # graphs kept for a part; each holds its own feature maps
 
 
 class GraphCache:
     """A function of tensors, recorded at the first call with a shape and replayed from then on.
 
-    The ``limit`` shapes used last are kept.  Data sets of many shapes should pad to a few
-    (``data.test.size_divisor=128``, say), which changes scores at the padded borders slightly.
+    The ``limit`` shapes used last are kept.
 
     Args:
         function: of a tensor or a list of them, to any tree of lists and dataclasses of tensors;
             nothing in it may wait for the device.
-        record: makes the graph; a test may put something else in its place.
+        record: ``record(function, inputs)`` makes the graph, a function of new inputs.
     """
 
     def __init__(self, function: Callable, limit: int = LIMIT, record: Callable | None = None):
@@ -30,8 +36,7 @@ class GraphCache:
 
     def __call__(self, inputs: Tensor | list[Tensor]) -> Any:
         """What the function gives, in memory of its own: a later replay does not change it."""
-        key = _map(lambda t: (t.shape, t.dtype, t.device, t.stride()), inputs)
-        key = tuple(key) if isinstance(key, list) else key
+        key = tuple((t.shape, t.stride(), t.dtype, t.device) for t in _leaves(inputs))
         if key not in self.graphs:
             while len(self.graphs) >= self.limit:
                 self.graphs.popitem(last=False)
@@ -42,11 +47,43 @@ class GraphCache:
 
 def graphed(model: nn.Module) -> None:
     """Replay a detector's backbone with its neck, and its first head, as graphs, in place."""
+    for module in model.backbone.modules():
+        if isinstance(module, ExchangeModule):
+            module.forward = functools.partial(_exchange, module)
     backbone, neck = model.backbone, model.neck
-    trunk = GraphCache(lambda images: neck.forward(backbone.forward(images)))
-    backbone.forward, neck.forward = trunk, lambda features: features
+    trunk = GraphCache(lambda images: neck(backbone(images)))
+    model.extract = lambda batch: trunk(model.preprocess(batch))
     head = model.rpn_head if hasattr(model, 'rpn_head') else model.bbox_head
     head.forward = GraphCache(head.forward)
+
+
+def _exchange(module: ExchangeModule, features: list[Tensor]) -> list[Tensor]:
+    """``ExchangeModule.forward`` with a stream for each branch, then one for each result."""
+    features = _side_by_side(module.branches, features)
+    fuse = [functools.partial(module._fuse, features) for _ in features]
+    return _side_by_side(fuse, range(len(features)))
+
+
+def _side_by_side(functions, inputs) -> list[Tensor]:
+    """``function(input)`` of each pair, on streams of their own.
+
+    Every stream begins after what the current one has done and is done before this returns, and the
+    caller keeps the inputs: so no stream gets memory that another one still reads.
+    """
+    current = torch.cuda.current_stream()
+    results, streams = [], _streams(len(inputs), current.device)
+    for function, value, stream in zip(functions, inputs, streams):
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
+            results.append(function(value))
+    for stream in streams:
+        current.wait_stream(stream)
+    return results
+
+
+@functools.cache
+def _streams(count: int, device: torch.device) -> list[torch.cuda.Stream]:
+    return [torch.cuda.Stream(device) for _ in range(count)]
 
 
 def _record(function: Callable, inputs: Any) -> Callable:
@@ -54,7 +91,7 @@ def _record(function: Callable, inputs: Any) -> Callable:
     own = _map(Tensor.clone, inputs)
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):  # libraries choose and load their kernels outside the graph
+    with torch.cuda.stream(side):  # libraries choose and load their kernels outside of the graph
         for _ in range(2):
             function(own)
     torch.cuda.current_stream().wait_stream(side)
@@ -71,12 +108,12 @@ def _record(function: Callable, inputs: Any) -> Callable:
     return replay
 
 
-def _leaves(value: Any) -> list[Tensor]:
+def _leaves(value: Tensor | list[Tensor]) -> list[Tensor]:
     return [value] if isinstance(value, Tensor) else list(value)
 
 
 def _map(function: Callable[[Tensor], Any], value: Any) -> Any:
-    """A tree with ``function`` of its tensors; numbers stay."""
+    """A tree with ``function`` of its tensors; everything else stays."""
     if isinstance(value, Tensor):
         return function(value)
     if isinstance(value, (list, tuple)):

@@ -1,17 +1,21 @@
 """A detector made ready for inference finds what the detector finds."""
 
 import copy
+import functools
 
 import pytest
 import torch
 from torch import nn
 
-from hrdet.models import optimize
+from hrdet.models import optimize, optimize_graphs
 from hrdet.models.backbones import HRNet
 from hrdet.models.layers.norm import SyncBN
 from hrdet.models.optimize_graphs import GraphCache
+from hrdet.models.optimize_layers import FastConv2d, WinogradConv2d
+from hrdet.structures import Views
 from tests.models import small_batches as batches
 from tests.models import small_detectors as small
+from tests.models import test_fcos as fcos
 
 
 def settled(model, batch):
@@ -58,15 +62,59 @@ def assert_same(found, expected, score=1e-3, pixels=1e-3):
             assert [m['size'] for m in got.masks] == [m['size'] for m in wanted.masks]
 
 
-@pytest.mark.parametrize('kind', ['faster', 'mask'])
-@pytest.mark.parametrize('memory_format', [torch.channels_last, torch.contiguous_format])
-def test_detections_are_those_of_the_detector(kind, memory_format):
+@pytest.mark.parametrize('kind', small.KINDS)
+def test_detections_are_those_of_the_detector(kind):
     model, batch = detector(kind), batches.batch(with_truth=False)
     before = copy.deepcopy(model.state_dict())
-    fast = optimize(model, memory_format=memory_format)
-    assert_same(fast.predict(batch), model.predict(batch))
+    assert_same(optimize(model).predict(batch), model.predict(batch))
+    assert list(model.state_dict()) == list(before)
     for name, value in model.state_dict().items():
-        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+        assert torch.equal(value, before[name]), name
+
+
+def test_fcos():
+    model, batch = fcos.make_detector('inclusive').eval(), fcos.make_batch()
+    assert_same(optimize(model).predict(batch), model.predict(batch))
+
+
+def test_row_major_maps():
+    model, batch = detector('mask'), batches.batch(with_truth=False)
+    fast = optimize(model, memory_format=torch.contiguous_format)
+    assert_same(fast.predict(batch), model.predict(batch))
+
+
+def test_bfloat16_is_as_close_as_it_can_be():
+    """Features are no further off than those of the network itself in bfloat16."""
+    model, batch = detector('mask'), batches.batch(with_truth=False)
+    fast, plain = optimize(model, torch.bfloat16), copy.deepcopy(model)
+    plain.backbone.bfloat16()
+    with torch.no_grad():
+        wanted, images = model.extract(batch), model.preprocess(batch)
+        for one, other, exact in zip(
+            fast.extract(batch), plain.backbone(images.bfloat16()), wanted
+        ):
+            assert one.dtype == torch.bfloat16
+            assert (one - exact).abs().mean() <= (other - exact).abs().mean()
+
+
+@pytest.mark.parametrize('kind', small.KINDS)
+def test_bfloat16_predicts(kind):
+    """Also where the heads get regions of bfloat16, and with several views."""
+    batch, mirrored = (batches.batch(with_truth=False, flipped=f) for f in (False, True))
+    fast = optimize(detector(kind), torch.bfloat16)
+    for found in fast.predict(batch) + fast.predict(Views([batch, mirrored])):
+        assert len(found) > 3
+        assert found.scores.dtype == found.boxes.dtype == torch.float32
+
+
+def test_matrix_units_for_bfloat16_are_used(monkeypatch):
+    """A processor with AMX multiplies bfloat16 faster than Winograd saves."""
+    kinds = {type(m) for m in optimize(detector('faster'), torch.bfloat16).modules()}
+    assert {WinogradConv2d, FastConv2d} <= kinds
+    monkeypatch.setattr(torch.cpu, 'get_capabilities', lambda: {'amx_bf16': True})
+    kinds = {type(m) for m in optimize(detector('faster'), torch.bfloat16).modules()}
+    assert WinogradConv2d not in kinds
+    assert WinogradConv2d in {type(m) for m in optimize(detector('faster')).modules()}
 
 
 @pytest.mark.parametrize('norm_cfg', [dict(type='BN'), SyncBN()], ids=['BN', 'SyncBN'])
@@ -92,6 +140,65 @@ def test_what_does_not_fit_is_refused():
         optimize(model, torch.float64)
     with pytest.raises(ValueError, match='CUDA graphs need a model on a GPU'):
         optimize(model, graph=True)
+
+
+def test_a_norm_elsewhere_is_found_out():
+    model = detector('faster')
+
+    class Crossed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(small.WIDTH, small.WIDTH, 1)
+            self.bn = nn.BatchNorm2d(small.WIDTH)
+            nn.init.uniform_(self.bn.bias)
+
+        def forward(self, features):
+            return [self.conv(self.bn(x)) for x in features]
+
+    model.neck = Crossed().eval()
+    with pytest.raises(ValueError, match='does not follow the convolution'):
+        optimize(model)
+
+
+def test_graphs_replay_a_detector(monkeypatch):
+    """What is recorded where, with plain calls in the place of graphs and streams."""
+    recorded = []
+
+    def record(function, inputs):
+        recorded.append(function)
+        return function
+
+    def in_turn(functions, inputs):
+        return [function(value) for function, value in zip(functions, inputs)]
+
+    monkeypatch.setattr(optimize_graphs, '_record', record)
+    monkeypatch.setattr(optimize_graphs, '_side_by_side', in_turn)
+    model, batch = detector('mask'), batches.batch(with_truth=False)
+    fast = optimize(model)
+    optimize_graphs.graphed(fast)
+    for _ in range(2):
+        assert_same(fast.predict(batch), model.predict(batch))
+    assert len(recorded) == 2  # the trunk and the first head
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+@pytest.mark.parametrize('kind', small.KINDS)
+@pytest.mark.parametrize('graph', [False, True])
+def test_on_a_gpu(kind, graph):
+    model = detector(kind).cuda()
+    fast = optimize(model, graph=graph)
+    for seed in (1, 2, 3):
+        batch = batches.batch(with_truth=False, seed=seed).to('cuda')
+        assert_same(fast.predict(batch), model.predict(batch))
+
+
+def test_compiled(monkeypatch):
+    """Without the compiler behind it, which takes a minute."""
+    traced = functools.partialmethod(nn.Module.compile, backend='eager')
+    monkeypatch.setattr(nn.Module, 'compile', traced)
+    model, batch = detector('faster'), batches.batch(with_truth=False)
+    assert_same(optimize(model, compile=True).predict(batch), model.predict(batch))
 
 
 def test_graphs_are_kept_for_the_last_shapes():
