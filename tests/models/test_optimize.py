@@ -57,7 +57,8 @@ def assert_same(found, expected, score=1e-3, pixels=1e-3):
         assert len(wanted) > 3
         assert got.labels.tolist() == wanted.labels.tolist()
         torch.testing.assert_close(got.scores, wanted.scores, rtol=0, atol=score)
-        torch.testing.assert_close(got.boxes, wanted.boxes, rtol=0, atol=pixels)
+        # Coordinates of hundreds of pixels have fewer digits left: rounding grows with them.
+        torch.testing.assert_close(got.boxes, wanted.boxes, rtol=2e-5, atol=pixels)
         if wanted.masks is not None:
             assert [m['size'] for m in got.masks] == [m['size'] for m in wanted.masks]
 
