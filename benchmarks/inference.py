@@ -41,12 +41,14 @@ def predict(
     scale: list[int],
     batch: int,
     measures: Sequence[str],
+    **ours: Any,
 ) -> Case:
-    """A case of one config's way from image files to detections."""
+    """A case of one config's way from image files to detections; ``ours`` are for hrdet's sides."""
 
     def files() -> tuple[dict, dict]:
         images = models.image_files(models.make_data(options, size), batch)
-        return models.arguments(options, family, scale=scale, images=images)
+        first, second = models.arguments(options, family, scale=scale, images=images)
+        return first | ours, second
 
     variants = _VARIANTS[options.device] if measures else {}
     return Case(name, _sides('predict', same_detections, variants), measures, files)
@@ -76,10 +78,19 @@ def _sides(
     return [*sides, Side('mmdetection', theirs, same=same)]
 
 
-def hrdet_predict(images: list[str], **model: Any) -> tuple[Callable, Callable]:
+def hrdet_predict(
+    images: list[str], last_masks: bool = False, **model: Any
+) -> tuple[Callable, Callable]:
+    """With ``last_masks`` a cascade's masks are those of its last stage, without a mean."""
     from hrdet.apis import inference_detector
 
     detector = models.load_hrdet(**model)
+    if last_masks:
+        head = detector.roi_head
+        last = len(head.mask_head) - 1
+        head.mask_probabilities = lambda maps, rois, labels: head.mask_head[-1].probabilities(
+            head._mask_logits(maps, rois, last), labels
+        )
 
     def arrays(found: list) -> Arrays:
         return {

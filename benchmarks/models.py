@@ -108,7 +108,7 @@ def export_weights(config: str, path: str) -> None:
     model = build_model(lower(load_config(config)), CLASSES)
     for key, value in model.state_dict().items():
         if value.is_floating_point():
-            value.copy_(torch.from_numpy(_random(key, tuple(value.shape))))
+            value.copy_(torch.as_tensor(_random(key, tuple(value.shape))))
     meta = dict(classes=list(CLASSES), box_convention='continuous')
     own = Path(path).with_suffix('.own.pth')
     save_checkpoint(own, dict(state_dict=model.state_dict(), meta=meta))

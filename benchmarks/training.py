@@ -89,7 +89,7 @@ def hrdet_step(
         amp='bfloat16' if amp else None,
     )
     optimizer.initialize_count_status(model, 0, 1 << 30)
-    before = _copies(model) if first else {}
+    before = _long_step(model, optimizer) if first else {}
 
     def run() -> dict[str, Any]:
         with optimizer.optim_context(model):
@@ -142,7 +142,7 @@ def mmdet_step(
     loaded = pseudo_collate([dataset[i] for i in range(batch)])
     optimizer = build_optim_wrapper(model, settings.optim_wrapper)
     optimizer.initialize_count_status(model, 0, 1 << 30)
-    before = _copies(model) if first else {}
+    before = _long_step(model, optimizer) if first else {}
 
     def run() -> dict[str, Any]:
         losses = model.train_step(loaded, optimizer)
@@ -151,7 +151,10 @@ def mmdet_step(
     return run, lambda losses: _changes(losses, model, before)
 
 
-def _copies(model: Any) -> dict[str, Any]:
+def _long_step(model: Any, optimizer: Any) -> dict[str, Any]:
+    """Copies of the parameters before a step so long that it can be read off their difference."""
+    for group in optimizer.optimizer.param_groups:
+        group['lr'] *= 1000
     return {name: value.detach().clone() for name, value in model.named_parameters()}
 
 
