@@ -30,16 +30,6 @@ MORE = [
     'htc_hrnetv2p_w48_28e',
 ]
 QUICKSTART = sorted((CONFIGS / 'quickstart').glob('*.py'))
-FAMILIES = [
-    *(f'hrnet/{kind}_hrnetv2p_w18_20e' for kind in ('cascade_rcnn', 'cascade_mask_rcnn', 'htc')),
-    *(f'hrnet/{kind}_rcnn_hrnetv2p_w18_1x' for kind in ('faster', 'mask')),
-    'hrnet/fcos_hrnetv2p_w18_gn_1x_4gpu',
-    *(f'hrnet/continuous/{kind}-rcnn_hrnetv2p-w18-1x_coco' for kind in ('faster', 'mask')),
-    'hrnet/continuous/cascade-rcnn_hrnetv2p-w18-20e_coco',
-    'hrnet/continuous/cascade-mask-rcnn_hrnetv2p-w18_20e_coco',
-    'hrnet/continuous/htc_hrnetv2p-w18_20e_coco',
-    'hrnet/continuous/fcos_hrnetv2p-w18-gn-head_4xb4-1x_coco',
-]
 
 
 def test_every_row_is_there():
@@ -68,7 +58,11 @@ def shapes(tmp_path_factory):
 def on_shapes(path: Path, shapes) -> dict:
     """A shipped config for the smallest backbone, small images and a few proposals."""
     config = load_config(path).to_dict()
-    config['model']['backbone']['width'] = '18-small'
+    if config['model']['backbone']['type'] == 'ResNet':
+        config['model']['backbone']['depth'] = 18
+        config['model']['neck']['in_channels'] = [64, 128, 256, 512]
+    else:
+        config['model']['backbone']['width'] = '18-small'
     test = config['test_cfg']
     if 'rpn' in test:
         limits = dict(nms_pre=40, nms_post=40, max_num=40)
@@ -76,23 +70,30 @@ def on_shapes(path: Path, shapes) -> dict:
         if config['train_cfg'].get('rpn_proposal'):
             config['train_cfg']['rpn_proposal'] |= limits
     test.get('rcnn', test).update(max_per_img=5, score_thr=0.0)
-    images = dict(img_scale=(96, 64))
+    config['classes'] = None  # those of the shapes
+    images = dict(type='CocoDataset', img_scale=(96, 64))
     train = dict(ann_file=shapes.train_ann, img_prefix=shapes.train_images)
     if 'seg_prefix' in config['data']['train']:
         train['seg_prefix'] = shapes.train_maps
     config['data']['train'] |= train | images
+    crop = config['data']['train'].get('extra_aug', {}).get('rand_resize_crop')
+    if crop is not None:
+        crop |= dict(scales=[[112, 64], [112, 80]], size=[96, 64])
     config['data']['test'] |= dict(ann_file=shapes.val_ann, img_prefix=shapes.val_images) | images
     return config
 
 
-@pytest.mark.parametrize(
-    'path',
-    [*(CONFIGS / f'{name}.py' for name in FAMILIES), *QUICKSTART],
-    ids=lambda path: path.stem,
-)
-def test_a_config_of_each_family_trains_and_predicts(shapes, path):
+_SEEN = set()  # models and data that have run: many configs differ in their schedule only
+
+
+@pytest.mark.parametrize('path', SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_config_trains_and_predicts(shapes, path):
     torch.manual_seed(0)
     lowered = lower(on_shapes(path, shapes))
+    meaning = repr((lowered.model, lowered.train_dataset, lowered.test_dataset))
+    if meaning in _SEEN:
+        return
+    _SEEN.add(meaning)
     train_set, test_set = build(lowered.train_dataset), build(lowered.test_dataset)
     model = build_model(lowered, train_set.classes).train()
     small = path in QUICKSTART  # enough for the gradients too
