@@ -6,7 +6,8 @@ from benchmarks.harness import Arrays, DisagreementError
 
 SCORE, PIXELS, MASK_IOU = 1e-3, 0.05, 0.99  # that detections may differ by
 LEAST, MOST = 0.05, 100  # score and number at which lists of detections are cut
-RELATIVE = 1e-3  # that losses and gradients may
+LOSS = 1e-4  # relative
+STEP = 5e-3  # mmdetection's are up to 2.4e-3 away from those in float64, hrdet's 3e-4
 
 
 def same_arrays(rtol: float = 1e-5, atol: float = 1e-6):
@@ -47,14 +48,19 @@ def same_losses(ours: Arrays, theirs: Arrays) -> str:
         name: abs(float(ours[name]) - float(theirs[name])) / max(abs(float(theirs[name])), 1e-6)
         for name in ours
     }
-    wrong = {name: worst for name, worst in off.items() if worst > RELATIVE}
+    limits = {name: LOSS if name.startswith('loss/') else STEP for name in off}
+    wrong = {name: worst for name, worst in off.items() if not worst <= limits[name]}
     if wrong:
         listed = ', '.join(
             f'{name} {float(ours[name]):.6g} and {float(theirs[name]):.6g}'
             for name in sorted(wrong, key=lambda n: (not n.startswith('loss'), -wrong[n]))[:12]
         )
         raise DisagreementError(f'{len(wrong)} of {len(off)} differ: {listed}')
-    return f'{len(off)} losses and gradients equal to {max(off.values()):.0e}'
+    losses = [worst for name, worst in off.items() if name.startswith('loss/')]
+    return (
+        f'{len(losses)} losses equal to {max(losses):.0e}, steps of {len(off) - len(losses)} '
+        f'parameters to {max(off.values()):.0e}'
+    )
 
 
 def same_detections(ours: Arrays, theirs: Arrays) -> str:
