@@ -17,7 +17,7 @@ def assert_convolves(images, weight, bias):
     assert got.is_contiguous(memory_format=torch.channels_last)
     # Of the largest sum that can arise: float32's 6e-8, times what the transforms amplify.
     scale = F.conv2d(images.abs().double(), weight.abs().double(), padding=1).max().item()
-    assert (got - expected).abs().max().item() <= 1e-5 * scale + 1e-6
+    assert (got - expected).abs().max().item() <= 2e-6 * scale + 1e-6
 
 
 def numbers(seed, *shape):
@@ -84,9 +84,5 @@ def test_what_does_not_fit_is_refused():
 def test_meta_shapes():
     weight = ops.winograd_weight(numbers(1, 50, 20, 3, 3))
     images = torch.empty(2, 20, 9, 7, device='meta')
-    assert ops.winograd_conv(images, weight.to('meta'), torch.empty(50, device='meta')).shape == (
-        2,
-        50,
-        9,
-        7,
-    )
+    out = ops.winograd_conv(images, weight.to('meta'), torch.empty(50, device='meta'))
+    assert out.shape == (2, 50, 9, 7)
