@@ -76,11 +76,13 @@ def same_detections(ours: Arrays, theirs: Arrays) -> str:
 
 
 def near_detections(ours: Arrays, theirs: Arrays) -> str:
-    """How many detections of the first are found by the other; asserts nothing."""
-    return compare_detections(ours, theirs)['text']
+    """How many are found by the other side within 0.02 and 2 pixels; asserts nothing."""
+    return compare_detections(ours, theirs, score=0.02, pixels=2)['text']
 
 
-def compare_detections(ours: Arrays, theirs: Arrays) -> dict:
+def compare_detections(
+    ours: Arrays, theirs: Arrays, score: float = SCORE, pixels: float = PIXELS
+) -> dict:
     """``text`` for people, and ``lost``: (image, side, label, score, why) of each without match."""
     total, agreed, lost, worst = 0, 0, [], dict.fromkeys(('score', 'box', 'mask'), 0.0)
     for i in range(sum(name.startswith('boxes') for name in ours)):
@@ -89,10 +91,10 @@ def compare_detections(ours: Arrays, theirs: Arrays) -> dict:
             total += len(x['scores'])
             last = float(y['scores'].min()) if len(y['scores']) >= MOST else LEAST
             for row in range(len(x['scores'])):
-                why = _match(x, y, row, worst)
+                why = _match(x, y, row, worst, score, pixels)
                 agreed += not why
                 # Whichever is just above the cut on one side may be just below on the other.
-                if why and x['scores'][row] > last + SCORE:
+                if why and x['scores'][row] > last + score:
                     lost.append((i, side, int(x['labels'][row]), float(x['scores'][row]), why))
     text = (
         f'{agreed} of {total} detections agree, scores to {worst["score"]:.0e}, '
@@ -107,18 +109,18 @@ def _names(side: Arrays) -> list[str]:
     return [name[:-1] for name in side if name.endswith('0') and not name[-2].isdigit()]
 
 
-def _match(x: dict, y: dict, row: int, worst: dict[str, float]) -> str:
+def _match(x: dict, y: dict, row: int, worst: dict[str, float], score: float, pixels: float) -> str:
     """'' if the other side has it, else what is nearest; updates the largest differences."""
     alike = np.flatnonzero(y['labels'] == x['labels'][row])
     if not len(alike):
         return 'no detection of that class'
     boxes = np.abs(y['boxes'][alike] - x['boxes'][row]).max(-1)
     scores = np.abs(y['scores'][alike] - x['scores'][row])
-    best = int(np.argmin(boxes / PIXELS + scores / SCORE))
-    box, score = float(boxes[best]), float(scores[best])
-    if box > PIXELS or score > SCORE:
-        return f'nearest {box:.3g} px away, scores {score:.3g}'
-    worst['box'], worst['score'] = max(worst['box'], box), max(worst['score'], score)
+    best = int(np.argmin(boxes / pixels + scores / score))
+    off_box, off_score = float(boxes[best]), float(scores[best])
+    if not (off_box <= pixels and off_score <= score):
+        return f'nearest {off_box:.3g} px away, scores {off_score:.3g}'
+    worst['box'], worst['score'] = max(worst['box'], off_box), max(worst['score'], off_score)
     if 'masks' in x:
         p, q = x['masks'][row], y['masks'][alike[best]]
         union = np.bitwise_count(p | q).sum()

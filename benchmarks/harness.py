@@ -211,9 +211,13 @@ def _rows(
             spread(samples[i]),
             None if j is None else spread(samples[j]),
             None if j is None else ratio(samples[i], samples[j]),
-            ' '.join(notes.get(sides[k].name, '') for k in (i, j) if k is not None).strip(),
+            said(i, j),
             load,
         )
+
+    def said(*pair: int | None) -> str:
+        names = [sides[k].name for k in pair if k is not None and kind == case.measures[0]]
+        return '; '.join(f'{name}: {notes[name]}' for name in names if name in notes)
 
     ours = [i for i, side in enumerate(sides) if not side.peer]
     peers = [j for j, side in enumerate(sides) if side.peer]
