@@ -222,8 +222,7 @@ void keep_best(const Tensor& boxes, const Tensor& scores, const Tensor& order, d
         some, static_cast<Real>(threshold), mask_data);
     STD_CUDA_KERNEL_LAUNCH_CHECK();
     keep_kernel<Real><<<blocks, kThreads, words * sizeof(Word), stream>>>(
-        some, mask_data, max_output,
-        static_cast<int64_t*>(indices.data_ptr()) + first * max_output,
+        some, mask_data, max_output, static_cast<int64_t*>(indices.data_ptr()) + first * max_output,
         static_cast<bool*>(valid.data_ptr()) + first * max_output);
     STD_CUDA_KERNEL_LAUNCH_CHECK();
   }
