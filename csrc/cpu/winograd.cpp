@@ -1,13 +1,14 @@
 // 3x3 convolution of channels-last maps on a CPU by Winograd's minimal filtering, F(4x4, 3x3)
 // (Lavin and Gray, arXiv 1509.09308): 36 products for 16 pixels, where the direct way takes 144.
-// Sums are float32 also between maps of bfloat16. A chunk of tiles is transformed, multiplied and transformed back while it is in the cache.
+// Sums are float32 also between maps of bfloat16. A chunk of tiles is transformed, multiplied and
+// transformed back while it is in the cache.
 #include <algorithm>
 #include <cstring>
 #include <memory>
 #include <vector>
 
-#include "../ops.h"
 #include "../common/tensors.h"
+#include "../ops.h"
 
 #if defined(__clang__)
 #pragma clang fp contract(fast)
@@ -97,8 +98,8 @@ inline void store(BFloat16* to, const V& values, int64_t count) {
   }
 }
 
-// A polynomial's values at 0, +-a, +-b and infinity, and back. These points lose half the digits that
-// the usual 1 and 2 lose (found by trying), and their powers are exact.
+// A polynomial's values at 0, +-a, +-b and infinity, and back. These points lose half the digits
+// that the usual 1 and 2 lose (found by trying), and their powers are exact.
 constexpr float a = 0.75f, b = 1.5f, a2 = a * a, b2 = b * b, a3 = a * a2, b3 = b * b2;
 
 template <typename V>
@@ -131,7 +132,6 @@ class Worker {
   using V = typename Vector<Lanes>::type;
 
  public:
-
   explicit Worker(const Job<Value>& job)
       : job_(job),
         patch_stride_((job.in_channels + 15) / 16 * 16),
@@ -189,8 +189,7 @@ class Worker {
   // sums (tiles, 48) = patches (tiles, C) times a panel of weights (C, 48)
   inline void multiply(int term, int64_t panel, int64_t tiles) {
     const int64_t channels = std::min<int64_t>(kPanel, job_.out_channels - panel * kPanel);
-    const float* weight =
-        job_.weight + (term * job_.panels() + panel) * job_.in_channels * kPanel;
+    const float* weight = job_.weight + (term * job_.panels() + panel) * job_.in_channels * kPanel;
     for (int64_t t = 0; t < tiles; t += Rows) {
       const float* rows = patches_ + term * patch_step_ + t * patch_stride_;
       float* out = sums_ + term * sum_step_ + t * sum_stride_ + panel * kPanel;
@@ -307,9 +306,8 @@ void convolve(const Tensor& input, const Tensor& weight, const Tensor& bias, Ten
                        (width + kTile - 1) / kTile};
   static const Run<Value> kernel = best_run<Value>();
   const int64_t tiles = input.size(0) * job.rows * job.columns;
-  torch::stable::parallel_for(0, tiles, kChunk, [&](int64_t begin, int64_t end) {
-    kernel(job, begin, end);
-  });
+  torch::stable::parallel_for(0, tiles, kChunk,
+                              [&](int64_t begin, int64_t end) { kernel(job, begin, end); });
 }
 
 }  // namespace
@@ -327,8 +325,8 @@ Tensor winograd_conv_cpu(Tensor input, Tensor weight, Tensor bias) {
   require(bias.dim() == 1 && (bias.size(0) + kPanel - 1) / kPanel == weight.size(1) &&
               bias.is_contiguous() && bias.scalar_type() == ScalarType::Float,
           "winograd_conv: the bias must be float32, one number for each output channel");
-  Tensor output = torch::stable::new_empty(
-      input, {input.size(0), input.size(1), input.size(2), bias.size(0)});
+  Tensor output =
+      torch::stable::new_empty(input, {input.size(0), input.size(1), input.size(2), bias.size(0)});
   (half ? convolve<BFloat16> : convolve<float>)(input, weight, bias, output);
   return output;
 }
