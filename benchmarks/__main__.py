@@ -47,7 +47,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         default=os.environ.get('HRDET_PEER_CONFIGS'),
         help="mmdetection's folder configs, where its package has none ($HRDET_PEER_CONFIGS)",
     )
-    parser.add_argument('--device', default='cpu', help='cpu or cuda (%(default)s)')
+    parser.add_argument('--device', default='cpu', choices=('cpu', 'cuda'), help='(%(default)s)')
     parser.add_argument('--threads', type=int, default=1, help='of each side (%(default)s)')
     parser.add_argument('--rounds', type=int, default=7, help='samples of each side (%(default)s)')
     parser.add_argument('--match', default='', help='only cases whose names contain this')

@@ -9,7 +9,7 @@
 set -u
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
-"$python" -c 'import torch; assert torch.cuda.is_available(), "torch sees no GPU here"' || exit 1
+"$python" -c 'import sys, torch; torch.cuda.is_available() or sys.exit("torch sees no GPU here")' || exit 1
 status=0
 for task in 'operators 60' 'masks 20' 'inference 200' 'training 150' 'startup 40'; do
     set -- $task

@@ -238,9 +238,10 @@ def _start(side: Side, source: Path, options: Options) -> float:
 
 
 def _sampler(worker: Worker, kind: str) -> Callable[[], float]:
-    worker.ask('time', count=1)  # warm up
+    once = worker.ask('time', count=1)  # warms up
     if kind == 'peak':
         return lambda: worker.ask('memory')
-    once = worker.ask('time', count=1)
+    if once < 10 * _SHORTEST:
+        once = worker.ask('time', count=1)
     count = max(1, min(1000, round(_SHORTEST / once)))
     return lambda: worker.ask('time', count=count)

@@ -39,7 +39,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('new', nargs='?', help='a commit; left out: the work tree')
     parser.add_argument('subjects', nargs='*', metavar='SUBJECT')
     parser.add_argument('--match', default='', help='only cases whose names contain this')
-    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--device', default='cpu', choices=('cpu', 'cuda'))
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--rounds', type=int, default=9)
     parser.add_argument('--limit', type=float, default=1.05, help='ratio that counts (%(default)s)')
