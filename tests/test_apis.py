@@ -69,6 +69,20 @@ def same(one, other):
     )
 
 
+def test_optimized(config_file, checkpoint, model, pictures):
+    """The same detections, a thousandth apart; or what the options say."""
+    fast = init_detector(config_file, checkpoint, 'cpu', QUICK, optimize=True)
+    assert fast.classes == model.classes
+    picture = str(pictures[0])
+    found, expected = inference_detector(fast, picture), inference_detector(model, picture)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
+    options = dict(dtype=torch.bfloat16)
+    half = init_detector(config_file, checkpoint, 'cpu', QUICK, options)
+    assert half.neck.reduction_conv.conv.weight.dtype == torch.bfloat16
+    with pytest.raises(ValueError, match='float16 is for GPUs'):
+        init_detector(config_file, checkpoint, 'cpu', QUICK, dict(dtype=torch.float16))
+
+
 def test_as_the_data_set_would_have_it(model, pictures, tmp_path):
     """The same numbers as by CocoDataset, collate and predict, on the image and in its pixels."""
     content = dict(

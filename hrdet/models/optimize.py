@@ -20,6 +20,8 @@ from hrdet.models.optimize_layers import WinogradConv2d, fast_convs
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+# The last layers of the box heads of Faster R-CNN and FCOS.
+_EXACT = {'fc_cls', 'fc_reg', 'conv_cls', 'conv_reg', 'conv_centerness'}
 _ARITHMETIC = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.GroupNorm)
 
 
@@ -38,8 +40,8 @@ def optimize(
 
     Args:
         model: in eval mode, on the device where it will run.
-        dtype: of weights and feature maps: float32, bfloat16 or (on a GPU) float16.  What heads
-            give, and all that is done with boxes, stays float32.
+        dtype: of weights and feature maps: float32, bfloat16 or (on a GPU) float16.  The last
+            layers of box heads, and all that is done with boxes, stay float32.
         memory_format: of maps and weights; channels_last is the faster one.
         graph: replay backbone, neck and first head as CUDA graphs, one for each of the last few
             input shapes.  A number, a multiple of 32, pads images to multiples of it, so that few
@@ -61,9 +63,7 @@ def optimize(
         _keep_memory()
         if not compile:
             fast_convs(fast, dtype)
-    for module in fast.modules():
-        if isinstance(module, _ARITHMETIC) and not isinstance(module, WinogradConv2d):
-            module.to(dtype)
+    _convert(fast, dtype)
     if graph is not True and graph:
         fast.preprocess.size_divisor = graph
     fast.preprocess = nn.Sequential(fast.preprocess, _Cast(dtype, memory_format))
@@ -73,6 +73,15 @@ def optimize(
     if graph:
         graphed(fast)
     return fast
+
+
+def _convert(model: nn.Module, dtype: torch.dtype) -> None:
+    """Layers to another type, in place, but for those whose results are ranked or are boxes."""
+    for name, module in model.named_modules():
+        if name.rpartition('.')[-1] in _EXACT:
+            module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
+        elif isinstance(module, _ARITHMETIC) and not isinstance(module, WinogradConv2d):
+            module.to(dtype)
 
 
 class _Cast(nn.Module):

@@ -111,6 +111,16 @@ def test_bfloat16_predicts(kind):
         assert found.scores.dtype == found.boxes.dtype == torch.float32
 
 
+def test_last_layers_stay_float32():
+    fast = optimize(detector('faster'), torch.bfloat16)
+    logits, deltas = fast.roi_head.bbox_head(
+        torch.randn(5, small.WIDTH, small.BOX, small.BOX).bfloat16()
+    )
+    for values in (logits, deltas):
+        assert (values != values.bfloat16().float()).float().mean() > 0.9
+    assert fast.roi_head.bbox_head.shared_fcs[0].weight.dtype == torch.bfloat16
+
+
 def test_matrix_units_for_bfloat16_are_used(monkeypatch):
     """A processor with AMX multiplies bfloat16 faster than Winograd saves."""
     kinds = {type(m) for m in optimize(detector('faster'), torch.bfloat16).modules()}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from hrdet.registry import ConfigError
 from hrdet.structures import Detections
 
 
@@ -98,3 +99,13 @@ def test_mistakes_end_with_a_message(tool, photos):
         tool.main(['c.py', 'w.pth', 'gone'])
     with pytest.raises(SystemExit, match='error: '):
         tool.main(['no_config.py', 'w.pth', str(photos)])
+
+
+def test_speed_options(tool):
+    args = tool.parse_args(['c.py', 'w.pth', 'in', '--dtype', 'bfloat16', '--graph', '64'])
+    assert tool.speed_options(args) == dict(dtype=torch.bfloat16, graph=64, compile=False)
+    args = tool.parse_args(['c.py', 'w.pth', 'in', '--no-optimize'])
+    assert tool.speed_options(args) is None
+    args = tool.parse_args(['c.py', 'w.pth', 'in', '--no-optimize', '--compile'])
+    with pytest.raises(ConfigError, match='--no-optimize excludes'):
+        tool.speed_options(args)
