@@ -1,14 +1,14 @@
 // 3x3 convolution of channels-last maps on a CPU by Winograd's minimal filtering, F(4x4, 3x3)
 // (Lavin and Gray, arXiv 1509.09308): 36 products for 16 pixels, where the direct way takes 144.
-// Sums are float32 also between maps of bfloat16. A chunk of tiles is transformed, multiplied and
-// transformed back while it is in the cache.
+// A chunk of tiles is transformed, multiplied and transformed back while it is in the cache. Sums
+// are float32, also between maps of bfloat16.
 #include <algorithm>
 #include <cstring>
 #include <memory>
 #include <vector>
 
-#include "../common/tensors.h"
 #include "../ops.h"
+#include "lanes.h"
 
 #if defined(__clang__)
 #pragma clang fp contract(fast)
@@ -36,67 +36,6 @@ struct Job {
 
   int64_t panels() const { return (out_channels + kPanel - 1) / kPanel; }
 };
-
-template <int Lanes>
-struct Vector {
-  typedef float type __attribute__((vector_size(Lanes * sizeof(float))));
-};
-
-// The first `count` of a vector's lanes; the rest is zero.
-template <typename V>
-inline V load(const float* from, int64_t count = sizeof(V) / sizeof(float)) {
-  V values = {};
-  if (count * sizeof(float) == sizeof(V)) {
-    std::memcpy(&values, from, sizeof(V));
-  } else {
-    for (int64_t i = 0; i < count; ++i) values[i] = from[i];
-  }
-  return values;
-}
-
-template <typename V>
-inline void store(float* to, const V& values, int64_t count) {
-  if (count * sizeof(float) == sizeof(V)) {
-    std::memcpy(to, &values, sizeof(V));
-  } else {
-    for (int64_t i = 0; i < count; ++i) to[i] = values[i];
-  }
-}
-
-// bfloat16 is the upper half of float32's bits.
-template <typename V>
-struct Bits {
-  typedef uint32_t whole __attribute__((vector_size(sizeof(V))));
-  typedef uint16_t upper __attribute__((vector_size(sizeof(V) / 2)));
-};
-
-template <typename V>
-inline V load(const BFloat16* from, int64_t count) {
-  typename Bits<V>::upper upper = {};
-  if (count * sizeof(float) == sizeof(V)) {
-    std::memcpy(&upper, from, sizeof(upper));
-  } else {
-    for (int64_t i = 0; i < count; ++i) upper[i] = from[i].x;
-  }
-  const auto bits = __builtin_convertvector(upper, typename Bits<V>::whole) << 16;
-  V values;
-  std::memcpy(&values, &bits, sizeof(V));
-  return values;
-}
-
-// Rounded to the nearest, ties to even.
-template <typename V>
-inline void store(BFloat16* to, const V& values, int64_t count) {
-  typename Bits<V>::whole bits;
-  std::memcpy(&bits, &values, sizeof(V));
-  bits = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-  const auto upper = __builtin_convertvector(bits, typename Bits<V>::upper);
-  if (count * sizeof(float) == sizeof(V)) {
-    std::memcpy(to, &upper, sizeof(upper));
-  } else {
-    for (int64_t i = 0; i < count; ++i) to[i].x = upper[i];
-  }
-}
 
 // A polynomial's values at 0, +-a, +-b and infinity, and back. These points lose half the digits
 // that the usual 1 and 2 lose (found by trying), and their powers are exact.
