@@ -65,7 +65,7 @@ def hrdet_step(
     from hrdet.registry import build
 
     if first:
-        RandomSampler.sample = _first_candidates
+        RandomSampler.sample = first_candidates
     settings = load_config(config)
     train = dict(
         ann_file=data['annotations'],
@@ -100,7 +100,7 @@ def hrdet_step(
     return run, lambda losses: _changes(losses, model, before)
 
 
-def _first_candidates(sampler, assignment, *losses):
+def first_candidates(sampler, assignment, *losses):
     """Instead of drawing: the candidates in their order."""
     import torch
 
