@@ -8,44 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
-import torch.distributed as dist
-from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+from torch import nn
 
+from hrdet.models.layers.sync_norm import SyncBatchNorm
 from hrdet.registry import build, register
 
 NormCfg = Callable[[int], nn.Module] | Mapping[str, Any]
-
-
-class SyncBatchNorm(nn.SyncBatchNorm):
-    """Batch norm over the images of all processes: torch's own on CUDA, collectives on CPU.
-
-    In a single process it is plain batch norm, so that one config serves a laptop and a cluster.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        several = dist.is_initialized() and dist.get_world_size(self.process_group) > 1
-        if self.training and several and not x.is_cuda:
-            return self._forward_collective(x)
-        return super().forward(x)
-
-    def _forward_collective(self, x: Tensor) -> Tensor:
-        """Mean first, then squared distances to it: no cancellation, unlike E[x^2] - E[x]^2."""
-        group = self.process_group or dist.group.WORLD
-        values = x.float()
-        own_count = values.new_tensor([values.numel() / values.shape[1]])
-        sums = all_reduce(torch.cat([values.sum((0, 2, 3)), own_count]), group=group)
-        mean, count = sums[:-1] / sums[-1], sums[-1]
-        centred = values - mean[:, None, None]
-        var = all_reduce(centred.square().sum((0, 2, 3)), group=group) / count
-        if self.track_running_stats:
-            with torch.no_grad():
-                self.num_batches_tracked += 1
-                self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(var * count / (count - 1), self.momentum)
-        gain = self.weight * torch.rsqrt(var + self.eps)
-        return (centred * gain[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
 @register()

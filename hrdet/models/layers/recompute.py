@@ -1,12 +1,15 @@
 """Activation checkpointing: memory for time (Chen et al. 2016)."""
 
 from collections.abc import Callable
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
+
+from hrdet.models.layers.sync_norm import SyncBatchNorm
 
 
 def run_part(part: nn.Module | Callable, *inputs, recompute: bool):
@@ -14,6 +17,7 @@ def run_part(part: nn.Module | Callable, *inputs, recompute: bool):
 
     It is computed again in backward.  Batch norms update their running statistics in the first run
     only; otherwise every step would count twice, and checkpointing would change what is learnt.
+    Those over several processes talk to the others in the first run only, and keep what they heard.
 
     Args:
         part: a module or a method of one.
@@ -26,20 +30,53 @@ def run_part(part: nn.Module | Callable, *inputs, recompute: bool):
     options = dict(use_reentrant=False, preserve_rng_state=False)  # nothing random inside
     # A compiled graph updates its buffers once by itself, and could not trace the contexts.
     if not torch.compiler.is_compiling():
-        options['context_fn'] = lambda: (nullcontext(), _statistics_kept(owner))
+        options['context_fn'] = lambda: _two_runs(owner)
     return checkpoint(part, *inputs, **options)
 
 
-@contextmanager
-def _statistics_kept(owner: nn.Module):
-    """Batch norms inside ``owner`` run as always, but learn nothing and do not count the run."""
+def _two_runs(owner: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
+    """The surroundings of the first run and of the second."""
     norms = [m for m in owner.modules() if isinstance(m, _BatchNorm) and m.training]
+    heard: list[tuple[Tensor, ...]] = []
+    return _noted(norms, heard), _statistics_kept(norms, heard)
+
+
+@contextmanager
+def _noted(norms: list[_BatchNorm], heard: list[tuple[Tensor, ...]]):
+    """What norms over several processes agree on goes to ``heard``, in the order of their calls."""
+
+    def note(norm: SyncBatchNorm, x: Tensor) -> tuple[Tensor, ...]:
+        heard.append(SyncBatchNorm.joint_statistics(norm, x))
+        return heard[-1]
+
+    with _in_place_of_talk(norms, note):
+        yield
+
+
+@contextmanager
+def _statistics_kept(norms: list[_BatchNorm], heard: list[tuple[Tensor, ...]]):
+    """``norms`` run as before, but learn nothing and do not count the run."""
     kept = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     scratch = norms[0].num_batches_tracked.clone() if norms else None
     for norm in norms:
         norm.momentum, norm.num_batches_tracked = 0.0, scratch
+    again = iter(heard)
     try:
-        yield
+        with _in_place_of_talk(norms, lambda *_: next(again)):
+            yield
     finally:
         for norm, momentum, count in kept:
             norm.momentum, norm.num_batches_tracked = momentum, count
+
+
+@contextmanager
+def _in_place_of_talk(norms: list[_BatchNorm], statistics: Callable[..., tuple[Tensor, ...]]):
+    """Norms over several processes take ``statistics(norm, x)``."""
+    talking = [norm for norm in norms if isinstance(norm, SyncBatchNorm)]
+    for norm in talking:
+        norm.joint_statistics = partial(statistics, norm)
+    try:
+        yield
+    finally:
+        for norm in talking:
+            del norm.joint_statistics

@@ -1,0 +1,139 @@
+"""Batch norm over the images of several processes: one message forward, one backward.
+
+C channels, W processes.
+"""
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class SyncBatchNorm(nn.SyncBatchNorm):
+    """Batch norm over the images of all processes, whose number and size may differ.
+
+    In a single process it is plain batch norm, so that one config serves a laptop and a cluster.
+    torch's own layer runs on CUDA only, and in every forward it waits for the device to learn which
+    processes had images at all; here nothing waits, and a process without any has the weight 0.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (self.training and dist.is_initialized()) or _members(self.process_group) == 1:
+            return _BatchNorm.forward(self, x)
+        mean, var, counts = self.joint_statistics(x)
+        if self.track_running_stats:
+            count = counts.sum()
+            with torch.no_grad():
+                self.num_batches_tracked += 1
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(var * count / (count - 1).clamp(min=1), self.momentum)
+        inverse = torch.rsqrt(var + self.eps)
+        return JointNorm.apply(x, self.weight, self.bias, mean, inverse, counts, self.process_group)
+
+    @torch.no_grad()
+    def joint_statistics(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and variance (C,) over all processes, and how many values each has (W,); float32.
+
+        What travels is mean, variance and count of each process: 2C + 1 numbers, in a row of its
+        own, since they are merged by Chan et al.'s formula (1979), which does not cancel as
+        E[x^2] - E[x]^2 does.
+        """
+        own = _own_statistics(x, self.eps)
+        every = own.new_zeros(_members(self.process_group), len(own))
+        every[dist.get_rank(self.process_group)] = own
+        dist.all_reduce(every, group=self.process_group)
+        means, variances, counts = every.tensor_split((x.shape[1], 2 * x.shape[1]), 1)
+        share = counts / counts.sum().clamp(min=1)
+        mean = (means * share).sum(0)
+        var = ((variances + (means - mean).square()) * share).sum(0)
+        return mean, var, counts[:, 0]
+
+
+class JointNorm(torch.autograd.Function):
+    """Normalisation by statistics that depend on the ``x`` of all processes.
+
+    Equation of the backward: Ioffe and Szegedy 2015, section 3, with sums over all processes.
+    The gradients of ``weight`` and ``bias`` are this process's share, as DDP expects them.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, mean, inverse, counts, group):
+        ctx.save_for_backward(x, weight, mean, inverse, counts)
+        ctx.group = group
+        if _has_kernels(x):
+            return torch.batch_norm_elemt(x, weight, bias, mean, inverse, 0.0)  # eps is inside
+        gain = weight * inverse
+        return torch.addcmul(_maps(bias - mean * gain), x, _maps(gain)).to(x.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x, weight, mean, inverse, counts = ctx.saved_tensors
+        grad = grad.contiguous(memory_format=_memory_format(x))
+        of_grad, of_product = _own_sums(grad, x, weight, mean, inverse)
+        sums = torch.cat([of_grad, of_product])
+        dist.all_reduce(sums, group=ctx.group)
+        x_grad = _input_gradient(grad, x, weight, mean, inverse, sums, counts)
+        return x_grad, of_product * inverse, of_grad, None, None, None, None
+
+
+def _members(group: dist.ProcessGroup | None) -> int:
+    return dist.get_world_size(group)
+
+
+def _has_kernels(x: Tensor) -> bool:
+    """Whether torch's kernels for its own layer take ``x``: they want CUDA and some values."""
+    return x.is_cuda and x.numel() > 0
+
+
+def _memory_format(x: Tensor) -> torch.memory_format:
+    rows_last = x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if rows_last else torch.contiguous_format
+
+
+def _maps(values: Tensor) -> Tensor:
+    """(C,) in a form that goes with maps (N, C, h, w)."""
+    return values[:, None, None]
+
+
+def _own_statistics(x: Tensor, eps: float) -> Tensor:
+    """Mean, variance and count of this process's maps: (2C + 1,), 0 where there are none."""
+    count = x.numel() // x.shape[1]
+    if _has_kernels(x):
+        mean, inverse = torch.batch_norm_stats(x, eps)
+        var = inverse.pow(-2) - eps
+    else:
+        values = _accurate(x)
+        mean = values.sum((0, 2, 3)) / max(1, count)
+        var = (values - _maps(mean)).square().sum((0, 2, 3)) / max(1, count)
+    return torch.cat([mean, var, mean.new_full((1,), count)])
+
+
+def _own_sums(grad, x, weight, mean, inverse) -> tuple[Tensor, Tensor]:
+    """Over this process's maps: the sums of ``grad`` and of ``grad * (x - mean)``, (C,) each."""
+    if _has_kernels(x):
+        needed = True, False, False
+        return torch.batch_norm_backward_reduce(grad, x, mean, inverse, weight, *needed)[:2]
+    grad = _accurate(grad)
+    return grad.sum((0, 2, 3)), (grad * (x - _maps(mean))).sum((0, 2, 3))
+
+
+def _input_gradient(grad, x, weight, mean, inverse, sums, counts) -> Tensor:
+    of_grad, of_product = sums.chunk(2)
+    if _has_kernels(x):
+        return torch.batch_norm_backward_elemt(
+            grad, x, mean, inverse, weight, of_grad, of_product, counts.int()
+        )
+    count = counts.sum().clamp(min=1)
+    gain = weight * inverse
+    slope = -gain * inverse.square() * of_product / count
+    shift = -gain * of_grad / count - slope * mean
+    return torch.addcmul(torch.addcmul(_maps(shift), x, _maps(slope)), grad, _maps(gain)).to(
+        x.dtype
+    )
+
+
+def _accurate(x: Tensor) -> Tensor:
+    """In float32 at least."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
