@@ -102,7 +102,7 @@ def export_weights(config: str, path: str) -> None:
 
     from hrdet.checkpoints import export, save_checkpoint
     from hrdet.config import load_config, lower
-    from hrdet.engine.build import build_model
+    from hrdet.models import build_model
 
     # The semantic branch of HTC is built where there are maps to learn from.
     model = build_model(lower(load_config(config)), CLASSES)

@@ -59,9 +59,9 @@ def hrdet_step(
     from hrdet.checkpoints import load_checkpoint
     from hrdet.config import load_config, lower
     from hrdet.data import SampleKey, collate
-    from hrdet.engine.build import build_model
     from hrdet.engine.optimizer import OptimWrapper, build_optimizer
     from hrdet.matching import RandomSampler
+    from hrdet.models import build_model
     from hrdet.registry import build
 
     if first:

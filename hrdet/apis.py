@@ -23,8 +23,7 @@ from hrdet.config import Lowered, load_config, lower
 from hrdet.data import DataError, collate
 from hrdet.data.datasets.images import decode
 from hrdet.data.transforms import TakeViews, Transform, apply
-from hrdet.engine.build import build_model
-from hrdet.models import zoo
+from hrdet.models import build_model, zoo
 from hrdet.models.detectors import Detector
 from hrdet.registry import ConfigError, build
 from hrdet.structures import Batch, Detections, ImageMeta, Sample, Views
@@ -84,7 +83,7 @@ def init_detector(
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     if device.type == 'cuda' and not torch.cuda.is_available():
         raise ConfigError(f"device={str(device)!r}: torch sees no GPU here; use device='cpu'")
-    model = build_model(lowered, _classes(lowered, content))
+    model = build_model(lowered, _classes(lowered, content), fresh=content is None)
     if content is not None:
         report = load_checkpoint(model, content, name=str(checkpoint))
         _logger.info('%s', report)

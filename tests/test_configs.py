@@ -8,7 +8,7 @@ import torch
 from hrdet.config import load_config, lower
 from hrdet.data import collate
 from hrdet.data.shapes import make_shapes
-from hrdet.engine.build import build_model
+from hrdet.models import build_model
 from hrdet.registry import build
 from tests.config.published import (
     CONFIGS,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hrdet.config import load_config, lower
-from hrdet.engine.build import build_model
+from hrdet.models import build_model
 from hrdet.registry import ConfigError
 from tests.models import small_batches as small
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from torch import nn
 from torch.utils.data import DataLoader
 
 import hrdet.data
 import hrdet.models
 from hrdet.checkpoints import load_backbone, load_checkpoint
-from hrdet.config import Lowered, check_num_classes, lower, with_num_classes
+from hrdet.config import Lowered, lower
 from hrdet.engine import assemble
 from hrdet.engine.checkpoint_hook import LATEST, read_meta
 from hrdet.engine.distributed import from_first, rank, start, world_size
@@ -60,7 +59,7 @@ def build_trainer(
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
 
     train_set = build(lowered.train_dataset)
-    model = build_model(lowered, train_set.classes)
+    model = hrdet.models.build_model(lowered, train_set.classes)
     if lowered.pretrained and not load_from:
         load_backbone(model.backbone, lowered.pretrained)
     train_loader = _loader(train_set, lowered.train_loader, training=True, seed=seed)
@@ -113,7 +112,7 @@ def build_tester(
     if lowered.test_dataset is None:
         raise ConfigError('data.test: testing needs this key')
     test_set = build(lowered.test_dataset)
-    model = build_model(lowered, test_set.classes)
+    model = hrdet.models.build_model(lowered, test_set.classes, fresh=False)
     report = load_checkpoint(model, checkpoint)
     _check_classes(report.classes, test_set.classes, checkpoint)
     if speed is not None:
@@ -131,21 +130,6 @@ def build_tester(
     )
     runner.logger.info(f'{report}')
     return runner
-
-
-def build_model(lowered: Lowered, classes: tuple[str, ...]) -> nn.Module:
-    """The detector for these classes, on the CPU, with fresh weights."""
-    node = with_num_classes(lowered.model, len(classes))
-    check_num_classes(node, classes)
-    model = build(node)
-    model.classes = tuple(classes)
-    if lowered.channels_last:
-        model = model.to(memory_format=torch.channels_last)
-    if lowered.compile or isinstance(lowered.compile, dict):
-        options = lowered.compile if isinstance(lowered.compile, dict) else {}
-        for part in (model.backbone, model.neck):  # where the time goes, and nothing data-dependent
-            part.compile(**options)
-    return model
 
 
 def _resume_from(options: TrainOptions, lowered: Lowered, work_dir: Path) -> str | None:

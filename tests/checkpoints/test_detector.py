@@ -5,7 +5,7 @@ import torch
 
 from hrdet.checkpoints import Family, load_checkpoint, save_checkpoint
 from hrdet.config import load_config, lower
-from hrdet.engine.build import build_model
+from hrdet.models import build_model
 
 # A manifest, and its config of the same name in configs/hrnet (mmdetection 3: in continuous).
 W18 = {

@@ -10,7 +10,8 @@ import torch
 from hrdet.checkpoints import CheckpointError
 from hrdet.config import load_config, lower
 from hrdet.data.shapes import make_shapes
-from hrdet.engine.build import TrainOptions, _check_classes, build_model, build_trainer
+from hrdet.engine.build import TrainOptions, _check_classes, build_trainer
+from hrdet.models import build_model
 from hrdet.registry import ConfigError
 
 CONFIG = (

@@ -8,8 +8,8 @@ import torch
 from hrdet.config import load_config, lower
 from hrdet.data import collate
 from hrdet.data.shapes import make_shapes
-from hrdet.engine.build import build_model
 from hrdet.evaluation import CocoMetric
+from hrdet.models import build_model
 from hrdet.registry import build
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -38,8 +38,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from hrdet.checkpoints import CheckpointError, load_checkpoint
 from hrdet.config import CfgOptions, Lowered, load_config, lower
 from hrdet.data import DataError, build_loader
-from hrdet.engine.build import build_model
 from hrdet.engine.optimizer import OptimWrapper, build_optimizer
+from hrdet.models import build_model
 from hrdet.models.views import forms
 from hrdet.registry import ConfigError, build
 from hrdet.structures import Batch, GroundTruth, ImageMeta, Views

@@ -1,0 +1,59 @@
+"""A detector from a lowered config."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from hrdet.config import Lowered, check_num_classes, with_num_classes
+from hrdet.registry import build
+
+# Through these layers and ``nn.init`` write initial values; the last four are called by the rest.
+_FILLING = {
+    nn.init.kaiming_uniform_,
+    nn.init.uniform_,
+    nn.init.normal_,
+    nn.init.constant_,
+    Tensor.uniform_,
+    Tensor.normal_,
+    Tensor.fill_,
+    Tensor.zero_,
+}
+
+
+def build_model(lowered: Lowered, classes: tuple[str, ...], fresh: bool = True) -> nn.Module:
+    """The detector for these classes, on the CPU, with fresh weights.
+
+    Args:
+        lowered: the config.
+        classes: names of the labels 0..K-1.
+        fresh: False leaves the parameters (not the buffers) undefined: drawing initial values takes
+            most of the time, for nothing where a checkpoint is then loaded strictly.
+    """
+    node = with_num_classes(lowered.model, len(classes))
+    check_num_classes(node, classes)
+    if fresh:
+        model = build(node)
+    else:
+        with _Undefined():
+            model = build(node)
+    model.classes = tuple(classes)
+    if lowered.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    if lowered.compile or isinstance(lowered.compile, dict):
+        options = lowered.compile if isinstance(lowered.compile, dict) else {}
+        for part in (model.backbone, model.neck):  # where the time goes, and nothing data-dependent
+            part.compile(**options)
+    return model
+
+
+class _Undefined(TorchFunctionMode):
+    """While it is active, parameters keep whatever their memory held."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None) -> Any:
+        kwargs = kwargs or {}
+        target = args[0] if args else kwargs.get('tensor')
+        if function in _FILLING and isinstance(target, nn.Parameter):
+            return target
+        return function(*args, **kwargs)
