@@ -6,7 +6,7 @@ exchange module run side by side.
 
 import dataclasses
 import functools
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -15,13 +15,15 @@ from torch import Tensor, nn
 
 from hrdet.models.backbones.hrnet import ExchangeModule
 
-LIMIT = 8  # graphs kept for a part; each holds its own feature maps
+LIMIT = 8  # graphs kept for a part; each holds its own inputs and results
 
 
 class GraphCache:
-    """A function of tensors, recorded at the first call with a shape and replayed from then on.
+    """A function of tensors, recorded for the shapes that come most often and replayed for them.
 
-    The ``limit`` shapes used last are kept.
+    The first ``limit`` shapes are recorded when they come.  After that a shape takes the place of
+    the rarest one once it has come more than twice as often, and until then is computed without a
+    graph: recording takes as long as many images, and a data set may have more shapes in turn.
 
     Args:
         function: of a tensor or a list of them, to any tree of lists and dataclasses of tensors;
@@ -29,20 +31,66 @@ class GraphCache:
         record: ``record(function, inputs)`` makes the graph, a function of new inputs.
     """
 
-    def __init__(self, function: Callable, limit: int = LIMIT, record: Callable | None = None):
-        self.function, self.limit = function, limit
-        self.record = record or _record
-        self.graphs: OrderedDict[Any, Callable] = OrderedDict()
+    def __init__(self, function: Callable, record: Callable, limit: int = LIMIT) -> None:
+        self.function, self.record, self.limit = function, record, limit
+        self.graphs: dict[Any, Callable] = {}
+        self.calls: Counter = Counter()
 
     def __call__(self, inputs: Tensor | list[Tensor]) -> Any:
         """What the function gives, in memory of its own: a later replay does not change it."""
         key = tuple((t.shape, t.stride(), t.dtype, t.device) for t in _leaves(inputs))
+        self.calls[key] += 1
         if key not in self.graphs:
-            while len(self.graphs) >= self.limit:
-                self.graphs.popitem(last=False)
+            full = len(self.graphs) >= self.limit
+            rarest = min(self.graphs, key=self.calls.__getitem__, default=None)
+            if full and self.calls[key] <= 2 * self.calls[rarest]:
+                return self.function(inputs)
             self.graphs[key] = self.record(self.function, inputs)
-        self.graphs.move_to_end(key)
+            if full:  # not before: recording waits until no graph runs any more
+                del self.graphs[rarest]
         return _map(Tensor.clone, self.graphs[key](inputs))
+
+
+class Recorder:
+    """Captures functions as CUDA graphs of one device; they all work in the same memory.
+
+    That is safe for graphs that are replayed one after the other, and whose results are copied
+    before the next replay.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    @functools.cached_property
+    def _stream(self) -> torch.cuda.Stream:
+        return torch.cuda.Stream(self.device)
+
+    @functools.cached_property
+    def _pool(self) -> Any:
+        return torch.cuda.graph_pool_handle()
+
+    def __call__(self, function: Callable, inputs: Any) -> Callable:
+        """Capture ``function(inputs)``; the result copies new inputs in and launches everything."""
+        own = _map(Tensor.clone, inputs)
+        with torch.cuda.device(self.device):  # the current one may be another
+            current = torch.cuda.current_stream()
+            self._stream.wait_stream(current)
+            with torch.cuda.stream(self._stream):
+                function(own)  # libraries choose and load their kernels outside of the graph
+            current.wait_stream(self._stream)
+            graph = torch.cuda.CUDAGraph()
+            # Other threads may go on meanwhile, as that of a loader, which pins memory.
+            where = dict(pool=self._pool, stream=self._stream, capture_error_mode='thread_local')
+            with torch.cuda.graph(graph, **where):
+                outputs = function(own)
+
+        def replay(new: Any) -> Any:
+            for target, source in zip(_leaves(own), _leaves(new)):
+                target.copy_(source)
+            graph.replay()
+            return outputs
+
+        return replay
 
 
 def graphed(model: nn.Module) -> None:
@@ -50,15 +98,21 @@ def graphed(model: nn.Module) -> None:
     for module in model.backbone.modules():
         if isinstance(module, ExchangeModule):
             module.forward = functools.partial(_exchange, module)
+    record = Recorder(next(model.parameters()).device)
     backbone, neck = model.backbone, model.neck
-    trunk = GraphCache(lambda images: neck(backbone(images)))
+    trunk = GraphCache(lambda images: neck(backbone(images)), record)
     model.extract = lambda batch: trunk(model.preprocess(batch))
     head = model.rpn_head if hasattr(model, 'rpn_head') else model.bbox_head
-    head.forward = GraphCache(head.forward)
+    head.forward = GraphCache(head.forward, record)
 
 
 def _exchange(module: ExchangeModule, features: list[Tensor]) -> list[Tensor]:
-    """``ExchangeModule.forward`` with a stream for each branch, then one for each result."""
+    """``ExchangeModule.forward``; in a graph with a stream for each branch, then for each result.
+
+    Outside of a graph several streams gain nothing: the host is too slow to fill one.
+    """
+    if not torch.cuda.is_current_stream_capturing():
+        return ExchangeModule.forward(module, features)
     features = _side_by_side(module.branches, features)
     fuse = [functools.partial(module._fuse, features) for _ in features]
     return _side_by_side(fuse, range(len(features)))
@@ -71,7 +125,8 @@ def _side_by_side(functions, inputs) -> list[Tensor]:
     caller keeps the inputs: so no stream gets memory that another one still reads.
     """
     current = torch.cuda.current_stream()
-    results, streams = [], _streams(len(inputs), current.device)
+    streams = [_stream(i, current.device) for i in range(len(inputs))]
+    results = []
     for function, value, stream in zip(functions, inputs, streams):
         stream.wait_stream(current)
         with torch.cuda.stream(stream):
@@ -82,30 +137,8 @@ def _side_by_side(functions, inputs) -> list[Tensor]:
 
 
 @functools.cache
-def _streams(count: int, device: torch.device) -> list[torch.cuda.Stream]:
-    return [torch.cuda.Stream(device) for _ in range(count)]
-
-
-def _record(function: Callable, inputs: Any) -> Callable:
-    """Capture ``function(inputs)``; the result copies new inputs in and launches everything."""
-    own = _map(Tensor.clone, inputs)
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):  # libraries choose and load their kernels outside of the graph
-        for _ in range(2):
-            function(own)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        outputs = function(own)
-
-    def replay(new: Any) -> Any:
-        for target, source in zip(_leaves(own), _leaves(new)):
-            target.copy_(source)
-        graph.replay()
-        return outputs
-
-    return replay
+def _stream(index: int, device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
 
 
 def _leaves(value: Tensor | list[Tensor]) -> list[Tensor]:

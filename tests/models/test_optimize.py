@@ -1,7 +1,11 @@
 """A detector made ready for inference finds what the detector finds."""
 
+import contextlib
 import copy
 import functools
+import sys
+import threading
+import types
 
 import pytest
 import torch
@@ -10,8 +14,9 @@ from torch import nn
 from hrdet.models import optimize, optimize_graphs
 from hrdet.models.backbones import HRNet
 from hrdet.models.layers.norm import SyncBN
-from hrdet.models.optimize_graphs import GraphCache
+from hrdet.models.optimize_graphs import GraphCache, Recorder
 from hrdet.models.optimize_layers import FastConv2d, WinogradConv2d
+from hrdet.registry import ConfigError
 from hrdet.structures import Views
 from tests.models import small_batches as batches
 from tests.models import small_detectors as small
@@ -144,7 +149,7 @@ def test_training_is_refused():
         optimize(model)
 
 
-def test_what_does_not_fit_is_refused():
+def test_what_does_not_fit_is_refused(monkeypatch):
     model = detector('faster')
     with pytest.raises(ValueError, match='a detector, not a HRNet'):
         optimize(model.backbone.trunk)
@@ -154,6 +159,13 @@ def test_what_does_not_fit_is_refused():
         optimize(model, torch.float64)
     with pytest.raises(ValueError, match='CUDA graphs need a model on a GPU'):
         optimize(model, graph=True)
+    on_a_gpu = types.SimpleNamespace(device=torch.device('cuda'))
+    monkeypatch.setattr(model, 'parameters', lambda: iter([on_a_gpu]))
+    for graph in (100, -32):
+        with pytest.raises(ValueError, match=f'or a multiple of 32, not {graph}'):
+            optimize(model, graph=graph)
+    with pytest.raises(ValueError, match='graph and compile exclude each other'):
+        optimize(model, graph=True, compile=True)
 
 
 def test_a_norm_elsewhere_is_found_out():
@@ -174,36 +186,205 @@ def test_a_norm_elsewhere_is_found_out():
         optimize(model)
 
 
+def test_an_optimized_detector_is_refused():
+    with pytest.raises(ConfigError, match='optimized already'):
+        optimize(optimize(detector('faster')))
+
+
+class Fakes:
+    """Graphs and streams for a CPU: what is captured is kept as a call, and replayed as one."""
+
+    def __init__(self, monkeypatch):
+        self.capturing, self.captures, self.streams, self.log = False, [], [], []
+        for name in ('Stream', 'CUDAGraph', 'graph', 'stream', 'device'):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+        monkeypatch.setattr(torch.cuda, 'current_stream', lambda: self.streams[-1])
+        monkeypatch.setattr(torch.cuda, 'is_current_stream_capturing', lambda: self.capturing)
+        monkeypatch.setattr(torch.cuda, 'graph_pool_handle', object)
+        monkeypatch.setattr(optimize_graphs, '_stream', functools.cache(self._branch))
+        self.streams.append(self.Stream('cuda:1'))
+
+    def Stream(self, device):
+        stream = types.SimpleNamespace(device=device, waits=[])
+        stream.wait_stream = stream.waits.append
+        return stream
+
+    def _branch(self, index, device):
+        return self.Stream(device)
+
+    def CUDAGraph(self):
+        return types.SimpleNamespace(replay=lambda: self.log.append('replay'))
+
+    @contextlib.contextmanager
+    def stream(self, stream):
+        self.streams.append(stream)
+        yield
+        self.streams.pop()
+
+    @contextlib.contextmanager
+    def device(self, device):
+        self.log.append(str(device))
+        yield
+
+    @contextlib.contextmanager
+    def graph(self, graph, **where):
+        self.captures.append(where)
+        self.capturing = True
+        with self.stream(where['stream']):
+            yield
+        self.capturing = False
+
+
+def test_capture(monkeypatch):
+    """One pool and stream for all graphs, on the model's device, undisturbed by other threads."""
+    fakes = Fakes(monkeypatch)
+    record, runs = Recorder(torch.device('cuda:1')), []
+
+    def function(x):
+        runs.append((fakes.capturing, fakes.streams[-1]))
+        return x + 1
+
+    images = torch.zeros(2)
+    graphs = [record(function, images) for _ in range(2)]
+    first, second = fakes.captures
+    assert first == second
+    assert first['capture_error_mode'] == 'thread_local'
+    # Warm, then captured, on one stream, which began after the caller's.
+    assert runs == [(captured, first['stream']) for captured in (False, True)] * 2
+    assert first['stream'].waits == [fakes.streams[0]] * 2
+    assert fakes.streams[0].waits == [first['stream']] * 2
+    assert fakes.log == ['cuda:1'] * 2
+    # What was captured read a copy of the inputs, which new ones are written into.
+    images += 5
+    assert graphs[0](torch.full((2,), 7.0)).tolist() == [1, 1]
+    assert fakes.log[2:] == ['replay']
+
+
 def test_graphs_replay_a_detector(monkeypatch):
-    """What is recorded where, with plain calls in the place of graphs and streams."""
+    """What is recorded where, with plain calls in the place of graphs."""
     recorded = []
 
-    def record(function, inputs):
-        recorded.append(function)
-        return function
+    class Record:
+        def __init__(self, device):
+            self.device = device
 
-    def in_turn(functions, inputs):
-        return [function(value) for function, value in zip(functions, inputs)]
+        def __call__(self, function, inputs):
+            recorded.append((function, self.device))
+            return function
 
-    monkeypatch.setattr(optimize_graphs, '_record', record)
-    monkeypatch.setattr(optimize_graphs, '_side_by_side', in_turn)
+    fakes = Fakes(monkeypatch)
+    monkeypatch.setattr(optimize_graphs, 'Recorder', Record)
     model, batch = detector('mask'), batches.batch(with_truth=False)
     fast = optimize(model)
     optimize_graphs.graphed(fast)
-    for _ in range(2):
+    for fakes.capturing in (False, True):
         assert_same(fast.predict(batch), model.predict(batch))
-    assert len(recorded) == 2  # the trunk and the first head
+    assert [str(device) for _, device in recorded] == ['cpu'] * 2  # the trunk and the first head
+
+
+def test_branches_fork_and_join(monkeypatch):
+    """In a graph every branch waits for the caller's stream, and that one for every branch."""
+    fakes = Fakes(monkeypatch)
+    main, seen = fakes.streams[0], []
+
+    def branch(x):
+        seen.append(fakes.streams[-1])
+        return x * 2
+
+    assert optimize_graphs._side_by_side([branch] * 3, [1, 2, 3]) == [2, 4, 6]
+    assert len({id(stream) for stream in seen}) == 3
+    assert all(stream.waits == [main] for stream in seen)
+    assert main.waits == seen
+
+
+@pytest.fixture
+def exact_convs():
+    """Not in TF32, in which two forms of a network differ by its rounding."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    yield
+    torch.backends.cudnn.allow_tf32 = before
+
+
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+@on_a_gpu
+@pytest.mark.usefixtures('exact_convs')
 @pytest.mark.parametrize('kind', small.KINDS)
-@pytest.mark.parametrize('graph', [False, True])
+@pytest.mark.parametrize('graph', [False, True, 64])
 def test_on_a_gpu(kind, graph):
     model = detector(kind).cuda()
+    model.preprocess.size_divisor = graph if graph > 1 else 32
     fast = optimize(model, graph=graph)
     for seed in (1, 2, 3):
-        batch = batches.batch(with_truth=False, seed=seed).to('cuda')
+        for factor in (1, 1.5):
+            batch = batches.batch(with_truth=False, factor=factor, seed=seed).to('cuda')
+            assert_same(fast.predict(batch), model.predict(batch))
+
+
+@pytest.mark.gpu
+@on_a_gpu
+@pytest.mark.usefixtures('exact_convs')
+def test_views_and_fcos_on_a_gpu():
+    """Two views keep their own features; the graphs of FCOS hold its whole head."""
+    views = Views([batches.batch(with_truth=False, flipped=f) for f in (False, True)]).to('cuda')
+    model = detector('cascade_mask').cuda()
+    assert_same(optimize(model, graph=True).predict(views), model.predict(views))
+    model, batch = fcos.make_detector('inclusive').eval().cuda(), fcos.make_batch().to('cuda')
+    fast = optimize(model, graph=True)
+    for _ in range(2):
+        assert_same(fast.predict(batch), model.predict(batch))
+
+
+@pytest.mark.gpu
+@on_a_gpu
+@pytest.mark.parametrize('graph', [False, True])
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_half_precision_on_a_gpu(dtype, graph):
+    """Features differ from those in float32 by no more than some of the type's rounding errors."""
+    model, batch = detector('mask').cuda(), batches.batch(with_truth=False).to('cuda')
+    fast = optimize(model, dtype, graph=graph)
+    with torch.no_grad():
+        for _ in range(2):
+            for one, exact in zip(fast.extract(batch), model.extract(batch)):
+                assert one.dtype == dtype
+                error = (one - exact).abs().mean() / exact.abs().mean()
+                assert error < 30 * torch.finfo(dtype).eps
+    assert all(len(found) > 3 for found in fast.predict(batch))
+
+
+@pytest.mark.gpu
+@on_a_gpu
+def test_recording_beside_a_thread_that_pins_memory():
+    """As the loader's does for every batch."""
+    model, stop = detector('faster').cuda(), threading.Event()
+
+    def pin():
+        while not stop.is_set():
+            batches.batch(with_truth=False).pin_memory().to('cuda')
+
+    thread = threading.Thread(target=pin)
+    thread.start()
+    try:
+        fast = optimize(model, graph=True)
+        for factor in (1, 1.5, 2, 2.5, 3):
+            batch = batches.batch(with_truth=False, factor=factor).to('cuda')
+            assert len(fast.predict(batch)) == 2
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason='needs two CUDA devices')
+@pytest.mark.usefixtures('exact_convs')
+def test_on_a_second_gpu():
+    """Which is not the current one."""
+    model, batch = detector('faster').to('cuda:1'), batches.batch(with_truth=False).to('cuda:1')
+    fast = optimize(model, graph=True)
+    for _ in range(2):
         assert_same(fast.predict(batch), model.predict(batch))
 
 
@@ -215,7 +396,7 @@ def test_compiled(monkeypatch):
     assert_same(optimize(model, compile=True).predict(batch), model.predict(batch))
 
 
-def test_graphs_are_kept_for_the_last_shapes():
+def test_graphs_are_kept_for_the_usual_shapes():
     recorded = []
 
     def record(function, inputs):
@@ -228,10 +409,35 @@ def test_graphs_are_kept_for_the_last_shapes():
 
         return replay
 
-    cache = GraphCache(lambda x: x + 1, limit=2, record=record)
+    cache = GraphCache(lambda x: x + 1, record, limit=2)
     first = cache(torch.zeros(2))
     assert cache(torch.ones(2)).tolist() == [2, 2]
     assert first.tolist() == [1, 1]  # not overwritten by the second call
-    for size in (3, 2, 4, 2, 3):  # 4 drives out 3, the last 3 drives out 4
+    for size in (3, 4, 4, 2, 4, 3):  # 4 drives out 3 when it comes the third time
         assert cache(torch.full((size,), float(size))).tolist() == [size + 1] * size
-    assert recorded == [(2,), (3,), (4,), (3,)]
+    assert recorded == [(2,), (3,), (4,)]
+    assert len(cache.graphs) == 2
+
+
+def test_many_shapes_in_turn_are_not_recorded_again_and_again():
+    recorded = []
+
+    def record(function, inputs):
+        recorded.append(inputs.shape)
+        return function
+
+    cache, shapes = GraphCache(torch.neg, record, limit=4), torch.Generator().manual_seed(0)
+    for size in torch.randint(1, 30, (1000,), generator=shapes).tolist():
+        cache(torch.zeros(size))
+    assert len(recorded) < 20
+
+
+def test_padding_to_a_multiple_keeps_that_of_the_config(monkeypatch):
+    module = sys.modules[optimize.__module__]  # hidden by the function of its name
+    monkeypatch.setattr(module, '_check', lambda *_: None)
+    monkeypatch.setattr(module, 'graphed', lambda _: None)
+    model = detector('faster')
+    model.preprocess.size_divisor = 24
+    fast = optimize(model, graph=32)
+    assert fast.preprocess[0].size_divisor == 96
+    assert model.preprocess.size_divisor == 24
