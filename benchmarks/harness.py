@@ -6,10 +6,12 @@ before anything is timed.
 """
 
 import contextlib
+import functools
 import os
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +21,7 @@ import numpy as np
 from benchmarks.worker import ROOT, Worker
 
 _SHORTEST = 0.2  # seconds of a sample; quicker runs are repeated within it
+_MODULES = {'mmdetection': 'mmdet'}  # of peers whose module has another name
 Arrays = dict[str, np.ndarray]
 
 
@@ -130,9 +133,18 @@ def run(case: Case, options: Options) -> list[Row]:
         WorkerError: a side failed.
     """
     sides = _sides(case, options)
-    notes = _compare(case, sides, options)
-    load = os.getloadavg()[0]
-    samples = measure([(side, ROOT) for side in sides], case.measures, options)
+    pairs = [(side, ROOT) for side in sides]
+    if case.check_arguments or 'start' in case.measures:
+        notes = _compare(case, sides, options)
+        load = os.getloadavg()[0]
+        samples = measure(pairs, case.measures, options)
+    else:
+        with _workers(pairs, options) as workers:
+            notes = _notes(case, sides, workers)
+            if options.device != 'cpu':  # recorded graphs keep the arithmetic of the comparison
+                _prepare(workers, sides)
+            load = os.getloadavg()[0]
+            samples = _sample(workers, case.measures, options)
     return [
         row
         for kind in samples
@@ -145,13 +157,29 @@ def compare(case: Case, options: Options) -> dict[str, str]:
     return _compare(case, _sides(case, options), options)
 
 
+def has_peer(options: Options, name: str) -> bool:
+    """Whether there is a peers' environment with the package of this one."""
+    return bool(options.peer_python) and _installed(
+        options.peer_python, _MODULES.get(name, name)
+    )
+
+
+@functools.cache
+def _installed(python: str, module: str) -> bool:
+    look = f'import importlib.util as u; raise SystemExit(u.find_spec({module!r}) is None)'
+    found = subprocess.run([python, '-c', look]).returncode == 0
+    if not found:
+        print(f'{python} has no {module}: that peer is skipped', file=sys.stderr)
+    return found
+
+
 def _sides(case: Case, options: Options) -> list[Side]:
     """Those that can be measured here, with all their arguments."""
     more = case.files()
     return [
         replace(side, arguments=side.arguments | more[side.peer])
         for side in case.sides
-        if not side.peer or options.peer_python
+        if not side.peer or has_peer(options, side.name)
     ]
 
 
@@ -162,33 +190,50 @@ def measure(
     if 'start' in measures:
         starts = [lambda s=side: _start(*s, options) for side in sides]
         return {'start': alternate(starts, options.rounds)}
-    found = {}
+    with _workers(sides, options) as workers:
+        return _sample(workers, measures, options)
+
+
+@contextlib.contextmanager
+def _workers(sides: Sequence[tuple[Side, Path]], options: Options) -> Iterator[list[Worker]]:
+    """One prepared worker for each side."""
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(_worker(*side, options)) for side in sides]
-        for worker, (side, _) in zip(workers, sides):
-            worker.ask('prepare', function=side.function, arguments=side.arguments)
-        for kind in measures:
-            found[kind] = alternate([_sampler(w, kind) for w in workers], options.rounds)
-    return found
+        _prepare(workers, [side for side, _ in sides])
+        yield workers
+
+
+def _prepare(workers: Sequence[Worker], sides: Sequence[Side]) -> None:
+    for worker, side in zip(workers, sides):
+        worker.ask('prepare', function=side.function, arguments=side.arguments)
+
+
+def _sample(
+    workers: Sequence[Worker], measures: Sequence[str], options: Options
+) -> dict[str, list[list[float]]]:
+    return {
+        kind: alternate([_sampler(worker, kind) for worker in workers], options.rounds)
+        for kind in measures
+    }
 
 
 def _compare(case: Case, sides: Sequence[Side], options: Options) -> dict[str, str]:
-    """Words on the agreement of each side with the first."""
-    notes, first = {}, None
-    for side in sides:
-        if first is not None and side.same is None:
-            continue
-        with _worker(side, ROOT, options) as worker:
-            arguments = side.arguments | case.check_arguments
-            worker.ask('prepare', function=side.function, arguments=arguments)
-            arrays = worker.arrays()
-        if first is None:
-            first = arrays
-        else:
-            try:
-                notes[side.name] = side.same(first, arrays)
-            except DisagreementError as error:
-                raise DisagreementError(f'{case.name}, {side.name}: {error}') from None
+    """``_notes`` of workers that last no longer, with the arguments for the comparison."""
+    checked = [replace(side, arguments=side.arguments | case.check_arguments) for side in sides]
+    with _workers([(side, ROOT) for side in checked], options) as workers:
+        return _notes(case, sides, workers)
+
+
+def _notes(case: Case, sides: Sequence[Side], workers: Sequence[Worker]) -> dict[str, str]:
+    """Words on the agreement of each side with the first, where it is to agree."""
+    pairs = [(side, worker) for side, worker in zip(sides, workers) if side.same]
+    first = workers[0].arrays() if pairs else {}
+    notes = {}
+    for side, worker in pairs:
+        try:
+            notes[side.name] = side.same(first, worker.arrays())
+        except DisagreementError as error:
+            raise DisagreementError(f'{case.name}, {side.name}: {error}') from None
     return notes
 
 
@@ -221,7 +266,8 @@ def _rows(
 
     ours = [i for i, side in enumerate(sides) if not side.peer]
     peers = [j for j, side in enumerate(sides) if side.peer]
-    return [row(i, j) for i in ours for j in peers or [None]]
+    # Without a peer, hrdet's variants stand beside hrdet as it comes.
+    return [row(i, j) for i in ours for j in peers or [0 if i else None]]
 
 
 def _worker(side: Side, source: Path, options: Options) -> Worker:

@@ -55,7 +55,7 @@ def predict(
 
 
 def _backbone(options: Options, scale: list[int]) -> Case:
-    size = (200, 304) if options.tiny else (800, 1216 if options.device == 'cpu' else 1344)
+    size = (192, 320) if options.tiny else (800, 1216 if options.device == 'cpu' else 1344)
     # A graph holds the neck as well.
     variants = {k: v for k, v in _VARIANTS[options.device].items() if 'graph' not in v}
     return Case(

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Options
+from benchmarks.harness import Options, has_peer
 from benchmarks.worker import ROOT, Worker
 
 CLASSES = tuple(f'class {i}' for i in range(80))
@@ -69,7 +69,7 @@ def make_weights(options: Options, name: str) -> dict[str, str]:
     if not ours.exists():
         with Worker(sys.executable) as worker:
             _call(worker, 'export_weights', config=str(CONFIGS / f'{name}.py'), path=str(ours))
-    if not options.peer_python:
+    if not has_peer(options, 'mmdetection'):
         return {'hrdet': str(ours)}
     if not theirs.exists():
         with Worker(options.peer_python) as worker:

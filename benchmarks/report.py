@@ -75,7 +75,7 @@ def machine(options: Options) -> str:
     for name, python in sides.items():
         if python:
             with Worker(python) as worker:
-                found = worker.ask('about', packages=list(_PACKAGES))
+                found = worker.ask('about', packages=list(_PACKAGES), device=options.device)
             lines.append(f'{name}: ' + ', '.join(f'{k} {v}' for k, v in found.items()))
     return '\n'.join(f'- {line}' for line in lines)
 

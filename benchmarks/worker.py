@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +112,9 @@ class _Server:
         self.run, self.arrays = _function(function)(**arguments)
 
     def check(self, path: str) -> None:
-        """Run once and write what came out."""
-        np.savez(path, **self.arrays(self.run()))
+        """Run once, without TF32, and write what came out."""
+        with _float32():
+            np.savez(path, **self.arrays(self.run()))
 
     def time(self, count: int) -> float:
         """Seconds a run, over ``count`` of them."""
@@ -129,22 +130,28 @@ class _Server:
         gc.collect()
         torch = _cuda()
         if torch:
+            torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
             self.run()
-            return torch.cuda.max_memory_allocated() / _MB
+            # What is reserved: that counts the memory of CUDA graphs, too.
+            return torch.cuda.max_memory_reserved() / _MB
         with contextlib.suppress(OSError):
             Path('/proc/self/clear_refs').write_text('5')  # the peak counts from here
         self.run()
         return _peak_resident() / _MB
 
-    def about(self, packages: list[str]) -> dict[str, str]:
-        """Versions of those of the packages that are installed here, and the devices' names."""
+    def about(self, packages: list[str], device: str = 'cpu') -> dict[str, str]:
+        """Versions of those of the packages that are installed here, and the GPU's name."""
         from importlib.metadata import PackageNotFoundError, version
 
         found = {'Python': sys.version.split()[0]}
         for package in packages:
             with contextlib.suppress(PackageNotFoundError):
                 found[package] = version(package)
+        if device == 'cuda':
+            import torch
+
+            found |= {'CUDA': torch.version.cuda, 'GPU': torch.cuda.get_device_name()}
         return found
 
 
@@ -157,6 +164,21 @@ def _cuda() -> Any:
     """The module torch, if it has started a GPU."""
     torch = sys.modules.get('torch')
     return torch if torch and torch.cuda.is_initialized() else None
+
+
+@contextlib.contextmanager
+def _float32() -> Iterator[None]:
+    """By default cuDNN rounds the factors of float32 convolutions to 11 bits (TF32)."""
+    torch = _cuda()
+    if not torch:
+        yield
+        return
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def _wait_for_device() -> None:

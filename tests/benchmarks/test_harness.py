@@ -79,28 +79,50 @@ def test_rows_compare_each_side_of_hrdet_with_each_peer(options):
         [
             Side('hrdet', 'toy:work', dict(seconds=0.01, noise='chatter'), peer=False),
             Side('hrdet variant', 'toy:work', dict(seconds=0.02), same, peer=False),
-            Side('slow', 'toy:work', dict(seconds=0.3), same),
+            Side('toy', 'toy:work', dict(seconds=0.3), same),
         ],
         ('time', 'peak'),
     )
     rows = run(case, options)
     times = {row.side: row for row in rows if row.measure == 'time'}
     assert [(row.side, row.peer) for row in rows] == 2 * [
-        ('hrdet', 'slow'),
-        ('hrdet variant', 'slow'),
+        ('hrdet', 'toy'),
+        ('hrdet variant', 'toy'),
     ]
     # Sleeping is never shorter than asked for, and on a busy machine longer.
     assert times['hrdet'].ours.low >= 0.01
     assert times['hrdet'].theirs.low >= 0.3
     assert times['hrdet'].ratio.median > 1
-    assert times['hrdet'].agreement == 'slow: identical'
-    assert times['hrdet variant'].agreement == 'hrdet variant: identical; slow: identical'
+    assert times['hrdet'].agreement == 'toy: identical'
+    assert times['hrdet variant'].agreement == 'hrdet variant: identical; toy: identical'
 
 
 def test_without_a_peer_hrdet_is_measured_alone(options):
-    case = Case('alone', [Side('hrdet', 'toy:work', peer=False), Side('peer', 'toy:fail')])
+    case = Case('alone', [Side('hrdet', 'toy:work', peer=False), Side('toy', 'toy:fail')])
     (row,) = run(case, Options(options.folder, rounds=1))
     assert (row.side, row.peer, row.theirs, row.ratio) == ('hrdet', None, None, None)
+
+
+def test_without_a_peer_variants_stand_beside_hrdet_as_it_comes(options):
+    case = Case(
+        'alone',
+        [
+            Side('hrdet', 'toy:work', dict(seconds=0.3), peer=False),
+            Side('hrdet variant', 'toy:work', peer=False, same=same_arrays()),
+        ],
+    )
+    first, second = run(case, Options(options.folder, rounds=1))
+    assert (first.side, first.peer, first.agreement) == ('hrdet', None, '')
+    assert (second.side, second.peer) == ('hrdet variant', 'hrdet')
+    assert second.agreement == 'hrdet variant: identical'
+    assert second.ratio.median > 1
+
+
+def test_a_peer_that_is_not_installed_is_skipped(options, capsys):
+    case = Case('some', [Side('hrdet', 'toy:work', peer=False), Side('no_such_peer', 'toy:fail')])
+    (row,) = run(case, options)
+    assert row.peer is None
+    assert 'has no no_such_peer: that peer is skipped' in capsys.readouterr().err
 
 
 def test_nothing_is_timed_where_results_differ(options):
@@ -108,11 +130,11 @@ def test_nothing_is_timed_where_results_differ(options):
         'toy',
         [
             Side('hrdet', 'toy:work', dict(value=1.0), peer=False),
-            Side('peer', 'toy:work', dict(value=1.1, seconds=1000), same_arrays()),
+            Side('toy', 'toy:work', dict(value=1.1, seconds=1000), same_arrays()),
         ],
         check_arguments=dict(seconds=0),
     )
-    with pytest.raises(DisagreementError, match=r'toy, peer: value: 1 of 1 .* 1 and 1\.1'):
+    with pytest.raises(DisagreementError, match=r'toy, toy: value: 1 of 1 .* 1 and 1\.1'):
         run(case, options)
 
 
@@ -126,7 +148,7 @@ def test_a_start_is_measured_from_the_process_on(options):
 def test_files_give_each_kind_of_side_its_arguments(options):
     case = Case(
         'toy',
-        [Side('hrdet', 'toy:work', peer=False), Side('peer', 'toy:work', same=same_arrays())],
+        [Side('hrdet', 'toy:work', peer=False), Side('toy', 'toy:work', same=same_arrays())],
         (),
         files=lambda: (dict(value=1.0), dict(value=2.0)),
     )
