@@ -79,7 +79,7 @@ def init_detector(
         source = dict(config.items()) if isinstance(config, Config) else config
         config = load_config(source, cfg_options)
     lowered = lower(config)
-    content = None if checkpoint is None else read_checkpoint(checkpoint)
+    content = None if checkpoint is None else read_checkpoint(checkpoint, mapped=True)
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     if device.type == 'cuda' and not torch.cuda.is_available():
         raise ConfigError(f"device={str(device)!r}: torch sees no GPU here; use device='cpu'")

@@ -52,13 +52,18 @@ _BOOKKEEPING = [
 ]
 
 
-def read_checkpoint(path: str | os.PathLike, trusted: bool = False) -> dict[str, Any]:
+def read_checkpoint(
+    path: str | os.PathLike, trusted: bool = False, mapped: bool = False
+) -> dict[str, Any]:
     """Read a checkpoint file onto the CPU.
 
     Args:
         path: a file written by ``torch.save``, or ``.safetensors`` where that package is installed.
         trusted: read with full unpickling, which runs whatever code the file carries. Only for
             files whose origin you know.
+        mapped: tensors stay in the file until they are looked at, which is sooner where they are
+            copied into a model and dropped. While they live nobody may write into the file
+            (``save_checkpoint`` puts another in its place and may).
 
     Returns:
         What the file holds; a bare tensor table of ``.safetensors`` as ``dict(state_dict, meta)``.
@@ -75,9 +80,10 @@ def read_checkpoint(path: str | os.PathLike, trusted: bool = False) -> dict[str,
     _check_hash(path)
     if path.suffix == '.safetensors':
         return _read_safetensors(path)
+    mapped = mapped and zipfile.is_zipfile(path)  # files from before torch 1.6 cannot be
     try:
         with torch.serialization.safe_globals([] if trusted else _BOOKKEEPING):
-            content = torch.load(path, map_location='cpu', weights_only=not trusted)
+            content = torch.load(path, map_location='cpu', weights_only=not trusted, mmap=mapped)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise CheckpointError(f'{path}: {_why_unreadable(path, error)}') from error
     if not isinstance(content, dict):

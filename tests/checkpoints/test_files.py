@@ -34,6 +34,16 @@ def test_round_trip_keeps_tensors_and_plain_types(tmp_path, weights):
 
 
 @pytest.mark.parametrize('legacy', [False, True])
+def test_mapped_into_memory(tmp_path, weights, legacy):
+    """The same tensors, which stay what they were when another file takes the name."""
+    path = tmp_path / 'a.pth'
+    torch.save({'state_dict': weights}, path, _use_new_zipfile_serialization=not legacy)
+    back = read_checkpoint(path, mapped=True)['state_dict']['conv.weight']
+    save_checkpoint(path, {'state_dict': {'conv.weight': torch.zeros(2, 3)}})
+    assert torch.equal(back, weights['conv.weight'])
+
+
+@pytest.mark.parametrize('legacy', [False, True])
 def test_foreign_code_is_refused_named_and_not_run(tmp_path, legacy):
     path = tmp_path / 'evil.pth'
     torch.save({'x': Payload()}, path, _use_new_zipfile_serialization=not legacy)

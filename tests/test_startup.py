@@ -1,0 +1,53 @@
+"""What a process that only predicts does not load."""
+
+import subprocess
+import sys
+
+# Each costs its users time: what trains, evaluates, draws or compiles.
+UNUSED = (
+    'hrdet.engine',
+    'hrdet.evaluation',
+    'hrdet.visualize',
+    'mmengine.runner',
+    'mmengine.optim',
+    'mmengine.model',
+    'mmengine.hooks',
+    'mmengine.visualization',
+    'torch.distributed.fsdp',
+    'torch.distributed.optim',
+    'torch.distributed.tensor',
+    'torch._dynamo',
+    'torch._inductor',
+    'torch.utils.tensorboard',
+    'torchvision',
+    'hotcoco',
+    'matplotlib',
+    'scipy',
+    'sympy',
+    'yapf',
+)
+
+PREDICT = """
+import sys
+import numpy as np
+from hrdet.apis import inference_detector, init_detector
+
+changes = {'classes': ('a', 'b'), 'data.test.img_scale': (128, 96)}
+model = init_detector(sys.argv[1], device='cpu', cfg_options=changes)
+assert inference_detector(model, np.zeros((60, 80, 3), np.uint8)).boxes.shape[1] == 4
+print(*sorted(sys.modules))
+"""
+
+
+def test_predicting_loads_nothing_that_trains(pytestconfig):
+    config = 'configs/quickstart/faster_rcnn_hrnetv2p_w18_small.py'
+    done = subprocess.run(
+        [sys.executable, '-c', PREDICT, config],
+        cwd=pytestconfig.rootpath,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert 'torch' in loaded
+    assert loaded.isdisjoint(UNUSED)
