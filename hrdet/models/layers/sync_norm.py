@@ -5,22 +5,23 @@ C channels, W processes.
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-class SyncBatchNorm(nn.SyncBatchNorm):
+class SyncBatchNorm(_BatchNorm):
     """Batch norm over the images of all processes, whose number and size may differ.
 
     In a single process it is plain batch norm, so that one config serves a laptop and a cluster.
     torch's own layer runs on CUDA only, and in every forward it waits for the device to learn which
     processes had images at all; here nothing waits, and a process without any has the weight 0.
+    It is no base class of this one, because DDP refuses it on the CPU.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (self.training and dist.is_initialized()) or _members(self.process_group) == 1:
-            return _BatchNorm.forward(self, x)
+        if not (self.training and dist.is_initialized() and dist.get_world_size() > 1):
+            return super().forward(x)
         mean, var, counts = self.joint_statistics(x)
         if self.track_running_stats:
             count = counts.sum()
@@ -29,7 +30,7 @@ class SyncBatchNorm(nn.SyncBatchNorm):
                 self.running_mean.lerp_(mean, self.momentum)
                 self.running_var.lerp_(var * count / (count - 1).clamp(min=1), self.momentum)
         inverse = torch.rsqrt(var + self.eps)
-        return JointNorm.apply(x, self.weight, self.bias, mean, inverse, counts, self.process_group)
+        return JointNorm.apply(x, self.weight, self.bias, mean, inverse, counts)
 
     @torch.no_grad()
     def joint_statistics(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -40,14 +41,18 @@ class SyncBatchNorm(nn.SyncBatchNorm):
         E[x^2] - E[x]^2 does.
         """
         own = _own_statistics(x, self.eps)
-        every = own.new_zeros(_members(self.process_group), len(own))
-        every[dist.get_rank(self.process_group)] = own
-        dist.all_reduce(every, group=self.process_group)
+        every = own.new_zeros(dist.get_world_size(), len(own))
+        every[dist.get_rank()] = own
+        dist.all_reduce(every)
         means, variances, counts = every.tensor_split((x.shape[1], 2 * x.shape[1]), 1)
         share = counts / counts.sum().clamp(min=1)
         mean = (means * share).sum(0)
         var = ((variances + (means - mean).square()) * share).sum(0)
         return mean, var, counts[:, 0]
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        if x.dim() != 4:
+            raise ValueError(f'maps have four dimensions (N, C, h, w), not {x.dim()}')
 
 
 class JointNorm(torch.autograd.Function):
@@ -58,9 +63,8 @@ class JointNorm(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, mean, inverse, counts, group):
+    def forward(ctx, x, weight, bias, mean, inverse, counts):
         ctx.save_for_backward(x, weight, mean, inverse, counts)
-        ctx.group = group
         if _has_kernels(x):
             return torch.batch_norm_elemt(x, weight, bias, mean, inverse, 0.0)  # eps is inside
         gain = weight * inverse
@@ -73,13 +77,9 @@ class JointNorm(torch.autograd.Function):
         grad = grad.contiguous(memory_format=_memory_format(x))
         of_grad, of_product = _own_sums(grad, x, weight, mean, inverse)
         sums = torch.cat([of_grad, of_product])
-        dist.all_reduce(sums, group=ctx.group)
+        dist.all_reduce(sums)
         x_grad = _input_gradient(grad, x, weight, mean, inverse, sums, counts)
-        return x_grad, of_product * inverse, of_grad, None, None, None, None
-
-
-def _members(group: dist.ProcessGroup | None) -> int:
-    return dist.get_world_size(group)
+        return x_grad, of_product * inverse, of_grad, None, None, None
 
 
 def _has_kernels(x: Tensor) -> bool:
