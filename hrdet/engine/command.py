@@ -58,7 +58,10 @@ class Parser(argparse.ArgumentParser):
 
 def add_speed_options(parser: argparse.ArgumentParser) -> None:
     """How to make inference fast; ``speed_options`` reads them."""
-    group = parser.add_argument_group('speed', 'by default the fastest that changes no result')
+    group = parser.add_argument_group(
+        'speed',
+        'by default the fastest that changes no result (to 0.001; on GPUs but for TF32)',
+    )
     group.add_argument(
         '--no-optimize', action='store_true', help='run the network as it was trained'
     )
@@ -75,10 +78,11 @@ def add_speed_options(parser: argparse.ArgumentParser) -> None:
         const=True,
         default=False,
         metavar='MULTIPLE',
-        help='CUDA graphs, one for each input shape; sides padded to a MULTIPLE give few shapes',
+        help='CUDA graphs of the most usual input shapes; sides padded to a MULTIPLE (of 32) give '
+        'few shapes. Not run on a GPU yet: off by default',
     )
     group.add_argument(
-        '--compile', action='store_true', help='torch.compile; the first image takes a minute'
+        '--compile', action='store_true', help='torch.compile; the first image takes minutes'
     )
 
 

@@ -38,7 +38,9 @@ class GraphCache:
 
     def __call__(self, inputs: Tensor | list[Tensor]) -> Any:
         """What the function gives, in memory of its own: a later replay does not change it."""
-        key = tuple((t.shape, t.stride(), t.dtype, t.device) for t in _leaves(inputs))
+        # A graph keeps the precision that it was recorded with (TF32 or not).
+        form = tuple((t.shape, t.stride(), t.dtype, t.device) for t in _leaves(inputs))
+        key = form, torch.backends.cudnn.conv.fp32_precision
         self.calls[key] += 1
         if key not in self.graphs:
             full = len(self.graphs) >= self.limit

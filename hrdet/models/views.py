@@ -43,8 +43,9 @@ def look(batch: Batch, features: list[Tensor], convention: BoxConvention, rescal
     return View(
         features,
         batch.input_sizes,
-        torch.tensor(scale, device=device),
-        torch.tensor([meta.flipped for meta in metas], device=device),
+        # Made on the host and sent without waiting for what the device still has to do.
+        torch.tensor(scale).to(device, non_blocking=True),
+        torch.tensor([meta.flipped for meta in metas]).to(device, non_blocking=True),
         [meta.original_size if rescale else meta.input_size for meta in metas],
         convention,
     )

@@ -343,7 +343,7 @@ def test_views_and_fcos_on_a_gpu():
 @pytest.mark.parametrize('graph', [False, True])
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_half_precision_on_a_gpu(dtype, graph):
-    """Features differ from those in float32 by no more than some of the type's rounding errors."""
+    """Features differ from those in float32 by dozens of the type's rounding errors."""
     model, batch = detector('mask').cuda(), batches.batch(with_truth=False).to('cuda')
     fast = optimize(model, dtype, graph=graph)
     with torch.no_grad():
@@ -351,7 +351,7 @@ def test_half_precision_on_a_gpu(dtype, graph):
             for one, exact in zip(fast.extract(batch), model.extract(batch)):
                 assert one.dtype == dtype
                 error = (one - exact).abs().mean() / exact.abs().mean()
-                assert error < 30 * torch.finfo(dtype).eps
+                assert error < 60 * torch.finfo(dtype).eps
     assert all(len(found) > 3 for found in fast.predict(batch))
 
 
@@ -417,6 +417,15 @@ def test_graphs_are_kept_for_the_usual_shapes():
         assert cache(torch.full((size,), float(size))).tolist() == [size + 1] * size
     assert recorded == [(2,), (3,), (4,)]
     assert len(cache.graphs) == 2
+
+
+@pytest.mark.usefixtures('exact_convs')
+def test_graphs_keep_their_precision():
+    recorded = []
+    cache = GraphCache(torch.neg, lambda function, _: recorded.append(function) or function)
+    for torch.backends.cudnn.allow_tf32 in (False, True, False):
+        cache(torch.zeros(2))
+    assert len(recorded) == 2
 
 
 def test_many_shapes_in_turn_are_not_recorded_again_and_again():
