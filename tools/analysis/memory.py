@@ -1,0 +1,176 @@
+"""Peak memory of training steps, how it grows with the images, and the largest batch for a card.
+
+    python tools/analysis/memory.py CONFIG
+    python tools/analysis/memory.py CONFIG --cfg-options amp=bfloat16 model.backbone.with_cp=True
+
+Steps on images of noise, of a few small sizes and batches, are measured, and a plane is laid
+through the peaks: so much for the model, so much an image, so much a megapixel of the images.
+
+- On CUDA the peak is what torch allocated in the step (max_memory_allocated).
+- On a CPU it is the sum of all tensors that are alive at the same time: weights, momentum and
+  batch, and on top what torch's profiler sees being allocated and freed in the step, gradients
+  included.  These are the bytes of a GPU too, but for what its kernels take beside: workspaces of
+  cuDNN, and up to 256 MB for overlaps of boxes, which a CPU takes in smaller pieces.
+- The largest batch leaves --reserve GiB of the card for these, for CUDA itself and for gaps
+  between tensors.
+"""
+
+import argparse
+import itertools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+
+from hrdet.config import CfgOptions, Lowered, load_config, lower
+from hrdet.engine.optimizer import OptimWrapper, build_optimizer
+from hrdet.models import build_model
+from hrdet.registry import ConfigError
+from hrdet.structures import Batch
+from tools.analysis.benchmark import COCO_CLASSES, noise
+
+GIB, MEGA = 2**30, 10**6
+SIZES = ('480x640', '800x1024')  # small ones peak at the end of the backward, not in the middle
+Point = tuple[int, float, int]  # images, megapixels of all of them, bytes
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--sizes', nargs='+', default=SIZES, metavar='HxW', help='of the images')
+    parser.add_argument('--batches', type=int, nargs='+', default=(1, 2), help='images in a step')
+    default = 'cuda' if torch.cuda.is_available() else 'cpu'
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default=default)
+    parser.add_argument(
+        '--size', default='800x1344', help='images for which the batch is told (%(default)s)'
+    )
+    parser.add_argument(
+        '--cards', type=float, nargs='+', default=(12, 24), help='memory in GiB (%(default)s)'
+    )
+    parser.add_argument('--reserve', type=float, default=1.5, help='GiB left free (%(default)s)')
+    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='PATH=VALUE')
+    args = parser.parse_args()
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        parser.error('--device cuda: torch finds no GPU here; use --device cpu')
+    try:
+        args.sizes, args.size = [pixels(s) for s in args.sizes], pixels(args.size)
+    except ValueError:
+        parser.error('sizes are written as 800x1344: height and width in pixels')
+    if min(args.batches) < 1 or len(set(args.sizes)) < 2 or len(set(args.batches)) < 2:
+        parser.error('a slope takes two --sizes and two --batches at least')
+    return args
+
+
+def pixels(size: str) -> tuple[int, int]:
+    """'800x1344' to (height, width).
+
+    Raises:
+        ValueError: it is not written so, or too small to see anything.
+    """
+    height, width = map(int, size.split('x'))
+    if min(height, width) < 32:
+        raise ValueError(size)
+    return height, width
+
+
+def peak(model: nn.Module, optimizer: OptimWrapper, batch: Batch, device: torch.device) -> int:
+    """Bytes at the peak of a training step."""
+    batch = batch.to(device)
+
+    def step() -> None:
+        with optimizer.optim_context(model):
+            total = sum(model(batch, mode='loss').values())
+        optimizer.update_params(total)
+
+    if device.type == 'cuda':
+        torch.cuda.reset_peak_memory_stats()
+        step()
+        return torch.cuda.max_memory_allocated()
+    states = [value for state in optimizer.optimizer.state.values() for value in state.values()]
+    standing = [*model.parameters(), *model.buffers(), batch.images, *states]
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        step()
+    events = [e for e in record.profiler.kineto_results.events() if e.name() == '[memory]']
+    changes = [event.nbytes() for event in sorted(events, key=lambda e: e.start_ns())]
+    standing_bytes = sum(t.nbytes for t in standing if isinstance(t, torch.Tensor))
+    return standing_bytes + max(itertools.accumulate(changes))
+
+
+def measure(
+    lowered: Lowered,
+    sizes: Sequence[tuple[int, int]],
+    batches: Sequence[int],
+    device: torch.device,
+) -> list[Point]:
+    """The peaks of all sizes with all batches."""
+    classes = lowered.classes or tuple(map(str, range(COCO_CLASSES)))
+    model = build_model(lowered, classes).train().to(device)
+    optimizer = OptimWrapper(
+        build_optimizer(model, lowered.optimizer),
+        device,
+        clip_grad=lowered.grad_clip,
+        amp=lowered.amp,
+    )
+    optimizer.initialize_count_status(model, 0, 1 << 30)
+    roi_head = lowered.model.get('roi_head', {})
+    wanted = 'mask_head' in roi_head, 'semantic_head' in roi_head
+    points = []
+    for images, size in itertools.product(batches, sizes):
+        batch = noise(images, size, len(classes), *wanted)
+        found = peak(model, optimizer, batch, device)
+        points.append((images, images * size[0] * size[1] / MEGA, found))
+    return points
+
+
+def plane(points: Sequence[Point]) -> tuple[np.ndarray, float]:
+    """Bytes (of the model, an image, a megapixel), and the largest error as a part of a peak."""
+    terms = np.array([(1, images, mega) for images, mega, _ in points])
+    peaks = np.array([found for *_, found in points], float)
+    slopes = np.linalg.lstsq(terms, peaks, rcond=None)[0]
+    return slopes, float(np.abs(terms @ slopes / peaks - 1).max())
+
+
+def largest_batch(slopes: np.ndarray, size: tuple[int, int], room: float) -> int:
+    """How many images of ``size`` go into ``room`` bytes."""
+    model, image, mega = slopes
+    return max(0, int((room - model) // (image + mega * size[0] * size[1] / MEGA)))
+
+
+def main() -> None:
+    args = parse_args()
+    torch.manual_seed(0)
+    try:
+        lowered = lower(load_config(args.config, args.cfg_options))
+        lowered.check_trainable()
+    except (ConfigError, FileNotFoundError) as error:
+        raise SystemExit(f'error: {error}') from None
+    points = measure(lowered, args.sizes, args.batches, torch.device(args.device))
+    slopes, error = plane(points)
+    table = Table('images', 'megapixels', 'peak MiB')
+    for images, mega, found in points:
+        table.add_row(str(images), f'{mega:.3f}', f'{found / 2**20:.0f}')
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f'{Path(args.config).stem}, training on {args.device}, torch {torch.__version__}')
+    console.print(table)
+    model, image, mega = slopes / 2**20
+    console.print(
+        f'{model:.0f} MiB + {image:.0f} an image + {mega:.0f} a megapixel, within {error:.1%}'
+    )
+    height, width = args.size
+    fitting = [largest_batch(slopes, args.size, (c - args.reserve) * GIB) for c in args.cards]
+    told = ', '.join(f'{n} in {card:g} GiB' for n, card in zip(fitting, args.cards))
+    console.print(f'images of {height} x {width}: {told} ({args.reserve:g} GiB left free)')
+
+
+if __name__ == '__main__':
+    main()
