@@ -29,7 +29,7 @@ def decode(data: bytes, origin: str, flags: int = COLOUR) -> np.ndarray:
 
     A JPEG without its end marker is refused: OpenCV would fill what is missing with grey.
     """
-    if data.startswith(_JPEG_START) and _JPEG_END not in data:
+    if data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < 0:  # it is at the end
         raise DataError(f'{origin}: the JPEG is cut off after {len(data)} bytes; fetch it again')
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if image is None:

@@ -61,11 +61,12 @@ class RandResizeCrop(Transform):
         inclusive = self.convention is BoxConvention.INCLUSIVE
         factors = (ratio, ratio) if inclusive else (new_w / w, new_h / h)
         centre = box_centres(boxes[box : box + 1], self.convention)[0] * factors
-        sample = resize(sample, (new_h, new_w), factors, self.convention)
         window_h, window_w = self._window(new_h, new_w)
         left = _clamp(round(centre[0] + noise_x - window_w / 2), new_w - window_w)
         top = _clamp(round(centre[1] + noise_y - window_h / 2), new_h - window_h)
         size = (min(window_h, new_h), min(window_w, new_w))
+        part = (top + size[0], left + size[1])
+        sample = resize(sample, (new_h, new_w), factors, self.convention, part)
         return crop(sample, left, top, size, self.convention)
 
     def largest_sizes(self, sizes: np.ndarray) -> np.ndarray:

@@ -30,17 +30,22 @@ class Transform:
 
 
 def resize(
-    sample: Sample, size: tuple[int, int], scale: tuple[float, float], convention: BoxConvention
+    sample: Sample,
+    size: tuple[int, int],
+    scale: tuple[float, float],
+    convention: BoxConvention,
+    part: tuple[int, int] | None = None,
 ) -> Sample:
     """Bring a sample to ``size`` (h, w); boxes are multiplied by ``scale`` (x, y) and clipped.
 
     The scale is passed because the 2019 releases use the ratio that was asked for, not the one
-    that whole pixels allow.  Masks and semantic maps take the nearest pixel.
+    that whole pixels allow.  Masks and semantic maps take the nearest pixel.  With ``part`` (h, w)
+    only that many pixels from the upper left corner are made, for a crop that follows.
     """
-    h, w = size
+    part = part or size
 
     def nearest(image):
-        return cv2.resize(image, (w, h), interpolation=cv2.INTER_NEAREST)
+        return resize_part(image, size, part, cv2.INTER_NEAREST)
 
     def boxes(rows):
         return clip_boxes(scale_boxes(rows, scale, convention), size, convention)
@@ -48,12 +53,28 @@ def resize(
     old = sample.meta.scale
     meta = replace(
         sample.meta,
-        input_size=size,
-        padded_size=size,
+        input_size=part,
+        padded_size=part,
         scale=(old[0] * scale[0], old[1] * scale[1]),
     )
-    image = cv2.resize(sample.image, (w, h), interpolation=cv2.INTER_LINEAR)
-    return replace(_moved(sample, boxes, nearest, size), image=image, meta=meta)
+    image = resize_part(sample.image, size, part, cv2.INTER_LINEAR)
+    return replace(_moved(sample, boxes, nearest, part), image=image, meta=meta)
+
+
+def resize_part(
+    image: np.ndarray, size: tuple[int, int], part: tuple[int, int], interpolation: int
+) -> np.ndarray:
+    """The upper left ``part`` (h, w) of an image resized to ``size``: the same pixels, sooner.
+
+    A part elsewhere would need OpenCV to start between two pixels, which it cannot do.
+    """
+    edges = image.shape[:2]
+    scale = [new / old for new, old in zip(size, edges)]
+    rows, columns = (min(int(n / s) + 2, e) for n, s, e in zip(part, scale, edges))
+    image = cv2.resize(
+        image[:rows, :columns], None, fx=scale[1], fy=scale[0], interpolation=interpolation
+    )
+    return image[: part[0], : part[1]]
 
 
 def crop(

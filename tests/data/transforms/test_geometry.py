@@ -4,6 +4,7 @@ A sample is a black picture with a white rectangle for every box, painted in a m
 any transform each box must still enclose its mask.
 """
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ from hrdet.data import (
     SegRescale,
 )
 from hrdet.data.transforms import SEMANTIC_IGNORE
-from hrdet.data.transforms.geometry import crop
+from hrdet.data.transforms.geometry import crop, resize_part
 from hrdet.structures import GroundTruth, ImageMeta, Sample
 
 CONVENTIONS = list(BoxConvention)
@@ -201,3 +202,21 @@ def test_seg_rescale_takes_every_eighth_pixel():
 def test_bad_arguments_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    old=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    new=st.tuples(st.integers(1, 200), st.integers(1, 200)),
+    cut=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    channels=st.sampled_from([1, 3]),
+    interpolation=st.sampled_from([cv2.INTER_LINEAR, cv2.INTER_NEAREST]),
+)
+def test_a_part_has_the_pixels_of_the_whole(old, new, cut, channels, interpolation):
+    """Exactly those that OpenCV makes of the whole image; noise shows every shift of a weight."""
+    rng = np.random.default_rng(sum(old) * 1000 + sum(new))
+    image = rng.integers(0, 256, (*old, channels), dtype=np.uint8)
+    image = image[..., 0] if channels == 1 else image
+    h, w = (max(1, round(edge * share)) for edge, share in zip(new, cut))
+    whole = cv2.resize(image, new[::-1], interpolation=interpolation)
+    np.testing.assert_array_equal(resize_part(image, new, (h, w), interpolation), whole[:h, :w])
