@@ -159,9 +159,7 @@ def compare(case: Case, options: Options) -> dict[str, str]:
 
 def has_peer(options: Options, name: str) -> bool:
     """Whether there is a peers' environment with the package of this one."""
-    return bool(options.peer_python) and _installed(
-        options.peer_python, _MODULES.get(name, name)
-    )
+    return bool(options.peer_python) and _installed(options.peer_python, _MODULES.get(name, name))
 
 
 @functools.cache
@@ -230,11 +228,15 @@ def _notes(case: Case, sides: Sequence[Side], workers: Sequence[Worker]) -> dict
     first = workers[0].arrays() if pairs else {}
     notes = {}
     for side, worker in pairs:
-        try:
-            notes[side.name] = side.same(first, worker.arrays())
-        except DisagreementError as error:
-            raise DisagreementError(f'{case.name}, {side.name}: {error}') from None
+        notes[side.name] = _agreement(f'{case.name}, {side.name}', side, first, worker.arrays())
     return notes
+
+
+def _agreement(name: str, side: Side, first: Arrays, arrays: Arrays) -> str:
+    try:
+        return side.same(first, arrays)
+    except DisagreementError as error:
+        raise DisagreementError(f'{name}: {error}') from None
 
 
 def _rows(
