@@ -36,6 +36,7 @@ std::tuple<Tensor, Tensor> encode_masks_cpu(Tensor probabilities, Tensor boxes, 
                                             double threshold, bool inclusive);
 
 // A step of inference on a CPU; csrc/cpu/winograd.cpp.
-Tensor winograd_conv_cpu(Tensor input, Tensor weight, Tensor bias);
+Tensor winograd_conv_cpu(Tensor input, Tensor weight, Tensor bias, std::optional<Tensor> summand,
+                         bool relu);
 
 }  // namespace hrdet

@@ -34,6 +34,26 @@ inline void store(float* to, const V& values, int64_t count) {
   }
 }
 
+// Calls function(V{}, first, count) for all of `channels` numbers: whole vectors, then the shortest
+// that holds what is left; unless there are less than 4 in all, it overlaps what was done.
+template <int Lanes, typename Function>
+inline void each_vector(int64_t channels, const Function& function, int64_t first = 0) {
+  for (; first + Lanes <= channels; first += Lanes) {
+    function(typename Vector<Lanes>::type{}, first, Lanes);
+  }
+  if (first == channels) return;
+  if constexpr (Lanes > 4) {
+    if (channels - first <= Lanes / 2 || channels < Lanes) {
+      return each_vector<Lanes / 2>(channels, function, first);
+    }
+    function(typename Vector<Lanes>::type{}, channels - Lanes, Lanes);
+  } else if (channels >= Lanes) {
+    function(typename Vector<Lanes>::type{}, channels - Lanes, Lanes);
+  } else {
+    function(typename Vector<Lanes>::type{}, first, channels);
+  }
+}
+
 // bfloat16 is the upper half of float32's bits.
 template <typename V>
 struct Bits {

@@ -19,7 +19,9 @@ STABLE_TORCH_LIBRARY(hrdet, m) {
   m.def(
       "encode_masks(Tensor probabilities, Tensor boxes, Tensor sizes, float threshold, "
       "bool inclusive) -> (Tensor, Tensor)");
-  m.def("winograd_conv(Tensor input, Tensor weight, Tensor bias) -> Tensor");
+  m.def(
+      "winograd_conv(Tensor input, Tensor weight, Tensor bias, Tensor? summand, bool relu) -> "
+      "Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(hrdet, CPU, m) {

@@ -17,7 +17,7 @@ from torch.nn.utils import fuse_conv_bn_eval
 
 from hrdet.models.detectors import Detector
 from hrdet.models.optimize_graphs import graphed
-from hrdet.models.optimize_layers import WinogradConv2d, fast_convs
+from hrdet.models.optimize_layers import WinogradConv2d, fast_layers
 from hrdet.registry import ConfigError
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
@@ -68,7 +68,7 @@ def optimize(
     if device.type == 'cpu':
         _keep_memory()
         if not compile:
-            fast_convs(fast, dtype)
+            fast_layers(fast, dtype)
     _convert(fast, dtype)
     if graph is not True and graph:
         fast.preprocess.size_divisor = math.lcm(graph, fast.preprocess.size_divisor)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from . import library
 
-_PANEL = 48  # output channels whose weights lie together; csrc/cpu/winograd.cpp
+_PANEL, _VECTOR = 48, 16  # output channels whose weights lie together; csrc/cpu/winograd.cpp
 
 
 def _filter_matrix() -> list[list[float]]:
@@ -21,25 +21,42 @@ def _filter_matrix() -> list[list[float]]:
     return [*rows, [0, 0, 1]]
 
 
-def winograd_weight(weight: Tensor) -> Tensor:
-    """Weights (K, C, 3, 3) as ``winograd_conv`` reads them: float32 (36, ceil(K / 48), C, 48)."""
+def winograd_weight(weight: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Weights (K, C, 3, 3) as ``winograd_conv`` reads them: (36, panels, C, outputs of a panel).
+
+    With ``torch.bfloat16`` what is multiplied is rounded to it, on both sides: twice as fast where
+    the processor has an instruction for that (avx512_bf16), and slow where it has not.  Then two
+    channels lie together: (36, panels, ceil(C / 2), outputs of a panel, 2).
+    """
     filter_ = torch.tensor(_filter_matrix(), dtype=torch.float64)
     terms = torch.einsum('ai,kcij,bj->abck', filter_, weight.double(), filter_).flatten(0, 1)
-    panels = F.pad(terms, (0, -weight.shape[0] % _PANEL)).unflatten(2, (-1, _PANEL))
-    return panels.movedim(2, 1).float().contiguous()
+    panel = min(_PANEL, -(-weight.shape[0] // _VECTOR) * _VECTOR)
+    panels = F.pad(terms, (0, -weight.shape[0] % panel)).unflatten(2, (-1, panel)).movedim(2, 1)
+    if dtype is torch.bfloat16:
+        panels = F.pad(panels, (0, 0, 0, weight.shape[1] % 2))
+        panels = panels.unflatten(2, (-1, 2)).movedim(3, 4)
+    return panels.to(dtype).contiguous()
 
 
-def winograd_conv(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Convolution of stride 1 with zeros around: the size stays.
+def winograd_conv(
+    images: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    summand: Tensor | None = None,
+    relu: bool = False,
+) -> Tensor:
+    """Convolution of stride 1 with zeros around: the size stays.  Then + summand, then ReLU.
 
     Winograd's F(4x4, 3x3): 36 multiplications for 16 pixels in place of 144.  Sums of products of
     transformed numbers cancel: the rounding error is about 4 times that of the direct way.
 
     Args:
         images: (N, C, H, W) float32 or bfloat16, on the CPU; read as they are where they are
-            channels_last.  Everything between input and output is float32.
+            channels_last.  Everything between input and output is float32, or as the weight is.
         weight: from ``winograd_weight``.
         bias: (K,) float32.
+        summand: (N, K, H, W) of the images' type, or None.
+        relu: whether negative results become zero, after the summand.
 
     Returns:
         (N, K, H, W) of the images' type, channels_last.
@@ -49,10 +66,13 @@ def winograd_conv(images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """
     library.require(images)
     rows = images.permute(0, 2, 3, 1).contiguous()
-    return torch.ops.hrdet.winograd_conv(rows, weight, bias).permute(0, 3, 1, 2)
+    if summand is not None:
+        summand = summand.permute(0, 2, 3, 1).contiguous()
+    out = torch.ops.hrdet.winograd_conv(rows, weight, bias, summand, relu)
+    return out.permute(0, 3, 1, 2)
 
 
-def _fake(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _fake(rows: Tensor, weight: Tensor, bias: Tensor, summand: Tensor | None, relu: bool) -> Tensor:
     return rows.new_empty(*rows.shape[:3], bias.shape[0])
 
 

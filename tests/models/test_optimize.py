@@ -13,9 +13,10 @@ from torch import nn
 
 from hrdet.models import optimize, optimize_graphs
 from hrdet.models.backbones import HRNet
+from hrdet.models.layers import BasicBlock, Bottleneck
 from hrdet.models.layers.norm import SyncBN
 from hrdet.models.optimize_graphs import GraphCache, Recorder
-from hrdet.models.optimize_layers import FastConv2d, WinogradConv2d
+from hrdet.models.optimize_layers import FastBasicBlock, FastBottleneck, FastConv2d, WinogradConv2d
 from hrdet.registry import ConfigError
 from hrdet.structures import Views
 from tests.models import small_batches as batches
@@ -128,12 +129,42 @@ def test_last_layers_stay_float32():
 
 def test_matrix_units_for_bfloat16_are_used(monkeypatch):
     """A processor with AMX multiplies bfloat16 faster than Winograd saves."""
-    kinds = {type(m) for m in optimize(detector('faster'), torch.bfloat16).modules()}
+    kinds = kinds_of(optimize(detector('faster'), torch.bfloat16))
     assert {WinogradConv2d, FastConv2d} <= kinds
     monkeypatch.setattr(torch.cpu, 'get_capabilities', lambda: {'amx_bf16': True})
-    kinds = {type(m) for m in optimize(detector('faster'), torch.bfloat16).modules()}
+    kinds = kinds_of(optimize(detector('faster'), torch.bfloat16))
     assert WinogradConv2d not in kinds
-    assert WinogradConv2d in {type(m) for m in optimize(detector('faster')).modules()}
+    assert WinogradConv2d in kinds_of(optimize(detector('faster')))
+
+
+def kinds_of(model):
+    return {type(m) for m in model.modules()}
+
+
+def test_blocks_take_sums_and_relus_where_convolutions_write():
+    kinds = kinds_of(optimize(detector('faster')))
+    assert {FastBasicBlock, FastBottleneck} <= kinds
+    assert not {BasicBlock, Bottleneck} & kinds
+
+
+def test_norms_that_do_not_fold():
+    model, batch = detector('faster', dict(type='GN', num_groups=2)), batches.batch()
+    fast = optimize(model)
+    assert {BasicBlock, Bottleneck, WinogradConv2d} <= kinds_of(fast)
+    assert_same(fast.predict(batch), model.predict(batch))
+
+
+def test_products_of_bfloat16_where_the_processor_has_them(monkeypatch):
+    """In layers of many channels only."""
+    model = detector('faster')
+    capabilities = {}
+    monkeypatch.setattr(torch.cpu, 'get_capabilities', lambda: capabilities)
+    for can in (True, False):
+        capabilities['avx512_bf16'] = can
+        for dtype in (torch.bfloat16, torch.float32):
+            convs = [m for m in optimize(model, dtype).modules() if type(m) is WinogradConv2d]
+            half = {m.in_channels for m in convs if m.weight.dtype == torch.bfloat16}
+            assert half == ({144} if can and dtype is torch.bfloat16 else set())
 
 
 @pytest.mark.parametrize('norm_cfg', [dict(type='BN'), SyncBN()], ids=['BN', 'SyncBN'])

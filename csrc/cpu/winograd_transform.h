@@ -1,0 +1,36 @@
+// The transforms of Winograd's F(4x4, 3x3): 6x6 patches of the input to 36 numbers, whose products
+// with the 36 of a filter become 4x4 pixels of the output.
+#pragma once
+
+namespace hrdet {
+
+constexpr int kTile = 4, kPatch = 6, kTerms = kPatch * kPatch;
+
+// A polynomial's values at 0, +-a, +-b and infinity, and back. These points lose half the digits
+// that the usual 1 and 2 lose (found by trying), and their powers are exact.
+constexpr float a = 0.75f, b = 1.5f, a2 = a * a, b2 = b * b, a3 = a * a2, b3 = b * b2;
+
+template <typename V>
+inline void transform_input(V* d, int step) {
+  const V d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step];
+  const V even_a = d4 - b2 * d2, odd_a = a * (d3 - b2 * d1);
+  const V even_b = d4 - a2 * d2, odd_b = b * (d3 - a2 * d1);
+  d[0] = a2 * b2 * d[0] - (a2 + b2) * d2 + d4;
+  d[step] = even_a + odd_a;
+  d[2 * step] = even_a - odd_a;
+  d[3 * step] = even_b + odd_b;
+  d[4 * step] = even_b - odd_b;
+  d[5 * step] = a2 * b2 * d1 - (a2 + b2) * d3 + d[5 * step];
+}
+
+template <typename V>
+inline void transform_output(V* out, const V* m, int out_step, int step) {
+  const V even_a = m[step] + m[2 * step], odd_a = m[step] - m[2 * step];
+  const V even_b = m[3 * step] + m[4 * step], odd_b = m[3 * step] - m[4 * step];
+  out[0] = m[0] + even_a + even_b;
+  out[out_step] = a * odd_a + b * odd_b;
+  out[2 * out_step] = a2 * even_a + b2 * even_b;
+  out[3 * out_step] = a3 * odd_a + b3 * odd_b + m[5 * step];
+}
+
+}  // namespace hrdet
