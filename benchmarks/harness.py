@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks.worker import ROOT, Worker
 
 _SHORTEST = 0.2  # seconds of a sample; quicker runs are repeated within it
+_PEAKS = 2  # rounds of peak memory, which hardly varies
 _MODULES = {'mmdetection': 'mmdet'}  # of peers whose module has another name
 Arrays = dict[str, np.ndarray]
 
@@ -204,15 +205,17 @@ def _workers(sides: Sequence[tuple[Side, Path]], options: Options) -> Iterator[l
 def _prepare(workers: Sequence[Worker], sides: Sequence[Side]) -> None:
     for worker, side in zip(workers, sides):
         worker.ask('prepare', function=side.function, arguments=side.arguments)
+        worker.seconds = 0.0
 
 
 def _sample(
     workers: Sequence[Worker], measures: Sequence[str], options: Options
 ) -> dict[str, list[list[float]]]:
-    return {
-        kind: alternate([_sampler(worker, kind) for worker in workers], options.rounds)
-        for kind in measures
-    }
+    found = {}
+    for kind in measures:
+        rounds = min(options.rounds, _PEAKS) if kind == 'peak' else options.rounds
+        found[kind] = alternate([_sampler(worker, kind) for worker in workers], rounds)
+    return found
 
 
 def _compare(case: Case, sides: Sequence[Side], options: Options) -> dict[str, str]:
@@ -286,9 +289,9 @@ def _start(side: Side, source: Path, options: Options) -> float:
 
 
 def _sampler(worker: Worker, kind: str) -> Callable[[], float]:
-    once = worker.ask('time', count=1)  # warms up
     if kind == 'peak':
         return lambda: worker.ask('memory')
+    once = worker.seconds or worker.ask('time', count=1)  # a comparison has warmed up, too
     if once < 10 * _SHORTEST:
         once = worker.ask('time', count=1)
     count = max(1, min(1000, round(_SHORTEST / once)))

@@ -7,7 +7,8 @@
 Commits are checked out into temporary work trees.  Their operators are compiled there, unless
 csrc/ and setup.py are those of the work tree here, whose operators are then taken.  The benchmarks
 themselves are always those of the work tree here.  A case is slower if the lower quartile of its
-ratio, over the rounds, is above ``--limit``; the exit status is then 1.
+ratio, over the rounds, is above ``--limit``; the exit status is then 1, as where sources are too
+old to be run by these benchmarks.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from pathlib import Path
 
 from benchmarks import __main__ as command
 from benchmarks import harness, report
-from benchmarks.worker import ROOT
+from benchmarks.worker import ROOT, WorkerError
 
 _OPERATORS = ('csrc', 'setup.py')
 
@@ -62,6 +63,7 @@ def source_of(commit: str | None) -> Iterator[Path]:
                     ['./compile.sh'],
                     cwd=tree,
                     check=True,
+                    stdout=subprocess.DEVNULL,
                     env=os.environ | {'PYTHON': sys.executable},
                 )
             else:
@@ -94,7 +96,7 @@ def compare(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The whole command; the exit status: 1 if a case is slower."""
+    """The whole command; the exit status: 1 if a case is slower, or could not be run."""
     args = parse_args(arguments)
     slower = 0
     with (
@@ -110,7 +112,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tiny=args.tiny,
         )
         for case in command.cases(args, options):
-            for name, ratio in compare(case, options, (old, new)):
+            try:
+                found = compare(case, options, (old, new))
+            except WorkerError as error:  # such as a name that the older sources lack
+                slower += 1
+                print(f'FAILED {case.name}: {error}', file=sys.stderr, flush=True)
+                continue
+            for name, ratio in found:
                 verdict = 'SLOWER' if ratio.low > args.limit else 'ok'
                 slower += ratio.low > args.limit
                 print(f'{verdict:6} {report.number(ratio)} times as much: {name}', flush=True)

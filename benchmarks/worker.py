@@ -37,7 +37,11 @@ class Worker:
         python: the interpreter of its environment.
         threads: for torch, OpenMP, BLAS and OpenCV.
         source: the folder from which ``hrdet`` is imported.
+
+    ``seconds`` is how long the run of ``arrays`` took; 0 before.
     """
+
+    seconds = 0.0
 
     def __init__(self, python: str, threads: int = 1, source: Path = ROOT) -> None:
         count = dict.fromkeys(
@@ -76,7 +80,7 @@ class Worker:
         """What one run returns."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, 'arrays.npz')
-            self.ask('check', path=str(path))
+            self.seconds = self.ask('check', path=str(path))
             with np.load(path) as file:
                 return dict(file)
 
@@ -111,10 +115,15 @@ class _Server:
         """
         self.run, self.arrays = _function(function)(**arguments)
 
-    def check(self, path: str) -> None:
-        """Run once, without TF32, and write what came out."""
+    def check(self, path: str) -> float:
+        """Run once, without TF32, and write what came out; the seconds that it took."""
         with _float32():
-            np.savez(path, **self.arrays(self.run()))
+            start = time.perf_counter()
+            result = self.run()
+            _wait_for_device()
+            seconds = time.perf_counter() - start
+            np.savez(path, **self.arrays(result))
+        return seconds
 
     def time(self, count: int) -> float:
         """Seconds a run, over ``count`` of them."""
