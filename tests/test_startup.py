@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 # Each costs its users time: what trains, evaluates, draws or compiles.
 UNUSED = (
     'hrdet.engine',
@@ -29,6 +31,8 @@ UNUSED = (
 
 PREDICT = """
 import sys
+
+import pytest
 import numpy as np
 from hrdet.apis import inference_detector, init_detector
 
@@ -51,3 +55,15 @@ def test_predicting_loads_nothing_that_trains(pytestconfig):
     loaded = set(done.stdout.split())
     assert 'torch' in loaded
     assert loaded.isdisjoint(UNUSED)
+
+
+@pytest.mark.parametrize('name', ['train', 'test', 'infer', 'print_config'])
+def test_help_waits_for_nothing(name, pytestconfig):
+    """Options are told before torch is loaded."""
+    tool = f'import runpy, sys; sys.argv[1:] = ["--help"]; runpy.run_path("tools/{name}.py", '
+    code = f'try: {tool} run_name="__main__")\nfinally: print("torch:", "torch" in sys.modules)'
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=pytestconfig.rootpath, capture_output=True, text=True
+    )
+    assert 'usage:' in done.stdout, done.stderr
+    assert 'torch: False' in done.stdout

@@ -10,28 +10,25 @@ annotations, these with every object found and its score.  Images that cannot be
 at the end, and the exit status is then 1.
 """
 
+from __future__ import annotations
+
 import argparse
 import glob
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np
-from rich.progress import track
+from hrdet.config import CfgOptions, add_speed_options
 
-from hrdet.apis import inference_detector, init_detector, read_image
-from hrdet.checkpoints import CheckpointError
-from hrdet.config import CfgOptions
-from hrdet.data import DataError
-from hrdet.engine.command import add_speed_options, speed_options
-from hrdet.models.detectors import Detector
-from hrdet.registry import ConfigError
-from hrdet.structures import Detections
-from hrdet.visualize import save_picture
+if TYPE_CHECKING:  # slow to import: where it is used, not for --help
+    import numpy as np
+
+    from hrdet.models.detectors import Detector
+    from hrdet.structures import Detections
 
 _SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'}
 
@@ -99,6 +96,11 @@ def find_images(inputs: Sequence[str], out_dir: str) -> dict[str, Path]:
 
 def infer(model: Detector, images: dict[str, Path], args: argparse.Namespace) -> list[str]:
     """Draw and write everything; returns what is wrong with the images that were left out."""
+    from rich.progress import track
+
+    from hrdet.apis import inference_detector
+    from hrdet.visualize import save_picture
+
     out, problems = Path(args.out_dir), []
     content: dict[str, list] = {'images': [], 'categories': _categories(model), 'annotations': []}
     for names in track(_chunks(list(images), args.batch_size), description='images'):
@@ -114,6 +116,9 @@ def infer(model: Detector, images: dict[str, Path], args: argparse.Namespace) ->
 
 
 def _read(file: Path, problems: list[str]) -> np.ndarray | None:
+    from hrdet.apis import read_image
+    from hrdet.data import DataError
+
     try:
         return read_image(file)
     except DataError as error:
@@ -144,6 +149,12 @@ def _add(content: dict[str, list], file: str, size: tuple[int, int], found: Dete
 def main(arguments: Sequence[str] | None = None) -> int:
     """The whole command; the exit status."""
     args = parse_args(arguments)
+    from hrdet.apis import init_detector
+    from hrdet.checkpoints import CheckpointError
+    from hrdet.data import DataError
+    from hrdet.engine.command import speed_options
+    from hrdet.registry import ConfigError
+
     try:
         images = find_images(args.inputs, args.out_dir)
         model = init_detector(

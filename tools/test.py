@@ -8,24 +8,21 @@ The scores are printed in COCO's table.  --out writes the detections: .json is C
 on it, and contact_sheet.png, some of them beside the truth.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rich.progress import track
+from hrdet.config import METRICS, Parser, add_speed_options, load_config
 
-from hrdet.config import load_config
-from hrdet.data import DetectionDataset
-from hrdet.engine.build import build_tester
-from hrdet.engine.command import Parser, add_speed_options, run, speed_options
-from hrdet.engine.distributed import rank
-from hrdet.evaluation import KINDS
-from hrdet.evaluation.metric import check_output
-from hrdet.structures import Detections, ImageMeta
-from hrdet.visualize import prediction_sheet, save_picture
+if TYPE_CHECKING:  # slow to import: where it is used, not for --help
+    from hrdet.data import DetectionDataset
+    from hrdet.structures import Detections, ImageMeta
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,7 +30,7 @@ def parse_args() -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument('checkpoint', help='weights: hrdet, mmdetection 1-3 or the HRNet release')
     parser.add_argument(
-        '--eval', nargs='+', choices=list(KINDS), help="what to measure (default: the config's)"
+        '--eval', nargs='+', choices=METRICS, help="what to measure (default: the config's)"
     )
     parser.add_argument('--out', help='file for the detections, .pkl or .json')
     parser.add_argument('--show-dir', help='folder for pictures of the detections')
@@ -43,6 +40,8 @@ def parse_args() -> argparse.Namespace:
     add_speed_options(parser)
     args = parser.parse_args()
     if args.out:
+        from hrdet.evaluation.metric import check_output
+
         try:
             check_output(args.out)
         except ValueError as error:
@@ -52,6 +51,10 @@ def parse_args() -> argparse.Namespace:
 
 def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
     """The work of one process."""
+    from hrdet.engine.build import build_tester
+    from hrdet.engine.command import speed_options
+    from hrdet.engine.distributed import rank
+
     config = load_config(args.config, args.cfg_options)
     speed = speed_options(args)
     runner = build_tester(config, args.checkpoint, args.eval, launcher, force_cpu, speed)
@@ -73,6 +76,10 @@ def show(
     score_thr: float,
 ) -> None:
     """Write pictures of the original size, named by the number of the image."""
+    from rich.progress import track
+
+    from hrdet.visualize import prediction_sheet, save_picture
+
     folder.mkdir(parents=True, exist_ok=True)
     prediction_sheet(dataset, predictions, folder / 'contact_sheet.png', score_thr)
     for index, (meta, found) in enumerate(track(predictions, 'pictures')):
@@ -80,5 +87,13 @@ def show(
         save_picture(dataset.image(index), found, folder / name, dataset.classes, score_thr)
 
 
+def main() -> None:
+    """The whole command."""
+    args = parse_args()
+    from hrdet.engine.command import run
+
+    run(test, args)
+
+
 if __name__ == '__main__':
-    run(test, parse_args())
+    main()

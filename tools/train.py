@@ -13,9 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.config import load_config
-from hrdet.engine.build import TrainOptions, build_trainer
-from hrdet.engine.command import Parser, run
+from hrdet.config import Parser, load_config
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,6 +38,8 @@ def parse_args() -> argparse.Namespace:
 
 def train(args: argparse.Namespace, launcher: str, force_cpu: bool) -> int:
     """The work of one process; its exit code, as a shell counts signals."""
+    from hrdet.engine.build import TrainOptions, build_trainer
+
     options = TrainOptions(
         work_dir=args.work_dir,
         resume_from=args.resume_from,
@@ -56,5 +56,13 @@ def train(args: argparse.Namespace, launcher: str, force_cpu: bool) -> int:
     return 128 + signum if signum else 0
 
 
+def main() -> None:
+    """The whole command."""
+    args = parse_args()
+    from hrdet.engine.command import run  # slow to import: not for --help
+
+    run(train, args)
+
+
 if __name__ == '__main__':
-    run(train, parse_args())
+    main()

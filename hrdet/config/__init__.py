@@ -1,14 +1,20 @@
 """The config language: load it, check it, and lower it to what is built and run."""
 
+from hrdet.config.arguments import LAUNCHERS, CfgOptions, Parser, add_speed_options
 from hrdet.config.classes import check_num_classes, with_num_classes
-from hrdet.config.load import CfgOptions, load_config
+from hrdet.config.load import load_config
 from hrdet.config.lower import Lowered, lower
+from hrdet.config.lower.training import METRICS
 from hrdet.config.node import Node
 
 __all__ = [
+    'LAUNCHERS',
+    'METRICS',
     'CfgOptions',
     'Lowered',
     'Node',
+    'Parser',
+    'add_speed_options',
     'check_num_classes',
     'load_config',
     'lower',

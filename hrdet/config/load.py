@@ -1,7 +1,5 @@
-"""From a config file to its values, with the overrides of the command line."""
+"""From a config file to its values, with overrides."""
 
-import argparse
-import ast
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,34 +57,3 @@ def _override(config: Config, path: str, value: Any) -> None:
         config.merge_from_dict({path: value})
     except (KeyError, TypeError) as error:
         raise ConfigError(f'{path}: cannot be overridden: {error}') from error
-
-
-class CfgOptions(argparse.Action):
-    """``--cfg-options a.b=c ...``: a dict of overrides from arguments of the form PATH=VALUE.
-
-    A value is a Python literal (``[1, 2]``, ``(1333, 800)``, ``1e-3``, ``None``), ``true`` or
-    ``false``, or else a plain string.
-    """
-
-    def __call__(self, parser, namespace, values, option_string=None) -> None:
-        options = dict(getattr(namespace, self.dest, None) or {})
-        for text in values:
-            path, equals, value = text.partition('=')
-            if not (path and equals):
-                parser.error(f'{option_string} takes PATH=VALUE, not {text!r}')
-            try:
-                options[path] = _literal(value)
-            except ValueError as error:
-                parser.error(f'{option_string} {path}: {error}')
-        setattr(namespace, self.dest, options)
-
-
-def _literal(text: str) -> Any:
-    if text.lower() in ('true', 'false'):
-        return text.lower() == 'true'
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        if text[:1] in ('[', '(', '{'):
-            raise ValueError(f'{text!r} is no Python value; strings in it need quotes') from None
-        return text

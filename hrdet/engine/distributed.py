@@ -22,9 +22,6 @@ class LaunchError(RuntimeError):
     """The processes of a run cannot be started as asked; the message says how they can."""
 
 
-LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
-
-
 def rank() -> int:
     """This process's number, 0 where there is only one."""
     return dist.get_rank() if dist.is_initialized() else 0

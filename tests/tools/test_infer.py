@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from hrdet import apis
+from hrdet.engine.command import speed_options
 from hrdet.registry import ConfigError
 from hrdet.structures import Detections
 
@@ -70,8 +72,8 @@ def test_pictures_and_one_json(tool, photos, monkeypatch, capsys):
         asked.setdefault('batches', []).append(len(images))
         return [one] * len(images)
 
-    monkeypatch.setattr(tool, 'init_detector', init_detector)
-    monkeypatch.setattr(tool, 'inference_detector', inference_detector)
+    monkeypatch.setattr(apis, 'init_detector', init_detector)
+    monkeypatch.setattr(apis, 'inference_detector', inference_detector)
     out = photos.parent / 'out'
     status = tool.main(
         ['c.py', 'w.pth', str(photos), '--out-dir', str(out), '--batch-size', '4', '--device',
@@ -103,9 +105,9 @@ def test_mistakes_end_with_a_message(tool, photos):
 
 def test_speed_options(tool):
     args = tool.parse_args(['c.py', 'w.pth', 'in', '--dtype', 'bfloat16', '--graph', '64'])
-    assert tool.speed_options(args) == dict(dtype=torch.bfloat16, graph=64, compile=False)
+    assert speed_options(args) == dict(dtype=torch.bfloat16, graph=64, compile=False)
     args = tool.parse_args(['c.py', 'w.pth', 'in', '--no-optimize'])
-    assert tool.speed_options(args) is None
+    assert speed_options(args) is None
     args = tool.parse_args(['c.py', 'w.pth', 'in', '--no-optimize', '--compile'])
     with pytest.raises(ConfigError, match='--no-optimize excludes'):
-        tool.speed_options(args)
+        speed_options(args)

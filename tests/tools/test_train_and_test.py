@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hrdet.checkpoints import read_checkpoint
-from hrdet.engine.command import Parser
+from hrdet.config import Parser
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs/quickstart/faster_rcnn_hrnetv2p_w18_small.py'

@@ -5,7 +5,7 @@ from typing import Any
 from hrdet.config.node import Node, check, check_choice, check_count, is_number, read
 from hrdet.registry import ConfigError
 
-_METRICS = ('bbox', 'segm', 'proposal', 'proposal_fast')
+METRICS = ('bbox', 'segm', 'proposal', 'proposal_fast')
 _LOGGERS = ('TextLoggerHook', 'TensorboardLoggerHook')
 
 
@@ -165,7 +165,7 @@ def evaluation(
         metric = ['bbox', 'segm'] if masks else 'bbox'
     metrics = [metric] if isinstance(metric, str) else list(metric)
     for name in metrics:
-        check_choice(name, _METRICS, f'{path}.metric')
+        check_choice(name, METRICS, f'{path}.metric')
     unpredicted = "'segm' measures masks, and the model has no mask_head: leave it out"
     check(masks or 'segm' not in metrics, f'{path}.metric', unpredicted)
     return dict(interval=interval, metrics=metrics)

@@ -1,0 +1,104 @@
+"""Command lines: what the tools take in common.  Nothing slow is imported for ``--help``."""
+
+import argparse
+import ast
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+
+
+class CfgOptions(argparse.Action):
+    """``--cfg-options a.b=c ...``: a dict of overrides from arguments of the form PATH=VALUE.
+
+    A value is a Python literal (``[1, 2]``, ``(1333, 800)``, ``1e-3``, ``None``), ``true`` or
+    ``false``, or else a plain string.
+    """
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        options = dict(getattr(namespace, self.dest, None) or {})
+        for text in values:
+            path, equals, value = text.partition('=')
+            if not (path and equals):
+                parser.error(f'{option_string} takes PATH=VALUE, not {text!r}')
+            try:
+                options[path] = _literal(value)
+            except ValueError as error:
+                parser.error(f'{option_string} {path}: {error}')
+        setattr(namespace, self.dest, options)
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes every option with dashes or underscores between its words."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__(
+            description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        self.add_argument('config', help='config file')
+        self.add_argument(
+            '--gpus', type=int, help='GPUs of this machine to use; 0: the CPU (default: 1 or 0)'
+        )
+        self.add_argument('--launcher', choices=LAUNCHERS, default='none', help='who starts us')
+        self.add_argument('--local-rank', type=int, help='given by torch.distributed.launch')
+        self.add_argument(
+            '--cfg-options',
+            nargs='+',
+            action=CfgOptions,
+            metavar='PATH=VALUE',
+            help='values that override the config, such as data.imgs_per_gpu=4',
+        )
+
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        return super().parse_known_args(
+            [_dashed(text) for text in (sys.argv[1:] if args is None else args)], namespace
+        )
+
+
+def add_speed_options(parser: argparse.ArgumentParser) -> None:
+    """How to make inference fast; ``speed_options`` reads them."""
+    group = parser.add_argument_group(
+        'speed',
+        'by default the fastest that changes no result (to 0.001; on GPUs but for TF32)',
+    )
+    group.add_argument(
+        '--no-optimize', action='store_true', help='run the network as it was trained'
+    )
+    group.add_argument(
+        '--dtype',
+        choices=('float32', 'bfloat16', 'float16'),
+        default='float32',
+        help='of weights and feature maps; below 32 bits scores change slightly (%(default)s)',
+    )
+    group.add_argument(
+        '--graph',
+        nargs='?',
+        type=int,
+        const=True,
+        default=False,
+        metavar='MULTIPLE',
+        help='CUDA graphs of the most usual input shapes; sides padded to a MULTIPLE (of 32) give '
+        'few shapes. Not run on a GPU yet: off by default',
+    )
+    group.add_argument(
+        '--compile', action='store_true', help='torch.compile; the first image takes minutes'
+    )
+
+
+def _literal(text: str) -> Any:
+    if text.lower() in ('true', 'false'):
+        return text.lower() == 'true'
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        if text[:1] in ('[', '(', '{'):
+            raise ValueError(f'{text!r} is no Python value; strings in it need quotes') from None
+        return text
+
+
+def _dashed(text: str) -> str:
+    name, equals, value = text.partition('=')
+    return name.replace('_', '-') + equals + value if name.startswith('--') else text
