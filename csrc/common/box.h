@@ -51,7 +51,7 @@ struct SoftNms {
   HRDET_HOST_DEVICE Real decayed(Real score, Real overlap) const {
     Real weight = 1;
     if (gaussian) {
-      weight = std::exp(-(overlap * overlap) / sigma);
+      weight = overlap > 0 ? std::exp(-(overlap * overlap) / sigma) : Real(1);  // also for NaN
     } else if (overlap > iou_threshold) {
       weight = 1 - overlap;
     }

@@ -12,6 +12,8 @@ constexpr int kMaxLevels = 8;
 // The end of adaptive sampling: a bin 1024 feature pixels wide is larger than any feature map, and
 // a box run wild must not hang the machine.
 constexpr int kMaxSamples = 1024;
+// On a side of the output: the weights of all of them fit a block's shared memory on a GPU.
+constexpr int kMaxBins = 256;
 
 // The two neighbours of a sample and their weights, both 0 where the sample is off the map.
 template <typename Real>

@@ -1,6 +1,7 @@
 // A call of RoIAlign as the kernels want it: checked, and tensors as plain pointers and strides.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -108,14 +109,11 @@ inline void check_rois(const Tensor& rois, const std::optional<Tensor>& levels, 
   }
 }
 
-inline void check_options(const RoiAlignOptions& options, size_t levels, size_t scales) {
+inline void check_levels(size_t levels, size_t scales) {
   require(levels >= 1 && levels <= kMaxLevels, "roi_align: takes 1 to ", kMaxLevels,
           " feature levels, not ", levels);
   require(scales == levels, "roi_align: ", levels, " feature levels need as many strides, not ",
           scales);
-  require(options.height > 0 && options.width > 0, "roi_align: the output size must be positive");
-  require(options.sampling_ratio >= 0 && options.sampling_ratio <= kMaxSamples,
-          "roi_align: sampling_ratio must be 0 (adaptive) or a number up to ", kMaxSamples);
 }
 
 inline void check_features(const std::vector<Tensor>& features) {
@@ -178,7 +176,7 @@ inline RoiAlignCall forward_call(const std::vector<Tensor>& features, const Tens
                                  const std::optional<Tensor>& levels,
                                  const std::vector<double>& scales,
                                  const RoiAlignOptions& options) {
-  check_options(options, features.size(), scales.size());
+  check_levels(features.size(), scales.size());
   check_features(features);
   check_rois(rois, levels, features[0].scalar_type(), features[0]);
   return {readable(features), torch::stable::contiguous(rois), contiguous(levels), scales, options};
@@ -192,10 +190,13 @@ inline RoiAlignCall backward_call(const Tensor& grad, const Tensor& rois,
                                   const RoiAlignOptions& options) {
   require(sizes.size() >= 4 && sizes.size() % 2 == 0,
           "roi_align_backward: sizes must be N, C and height, width of every level");
-  check_options(options, sizes.size() / 2 - 1, scales.size());
+  check_levels(sizes.size() / 2 - 1, scales.size());
   check_rois(rois, levels, grad.scalar_type(), grad);
-  require(grad.size(0) == rois.size(0) && grad.size(1) == sizes[1],
+  require(grad.dim() == 4 && grad.size(0) == rois.size(0) && grad.size(1) == sizes[1],
           "roi_align_backward: grad must have the shape (R, C, h, w)");
+  for (size_t i = 2; i < sizes.size(); ++i) {
+    require(sizes[i] > 0, "roi_align_backward: feature level ", i / 2 - 1, " is empty");
+  }
   std::vector<Tensor> maps;
   for (size_t i = 2; i < sizes.size(); i += 2) {
     Tensor map = torch::stable::empty(
@@ -218,6 +219,10 @@ inline std::vector<Tensor> cast_to(std::vector<Tensor> maps, ScalarType type) {
 
 inline RoiAlignOptions roi_align_options(int64_t height, int64_t width, int64_t sampling_ratio,
                                          bool half_pixel, double finest_scale) {
+  require(std::min(height, width) > 0 && std::max(height, width) <= kMaxBins,
+          "roi_align: the output size must be positive, and at most ", kMaxBins, " on a side");
+  require(sampling_ratio >= 0 && sampling_ratio <= kMaxSamples,
+          "roi_align: sampling_ratio must be 0 (adaptive) or a number up to ", kMaxSamples);
   return {static_cast<int>(height), static_cast<int>(width), static_cast<int>(sampling_ratio),
           half_pixel, finest_scale};
 }

@@ -12,6 +12,8 @@
 namespace hrdet {
 namespace {
 
+constexpr int64_t kMostPixels = 0xffffffff;  // COCO counts them in 32 bits
+
 // Pixels of a column between the same two rows of the mask, and the weights of the first and last.
 struct Stretch {
   int64_t row, begin, end;
@@ -152,8 +154,11 @@ std::tuple<Tensor, Tensor> encode_masks_cpu(Tensor probabilities, Tensor boxes, 
   const float* mask_data = static_cast<const float*>(probabilities.data_ptr());
   const float* box_data = static_cast<const float*>(boxes.data_ptr());
   const int64_t* size_data = static_cast<const int64_t*>(sizes.data_ptr());
-  for (int64_t i = 0; i < 2 * count; ++i) {
-    require(size_data[i] > 0, "encode_masks: image_sizes must be positive, not ", size_data[i]);
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t rows = size_data[2 * i], columns = size_data[2 * i + 1];
+    require(rows > 0 && columns > 0 && rows <= kMostPixels / columns,
+            "encode_masks: image_sizes must be positive and of less than 2^32 pixels, not ", rows,
+            " x ", columns);
   }
   // The releases of 2019 take what exceeds the threshold, mmdetection 3 also what equals it.
   const float least = static_cast<float>(threshold);

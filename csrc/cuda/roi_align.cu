@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(kThreads)
   using Real = accumulate_t<Value>;
   const int groups = pyramid.channels / kChannels;
   const int64_t bins = int64_t{options.height} * options.width;
-  const int64_t work = rois.count * groups * bins;
+  const int64_t work = bins * rois.count * groups;
   for (int64_t index = blockIdx.x * int64_t{kThreads} + threadIdx.x; index < work;
        index += gridDim.x * int64_t{kThreads}) {
     const Share share = share_of(index, groups, kChannels, pyramid.channels_last, options);
@@ -110,7 +110,7 @@ __global__ void __launch_bounds__(kThreads)
   using Real = accumulate_t<Value>;
   const int groups = pyramid.channels / kChannels;
   const int64_t bins = int64_t{options.height} * options.width;
-  const int64_t work = rois.count * groups * bins;
+  const int64_t work = bins * rois.count * groups;
   for (int64_t index = blockIdx.x * int64_t{kThreads} + threadIdx.x; index < work;
        index += gridDim.x * int64_t{kThreads}) {
     const Share share = share_of(index, groups, kChannels, pyramid.channels_last, options);

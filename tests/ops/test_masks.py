@@ -193,7 +193,11 @@ def test_half_precision():
         ({'boxes': torch.ones(3, 4)}, r'boxes must have the shape \(R, 4\), with R = 2'),
         ({'image_sizes': torch.ones(2, 3).long()}, r'image_sizes must have the shape \(R, 2\)'),
         ({'image_sizes': torch.ones(2, 2)}, 'image_sizes int64'),
-        ({'image_sizes': torch.zeros(2, 2).long()}, 'image_sizes must be positive, not 0'),
+        ({'image_sizes': torch.zeros(2, 2).long()}, 'image_sizes must be positive .*, not 0 x 0'),
+        (
+            {'image_sizes': torch.full((2, 2), 2**40)},
+            r'less than 2\^32 pixels, not 1099511627776 x',
+        ),
         ({'threshold': 0.0}, 'threshold must be positive, not 0'),
     ],
 )

@@ -179,6 +179,21 @@ def test_soft_nms_keeps_weak_boxes_that_meet_none(device):
     assert lowered.tolist() == pytest.approx([0.9, 0.01, 0])
 
 
+def test_infinite_boxes_leave_others_alone(device):
+    """A diverged model; their overlaps are NaN."""
+    wild = [[-INF, -INF, INF, INF], [0, 0, INF, INF], [float('nan')] * 4, [0, 0, 1e38, 1e38]]
+    boxes = torch.tensor([[[0.0, 0, 10, 10], *wild, [50, 50, 60, 60], [50, 50, 60, 59]]])
+    scores = torch.tensor([[0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]])
+    boxes, scores = boxes.to(device), scores.to(device)
+    for method in ('linear', 'gaussian'):
+        indices, lowered, valid = soft_nms(boxes, scores, 0.3, 0.25, method, 0.5, 7)
+        assert lowered[valid].isfinite().all()
+        assert {0, 5} <= set(indices[valid].tolist())
+    indices, valid = nms(boxes, scores, 0.5, 7)
+    assert {0, 5} <= set(indices[valid].tolist())
+    assert 6 not in indices[valid].tolist()
+
+
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_half_precision(device, dtype):
     boxes = torch.tensor([[[0.0, 0, 16, 16], [0, 0, 16, 15], [32, 32, 48, 48]]])

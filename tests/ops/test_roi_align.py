@@ -196,8 +196,10 @@ def test_bad_input_is_named(device):
     refuse('rois must be float32', rois=rois.double())
     refuse('4 feature levels need as many strides, not 1', strides=4)
     refuse('takes 1 to 8 feature levels, not 9', maps=maps[:1] * 9, strides=[4] * 9)
-    refuse('the output size must be positive', size=0)
-    refuse('sampling_ratio must be 0', ratio=-1)
+    for size in (0, 257, 2**32 + 7):
+        refuse('the output size must be positive, and at most 256', size=size)
+    for ratio in (-1, 2**32):
+        refuse('sampling_ratio must be 0', ratio=ratio)
     refuse('level 1 must have the shape', maps=[maps[0], maps[1][0], *maps[2:]])
     refuse('level 1 has 2 images of 4 channels', maps=[maps[0], maps[1][:, :4], *maps[2:]])
     refuse('one dtype', maps=[maps[0], maps[1].half(), *maps[2:]])

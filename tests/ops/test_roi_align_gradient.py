@@ -58,6 +58,32 @@ def test_opcheck(device):
     torch.library.opcheck(torch.ops.hrdet.roi_align_backward.default, backward)
 
 
+@pytest.mark.parametrize('deterministic', [False, True])
+def test_many_bins(device, deterministic):
+    """As many as fit the shared memory of the deterministic kernel."""
+    maps, rois = scene(rois=3, channels=2)
+    grad = torch.ones(3, 2, 256, 256, dtype=torch.float64)
+    found = []
+    for place in ('cpu', device):
+        leaves = [map_.to(place).requires_grad_() for map_ in maps]
+        torch.use_deterministic_algorithms(deterministic)
+        try:
+            out = roi_align(leaves, rois.to(place), 256, STRIDES, 1, half_pixel=True)
+            found.append(torch.autograd.grad(out, leaves, grad.to(place)))
+        finally:
+            torch.use_deterministic_algorithms(False)
+    for one, other in zip(*found):  # float64, in another order
+        torch.testing.assert_close(one, other.cpu(), rtol=1e-10, atol=1e-8)
+
+
+def test_backward_of_an_empty_level_is_refused(device):
+    grad, rois = torch.zeros(1, 2, 3, 3, device=device), torch.zeros(1, 5, device=device)
+    for sizes in ([1, 2, 0, 4], [1, 2, 4, -1]):
+        arguments = (grad, rois, None, sizes, False, [1.0], 56.0, 2, False, True)
+        with pytest.raises(RuntimeError, match='feature level 0 is empty'):
+            torch.ops.hrdet.roi_align_backward(*arguments)
+
+
 def test_compiles_without_graph_break():
     maps, rois = scene(rois=8, dtype=torch.float32)
 
