@@ -92,6 +92,7 @@ def test_backbone_and_parameters():
     cost = detector_cost(net, (64, 96))
     macs = []
     for module in net.backbone.modules():
+        module.training = True  # also norms that rest: they would be part of their convolutions
         if isinstance(module, torch.nn.Conv2d):
             module.register_forward_hook(
                 lambda conv, _, out: macs.append(conv.weight.numel() * out.shape[2] * out.shape[3])

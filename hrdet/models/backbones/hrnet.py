@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hrdet.models.backbones.base import Backbone
 from hrdet.models.backbones.hrnet_stages import Stage, stages_of_extra, stages_of_width
+from hrdet.models.layers.conv import ConvNorm, conv_norm
 from hrdet.models.layers.norm import NormCfg, norm_maker
 from hrdet.models.layers.residual import Norm
 from hrdet.registry import register
@@ -23,7 +24,7 @@ from hrdet.registry import register
 def _conv(in_channels: int, out_channels: int, stride: int, norm: Norm, relu: bool = True):
     """A 3x3 convolution with norm and, unless its result is a summand, ReLU."""
     layers = [nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False), norm(out_channels)]
-    return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if relu else []))
+    return ConvNorm(*layers, *([nn.ReLU(inplace=True)] if relu else []))
 
 
 def _blocks(stage: Stage, branch: int, in_channels: int, norm: Norm) -> nn.Sequential:
@@ -82,7 +83,7 @@ def _converter(channels: tuple[int, ...], source: int, target: int, norm: Norm) 
     if source == target:
         return nn.Identity()
     if source > target:
-        return nn.Sequential(
+        return ConvNorm(
             nn.Conv2d(channels[source], channels[target], 1, bias=False), norm(channels[target])
         )
     steps = [_conv(channels[source], channels[source], 2, norm) for _ in range(target - source - 1)]
@@ -163,8 +164,8 @@ class HRNet(Backbone):
         return features
 
     def _stem(self, images: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(images)), inplace=True)
-        return F.relu(self.bn2(self.conv2(x)), inplace=True)
+        x = F.relu(conv_norm(self.conv1, self.bn1, images), inplace=True)
+        return F.relu(conv_norm(self.conv2, self.bn2, x), inplace=True)
 
 
 @register()

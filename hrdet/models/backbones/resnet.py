@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hrdet.models.backbones.base import Backbone
 from hrdet.models.layers import BasicBlock, Bottleneck, NormCfg
+from hrdet.models.layers.conv import conv_norm
 from hrdet.models.layers.norm import norm_maker
 from hrdet.registry import register
 
@@ -84,7 +85,7 @@ class ResNet(Backbone):
             yield from (self.conv1, self.bn1, *self._stages[: self.frozen_stages])
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        x = F.relu(self.bn1(self.conv1(images)), inplace=True)
+        x = F.relu(conv_norm(self.conv1, self.bn1, images), inplace=True)
         x, maps = F.max_pool2d(x, 3, stride=2, padding=1), []
         for stage in self._stages:
             for block in stage:

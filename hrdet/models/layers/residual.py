@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hrdet.models.layers.conv import ConvNorm, conv_norm
+
 Norm = Callable[[int], nn.Module]
 
 
@@ -15,7 +17,7 @@ def _shortcut(in_channels: int, out_channels: int, norm: Norm, stride: int) -> n
     if in_channels == out_channels and stride == 1:
         return nn.Identity()
     conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
-    return nn.Sequential(conv, norm(out_channels))
+    return ConvNorm(conv, norm(out_channels))
 
 
 class BasicBlock(nn.Module):
@@ -36,8 +38,8 @@ class BasicBlock(nn.Module):
         return self.bn2
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        out = self.bn2(self.conv2(out))
+        out = F.relu(conv_norm(self.conv1, self.bn1, x), inplace=True)
+        out = conv_norm(self.conv2, self.bn2, out)
         out += self.downsample(x)
         return F.relu(out, inplace=True)
 
@@ -62,8 +64,8 @@ class Bottleneck(nn.Module):
         return self.bn3
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        out = F.relu(self.bn2(self.conv2(out)), inplace=True)
-        out = self.bn3(self.conv3(out))
+        out = F.relu(conv_norm(self.conv1, self.bn1, x), inplace=True)
+        out = F.relu(conv_norm(self.conv2, self.bn2, out), inplace=True)
+        out = conv_norm(self.conv3, self.bn3, out)
         out += self.downsample(x)
         return F.relu(out, inplace=True)

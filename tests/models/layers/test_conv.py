@@ -1,0 +1,85 @@
+"""Norms with resting statistics inside convolutions: the same function, gradients, fewer maps."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from hrdet.models.backbones import ResNet
+from hrdet.models.layers import BasicBlock, Bottleneck, SyncBatchNorm
+from hrdet.models.layers.conv import ConvNorm, conv_norm
+
+
+def layers(norm=nn.BatchNorm2d, stride=2):
+    torch.manual_seed(0)
+    conv, norm = nn.Conv2d(3, 6, 3, stride, 1, bias=False), norm(6)
+    for value in (norm.weight, norm.running_var):
+        nn.init.uniform_(value, 0.3, 3)
+    for value in (norm.bias, norm.running_mean):
+        nn.init.normal_(value)
+    return conv.double(), norm.double()
+
+
+@pytest.mark.parametrize('kind', [nn.BatchNorm2d, SyncBatchNorm])
+@pytest.mark.parametrize('stride', [1, 2])
+def test_a_resting_norm_is_a_part_of_its_convolution(kind, stride):
+    """Results and all gradients to float64 rounding; the statistics stay."""
+    x, found = torch.randn(2, 3, 9, 8, dtype=torch.float64), []
+    for function in (conv_norm, lambda conv, norm, x: norm(conv(x))):
+        conv, norm = layers(kind, stride)
+        norm.eval()
+        state = copy.deepcopy(norm.state_dict())
+        taken = x.clone().requires_grad_()
+        y = function(conv, norm, taken)
+        y.sin().sum().backward()
+        found.append([y, taken.grad, conv.weight.grad, norm.weight.grad, norm.bias.grad])
+        assert all(map(torch.equal, state.values(), norm.state_dict().values()))
+    for one, other in zip(*found):
+        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize('norm', [nn.BatchNorm2d(6), nn.GroupNorm(2, 6), nn.Identity()])
+def test_other_norms_follow(norm):
+    conv, _ = layers()
+    norm, x = norm.double().train(), torch.randn(2, 3, 9, 8, dtype=torch.float64)
+    expected = copy.deepcopy(norm)(conv(x))
+    assert torch.equal(conv_norm(conv, norm, x), expected)
+    assert torch.equal(ConvNorm(conv, norm, nn.ReLU())(x), expected.relu())
+    if isinstance(norm, nn.BatchNorm2d):
+        assert norm.num_batches_tracked == 2
+
+
+@pytest.mark.parametrize('make', [BasicBlock, Bottleneck])
+def test_a_block_keeps_one_map_for_each_convolution(make):
+    def kept(training):
+        block = make(8, 8 // make.expansion, nn.BatchNorm2d)
+        for module in block.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.train(training)
+        maps = set()
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t: maps.add(t.data_ptr() if t.dim() == 4 and t.shape[0] == 5 else 0) or t,
+            lambda t: t,
+        ):
+            block(torch.randn(5, 8, 16, 16, requires_grad=True))
+        return len(maps - {0})
+
+    convs = 2 if make is BasicBlock else 3
+    assert kept(training=False) == convs + 1  # inputs, and the block's result
+    assert kept(training=True) == 2 * convs + 1
+
+
+def test_gradients_through_a_backbone_in_bfloat16_are_near():
+    """Scaled weights are rounded to eight bits, where otherwise weights and maps are."""
+    torch.manual_seed(0)
+    net, x, found = ResNet(18).train(), torch.rand(2, 3, 64, 64), []
+    for enabled in (False, True):
+        net.zero_grad()
+        with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
+            loss = sum(f.float().square().mean() for f in net(x))
+        loss.backward()
+        found.append([loss.item(), net.layer1[0].conv1.weight.grad.clone()])
+    (exact, expected), (loss, gradient) = found
+    assert loss == pytest.approx(exact, rel=0.02)
+    assert torch.cosine_similarity(expected.flatten(), gradient.flatten(), dim=0) > 0.99
