@@ -9,8 +9,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.data.shapes import make_shapes
-
 
 def parse_args() -> argparse.Namespace:
     """Options."""
@@ -29,6 +27,8 @@ def parse_args() -> argparse.Namespace:
 
 if __name__ == '__main__':
     args = parse_args()
+    from hrdet.data.shapes import make_shapes  # slow to import: not for --help
+
     try:
         paths = make_shapes(args.out, args.train, args.val, tuple(args.size), args.seed)
     except (OSError, ValueError) as error:
