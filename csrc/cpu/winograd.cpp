@@ -22,8 +22,7 @@
 namespace hrdet {
 namespace {
 
-// Bytes between the 36 parts of a buffer, lest all of them compete for the same lines of the L1
-// cache.
+// Bytes between the 36 parts of a buffer, lest all compete for the same lines of the L1 cache.
 constexpr int kApart = 64;
 constexpr int kChunk = 24;  // tiles worked on together: what they become fits the L2 cache
 
@@ -94,6 +93,8 @@ class Worker {
       for (int i = 0; i < kPatch; ++i) {
         for (int j = 0; j < kPatch; ++j) {
           d[i * kPatch + j] = load<V>(corner + i * row + j * channels + c, count);
+          // Of the next tile what this one has not read: large maps lie beyond the caches.
+          if (j > 1) __builtin_prefetch(corner + i * row + (j + kTile) * channels + c, 0, 2);
         }
         transform_input(d + i * kPatch, 1);
       }
@@ -167,6 +168,7 @@ class Worker {
           if (job_.summand) value += load<V>(job_.summand + at, count);
           if (job_.relu) value = value < 0.0f ? V{} : value;
           store(job_.output + at, value, count);
+          __builtin_prefetch(job_.output + at + kTile * job_.out_channels, 1, 2);
         }
       }
     });
