@@ -13,6 +13,7 @@ from hrdet.engine.distributed import from_first, to_first
 from hrdet.engine.loss_record import LossRecord
 from hrdet.engine.randomness import seed_iteration
 from hrdet.engine.stop_signal import Stopped, StopSignal
+from hrdet.engine.transfer import Transfer
 from hrdet.structures import Batch, Detections, ImageMeta
 
 Prediction = tuple[ImageMeta, Detections]
@@ -45,6 +46,7 @@ class TrainLoop(BaseLoop):
         self.val_begin = val_begin
         self.epoch = self.iter = self.position = 0
         self.losses = LossRecord()
+        self.transfer = Transfer(runner.device)
         self.stop_training = False  # set by mmengine's EarlyStoppingHook
         self.stopped_by = 0  # the signal that ended the run early
 
@@ -85,7 +87,7 @@ class TrainLoop(BaseLoop):
         seed_iteration(self.runner.seed, self.iter)
         hook_arguments = dict(batch_idx=self.position, data_batch=batch)
         self.runner.call_hook('before_train_iter', **hook_arguments)
-        losses = self.step(batch.to(self.runner.device))
+        losses = self.step(self.transfer(batch))
         self.losses.add(self.iter, losses, batch)
         self.runner.call_hook('after_train_iter', **hook_arguments, outputs=losses)
         self.iter += 1
