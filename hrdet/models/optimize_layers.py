@@ -1,10 +1,14 @@
 """Layers that do what their originals do, faster on a CPU."""
 
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hrdet import ops
 from hrdet.models.layers import BasicBlock, Bottleneck
+from hrdet.models.necks import HRFPN
 
 _LEAST_CHANNELS = 16  # a vector of float32; with fewer of them a direct convolution is faster
 _HALF_CHANNELS = 128  # from here on products are bfloat16 too: wider sums lose less
@@ -18,21 +22,23 @@ class FastConv2d(nn.Conv2d):
     """
 
     def forward(self, x: Tensor, summand: Tensor | None = None, relu: bool = False) -> Tensor:
-        inputs = (x,) if summand is None else (x, summand)
-        after = () if summand is None else ('add', 1.0)
-        return torch.ops.mkldnn._convolution_pointwise(
-            *inputs,
-            self.weight,
-            self.bias,
-            self.padding,
-            self.stride,
-            self.dilation,
-            self.groups,
-            *after,
-            'relu' if relu else 'none',
-            [],
-            '',
-        )
+        return self.with_weight(x, self.weight, self.bias, summand, relu)
+
+    def with_weight(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        summand: Tensor | None = None,
+        relu: bool = False,
+    ) -> Tensor:
+        """The same with another weight, such as the part of it that belongs to ``x``."""
+        shape = self.padding, self.stride, self.dilation, self.groups
+        if summand is None:
+            inputs, then = (x,), ('relu' if relu else 'none',)
+        else:
+            inputs, then = (x, summand), ('add', 1.0, 'relu' if relu else None)
+        return torch.ops.mkldnn._convolution_pointwise(*inputs, weight, bias, *shape, *then, [], '')
 
 
 class WinogradConv2d(nn.Conv2d):
@@ -58,6 +64,21 @@ class FastBottleneck(Bottleneck):
     def forward(self, x: Tensor) -> Tensor:
         out = self.conv2(self.conv1(x, relu=True), relu=True)
         return self.conv3(out, self.downsample(x), relu=True)
+
+
+class FastHRFPN(HRFPN):
+    """Branches are summed in one map, the finest where its convolution writes."""
+
+    def _merge(self, features: Sequence[Tensor]) -> Tensor:
+        reduction = self.reduction_conv.conv
+        first, *rest = reduction.weight.split(self.in_channels, dim=1)
+        total = None
+        for feature, weight in zip(features[1:], rest):
+            reduced = reduction.with_weight(feature, weight.contiguous())
+            grown = F.interpolate(reduced, size=features[0].shape[-2:], mode='bilinear')
+            total = grown if total is None else total.add_(grown)
+        total = reduction.with_weight(features[0], first.contiguous(), reduction.bias, total)
+        return self.reduction_conv[1:](total)
 
 
 _FAST_BLOCKS = {BasicBlock: FastBasicBlock, Bottleneck: FastBottleneck}
@@ -86,15 +107,14 @@ def fast_layers(model: nn.Module, dtype: torch.dtype) -> None:
     for module in model.modules():
         if type(module) in _FAST_BLOCKS and _only_convs(module):
             module.__class__ = _FAST_BLOCKS[type(module)]
+        elif type(module) is HRFPN and type(module.reduction_conv.conv) is FastConv2d:
+            module.__class__ = FastHRFPN
 
 
 def _only_convs(block: nn.Module) -> bool:
     """All norms of the block are folded, all convolutions fast."""
-    parts = dict(block.named_children())
-    parts.pop('downsample')
-    return all(
-        isinstance(part, FastConv2d | WinogradConv2d | nn.Identity) for part in parts.values()
-    )
+    fast = FastConv2d, WinogradConv2d, nn.Identity
+    return all(isinstance(m, fast) for name, m in block.named_children() if name != 'downsample')
 
 
 def _suits_winograd(conv: nn.Conv2d) -> bool:

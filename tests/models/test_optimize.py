@@ -15,8 +15,16 @@ from hrdet.models import optimize, optimize_graphs
 from hrdet.models.backbones import HRNet
 from hrdet.models.layers import BasicBlock, Bottleneck
 from hrdet.models.layers.norm import SyncBN
+from hrdet.models.necks import HRFPN
 from hrdet.models.optimize_graphs import GraphCache, Recorder
-from hrdet.models.optimize_layers import FastBasicBlock, FastBottleneck, FastConv2d, WinogradConv2d
+from hrdet.models.optimize_layers import (
+    FastBasicBlock,
+    FastBottleneck,
+    FastConv2d,
+    FastHRFPN,
+    WinogradConv2d,
+    fast_layers,
+)
 from hrdet.registry import ConfigError
 from hrdet.structures import Views
 from tests.models import small_batches as batches
@@ -152,6 +160,22 @@ def test_norms_that_do_not_fold():
     fast = optimize(model)
     assert {BasicBlock, Bottleneck, WinogradConv2d} <= kinds_of(fast)
     assert_same(fast.predict(batch), model.predict(batch))
+
+
+@pytest.mark.parametrize('norm_cfg', [None, dict(type='GN', num_groups=2)], ids=['plain', 'GN'])
+@pytest.mark.parametrize('branches', [1, 2, 4])
+def test_neck(branches, norm_cfg):
+    neck = HRFPN([18, 36, 72, 144][:branches], 20, norm_cfg=norm_cfg).eval()
+    fast = copy.deepcopy(neck).requires_grad_(False).to(memory_format=torch.channels_last)
+    fast_layers(fast, torch.float32)
+    assert type(fast) is FastHRFPN
+    maps = [
+        torch.randn(2, channels, -(-19 // 2**i), -(-30 // 2**i))
+        for i, channels in enumerate(neck.in_channels)
+    ]
+    with torch.no_grad():
+        for got, wanted in zip(fast(maps), neck(maps), strict=True):
+            torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_products_of_bfloat16_where_the_processor_has_them(monkeypatch):
