@@ -62,6 +62,7 @@ def hrdet_step(
     from hrdet.engine.optimizer import OptimWrapper, build_optimizer
     from hrdet.matching import RandomSampler
     from hrdet.models import build_model
+    from hrdet.models.optimize import keep_memory
     from hrdet.registry import build
 
     if first:
@@ -81,6 +82,8 @@ def hrdet_step(
     model = build_model(lowered, dataset.classes)
     load_checkpoint(model, weights)
     model = model.to(device).train()
+    if device == 'cpu':
+        keep_memory()  # as Runner.train does
     loaded = collate([dataset[SampleKey(i)] for i in range(batch)], size_divisor=32)
     optimizer = OptimWrapper(
         build_optimizer(model, lowered.optimizer),

@@ -21,6 +21,7 @@ from hrdet.checkpoints import CheckpointError, load_checkpoint, read_checkpoint,
 from hrdet.engine.distributed import rank, wait_for_all, world_size
 from hrdet.engine.loss_record import NonFiniteLoss
 from hrdet.engine.resumption import restore
+from hrdet.models.optimize import keep_memory
 
 
 class Runner(mmengine.runner.Runner):
@@ -59,6 +60,8 @@ class Runner(mmengine.runner.Runner):
 
     def train(self) -> nn.Module:
         """Build what is missing, load or resume, and run the training loop."""
+        if self.device.type == 'cpu':
+            keep_memory()
         self._train_loop = self.build_train_loop(self._train_loop)
         self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
         self.scale_lr(self.optim_wrapper, self.auto_scale_lr)

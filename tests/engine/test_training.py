@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 
 from hrdet.checkpoints import read_checkpoint
 from hrdet.engine import checkpoint_hook
+from hrdet.engine import runner as engine_runner
 from hrdet.engine.loss_record import NonFiniteLoss
 from tests.engine import standin
 
@@ -223,3 +224,10 @@ def test_a_config_may_set_runner_fields_itself(tmp_path):
     standin.runner(tmp_path, standin.settings(runner_fields=fields)).train()
     assert len(seen) == 10
     assert {e['lr'] for e in entries(tmp_path, 'train')} == {0.001}
+
+
+def test_training_on_a_cpu_keeps_freed_memory(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(engine_runner, 'keep_memory', lambda: told.append('keeps'))
+    standin.runner(tmp_path, standin.settings(max_epochs=1)).train()
+    assert told == ['keeps']

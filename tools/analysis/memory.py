@@ -5,6 +5,8 @@
 
 Steps on images of noise, of a few small sizes and batches, are measured, and a plane is laid
 through the peaks: so much for the model, so much an image, so much a megapixel of the images.
+With activations computed again, or bfloat16, take --sizes near those of the training: small ones
+have their peak when all gradients are there, not in the middle, and show too flat a slope.
 
 - On CUDA the peak is what torch allocated in the step (max_memory_allocated).
 - On a CPU it is the sum of all tensors that are alive at the same time: weights, momentum and
@@ -38,7 +40,7 @@ from hrdet.structures import Batch
 from tools.analysis.benchmark import COCO_CLASSES, noise
 
 GIB, MEGA = 2**30, 10**6
-SIZES = ('480x640', '800x1024')  # small ones peak at the end of the backward, not in the middle
+SIZES = ('480x640', '640x800')
 Point = tuple[int, float, int]  # images, megapixels of all of them, bytes
 
 
