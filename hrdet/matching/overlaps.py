@@ -10,9 +10,9 @@ from torch import Tensor
 
 from hrdet.boxes import pairwise_iou
 
-# Numbers in one piece of an overlap matrix.  On a GPU the working set of a piece, some four such
+# Numbers in one piece of an overlap matrix.  On a GPU the working set of a piece, some five such
 # matrices of float32, stays below 256 MB; on a CPU a piece is to fit in the cache (5x the speed).
-PIECE_NUMBERS = {'cpu': 1 << 18, 'other': 16 << 20}
+PIECE_NUMBERS = {'cpu': 1 << 18, 'other': 12 << 20}
 
 
 def piece_slices(boxes: Tensor, objects: Tensor) -> list[slice]:

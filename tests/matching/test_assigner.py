@@ -1,5 +1,6 @@
 """The assigner against the 2019 release and against plain loops in exact arithmetic."""
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hrdet.matching import Assignment, MaxIoUAssigner, add_truth, overlaps
@@ -217,3 +219,19 @@ def test_objects_in_front_of_proposals():
 def test_bad_arguments_are_config_errors(arguments, message):
     with pytest.raises(ConfigError, match=message):
         build(dict(type='MaxIoUAssigner', **arguments), 'train_cfg.rpn.assigner')
+
+
+@pytest.mark.parametrize('objects', [1, 40, 4000])
+def test_memory_does_not_grow_with_the_number_of_objects(monkeypatch, objects):
+    """Five matrices of a piece, the assignment itself, and what is per object."""
+    piece, count = 1 << 16, 5000
+    monkeypatch.setitem(overlaps.PIECE_NUMBERS, 'cpu', piece)
+    rows = torch.arange(objects).float()
+    boxes = torch.stack([rows, rows, rows + 9, rows + 9], -1)
+    truth = truth_of([(boxes.tolist(), [])])
+    anchors = torch.rand(count, 4).cumsum(1)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        MaxIoUAssigner(0.7, 0.3, 0.3)(anchors, None, truth)
+    events = [e for e in record.profiler.kineto_results.events() if e.name() == '[memory]']
+    alive = itertools.accumulate(e.nbytes() for e in sorted(events, key=lambda e: e.start_ns()))
+    assert max(alive) < 5 * 4 * piece + 60 * count + 200 * objects
