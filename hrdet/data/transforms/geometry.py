@@ -71,6 +71,8 @@ def resize_part(
     edges = image.shape[:2]
     scale = [new / old for new, old in zip(size, edges)]
     rows, columns = (min(int(n / s) + 2, e) for n, s, e in zip(part, scale, edges))
+    if (round(rows * scale[0]), round(columns * scale[1])) == (rows, columns):
+        rows, columns = edges  # OpenCV would copy what keeps its size
     image = cv2.resize(
         image[:rows, :columns], None, fx=scale[1], fy=scale[0], interpolation=interpolation
     )

@@ -7,7 +7,7 @@ any transform each box must still enclose its mask.
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hrdet.boxes import BoxConvention
@@ -205,6 +205,7 @@ def test_bad_arguments_are_named(make, message):
 
 
 @settings(max_examples=300, deadline=None)
+@example((7, 1), (6, 1), (0.0, 0.0), 1, cv2.INTER_LINEAR)  # three pixels stay three
 @given(
     old=st.tuples(st.integers(1, 90), st.integers(1, 90)),
     new=st.tuples(st.integers(1, 200), st.integers(1, 200)),
