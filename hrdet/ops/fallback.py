@@ -5,11 +5,19 @@ RoIAlign is not deterministic (and says so when determinism is asked for), its N
 device and takes one problem at a time, and soft-NMS is done by hrdet's own operator on the CPU.
 """
 
+from typing import Any
+
 import torch
-import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
 _FAR_AWAY = -1e5  # input pixels: the samples of a roi there are off every map, and 0
+
+
+def _torchvision() -> Any:
+    """Its operators; importing it takes a second, so that is left to the first call."""
+    import torchvision  # noqa: F401  (registers them)
+
+    return torch.ops.torchvision
 
 
 def pyramid_levels(rois: Tensor, finest_scale: float, count: int) -> Tensor:
@@ -48,7 +56,7 @@ def roi_align(
     out = rois.new_zeros(rois.shape[0], features[0].shape[1], height, width)
     for map_, part, scale in zip(features, parts, scales):
         # The half-precision kernels would take coordinates in half precision too.
-        out += torch.ops.torchvision.roi_align(
+        out += _torchvision().roi_align(
             map_.to(rois.dtype), part, scale, height, width, sampling_ratio, True
         )
     return out.to(features[0].dtype)
@@ -73,7 +81,7 @@ def roi_align_backward(
     layout = torch.channels_last if channels_last else torch.contiguous_format
     grads = []
     for part, scale, height, width in zip(parts, scales, spatial[::2], spatial[1::2]):
-        map_ = torch.ops.torchvision._roi_align_backward(
+        map_ = _torchvision()._roi_align_backward(
             grad.to(rois.dtype),
             part,
             scale,
@@ -95,7 +103,7 @@ def nms(boxes, scores, iou_threshold, max_output):
     valid = boxes.new_zeros(shape, dtype=torch.bool)
     scores = scores.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
     for problem in range(boxes.shape[0]):
-        kept = torch.ops.torchvision.nms(boxes[problem], scores[problem], iou_threshold)
+        kept = _torchvision().nms(boxes[problem], scores[problem], iou_threshold)
         kept = kept[scores[problem][kept] > -torch.inf][:max_output]
         indices[problem, : len(kept)] = kept
         valid[problem, : len(kept)] = True
