@@ -17,7 +17,8 @@ def conv_norm(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
     et al. 2023, arXiv 2305.11624).  It costs no pass over the maps, and of the two maps that a
     backward wants, conv's and norm's input, only the first is kept.
     """
-    if norm.training or not isinstance(norm, _BatchNorm):
+    plain = type(conv) is nn.Conv2d and conv.bias is None and conv.padding_mode == 'zeros'
+    if norm.training or not isinstance(norm, _BatchNorm) or not plain:
         return norm(conv(x))
     gain = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     shift = norm.bias - norm.running_mean * gain

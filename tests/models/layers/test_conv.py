@@ -50,6 +50,15 @@ def test_other_norms_follow(norm):
         assert norm.num_batches_tracked == 2
 
 
+@pytest.mark.parametrize('change', [dict(bias=True), dict(padding_mode='reflect')])
+def test_convolutions_of_another_kind_keep_their_norm(change):
+    norm = layers()[1].eval()
+    torch.manual_seed(0)
+    conv = nn.Conv2d(3, 6, 3, padding=1, **{'bias': False} | change).double()
+    x = torch.randn(2, 3, 9, 8, dtype=torch.float64)
+    torch.testing.assert_close(conv_norm(conv, norm, x), norm(conv(x)), rtol=1e-11, atol=1e-11)
+
+
 @pytest.mark.parametrize('make', [BasicBlock, Bottleneck])
 def test_a_block_keeps_one_map_for_each_convolution(make):
     def kept(training):
