@@ -40,7 +40,10 @@ def hrdet_samples(
     annotations: str, images: str, maps: str, scale: list, crop: list | None, flip: float = 0.5
 ) -> tuple[Callable, Callable]:
     from hrdet.data import CocoDataset, RandomFlip, RandResizeCrop, Resize, SampleKey, collate
+    from hrdet.data.loader import KEPT
+    from hrdet.memory import keep_memory
 
+    keep_memory(KEPT)  # as a loader's worker does
     if crop:
         resize = RandResizeCrop([tuple(scale)], tuple(crop), 'continuous')
     else:

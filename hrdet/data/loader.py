@@ -12,6 +12,9 @@ from torch.utils.data import DataLoader
 from hrdet.data.collate import check_pad_size, collate
 from hrdet.data.datasets import DetectionDataset
 from hrdet.data.samplers import AspectGroupBatchSampler, SequentialShard
+from hrdet.memory import keep_memory
+
+KEPT = 128 << 20  # bytes of memory that a worker keeps for its next images
 
 
 def build_loader(
@@ -54,6 +57,7 @@ def build_loader(
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    keep_memory(KEPT)
     # Terminals and launchers signal the workers too, whose death would interrupt the iteration that
     # the training process wants to finish and save.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -21,7 +21,7 @@ from hrdet.checkpoints import CheckpointError, load_checkpoint, read_checkpoint,
 from hrdet.engine.distributed import rank, wait_for_all, world_size
 from hrdet.engine.loss_record import NonFiniteLoss
 from hrdet.engine.resumption import restore
-from hrdet.models.optimize import keep_memory
+from hrdet.memory import keep_memory
 
 
 class Runner(mmengine.runner.Runner):

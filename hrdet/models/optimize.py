@@ -5,22 +5,20 @@ a CPU 3x3 convolutions take Winograd's way.
 """
 
 import copy
-import ctypes
 import itertools
 import math
-import platform
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import fuse_conv_bn_eval
 
+from hrdet.memory import keep_memory
 from hrdet.models.detectors import Detector
 from hrdet.models.optimize_graphs import graphed
 from hrdet.models.optimize_layers import WinogradConv2d, fast_layers
 from hrdet.registry import ConfigError
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 # The last layers of the box heads of Faster R-CNN and FCOS.
 _EXACT = {'fc_cls', 'fc_reg', 'conv_cls', 'conv_reg', 'conv_centerness'}
@@ -99,18 +97,6 @@ class _Cast(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return images.to(**self.form)
-
-
-def keep_memory() -> None:
-    """Let this process keep the memory that it has used, for the next map of that size.
-
-    By default glibc gives every large block back to the system, which hands it out again page by
-    page, zeroed: a fifth of the time of an image, a seventh of a training step's.
-    """
-    if platform.libc_ver()[0] == 'glibc':
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_MAX, 0)
-        libc.mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from hrdet.data import (
     Resize,
     build_loader,
     collate,
+    loader,
 )
 from hrdet.data.shapes import make_shapes
 
@@ -76,6 +77,18 @@ def test_one_thread_for_each_worker(shapes):
         return sample
 
     assert len(list(build_loader(load(shapes, check), 4, num_workers=2))) == 3
+
+
+def test_workers_keep_some_memory(shapes, monkeypatch):
+    told = []
+    monkeypatch.setattr(loader, 'keep_memory', told.append)
+
+    def check(sample, rng):
+        assert told == [loader.KEPT]
+        return sample
+
+    assert len(list(build_loader(load(shapes, check), 4, num_workers=2))) == 3
+    assert told == []  # here nothing has changed
 
 
 def test_testing_goes_through_in_order(shapes):
