@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from hrdet.models.backbones import ResNet
 from hrdet.models.layers import BasicBlock, Bottleneck, SyncBatchNorm
@@ -57,6 +58,54 @@ def test_convolutions_of_another_kind_keep_their_norm(change):
     conv = nn.Conv2d(3, 6, 3, padding=1, **{'bias': False} | change).double()
     x = torch.randn(2, 3, 9, 8, dtype=torch.float64)
     torch.testing.assert_close(conv_norm(conv, norm, x), norm(conv(x)), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize('change', [dict(affine=False), dict(track_running_stats=False)])
+@pytest.mark.parametrize('kind', [nn.BatchNorm2d, SyncBatchNorm])
+def test_norms_without_scale_or_statistics_follow(kind, change):
+    conv, norm = layers()[0], kind(6, **change).double().eval()
+    x = torch.randn(2, 3, 9, 8, dtype=torch.float64)
+    assert torch.equal(conv_norm(conv, norm, x), norm(conv(x)))
+
+
+def test_a_norm_of_more_digits_follows():
+    """As where all but the norms is made bfloat16 by hand."""
+    conv, norm = layers()
+    conv, norm = conv.bfloat16(), norm.float().eval()
+    x = torch.randn(2, 3, 9, 8, dtype=torch.bfloat16)
+    assert torch.equal(conv_norm(conv, norm, x), norm(conv(x)))
+
+
+def test_hooks_are_called():
+    conv, norm = layers()
+    seen, x = [], torch.randn(2, 3, 9, 8, dtype=torch.float64, requires_grad=True)
+    norm.eval()
+    handles = [
+        conv.register_forward_hook(lambda *_: seen.append('conv')),
+        norm.register_forward_pre_hook(lambda *_: seen.append('norm')),
+        conv.register_full_backward_hook(lambda *_: seen.append('back')),
+    ]
+    conv_norm(conv, norm, x).sum().backward()
+    assert seen == ['conv', 'norm', 'back']
+    for handle in handles:
+        handle.remove()
+    conv_norm(conv, norm, x)
+    assert len(seen) == 3
+
+
+def test_pruned_weights_are_trained():
+    """Pruning makes the weight anew in a hook."""
+    conv, norm = layers()
+    prune.l1_unstructured(conv, 'weight', amount=0.5)
+    norm.eval()
+    x = torch.randn(2, 3, 9, 8, dtype=torch.float64)
+    for _ in range(2):
+        conv.zero_grad()
+        conv_norm(conv, norm, x).square().sum().backward()
+        assert (conv.weight_orig.grad != 0).equal(conv.weight_mask != 0)
+        with torch.no_grad():
+            conv.weight_orig -= 0.01 * conv.weight_orig.grad
+    torch.testing.assert_close(conv_norm(conv, norm, x), norm(conv(x)))
 
 
 @pytest.mark.parametrize('make', [BasicBlock, Bottleneck])
