@@ -39,4 +39,8 @@ std::tuple<Tensor, Tensor> encode_masks_cpu(Tensor probabilities, Tensor boxes, 
 Tensor winograd_conv_cpu(Tensor input, Tensor weight, Tensor bias, std::optional<Tensor> summand,
                          bool relu);
 
+// A step of loading an image; csrc/cpu/resize.cpp.
+Tensor resize_window_cpu(Tensor image, int64_t new_height, int64_t new_width, int64_t top,
+                         int64_t left, int64_t height, int64_t width);
+
 }  // namespace hrdet

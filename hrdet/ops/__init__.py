@@ -3,6 +3,7 @@
 from . import library
 from .masks import encode_masks
 from .nms import nms, soft_nms
+from .resize import resize_window
 from .roi_align import roi_align
 from .winograd import winograd_conv, winograd_weight
 
@@ -11,4 +12,12 @@ if library.TORCHVISION and library.CPU.loaded:
 
     fallback.register()
 
-__all__ = ['encode_masks', 'nms', 'roi_align', 'soft_nms', 'winograd_conv', 'winograd_weight']
+__all__ = [
+    'encode_masks',
+    'nms',
+    'resize_window',
+    'roi_align',
+    'soft_nms',
+    'winograd_conv',
+    'winograd_weight',
+]

@@ -13,7 +13,7 @@ from hrdet.data.transforms.geometry import (
     box_centres,
     centres_inside,
     crop,
-    resize,
+    resize_crop,
 )
 from hrdet.data.transforms.standard import Scale, as_scales
 from hrdet.registry import register
@@ -65,9 +65,7 @@ class RandResizeCrop(Transform):
         left = _clamp(round(centre[0] + noise_x - window_w / 2), new_w - window_w)
         top = _clamp(round(centre[1] + noise_y - window_h / 2), new_h - window_h)
         size = (min(window_h, new_h), min(window_w, new_w))
-        part = (top + size[0], left + size[1])
-        sample = resize(sample, (new_h, new_w), factors, self.convention, part)
-        return crop(sample, left, top, size, self.convention)
+        return resize_crop(sample, (new_h, new_w), factors, self.convention, left, top, size)
 
     def largest_sizes(self, sizes: np.ndarray) -> np.ndarray:
         def cut(h, w, scale):

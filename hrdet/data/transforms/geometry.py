@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from hrdet.boxes import BoxConvention, clip_boxes, flip_boxes, scale_boxes
+from hrdet.ops import resize_window
 from hrdet.structures import GroundTruth, Sample
 
 SEMANTIC_IGNORE = 255  # pixels of a semantic map that belong to no class
@@ -34,49 +35,14 @@ def resize(
     size: tuple[int, int],
     scale: tuple[float, float],
     convention: BoxConvention,
-    part: tuple[int, int] | None = None,
 ) -> Sample:
     """Bring a sample to ``size`` (h, w); boxes are multiplied by ``scale`` (x, y) and clipped.
 
     The scale is passed because the 2019 releases use the ratio that was asked for, not the one
-    that whole pixels allow.  Masks and semantic maps take the nearest pixel.  With ``part`` (h, w)
-    only that many pixels from the upper left corner are made, for a crop that follows.
+    that whole pixels allow.  Masks and semantic maps take the nearest pixel.
     """
-    part = part or size
-
-    def nearest(image):
-        return resize_part(image, size, part, cv2.INTER_NEAREST)
-
-    def boxes(rows):
-        return clip_boxes(scale_boxes(rows, scale, convention), size, convention)
-
-    old = sample.meta.scale
-    meta = replace(
-        sample.meta,
-        input_size=part,
-        padded_size=part,
-        scale=(old[0] * scale[0], old[1] * scale[1]),
-    )
-    image = resize_part(sample.image, size, part, cv2.INTER_LINEAR)
-    return replace(_moved(sample, boxes, nearest, part), image=image, meta=meta)
-
-
-def resize_part(
-    image: np.ndarray, size: tuple[int, int], part: tuple[int, int], interpolation: int
-) -> np.ndarray:
-    """The upper left ``part`` (h, w) of an image resized to ``size``: the same pixels, sooner.
-
-    A part elsewhere would need OpenCV to start between two pixels, which it cannot do.
-    """
-    edges = image.shape[:2]
-    scale = [new / old for new, old in zip(size, edges)]
-    rows, columns = (min(int(n / s) + 2, e) for n, s, e in zip(part, scale, edges))
-    if (round(rows * scale[0]), round(columns * scale[1])) == (rows, columns):
-        rows, columns = edges  # OpenCV would copy what keeps its size
-    image = cv2.resize(
-        image[:rows, :columns], None, fx=scale[1], fy=scale[0], interpolation=interpolation
-    )
-    return image[: part[0], : part[1]]
+    image = cv2.resize(sample.image, size[::-1], interpolation=cv2.INTER_LINEAR)
+    return replace(_resized(sample, size, scale, convention, size), image=image)
 
 
 def crop(
@@ -88,25 +54,24 @@ def crop(
     any of it is visible.  The offset is not recorded in the meta: crops belong to training, where
     nothing goes back to the original image.
     """
-    h, w = size
+    image = sample.image[top : top + size[0], left : left + size[1]]
+    return replace(_cropped(sample, left, top, size, convention), image=image)
 
-    def window(image):
-        return image[top : top + h, left : left + w]
 
-    def boxes(rows):
-        shift = np.array([left, top, left, top], rows.dtype)
-        return clip_boxes(rows - shift, size, convention)
-
-    truth = sample.truth
-    if truth is not None:
-        inside = centres_inside(truth.boxes, left, top, size, convention)
-        visible = _overlap(truth.ignored, left, top, size)
-        sample = replace(sample, truth=_rows(truth, inside, visible))
-    if sample.proposals is not None:
-        visible = _overlap(sample.proposals, left, top, size)
-        sample = replace(sample, proposals=sample.proposals[visible])
-    meta = replace(sample.meta, input_size=size, padded_size=size)
-    return replace(_moved(sample, boxes, window, size), image=window(sample.image), meta=meta)
+def resize_crop(
+    sample: Sample,
+    size: tuple[int, int],
+    scale: tuple[float, float],
+    convention: BoxConvention,
+    left: int,
+    top: int,
+    window: tuple[int, int],
+) -> Sample:
+    """``resize``, then ``crop`` of ``window`` (h, w): the same, but no pixel around it is made."""
+    part = (top + window[0], left + window[1])
+    image = resize_window(sample.image, size, (top, left, *window))
+    sample = _resized(sample, size, scale, convention, part)
+    return replace(_cropped(sample, left, top, window, convention), image=image)
 
 
 def flip(sample: Sample) -> Sample:
@@ -135,6 +100,69 @@ def centres_inside(
     """(n,) bool: the boxes whose centre lies in the window of ``size`` (h, w)."""
     centres = box_centres(boxes, convention) - (left, top)
     return ((centres > 0) & (centres < (size[1], size[0]))).all(axis=1)
+
+
+def resize_part(image: np.ndarray, size: tuple[int, int], part: tuple[int, int]) -> np.ndarray:
+    """The upper left ``part`` (h, w) of a map resized to ``size`` by the nearest pixel, sooner."""
+    edges = image.shape[:2]
+    scale = [new / old for new, old in zip(size, edges)]
+    rows, columns = (min(int(n / s) + 2, e) for n, s, e in zip(part, scale, edges))
+    if (round(rows * scale[0]), round(columns * scale[1])) == (rows, columns):
+        rows, columns = edges  # OpenCV would copy what keeps its size
+    image = cv2.resize(
+        image[:rows, :columns], None, fx=scale[1], fy=scale[0], interpolation=cv2.INTER_NEAREST
+    )
+    return image[: part[0], : part[1]]
+
+
+def _resized(
+    sample: Sample,
+    size: tuple[int, int],
+    scale: tuple[float, float],
+    convention: BoxConvention,
+    part: tuple[int, int],
+) -> Sample:
+    """All of a sample but its image; of masks and maps the upper left ``part`` (h, w)."""
+
+    def nearest(image):
+        return resize_part(image, size, part)
+
+    def boxes(rows):
+        return clip_boxes(scale_boxes(rows, scale, convention), size, convention)
+
+    old = sample.meta.scale
+    meta = replace(
+        sample.meta,
+        input_size=part,
+        padded_size=part,
+        scale=(old[0] * scale[0], old[1] * scale[1]),
+    )
+    return replace(_moved(sample, boxes, nearest, part), meta=meta)
+
+
+def _cropped(
+    sample: Sample, left: int, top: int, size: tuple[int, int], convention: BoxConvention
+) -> Sample:
+    """All of a sample but its image."""
+    h, w = size
+
+    def window(image):
+        return image[top : top + h, left : left + w]
+
+    def boxes(rows):
+        shift = np.array([left, top, left, top], rows.dtype)
+        return clip_boxes(rows - shift, size, convention)
+
+    truth = sample.truth
+    if truth is not None:
+        inside = centres_inside(truth.boxes, left, top, size, convention)
+        visible = _overlap(truth.ignored, left, top, size)
+        sample = replace(sample, truth=_rows(truth, inside, visible))
+    if sample.proposals is not None:
+        visible = _overlap(sample.proposals, left, top, size)
+        sample = replace(sample, proposals=sample.proposals[visible])
+    meta = replace(sample.meta, input_size=size, padded_size=size)
+    return replace(_moved(sample, boxes, window, size), meta=meta)
 
 
 def _overlap(boxes: np.ndarray, left: int, top: int, size: tuple[int, int]) -> np.ndarray:

@@ -4,6 +4,8 @@ A sample is a black picture with a white rectangle for every box, painted in a m
 any transform each box must still enclose its mask.
 """
 
+from dataclasses import asdict
+
 import cv2
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from hrdet.data import (
     SegRescale,
 )
 from hrdet.data.transforms import SEMANTIC_IGNORE
-from hrdet.data.transforms.geometry import crop, resize_part
+from hrdet.data.transforms.geometry import crop, resize, resize_crop, resize_part
 from hrdet.structures import GroundTruth, ImageMeta, Sample
 
 CONVENTIONS = list(BoxConvention)
@@ -205,19 +207,31 @@ def test_bad_arguments_are_named(make, message):
 
 
 @settings(max_examples=300, deadline=None)
-@example((7, 1), (6, 1), (0.0, 0.0), 1, cv2.INTER_LINEAR)  # three pixels stay three
+@example((7, 1), (6, 1), (0.0, 0.0))  # three pixels stay three
 @given(
     old=st.tuples(st.integers(1, 90), st.integers(1, 90)),
     new=st.tuples(st.integers(1, 200), st.integers(1, 200)),
     cut=st.tuples(st.floats(0, 1), st.floats(0, 1)),
-    channels=st.sampled_from([1, 3]),
-    interpolation=st.sampled_from([cv2.INTER_LINEAR, cv2.INTER_NEAREST]),
 )
-def test_a_part_has_the_pixels_of_the_whole(old, new, cut, channels, interpolation):
-    """Exactly those that OpenCV makes of the whole image; noise shows every shift of a weight."""
+def test_a_part_of_a_map_has_the_pixels_of_the_whole(old, new, cut):
+    """Exactly those that OpenCV makes of the whole; noise shows every shift."""
     rng = np.random.default_rng(sum(old) * 1000 + sum(new))
-    image = rng.integers(0, 256, (*old, channels), dtype=np.uint8)
-    image = image[..., 0] if channels == 1 else image
+    image = rng.integers(0, 256, old, dtype=np.uint8)
     h, w = (max(1, round(edge * share)) for edge, share in zip(new, cut))
-    whole = cv2.resize(image, new[::-1], interpolation=interpolation)
-    np.testing.assert_array_equal(resize_part(image, new, (h, w), interpolation), whole[:h, :w])
+    whole = cv2.resize(image, new[::-1], interpolation=cv2.INTER_NEAREST)
+    np.testing.assert_array_equal(resize_part(image, new, (h, w)), whole[:h, :w])
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), convention=st.sampled_from(CONVENTIONS))
+def test_resize_crop_is_resize_and_crop(seed, convention):
+    rng = np.random.default_rng(seed)
+    h, w, new_h, new_w = rng.integers(20, 90, 4).tolist()
+    before = scene(seed, h, w)
+    before.image = rng.integers(0, 256, before.image.shape, dtype=np.uint8)
+    top, left = int(rng.integers(new_h)), int(rng.integers(new_w))
+    window = (int(rng.integers(1, new_h - top + 1)), int(rng.integers(1, new_w - left + 1)))
+    how = (new_h, new_w), (new_w / w, new_h / h), convention
+    expected = crop(resize(before, *how), left, top, window, convention)
+    after = resize_crop(before, *how, left, top, window)
+    np.testing.assert_equal(asdict(after), asdict(expected))
