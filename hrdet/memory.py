@@ -15,6 +15,8 @@ def keep_memory(at_most: int | None = None) -> None:
     page, zeroed: a fifth of the time of an image on a CPU, a seventh of a training step's, and up
     to a third of what a loader's worker does.  Without glibc nothing changes.
 
+    What is free at the call goes back to the system first.
+
     Args:
         at_most: bytes to keep beyond what is in use; blocks above 32 MiB are then given back as
             ever, also where the process that this one was forked from keeps them.  None:
@@ -23,6 +25,7 @@ def keep_memory(at_most: int | None = None) -> None:
     if platform.libc_ver()[0] != 'glibc':
         return
     libc = ctypes.CDLL(None)
+    libc.malloc_trim(0)  # blocks of other sizes, which would lie unused between the new ones
     if at_most is None:
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, -1)

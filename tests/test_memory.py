@@ -55,3 +55,23 @@ def test_beyond_the_bound_it_is_given_back(arguments):
     large, small = kept(*arguments)
     assert large < 4
     assert small < 8
+
+
+def test_what_was_free_before_goes_back():
+    """Blocks of other sizes, which would lie between the new ones."""
+    begin = PROGRAM[: PROGRAM.index('for at_most')]
+    program = f"""{begin}
+keep_memory(64 << 20)
+before = resident()
+blocks = [np.full(1 << 20, 1, np.uint8) for _ in range(21)]
+last = blocks.pop()  # behind all of them: nothing can be cut off
+del blocks
+free = resident() - before
+keep_memory()
+print(free, resident() - before)
+"""
+    command = [sys.executable, '-c', program]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    free, left = map(float, out.split())
+    assert free > 18
+    assert left < 4

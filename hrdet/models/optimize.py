@@ -5,8 +5,10 @@ a CPU 3x3 convolutions take Winograd's way.
 """
 
 import copy
+import functools
 import itertools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +20,7 @@ from hrdet.models.detectors import Detector
 from hrdet.models.optimize_graphs import graphed
 from hrdet.models.optimize_layers import WinogradConv2d, fast_layers
 from hrdet.registry import ConfigError
+from hrdet.structures import Batch, Detections, Views
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 # The last layers of the box heads of Faster R-CNN and FCOS.
@@ -40,7 +43,8 @@ def optimize(
     other only with ``torch.backends.cudnn.allow_tf32 = False``.
 
     The copy's ``state_dict`` is no checkpoint: norms are gone, and weights changed.  On a CPU the
-    process from now on keeps what memory it has used (glibc's ``mallopt``).
+    process from now on keeps what memory it has used (glibc's ``mallopt``), and of a batch as many
+    images go through the copy at once as torch has threads.
 
     Args:
         model: in eval mode, on the device where it will run.
@@ -63,10 +67,8 @@ def optimize(
     fast = copy.deepcopy(model).requires_grad_(False)
     _fold_norms(fast)
     fast = fast.to(memory_format=memory_format)
-    if device.type == 'cpu':
-        keep_memory()
-        if not compile:
-            fast_layers(fast, dtype)
+    if device.type == 'cpu' and not compile:
+        fast_layers(fast, dtype)
     _convert(fast, dtype)
     if graph is not True and graph:
         fast.preprocess.size_divisor = math.lcm(graph, fast.preprocess.size_divisor)
@@ -76,7 +78,23 @@ def optimize(
         fast.neck.compile()
     if graph:
         graphed(fast)
+    if device.type == 'cpu':
+        fast.predict = functools.partial(_predict_in_groups, fast.predict)
+        keep_memory()
     return fast
+
+
+def _predict_in_groups(
+    predict: Callable, batch: Batch | Views, rescale: bool = True
+) -> list[Detections]:
+    """``predict``, with as many images at once as there are threads.
+
+    One image keeps a thread busy: with more of them its maps lie further from the caches, and take
+    more memory.
+    """
+    size = torch.get_num_threads()
+    groups = (batch.part(slice(i, i + size)) for i in range(0, len(batch.metas), size))
+    return [found for group in groups for found in predict(group, rescale)]
 
 
 def _convert(model: nn.Module, dtype: torch.dtype) -> None:

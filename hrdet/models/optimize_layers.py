@@ -31,14 +31,20 @@ class FastConv2d(nn.Conv2d):
         bias: Tensor | None = None,
         summand: Tensor | None = None,
         relu: bool = False,
+        in_place: bool = False,
     ) -> Tensor:
-        """The same with another weight, such as the part of it that belongs to ``x``."""
-        shape = self.padding, self.stride, self.dilation, self.groups
-        if summand is None:
-            inputs, then = (x,), ('relu' if relu else 'none',)
-        else:
+        """The same with another weight, such as the part of it that belongs to ``x``.
+
+        With ``in_place`` the result takes the place of ``summand``.
+        """
+        convolve, inputs = torch.ops.mkldnn._convolution_pointwise, (x,)
+        then = ('relu' if relu else 'none',)
+        if summand is not None:
             inputs, then = (x, summand), ('add', 1.0, 'relu' if relu else None)
-        return torch.ops.mkldnn._convolution_pointwise(*inputs, weight, bias, *shape, *then, [], '')
+            if in_place:
+                convolve, inputs = torch.ops.mkldnn._convolution_pointwise_, (summand, x)
+        shape = self.padding, self.stride, self.dilation, self.groups
+        return convolve(*inputs, weight, bias, *shape, *then, [], '')
 
 
 class WinogradConv2d(nn.Conv2d):
@@ -77,7 +83,9 @@ class FastHRFPN(HRFPN):
             reduced = reduction.with_weight(feature, weight.contiguous())
             grown = F.interpolate(reduced, size=features[0].shape[-2:], mode='bilinear')
             total = grown if total is None else total.add_(grown)
-        total = reduction.with_weight(features[0], first.contiguous(), reduction.bias, total)
+        total = reduction.with_weight(
+            features[0], first.contiguous(), reduction.bias, total, in_place=True
+        )
         return self.reduction_conv[1:](total)
 
 

@@ -76,6 +76,10 @@ class Batch:
         """The same batch in page-locked memory (called by torch's DataLoader)."""
         return _map_tensors(self, lambda t: t.pin_memory())
 
+    def part(self, images: slice) -> 'Batch':
+        """Some of its images, as they are."""
+        return replace(_map_tensors(self, lambda t: t[images]), metas=self.metas[images])
+
 
 @dataclass(slots=True)
 class Views:
@@ -95,6 +99,10 @@ class Views:
     def pin_memory(self) -> 'Views':
         """The same views in page-locked memory (called by torch's DataLoader)."""
         return Views([batch.pin_memory() for batch in self.batches])
+
+    def part(self, images: slice) -> 'Views':
+        """The views of some of the images."""
+        return Views([batch.part(images) for batch in self.batches])
 
 
 def _map_tensors(value, function):

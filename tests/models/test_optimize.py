@@ -26,7 +26,7 @@ from hrdet.models.optimize_layers import (
     fast_layers,
 )
 from hrdet.registry import ConfigError
-from hrdet.structures import Views
+from hrdet.structures import Batch, Views
 from tests.models import small_batches as batches
 from tests.models import small_detectors as small
 from tests.models import test_fcos as fcos
@@ -90,6 +90,26 @@ def test_detections_are_those_of_the_detector(kind):
 def test_fcos():
     model, batch = fcos.make_detector('inclusive').eval(), fcos.make_batch()
     assert_same(optimize(model).predict(batch), model.predict(batch))
+
+
+@pytest.mark.parametrize('threads', [1, 2])
+def test_on_a_cpu_an_image_a_thread(monkeypatch, threads):
+    """Also of several views; the images of a group, or a last one alone, keep their order."""
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: threads)
+    model, pair = detector('faster'), batches.batch(with_truth=False)
+    three = Batch(
+        torch.cat([pair.images, pair.images[:1]]),
+        pair.metas + pair.metas[:1],
+        torch.cat([pair.input_sizes, pair.input_sizes[:1]]),
+        torch.cat([pair.padded_sizes, pair.padded_sizes[:1]]),
+    )
+    fast, seen = optimize(model), []
+    fast.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    for images, forms in ((three, 1), (Views([three, three]), 2)):
+        assert_same(fast.predict(images), model.predict(images))
+        sizes = [1, 1, 1] if threads == 1 else [2, 1]
+        assert seen == [size for size in sizes for _ in range(forms)]
+        seen.clear()
 
 
 def test_row_major_maps():

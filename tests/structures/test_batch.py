@@ -2,7 +2,7 @@
 
 import torch
 
-from hrdet.structures import Batch, GroundTruth, ImageMeta
+from hrdet.structures import Batch, GroundTruth, ImageMeta, Views
 
 
 def test_batch_to_moves_every_tensor_and_keeps_the_rest():
@@ -28,3 +28,20 @@ def test_batch_to_moves_every_tensor_and_keeps_the_rest():
     assert moved.metas == [meta]
     assert moved.truth.masks is None
     assert batch.images.device.type == 'cpu'
+
+
+def test_part_of_a_batch():
+    """Rows of every tensor with their metas, in each of several views."""
+    metas = [ImageMeta(f'{i}.jpg', i, (4, 4), (4, 4), (4, 4)) for i in range(3)]
+    rows = torch.arange(3)
+    sizes = rows.float()[:, None].expand(3, 2)
+    images = rows.to(torch.uint8)[:, None, None, None].expand(3, 3, 4, 4)
+    truth = GroundTruth(sizes[:, None].repeat(1, 1, 2), rows[:, None], torch.zeros(3, 0, 4))
+    batch = Batch(images, metas, sizes, sizes, truth)
+    for part in (batch.part(slice(1, 5)), Views([batch, batch]).part(slice(1, 5)).batches[1]):
+        assert part.metas == metas[1:]
+        tensors = [part.images, part.input_sizes, part.padded_sizes]
+        for values in [*tensors, part.truth.boxes, part.truth.labels]:
+            assert values.flatten(1)[:, 0].tolist() == [1, 2]
+        assert part.truth.ignored.shape == (2, 0, 4)
+    assert len(batch.metas) == 3

@@ -93,7 +93,7 @@ class RPNHead(nn.Module):
         """Logits and deltas of every anchor, float32 whatever the features' type."""
         logits, deltas = [], []
         for feature in features:
-            hidden = F.relu(self.rpn_conv(feature))
+            hidden = F.relu(self.rpn_conv(feature), inplace=True)
             n = feature.shape[0]
             # Rows run over (y, x, anchor), the order of the anchor grid.
             logits.append(self.rpn_cls(hidden).float().permute(0, 2, 3, 1).reshape(n, -1))

@@ -74,7 +74,7 @@ class HRFPN(nn.Module):
         for _ in range(self.num_outs - 1):
             levels.append(self._halve(levels[-1]))
         convs = list(self.fpn_convs) * (self.num_outs // len(self.fpn_convs))
-        return [self._run(conv, level) for conv, level in zip(convs, levels)]
+        return [self._run(conv, levels.pop(0)) for conv in convs]  # a level goes once it is used
 
     def _merge(self, features: Sequence[Tensor]) -> Tensor:
         """Reduce, then upsample and add: a 1x1 convolution and an interpolation commute.

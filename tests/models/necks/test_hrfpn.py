@@ -1,6 +1,7 @@
 """HRFPN against the release's formulation in float64: concatenate, reduce, pool by 2^i."""
 
 import json
+import weakref
 
 import pytest
 import torch
@@ -85,6 +86,16 @@ def test_norms_replace_biases():
     features = maps(16, 16)
     merged = net._merge(features)
     assert torch.allclose(merged.mean((2, 3)).mean(1), torch.zeros(2), atol=1e-5)
+
+
+def test_levels_go_when_they_are_used():
+    """Of the finest one nothing is left when the next one is convolved."""
+    net, alive = neck(), []
+    net.fpn_convs[0].register_forward_pre_hook(lambda _, x: alive.append(weakref.ref(x[0])))
+    net.fpn_convs[1].register_forward_pre_hook(lambda *_: alive.append(alive[0]()))
+    with torch.no_grad():
+        net(maps(16, 16))
+    assert alive[1] is None
 
 
 def test_shared_convolution():
