@@ -29,10 +29,14 @@ UNUSED = (
     'yapf',
 )
 
+TOOLS = (
+    *('train', 'test', 'infer', 'print_config', 'check_dataset', 'convert_checkpoint'),
+    *('paint_semantic', 'make_shapes', 'analysis/get_flops'),
+)
+
 PREDICT = """
 import sys
 
-import pytest
 import numpy as np
 from hrdet.apis import inference_detector, init_detector
 
@@ -57,7 +61,7 @@ def test_predicting_loads_nothing_that_trains(pytestconfig):
     assert loaded.isdisjoint(UNUSED)
 
 
-@pytest.mark.parametrize('name', ['train', 'test', 'infer', 'print_config'])
+@pytest.mark.parametrize('name', TOOLS)
 def test_help_waits_for_nothing(name, pytestconfig):
     """Options are told before torch is loaded."""
     tool = f'import runpy, sys; sys.argv[1:] = ["--help"]; runpy.run_path("tools/{name}.py", '

@@ -10,19 +10,21 @@ the training of a config that loads masks; without --config they are not asked f
 polygons are warnings.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rich.progress import track
-
 from hrdet.config import load_config, lower
-from hrdet.data.datasets.check import DatasetCheck, open_coco, open_voc
 from hrdet.registry import ConfigError
+
+if TYPE_CHECKING:  # slow to import: where it is used, not for --help
+    from hrdet.data.datasets.check import DatasetCheck
 
 
 def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -44,6 +46,8 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def data_sets(args: argparse.Namespace) -> Iterator[DatasetCheck]:
     """The data sets that the command line names, each once."""
+    from hrdet.data.datasets.check import open_coco, open_voc
+
     if args.config is not None:
         lowered = lower(load_config(args.config))
         seen = set()
@@ -67,6 +71,8 @@ def data_sets(args: argparse.Namespace) -> Iterator[DatasetCheck]:
 
 def _open(node: dict, ann_file: str, img_prefix: str) -> DatasetCheck:
     """The data set of a config's node; masks matter where it is going to load them."""
+    from hrdet.data.datasets.check import open_coco, open_voc
+
     if node['type'] == 'VOCDataset':
         return open_voc(ann_file, img_prefix, node.get('classes'))
     with_mask = node.get('with_mask', False) and not node.get('test_mode', False)
@@ -84,6 +90,8 @@ def _leaves(node: Any) -> Iterator[dict]:
 
 def report(check: DatasetCheck, with_images: bool) -> int:
     """Print what is wrong with one data set; the number of errors."""
+    from rich.progress import track
+
     if check.table is not None and check.images is not None and with_images:
         steps = check.check_images()
         for _ in track(steps, f'{check.name}', total=len(check.table.file_names), transient=True):

@@ -25,7 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.checkpoints import LAYOUTS, CheckpointError, export
+from hrdet.config import LAYOUTS
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -56,6 +56,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The whole command."""
     args = parse_args(arguments)
+    from hrdet.checkpoints import CheckpointError, export  # slow to import: not for --help
+
     try:
         print(export(args.source, args.target, args.to, args.ema, args.hash, args.force))
     except (CheckpointError, OSError) as error:

@@ -8,18 +8,19 @@ smaller objects over larger ones, everything else in K, and crowds, where they a
 model.semantic_head.num_classes is K + 1.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import cv2
-import numpy as np
-from rich.progress import track
+if TYPE_CHECKING:  # slow to import: where it is used, not for --help
+    import numpy as np
 
-from hrdet.data import CocoDataset, DataError
-from hrdet.structures import GroundTruth
+    from hrdet.structures import GroundTruth
 
 UNSURE = 255
 
@@ -37,6 +38,8 @@ def parse_args() -> argparse.Namespace:
 
 def semantic_map(truth: GroundTruth, num_classes: int, size: tuple[int, int]) -> np.ndarray:
     """The map (h, w) uint8 of one image's objects (masks, labels) and crowds (boxes)."""
+    import numpy as np
+
     canvas = np.full(size, num_classes, np.uint8)
     for x1, y1, x2, y2 in np.rint(truth.ignored).astype(int).clip(0):
         canvas[y1:y2, x1:x2] = UNSURE
@@ -47,6 +50,11 @@ def semantic_map(truth: GroundTruth, num_classes: int, size: tuple[int, int]) ->
 
 def paint(annotations: str, images: str, out: str) -> int:
     """Write the maps of all images; returns the number of labels, K + 1."""
+    import cv2
+    from rich.progress import track
+
+    from hrdet.data import CocoDataset, DataError
+
     dataset = CocoDataset(annotations, images, filter_empty=False, min_size=0, with_mask=True)
     num_classes = len(dataset.classes)
     if num_classes >= UNSURE:
@@ -63,6 +71,8 @@ def paint(annotations: str, images: str, out: str) -> int:
 
 if __name__ == '__main__':
     args = parse_args()
+    from hrdet.data import DataError
+
     try:
         labels = paint(args.annotations, args.images, args.out)
     except (DataError, OSError) as error:

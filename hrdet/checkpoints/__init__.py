@@ -4,7 +4,7 @@ hrdet's own layout of a state_dict is mmdetection 3's, so weights travel both wa
 """
 
 from hrdet.checkpoints.contents import saved_classes
-from hrdet.checkpoints.exporting import LAYOUTS, ExportReport, export
+from hrdet.checkpoints.exporting import ExportReport, export
 from hrdet.checkpoints.families import Family
 from hrdet.checkpoints.files import CheckpointError, read_checkpoint, save_checkpoint
 from hrdet.checkpoints.loading import (
@@ -15,7 +15,6 @@ from hrdet.checkpoints.loading import (
 )
 
 __all__ = [
-    'LAYOUTS',
     'CheckpointError',
     'ExportReport',
     'Family',

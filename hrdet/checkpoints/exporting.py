@@ -19,7 +19,6 @@ from hrdet.checkpoints.files import (
     sha256,
 )
 
-LAYOUTS = ('hrdet', 'mmdet3', 'safetensors')
 _GOLDEN = (5**0.5 - 1) / 2
 
 

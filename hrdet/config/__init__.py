@@ -1,6 +1,6 @@
 """The config language: load it, check it, and lower it to what is built and run."""
 
-from hrdet.config.arguments import LAUNCHERS, CfgOptions, Parser, add_speed_options
+from hrdet.config.arguments import LAUNCHERS, LAYOUTS, CfgOptions, Parser, add_speed_options
 from hrdet.config.classes import check_num_classes, with_num_classes
 from hrdet.config.load import load_config
 from hrdet.config.lower import Lowered, lower
@@ -9,6 +9,7 @@ from hrdet.config.node import Node
 
 __all__ = [
     'LAUNCHERS',
+    'LAYOUTS',
     'METRICS',
     'CfgOptions',
     'Lowered',

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+LAYOUTS = ('hrdet', 'mmdet3', 'safetensors')  # of checkpoints that are written
 
 
 class CfgOptions(argparse.Action):

@@ -10,20 +10,21 @@ multiply-accumulates, cut after the first decimal.  Regions pass through the hea
 No weights, data or GPU are needed.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import torch
-
-import hrdet.models  # noqa: F401  registers the parts
 from hrdet.config import CfgOptions, load_config, lower, with_num_classes
-from hrdet.models.flops import Cost, detector_cost
 from hrdet.registry import ConfigError, build
+
+if TYPE_CHECKING:  # slow to import: where it is used, not for --help
+    from hrdet.models.flops import Cost
 
 COCO_CLASSES = 80  # where the classes come from an annotation file, which is not read here
 
@@ -57,6 +58,10 @@ def parse_args() -> argparse.Namespace:
 
 def cost_of(config: str | Path, options: Mapping[str, Any] | None = None, **counted: Any) -> Cost:
     """The cost of a config's detector; ``counted`` are arguments of ``detector_cost``."""
+    import torch
+
+    from hrdet.models.flops import detector_cost
+
     lowered = lower(load_config(config, options))
     node = with_num_classes(lowered.model, len(lowered.classes or range(COCO_CLASSES)))
     with torch.device('meta'):  # shapes without values
