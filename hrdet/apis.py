@@ -5,6 +5,9 @@ found = inference_detector(model, 'street.jpg')
 found.boxes, found.scores, [model.classes[label] for label in found.labels]
 """
 
+import hrdet.quick_torch  # before any other that imports torch
+
+# isort: split
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence

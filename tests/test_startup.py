@@ -71,3 +71,24 @@ def test_help_waits_for_nothing(name, pytestconfig):
     )
     assert 'usage:' in done.stdout, done.stderr
     assert 'torch: False' in done.stdout
+
+
+COUNT = """
+import gc
+
+passes = []
+gc.callbacks.append(lambda phase, info: passes.append(info['generation']))
+import hrdet.apis
+print(gc.isenabled(), len(passes), passes.count(2), gc.get_freeze_count())
+"""
+
+
+def test_no_garbage_is_looked_for_while_torch_is_imported(pytestconfig):
+    """Torch alone makes 700 passes begin or end, some of them over all that there is."""
+    done = subprocess.run(
+        [sys.executable, '-c', COUNT], cwd=pytestconfig.rootpath, capture_output=True, text=True
+    )
+    enabled, passes, full, frozen = done.stdout.split()
+    assert enabled == 'True', 'later garbage is collected as ever'
+    assert int(passes) < 300
+    assert (full, frozen) == ('0', '0')

@@ -1,5 +1,8 @@
 """What the command-line tools do in common: launchers, errors, exit codes."""
 
+import hrdet.quick_torch  # noqa: F401  (before any other that imports torch)
+
+# isort: split
 import argparse
 import os
 from collections.abc import Callable

@@ -1,5 +1,6 @@
 """A detector from a lowered config."""
 
+import contextlib
 from typing import Any
 
 import torch
@@ -33,14 +34,11 @@ def build_model(lowered: Lowered, classes: tuple[str, ...], fresh: bool = True) 
     """
     node = with_num_classes(lowered.model, len(classes))
     check_num_classes(node, classes)
-    if fresh:
+    with contextlib.nullcontext() if fresh else _Undefined():
         model = build(node)
-    else:
-        with _Undefined():
-            model = build(node)
+        if lowered.channels_last:
+            model = model.to(memory_format=torch.channels_last)
     model.classes = tuple(classes)
-    if lowered.channels_last:
-        model = model.to(memory_format=torch.channels_last)
     if lowered.compile or isinstance(lowered.compile, dict):
         options = lowered.compile if isinstance(lowered.compile, dict) else {}
         for part in (model.backbone, model.neck):  # where the time goes, and nothing data-dependent
@@ -54,6 +52,9 @@ class _Undefined(TorchFunctionMode):
     def __torch_function__(self, function, types, args=(), kwargs=None) -> Any:
         kwargs = kwargs or {}
         target = args[0] if args else kwargs.get('tensor')
-        if function in _FILLING and isinstance(target, nn.Parameter):
-            return target
+        if isinstance(target, nn.Parameter):
+            if function in _FILLING:
+                return target
+            if function is Tensor.to and 'memory_format' in kwargs:
+                return torch.empty_like(target, memory_format=kwargs['memory_format'])
         return function(*args, **kwargs)
