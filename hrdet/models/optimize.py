@@ -64,7 +64,7 @@ def optimize(
     """
     _check(model, dtype, graph, compile)
     device = next(model.parameters()).device
-    fast = copy.deepcopy(model).requires_grad_(False)
+    fast = copy.deepcopy(model).float().requires_grad_(False)
     _fold_norms(fast)
     fast = fast.to(memory_format=memory_format)
     if device.type == 'cpu' and not compile:
@@ -101,9 +101,13 @@ def _convert(model: nn.Module, dtype: torch.dtype) -> None:
     """Layers to another type, in place, but for those whose results are ranked or are boxes."""
     for name, module in model.named_modules():
         if name.rpartition('.')[-1] in _EXACT:
-            module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
+            module.register_forward_pre_hook(_in_float32)
         elif isinstance(module, _ARITHMETIC) and not isinstance(module, WinogradConv2d):
             module.to(dtype)
+
+
+def _in_float32(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    return (inputs[0].float(),)
 
 
 class _Cast(nn.Module):
@@ -122,7 +126,8 @@ def _fold_norms(model: Detector) -> None:
     """Put every batch norm that follows a convolution into its weights, exactly, in place.
 
     The norm becomes the identity.  A norm is taken to follow a convolution where the two are
-    neighbours among the children of a module, as everywhere in hrdet.
+    neighbours among the children of a module, as everywhere in hrdet; in the heads, which are not
+    tried with noise, of an ``nn.Sequential``.
 
     Raises:
         ConfigError: it is not so; then the features of noise change.  They are computed in float64,
@@ -132,7 +137,10 @@ def _fold_norms(model: Detector) -> None:
     noise = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     noise = noise.to(next(trunk.parameters()))
     before = trunk(noise)
+    tried = set(trunk.modules())
     for parent in list(model.modules()):
+        if parent not in tried and not isinstance(parent, nn.Sequential):
+            continue
         children = list(parent.named_children())
         for (name, conv), (norm_name, norm) in itertools.pairwise(children):
             if isinstance(conv, nn.Conv2d) and _normalises(norm, conv.out_channels):

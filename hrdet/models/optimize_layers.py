@@ -98,6 +98,7 @@ def fast_layers(model: nn.Module, dtype: torch.dtype) -> None:
     Matrix units for bfloat16 (AMX) are faster still than Winograd's way, which does without them.
     """
     can = torch.cpu.get_capabilities()
+    direct = _onednn_convolves(dtype)
     winograd = dtype is torch.float32 or not can.get('amx_bf16')
     pairs = dtype is torch.bfloat16 and can.get('avx512_bf16')
     for module in model.modules():
@@ -110,13 +111,29 @@ def fast_layers(model: nn.Module, dtype: torch.dtype) -> None:
             module.weight = nn.Parameter(weight, requires_grad=False)
             if module.bias is None:
                 module.bias = nn.Parameter(torch.zeros(module.out_channels), requires_grad=False)
-        elif torch.backends.mkldnn.is_available():
+        elif direct:
             module.__class__ = FastConv2d
     for module in model.modules():
         if type(module) in _FAST_BLOCKS and _only_convs(module):
             module.__class__ = _FAST_BLOCKS[type(module)]
         elif type(module) is HRFPN and type(module.reduction_conv.conv) is FastConv2d:
             module.__class__ = FastHRFPN
+
+
+def _onednn_convolves(dtype: torch.dtype) -> bool:
+    """Whether ``FastConv2d`` runs here in this type; where not, torch's own layer stays.
+
+    Its operators are private to torch, and for bfloat16 they want a processor with AVX-512.
+    """
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        conv, x = FastConv2d(1, 1, 1).to(dtype), torch.zeros(1, 1, 1, 1, dtype=dtype)
+        try:
+            conv(x, relu=True)
+            conv(x, x)
+            conv.with_weight(x, conv.weight, conv.bias, x, in_place=True)
+        except (AttributeError, RuntimeError, TypeError):  # none, not here, or of other arguments
+            return False
+    return True
 
 
 def _only_convs(block: nn.Module) -> bool:

@@ -3,6 +3,9 @@
 import contextlib
 import copy
 import functools
+import os
+import pickle
+import subprocess
 import sys
 import threading
 import types
@@ -13,6 +16,7 @@ from torch import nn
 
 from hrdet.models import optimize, optimize_graphs
 from hrdet.models.backbones import HRNet
+from hrdet.models.heads import FCNMaskHead
 from hrdet.models.layers import BasicBlock, Bottleneck
 from hrdet.models.layers.norm import SyncBN
 from hrdet.models.necks import HRFPN
@@ -217,6 +221,75 @@ def test_every_norm_is_folded(norm_cfg):
     assert not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in fast.modules())
 
 
+def without_operators(monkeypatch):
+    monkeypatch.setattr(torch.ops, 'mkldnn', types.SimpleNamespace())
+
+
+def with_other_arguments(monkeypatch):
+    other = types.SimpleNamespace(_convolution_pointwise=lambda x, weight: x)
+    monkeypatch.setattr(torch.ops, 'mkldnn', other)
+
+
+@pytest.mark.parametrize('change', [without_operators, with_other_arguments])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_a_torch_without_its_private_operators(change, dtype, monkeypatch):
+    model, batch = detector('mask'), batches.batch(with_truth=False)
+    change(monkeypatch)
+    fast = optimize(model, dtype)
+    assert WinogradConv2d in kinds_of(fast)
+    assert not {FastConv2d, FastHRFPN} & kinds_of(fast)
+    assert all(len(found) > 3 for found in fast.predict(batch))
+    if dtype is torch.float32:
+        assert_same(fast.predict(batch), model.predict(batch))
+
+
+OLD_PROCESSOR = """
+import torch
+from tests.models import test_optimize as tests
+
+fast = tests.optimize(tests.detector('faster'), torch.bfloat16)
+assert all(len(found) > 3 for found in fast.predict(tests.batches.batch(with_truth=False)))
+"""
+
+
+def test_bfloat16_on_a_processor_without_it(pytestconfig):
+    """oneDNN is told that there is no AVX-512."""
+    done = subprocess.run(
+        [sys.executable, '-c', OLD_PROCESSOR],
+        cwd=pytestconfig.rootpath,
+        env=os.environ | {'ONEDNN_MAX_CPU_ISA': 'AVX2'},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_chance_stays():
+    model = detector('faster')
+    before = torch.get_rng_state()
+    optimize(model)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_copies_of_an_optimized_detector(dtype):
+    """Through a file, and beside it: the copy has its own weights."""
+    fast, batch = optimize(detector('mask'), dtype), batches.batch(with_truth=False)
+    expected = fast.predict(batch)
+    copies = [copy.deepcopy(fast), pickle.loads(pickle.dumps(fast))]
+    for parameter in fast.parameters():
+        parameter.zero_()
+    for other in copies:
+        assert_same(other.predict(batch), expected, score=0, pixels=0)
+
+
+def test_a_detector_of_half_precision():
+    model, batch = detector('mask').bfloat16(), batches.batch(with_truth=False)
+    fast = optimize(model)
+    assert {p.dtype for p in fast.parameters()} == {torch.float32}
+    assert all(len(found) > 3 for found in fast.predict(batch))
+
+
 def test_training_is_refused():
     model = detector('faster')
     model.backbone.trunk.stage3.train()
@@ -259,6 +332,37 @@ def test_a_norm_elsewhere_is_found_out():
     model.neck = Crossed().eval()
     with pytest.raises(ValueError, match='does not follow the convolution'):
         optimize(model)
+
+
+def test_norms_of_heads_fold_where_their_order_is_that_of_use():
+    """Not in a head that takes its layers in another order."""
+
+    class Crossed(nn.Module):
+        def __init__(self, head):
+            super().__init__()
+            self.conv = nn.Conv2d(small.WIDTH, small.WIDTH, 1)
+            self.bn = nn.BatchNorm2d(small.WIDTH)
+            nn.init.uniform_(self.bn.bias)
+            nn.init.uniform_(self.bn.running_mean)
+            self.head, self.num_classes = head, head.num_classes
+            self.coder = head.coder
+
+        def forward(self, regions):
+            return self.head(self.conv(self.bn(regions)))
+
+        def decode(self, *args, **options):
+            return self.head.decode(*args, **options)
+
+    model, batch = detector('mask'), batches.batch(with_truth=False)
+    norms = dict(num_convs=2, in_channels=small.WIDTH, conv_out_channels=small.WIDTH)
+    loss = model.roi_head.mask_head.loss_mask
+    head = FCNMaskHead(small.CLASSES, loss, **norms, norm_cfg=dict(type='BN'))
+    model.roi_head.mask_head = head
+    model.roi_head.bbox_head = Crossed(model.roi_head.bbox_head)
+    model.eval()
+    fast = optimize(model)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in fast.roi_head.mask_head.modules())
+    assert_same(fast.predict(batch), model.predict(batch))
 
 
 def test_an_optimized_detector_is_refused():
