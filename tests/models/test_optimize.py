@@ -342,8 +342,7 @@ def test_norms_of_heads_fold_where_their_order_is_that_of_use():
             super().__init__()
             self.conv = nn.Conv2d(small.WIDTH, small.WIDTH, 1)
             self.bn = nn.BatchNorm2d(small.WIDTH)
-            nn.init.uniform_(self.bn.bias)
-            nn.init.uniform_(self.bn.running_mean)
+            nn.init.uniform_(self.bn.weight, 0.2, 3)
             self.head, self.num_classes = head, head.num_classes
             self.coder = head.coder
 
