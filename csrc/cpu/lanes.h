@@ -2,11 +2,19 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 
 #include "../common/tensors.h"
 
 namespace hrdet {
+
+// Lanes of the widest vectors to use: ATEN_CPU_CAPABILITY limits them as it does torch's own.
+inline int most_lanes() {
+  const char* capability = std::getenv("ATEN_CPU_CAPABILITY");
+  if (capability && std::strcmp(capability, "default") == 0) return 4;
+  return capability && std::strcmp(capability, "avx2") == 0 ? 8 : 16;
+}
 
 template <int Lanes>
 struct Vector {

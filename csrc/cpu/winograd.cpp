@@ -211,10 +211,13 @@ __attribute__((target("avx2,fma"), flatten)) void run_avx2(const Job<Value>& job
 template <typename Value>
 Run<Value> best_run() {
 #if defined(__x86_64__) && defined(__GNUC__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")) {
+  const int most = most_lanes();
+  if (most >= 16 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")) {
     return run_avx512<Value>;
   }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return run_avx2<Value>;
+  if (most >= 8 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    return run_avx2<Value>;
+  }
 #endif
   return run<Value, Singles, 4, 6, 2>;
 }
@@ -230,7 +233,8 @@ __attribute__((target("avx512f,avx512vl,avx512bf16"),
 template <typename Value>
 Run<Value> best_run_of_pairs() {
 #ifdef HRDET_PAIRS_OF_BFLOAT16
-  if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vl")) {
+  if (most_lanes() >= 16 && __builtin_cpu_supports("avx512bf16") &&
+      __builtin_cpu_supports("avx512vl")) {
     return run_avx512_pairs<Value>;
   }
 #endif
@@ -273,7 +277,7 @@ Tensor winograd_conv_cpu(Tensor input, Tensor weight, Tensor bias, std::optional
   require(weight.dim() == (pairs ? 5 : 4) && weight.size(0) == kTerms &&
               weight.size(2) == (pairs ? (input.size(3) + 1) / 2 : input.size(3)) &&
               weight.size(3) % 16 == 0 && weight.is_contiguous() &&
-              (pairs || weight.scalar_type() == ScalarType::Float),
+              (pairs ? weight.size(4) == 2 : weight.scalar_type() == ScalarType::Float),
           "winograd_conv: the weight must come from winograd_weight, for ", input.size(3),
           " input channels");
   require(bias.dim() == 1 &&

@@ -1,5 +1,9 @@
 """Winograd's convolution against the direct one in float64."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -89,11 +93,52 @@ def test_products_of_bfloat16(channels, outputs, height, width, dtype):
     """
     images, bias = numbers(0, 1, channels, height, width).to(dtype), numbers(2, outputs)
     weight = numbers(1, outputs, channels, 3, 3)
+    assert_convolves_bfloat16(images, weight, bias)
+
+
+def assert_convolves_bfloat16(images, weight, bias):
     expected = F.conv2d(images.double(), weight.double(), bias.double(), padding=1)
     got = ops.winograd_conv(images, ops.winograd_weight(weight, torch.bfloat16), bias)
-    assert got.dtype == dtype
+    assert got.dtype == images.dtype
     scale = F.conv2d(images.double() ** 2, weight.double() ** 2, padding=1).mean().sqrt().item()
     assert (got - expected).square().mean().sqrt().item() <= 0.04 * scale
+
+
+ALL_SIZES = """
+from itertools import product
+
+import torch
+from tests.ops import test_winograd as tests
+
+for channels, outputs, size in product((1, 7, 18, 36), (3, 20, 56, 100), ((5, 4), (9, 30))):
+    images, bias = tests.numbers(0, 2, channels, *size), tests.numbers(2, outputs)
+    weight, summand = tests.numbers(1, outputs, channels, 3, 3), tests.numbers(3, 2, outputs, *size)
+    tests.assert_convolves(images, weight, bias, summand, relu=True)
+    tests.assert_convolves_bfloat16(images, weight, bias)
+    tests.assert_convolves_bfloat16(images.bfloat16(), weight, bias)
+# Of numbers that torch makes alike with every capability.
+fractions = torch.arange(36 * 18 * 16) * 37 % 101 / 7
+images, weight = fractions[: 18 * 64].view(1, 18, 8, 8), fractions.view(36, 1, 18, 16)
+result = tests.ops.winograd_conv(images, weight, torch.zeros(16))
+print(torch.backends.cpu.get_cpu_capability(), *result.flatten().tolist())
+"""
+
+
+def test_vectors_of_every_length(pytestconfig):
+    """Those of processors with AVX2 alone, and with neither it nor AVX-512."""
+    told = {}
+    for capability in ('default', 'avx2', 'avx512'):
+        done = subprocess.run(
+            [sys.executable, '-c', ALL_SIZES],
+            cwd=pytestconfig.rootpath,
+            env=os.environ | {'ATEN_CPU_CAPABILITY': capability, 'OMP_NUM_THREADS': '1'},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        used, *told[capability] = done.stdout.split()
+        if capability == 'avx2' and used == 'AVX2':  # which has FMA, and rounds less
+            assert told['avx2'] != told['default']
 
 
 def test_threads_do_not_change_the_result():
@@ -119,6 +164,9 @@ def test_what_does_not_fit_is_refused():
         ops.winograd_conv(images, weight, bias[:48])
     with pytest.raises(RuntimeError, match='the weight must come from winograd_weight'):
         ops.winograd_conv(images, numbers(1, 50, 20, 3, 3), bias)
+    pairs = ops.winograd_weight(numbers(1, 50, 20, 3, 3), torch.bfloat16)
+    with pytest.raises(RuntimeError, match='the weight must come from winograd_weight'):
+        ops.winograd_conv(images, pairs[..., :1].contiguous(), bias)
     with pytest.raises(RuntimeError, match='the shape and type of the output'):
         ops.winograd_conv(images, weight, bias, images)
     with pytest.raises(RuntimeError, match='the shape and type of the output'):
