@@ -132,12 +132,11 @@ def _rows(arrays: list[np.ndarray], fill: float = 0) -> tuple[Tensor, Tensor]:
     """Arrays (count, ...) as one tensor (N, most, ...) and which rows are real (N, most)."""
     most = max(1, *(len(array) for array in arrays))
     shape = (len(arrays), most, *arrays[0].shape[1:])
-    rows = torch.from_numpy(np.full(shape, fill, arrays[0].dtype))
-    valid = torch.zeros(shape[:2], dtype=torch.bool)
+    rows, valid = np.full(shape, fill, arrays[0].dtype), np.zeros(shape[:2], bool)
     for i, array in enumerate(arrays):
-        rows[i, : len(array)] = torch.from_numpy(array)
+        rows[i, : len(array)] = array
         valid[i, : len(array)] = True
-    return rows, valid
+    return torch.from_numpy(rows), torch.from_numpy(valid)
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

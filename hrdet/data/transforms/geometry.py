@@ -196,7 +196,7 @@ def _moved(sample: Sample, boxes, pixels, size: tuple[int, int]) -> Sample:
         truth = replace(
             truth,
             boxes=boxes(truth.boxes),
-            ignored=boxes(truth.ignored),
+            ignored=boxes(truth.ignored) if len(truth.ignored) else truth.ignored,
             masks=masks,
             semantic=semantic,
         )
