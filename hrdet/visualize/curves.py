@@ -70,7 +70,8 @@ def _plot_losses(axes: Any, train: list[dict[str, Any]]) -> None:
         if len(values) > 20:
             axes.plot(steps, values, color=colour, alpha=0.2, linewidth=0.8)
         label = 'sum' if name == 'loss' else name.replace('loss_', '')
-        axes.plot(steps, smooth, color=colour, linewidth=2 if name == 'loss' else 1.4, label=label)
+        look = dict(linewidth=2 if name == 'loss' else 1.4, linestyle='--' if index > 10 else '-')
+        axes.plot(steps, smooth, color=colour, label=label, **look)
         smoothed_top.append(np.nanmax(smooth))
     axes.set(title='training loss', xlabel='iteration', ylim=(0, 1.1 * max(smoothed_top)))
     _finish(axes)
@@ -95,7 +96,8 @@ def _finish(axes: Any) -> None:
     axes.spines[['top', 'right']].set_visible(False)
     handles, _ = axes.get_legend_handles_labels()
     if handles:
-        axes.legend(frameon=False, fontsize=9)
+        # beside the axes, where no line is: constrained layout makes the room
+        axes.legend(loc='center left', bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:
