@@ -8,8 +8,7 @@ from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
 from hrdet.config.keys import KEYS
-from hrdet.config.node import check_choice
-from hrdet.registry import ConfigError
+from hrdet.registry import ConfigError, nearest
 
 
 def load_config(
@@ -36,6 +35,8 @@ def load_config(
         if config.get('custom_imports'):
             import_modules_from_strings(**config.custom_imports)
     else:
+        if not Path(source).is_file():
+            raise FileNotFoundError(f'config {str(source)!r}: there is no such file')
         config = Config.fromfile(str(source))
     for path, value in (overrides or {}).items():
         _override(config, path, value)
@@ -52,7 +53,10 @@ def _override(config: Config, path: str, value: Any) -> None:
             f'{path}: a variable of the config file, whose value is already where it is used; '
             f'override that place instead, such as data.train.ann_file'
         )
-    check_choice(key, KEYS, path)
+    if key not in KEYS:
+        raise ConfigError(
+            f'{path}: there is no such key here{nearest(key, KEYS)} (accepted: {", ".join(KEYS)})'
+        )
     try:
         config.merge_from_dict({path: value})
     except (KeyError, TypeError) as error:

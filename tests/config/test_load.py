@@ -33,7 +33,7 @@ def test_overrides_reach_into_lists(config):
 @pytest.mark.parametrize(
     ('path', 'message'),
     [
-        ('modle.type', r"modle\.type: 'modle' is not one of .*did you mean 'model'"),
+        ('modle.type', r"modle\.type: there is no such key here; did you mean 'model'\?"),
         ('data_root', r'data_root: a variable of the config file'),
         ('total_epochs.x', r'total_epochs\.x: cannot be overridden'),
         ('workflow.7', r'workflow\.7: cannot be overridden'),
@@ -42,6 +42,11 @@ def test_overrides_reach_into_lists(config):
 def test_an_override_of_nothing(config, path, message):
     with pytest.raises(ConfigError, match=message):
         load_config(config, {path: 1})
+
+
+def test_a_file_that_is_not_there():
+    with pytest.raises(FileNotFoundError, match=r"config 'nowhere\.py': there is no such file"):
+        load_config('nowhere.py')
 
 
 def test_a_misspelt_override_is_found_by_lowering(config):
