@@ -228,7 +228,7 @@ class Runner(mmengine.runner.Runner):
 
     def get_hooks_info(self) -> str:
         """The hooks' names in the order in which they run."""
-        return ', '.join(type(hook).__name__ for hook in self.hooks)
+        return ', '.join(type(hook).__name__ for hook in self.hooks) or 'none'
 
 
 def _on_cpu(value: Any) -> Any:
