@@ -214,8 +214,10 @@ def _why_unreadable(path: Path, error: Exception) -> str:
             f'it once with hrdet.checkpoints.read_checkpoint(path, trusted=True) and write its '
             f'state_dict and meta with save_checkpoint'
         )
-    reason = (str(error) or type(error).__name__).splitlines()[0]
-    return f'damaged or not a checkpoint ({path.stat().st_size} bytes): {reason}'
+    size = f'damaged or not a checkpoint ({path.stat().st_size} bytes)'
+    if isinstance(error, pickle.UnpicklingError):  # torch advises to run whatever is in the file
+        return size
+    return f'{size}: {(str(error) or type(error).__name__).splitlines()[0]}'
 
 
 def _foreign_names(path: Path, error: Exception) -> list[str]:

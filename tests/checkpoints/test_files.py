@@ -138,8 +138,9 @@ def test_a_web_page_under_a_hashed_name_is_called_that(tmp_path):
 def test_files_that_are_no_checkpoint_say_so(tmp_path, content, reason):
     path = tmp_path / 'x.pth'
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=rf'x\.pth.*{reason}'):
+    with pytest.raises(CheckpointError, match=rf'x\.pth.*{reason}') as raised:
         read_checkpoint(path)
+    assert 'weights_only' not in str(raised.value), "torch's advice to run what is in the file"
 
 
 def test_a_truncated_checkpoint_is_damaged(tmp_path, weights):
