@@ -27,8 +27,12 @@ class SyncBatchNorm(_BatchNorm):
             count = counts.sum()
             with torch.no_grad():
                 self.num_batches_tracked += 1
-                self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(var * count / (count - 1).clamp(min=1), self.momentum)
+                unbiased = var * count / (count - 1).clamp(min=1)
+                part = self.momentum
+                if part is None:  # the mean of all batches so far
+                    part = mean.new_ones(()) / self.num_batches_tracked
+                self.running_mean.lerp_(mean, part)
+                self.running_var.lerp_(unbiased, part)
         inverse = torch.rsqrt(var + self.eps)
         return JointNorm.apply(x, self.weight, self.bias, mean, inverse, counts)
 

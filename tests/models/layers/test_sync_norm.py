@@ -74,6 +74,11 @@ def one_of_two(rank, folder):
             pull(y).backward()
             layout[dtype, name] = [y, x.grad, y.stride() == x.stride() == x.grad.stride()]
     told['layout'] = list(layout.values())
+    norm, x = SyncBatchNorm(3, momentum=None), shares('equal')[rank]
+    with NoSync():
+        for factor in (1, 2, 6):
+            norm(x * factor)
+    told['mean of batches'] = list(norm.buffers())
     for with_cp in (False, True):
         torch.manual_seed(0)
         options = dict(extra=tiny_extra(), norm_cfg=dict(type='SyncBN'), norm_eval=False)
@@ -167,6 +172,15 @@ def test_recomputing_under_ddp_says_nothing_again_and_changes_nothing(told):
         assert len(plain['sent']) == 2 * report['norms']
         assert sorted(recomputed['sent']) == sorted(plain['sent'])
         assert all(map(torch.equal, plain['found'], recomputed['found']))
+
+
+def test_without_momentum_statistics_are_the_mean_of_all_batches(told):
+    values = torch.cat(shares('equal')).double().transpose(0, 1).flatten(1)
+    for report in told:
+        mean, var, count = report['mean of batches']
+        assert count == 3
+        assert_near(mean, values.mean(1) * (1 + 2 + 6) / 3)
+        assert_near(var, values.var(1) * (1 + 4 + 36) / 3)
 
 
 def test_batch_norm_in_one_process():
