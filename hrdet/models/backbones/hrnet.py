@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from hrdet.models.backbones.base import Backbone
 from hrdet.models.backbones.hrnet_stages import Stage, stages_of_extra, stages_of_width
-from hrdet.models.layers.conv import ConvNorm, conv_norm
+from hrdet.models.layers.conv import ConvNorm
+from hrdet.models.layers.conv_norm import conv_norm, norms_merged
 from hrdet.models.layers.norm import NormCfg, norm_maker
 from hrdet.models.layers.residual import Norm
 from hrdet.registry import register
@@ -148,6 +149,7 @@ class HRNet(Backbone):
         for group in groups[: self.frozen_stages + 1]:
             yield from group
 
+    @norms_merged
     def forward(self, images: Tensor) -> list[Tensor]:
         x = self._run(self._stem, images)
         for block in self.layer1:

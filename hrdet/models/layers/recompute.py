@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from hrdet.models.layers.conv_norm import Merged, current, using
 from hrdet.models.layers.sync_norm import SyncBatchNorm
 
 
@@ -38,7 +39,7 @@ def _two_runs(owner: nn.Module) -> tuple[AbstractContextManager, AbstractContext
     """The surroundings of the first run and of the second."""
     norms = [m for m in owner.modules() if isinstance(m, _BatchNorm) and m.training]
     heard: list[tuple[Tensor, ...]] = []
-    return _noted(norms, heard), _statistics_kept(norms, heard)
+    return _noted(norms, heard), _as_before(norms, heard, current())
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def _noted(norms: list[_BatchNorm], heard: list[tuple[Tensor, ...]]):
 
 
 @contextmanager
-def _statistics_kept(norms: list[_BatchNorm], heard: list[tuple[Tensor, ...]]):
+def _as_before(norms: list[_BatchNorm], heard: list[tuple[Tensor, ...]], merged: Merged):
     """``norms`` run as before, but learn nothing and do not count the run."""
     kept = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     scratch = norms[0].num_batches_tracked.clone() if norms else None
@@ -62,7 +63,7 @@ def _statistics_kept(norms: list[_BatchNorm], heard: list[tuple[Tensor, ...]]):
         norm.momentum, norm.num_batches_tracked = 0.0, scratch
     again = iter(heard)
     try:
-        with _in_place_of_talk(norms, lambda *_: next(again)):
+        with using(merged), _in_place_of_talk(norms, lambda *_: next(again)):
             yield
     finally:
         for norm, momentum, count in kept:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hrdet.models.layers.conv import ConvNorm, conv_norm
+from hrdet.models.layers.conv import ConvNorm
+from hrdet.models.layers.conv_norm import conv_norm
 
 Norm = Callable[[int], nn.Module]
 

@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils import prune
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from hrdet.models.backbones import ResNet
+from hrdet.models.backbones import HRNet, ResNet
 from hrdet.models.layers import BasicBlock, Bottleneck, SyncBatchNorm
-from hrdet.models.layers.conv import ConvNorm, conv_norm
+from hrdet.models.layers.conv import ConvNorm
+from hrdet.models.layers.conv_norm import conv_norm, current
 
 
 def layers(norm=nn.BatchNorm2d, stride=2):
@@ -141,3 +143,60 @@ def test_gradients_through_a_backbone_in_bfloat16_are_near():
     (exact, expected), (loss, gradient) = found
     assert loss == pytest.approx(exact, rel=0.02)
     assert torch.cosine_similarity(expected.flatten(), gradient.flatten(), dim=0) > 0.99
+
+
+@pytest.mark.parametrize('options', [{}, dict(with_cp=True), dict(frozen_stages=2)])
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
+def test_a_network_learns_as_with_norms_of_their_own(options, memory_format):
+    """Layers merged together; a hook on a norm keeps it apart from its convolution."""
+    x, found = torch.rand(2, 3, 64, 96, dtype=torch.float64), []
+    for apart in (False, True):
+        torch.manual_seed(0)
+        net = HRNet(width='18-small', **options).double().to(memory_format=memory_format).train()
+        for module in net.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.uniform_(module.running_var, 0.5, 2)
+                nn.init.normal_(module.running_mean, std=0.1)
+                if apart:
+                    module.register_forward_hook(lambda *_: None)
+        maps = net(x)
+        sum(f.square().sum() for f in maps).backward()
+        found.append(maps + [p.grad for p in net.parameters() if p.requires_grad])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9 * other.abs().max().item())
+        assert one.is_contiguous(memory_format=memory_format) or one.dim() != 4
+
+
+def test_layers_of_a_network_are_merged_together():
+    """Fewer operations than with norms of their own, whether a step is rounded or not."""
+
+    class Count(TorchDispatchMode):
+        calls = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            self.calls += not function.is_view
+            return function(*args, **(kwargs or {}))
+
+    def calls(apart, rounded):
+        net = HRNet(width=18).train()
+        for module in net.modules():
+            if apart and isinstance(module, nn.BatchNorm2d):
+                module.register_forward_hook(lambda *_: None)
+        with Count() as count:
+            with torch.autocast('cpu', torch.bfloat16, enabled=rounded):
+                maps = net(torch.rand(1, 3, 64, 64))
+            sum(f.float().sum() for f in maps).backward()
+        return count.calls
+
+    for rounded in (False, True):
+        assert calls(apart=False, rounded=rounded) < calls(apart=True, rounded=rounded)
+
+
+def test_nothing_is_left_after_a_forward():
+    net = ResNet(18).train()
+    net(torch.rand(1, 3, 64, 64))
+    assert not current()
+    with pytest.raises(RuntimeError):
+        net(torch.rand(1, 4, 64, 64))
+    assert not current()
+    copy.deepcopy(net)
