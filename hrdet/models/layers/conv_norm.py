@@ -1,10 +1,9 @@
 """Batch norms at rest as a part of the convolutions before them, in training too."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from functools import wraps
+from functools import partial, wraps
 from itertools import pairwise
 from types import MappingProxyType
 
@@ -18,7 +17,7 @@ _HOOKS = ('_forward_pre_hooks', '_forward_hooks', '_backward_pre_hooks', '_backw
 
 Pair = tuple[nn.Conv2d, _BatchNorm]
 Merged = Mapping[Pair, tuple[Tensor, Tensor]]
-# Weights and shifts made for all layers of the network that is running.
+# Weights and shifts made for all layers of what is running.
 _merged: ContextVar[Merged] = ContextVar('merged norms', default=MappingProxyType({}))
 
 
@@ -37,35 +36,31 @@ def conv_norm(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
 
 
 def norms_merged(forward: Callable) -> Callable:
-    """For a network's forward: the weights of all its ``conv_norm`` are made in a few operations.
+    """For a backbone's forward: the weights of all its ``conv_norm`` are made in a few operations.
 
     One by one they are a dozen small operations a layer, more than the network itself has, and on
-    a GPU each costs a launch.  A compiler joins them by itself.
+    a GPU each costs a launch.  With ``with_cp`` the parts are merged each by itself (``run_part``),
+    lest the weights of all are kept.
     """
 
     @wraps(forward)
-    def run(network: nn.Module, *inputs):
-        if torch.compiler.is_compiling():
-            return forward(network, *inputs)
-        with using(_merge_all(network)):
-            return forward(network, *inputs)
+    def run(backbone: nn.Module, *inputs):
+        if backbone.with_cp:
+            return forward(backbone, *inputs)
+        return run_merged(backbone, partial(forward, backbone), *inputs)
 
     return run
 
 
-@contextmanager
-def using(merged: Merged) -> Iterator[None]:
-    """``conv_norm`` finds its weights there."""
-    token = _merged.set(merged)
+def run_merged(owner: nn.Module, function: Callable, *inputs):
+    """``function(*inputs)``, where the layers of ``owner`` find their weights made."""
+    if torch.compiler.is_compiling():  # a compiler joins the small operations by itself
+        return function(*inputs)
+    token = _merged.set(_merge_all(owner))
     try:
-        yield
+        return function(*inputs)
     finally:
         _merged.reset(token)
-
-
-def current() -> Merged:
-    """What ``using`` was given, for running a part of a network again."""
-    return _merged.get()
 
 
 def _merges(conv: nn.Module, norm: nn.Module) -> bool:

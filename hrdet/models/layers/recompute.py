@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from hrdet.models.layers.conv_norm import Merged, current, using
+from hrdet.models.layers.conv_norm import run_merged
 from hrdet.models.layers.sync_norm import SyncBatchNorm
 
 
@@ -26,6 +26,8 @@ def run_part(part: nn.Module | Callable, *inputs, recompute: bool):
         recompute: whether to trade time for memory.
     """
     owner = getattr(part, '__self__', part)
+    if recompute and owner is part:
+        part = partial(run_merged, part, part)
     if not (recompute and owner.training and torch.is_grad_enabled()):
         return part(*inputs)
     options = dict(use_reentrant=False, preserve_rng_state=False)  # nothing random inside
@@ -39,7 +41,7 @@ def _two_runs(owner: nn.Module) -> tuple[AbstractContextManager, AbstractContext
     """The surroundings of the first run and of the second."""
     norms = [m for m in owner.modules() if isinstance(m, _BatchNorm) and m.training]
     heard: list[tuple[Tensor, ...]] = []
-    return _noted(norms, heard), _as_before(norms, heard, current())
+    return _noted(norms, heard), _statistics_kept(norms, heard)
 
 
 @contextmanager
@@ -55,7 +57,7 @@ def _noted(norms: list[_BatchNorm], heard: list[tuple[Tensor, ...]]):
 
 
 @contextmanager
-def _as_before(norms: list[_BatchNorm], heard: list[tuple[Tensor, ...]], merged: Merged):
+def _statistics_kept(norms: list[_BatchNorm], heard: list[tuple[Tensor, ...]]):
     """``norms`` run as before, but learn nothing and do not count the run."""
     kept = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     scratch = norms[0].num_batches_tracked.clone() if norms else None
@@ -63,7 +65,7 @@ def _as_before(norms: list[_BatchNorm], heard: list[tuple[Tensor, ...]], merged:
         norm.momentum, norm.num_batches_tracked = 0.0, scratch
     again = iter(heard)
     try:
-        with using(merged), _in_place_of_talk(norms, lambda *_: next(again)):
+        with _in_place_of_talk(norms, lambda *_: next(again)):
             yield
     finally:
         for norm, momentum, count in kept:
