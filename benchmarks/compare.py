@@ -39,6 +39,25 @@ def same_arrays(rtol: float = 1e-5, atol: float = 1e-6):
     return compare
 
 
+def near_arrays(limit: float):
+    """A comparison: the same names and shapes, and by the root of mean squares near each other."""
+
+    def compare(ours: Arrays, theirs: Arrays) -> str:
+        shapes = [{name: a.shape for name, a in side.items()} for side in (ours, theirs)]
+        if shapes[0] != shapes[1]:
+            raise DisagreementError(f'{shapes[0]} and {shapes[1]}')
+        worst = 0.0
+        for name, a in ours.items():
+            a, b = a.astype(np.float64), theirs[name].astype(np.float64)
+            off = float(np.sqrt(((a - b) ** 2).mean() / (b**2).mean()))
+            if not off <= limit:  # NaN is wrong, too
+                raise DisagreementError(f'{name} is off by {off:.1%}, allowed are {limit:.1%}')
+            worst = max(worst, off)
+        return f'equal to {worst:.1%}, root mean square'
+
+    return compare
+
+
 def same_losses(ours: Arrays, theirs: Arrays) -> str:
     """Losses by name (``loss/...``), and how far each parameter moved (``moved/...``)."""
     if ours.keys() != theirs.keys():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import compare
-from benchmarks.compare import same_arrays, same_detections, same_losses
+from benchmarks.compare import near_arrays, same_arrays, same_detections, same_losses
 from benchmarks.harness import DisagreementError
 
 
@@ -96,3 +96,14 @@ def test_losses_are_compared_by_name_and_relatively():
             same_losses(ours, theirs | {name: np.float32(value)})
     with pytest.raises(DisagreementError, match='only hrdet has'):
         same_losses(ours, {'loss/a': np.float32(2)})
+
+
+def test_rounded_arrays_are_near_and_others_are_not():
+    ours = {'map': np.array([[3.0, 4.0]], np.float32)}
+    near = near_arrays(0.03)
+    assert near(ours, {'map': np.array([[3.1, 4.0]])}) == 'equal to 2.0%, root mean square'
+    for other in ([[3.2, 4.0]], [[3.0, np.nan]], [[3.0], [4.0]]):
+        with pytest.raises(DisagreementError, match='map'):
+            near(ours, {'map': np.array(other)})
+    with pytest.raises(DisagreementError, match='another'):
+        near(ours, {'another': ours['map']})
