@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.config import load_config, lower
+from hrdet.config import Parser, load_config, lower
 from hrdet.registry import ConfigError
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
@@ -29,9 +29,7 @@ if TYPE_CHECKING:  # slow to import: where it is used, not for --help
 
 def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Options; without --config there is a path."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument('annotations', nargs='?', help='COCO .json, VOC .txt, or VOC folder')
     parser.add_argument('images', nargs='?', help='images of a .json; VOC folder of a .txt')
     parser.add_argument('--config', help='check the data sets of this config instead')

@@ -25,14 +25,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.config import LAYOUTS
+from hrdet.config import LAYOUTS, Parser
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument('source', metavar='IN', help='checkpoint to read')
     parser.add_argument('target', metavar='OUT', help='checkpoint to write')
     parser.add_argument('--to', choices=LAYOUTS, required=True, help='layout of OUT')

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.config import CfgOptions, add_speed_options
+from hrdet.config import Parser, add_cfg_options, add_speed_options
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
     import numpy as np
@@ -35,9 +35,7 @@ _SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'}
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument('config', help='config file that the checkpoint was trained with')
     parser.add_argument('checkpoint', help='weights: hrdet, mmdetection 1-3 or the HRNet release')
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='image, folder or pattern')
@@ -51,13 +49,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--batch-size', type=int, default=1, help='images at once; more is faster on a GPU'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=CfgOptions,
-        metavar='PATH=VALUE',
-        help='values that override the config, such as test_cfg.rcnn.score_thr=0.01',
-    )
+    add_cfg_options(parser)
     add_speed_options(parser)
     return parser.parse_args(arguments)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from hrdet.config import Parser
+
 
 def parse_args() -> argparse.Namespace:
     """Options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument('--out', required=True, help='folder to write into')
     parser.add_argument('--train', type=int, default=800, help='training images')
     parser.add_argument('--val', type=int, default=200, help='held-out images')

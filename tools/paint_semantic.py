@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from hrdet.config import Parser
+
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
     import numpy as np
 
@@ -27,9 +29,7 @@ UNSURE = 255
 
 def parse_args() -> argparse.Namespace:
     """Options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument('annotations', help='COCO instances file')
     parser.add_argument('images', help='folder or .zip of the images')
     parser.add_argument('out', help='folder for the maps: PNG files with the names of the images')

@@ -17,17 +17,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.config import CfgOptions, Node, load_config, lower
+from hrdet.config import Node, Parser, add_cfg_options, load_config, lower
 from hrdet.registry import ConfigError
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('--lowered', action='store_true', help='what is built and run')
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='PATH=VALUE')
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

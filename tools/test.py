@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.config import METRICS, Parser, add_speed_options, load_config
+from hrdet.config import METRICS, Parser, add_run_options, add_speed_options, load_config
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
     from hrdet.data import DetectionDataset
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # slow to import: where it is used, not for --help
 def parse_args() -> argparse.Namespace:
     """Options."""
     parser = Parser(__doc__)
+    add_run_options(parser)
     parser.add_argument('checkpoint', help='weights: hrdet, mmdetection 1-3 or the HRNet release')
     parser.add_argument(
         '--eval', nargs='+', choices=METRICS, help="what to measure (default: the config's)"

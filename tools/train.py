@@ -13,12 +13,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.config import Parser, load_config
+from hrdet.config import Parser, add_run_options, load_config
 
 
 def parse_args() -> argparse.Namespace:
     """Options with defaults None are left to the config."""
     parser = Parser(__doc__)
+    add_run_options(parser)
     parser.add_argument('--work-dir', help='where logs and checkpoints go')
     parser.add_argument('--resume-from', help='checkpoint of a run to continue')
     parser.add_argument('--load-from', help='checkpoint whose weights to start from')

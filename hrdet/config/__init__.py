@@ -1,6 +1,13 @@
 """The config language: load it, check it, and lower it to what is built and run."""
 
-from hrdet.config.arguments import LAUNCHERS, LAYOUTS, CfgOptions, Parser, add_speed_options
+from hrdet.config.arguments import (
+    LAUNCHERS,
+    LAYOUTS,
+    Parser,
+    add_cfg_options,
+    add_run_options,
+    add_speed_options,
+)
 from hrdet.config.classes import check_num_classes, with_num_classes
 from hrdet.config.load import load_config
 from hrdet.config.lower import Lowered, lower
@@ -11,10 +18,11 @@ __all__ = [
     'LAUNCHERS',
     'LAYOUTS',
     'METRICS',
-    'CfgOptions',
     'Lowered',
     'Node',
     'Parser',
+    'add_cfg_options',
+    'add_run_options',
     'add_speed_options',
     'check_num_classes',
     'load_config',

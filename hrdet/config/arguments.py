@@ -22,7 +22,9 @@ class CfgOptions(argparse.Action):
         for text in values:
             path, equals, value = text.partition('=')
             if not (path and equals):
-                parser.error(f'{option_string} takes PATH=VALUE, not {text!r}')
+                parser.error(
+                    f'{option_string} takes PATH=VALUE, not {text!r}; files come before it'
+                )
             try:
                 options[path] = _literal(value)
             except ValueError as error:
@@ -33,22 +35,9 @@ class CfgOptions(argparse.Action):
 class Parser(argparse.ArgumentParser):
     """Takes every option with dashes or underscores between its words."""
 
-    def __init__(self, description: str) -> None:
+    def __init__(self, description: str | None) -> None:
         super().__init__(
             description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        self.add_argument('config', help='config file')
-        self.add_argument(
-            '--gpus', type=int, help='GPUs of this machine to use; 0: the CPU (default: 1 or 0)'
-        )
-        self.add_argument('--launcher', choices=LAUNCHERS, default='none', help='who starts us')
-        self.add_argument('--local-rank', type=int, help='given by torch.distributed.launch')
-        self.add_argument(
-            '--cfg-options',
-            nargs='+',
-            action=CfgOptions,
-            metavar='PATH=VALUE',
-            help='values that override the config, such as data.imgs_per_gpu=4',
         )
 
     def parse_known_args(
@@ -57,6 +46,28 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(
             [_dashed(text) for text in (sys.argv[1:] if args is None else args)], namespace
         )
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Changes to the config; ``load_config`` takes them."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=CfgOptions,
+        metavar='PATH=VALUE',
+        help='values that override the config, such as data.imgs_per_gpu=4 model.pretrained=None',
+    )
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """A config, and the processes that work on it; ``hrdet.engine.command.run`` reads them."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--gpus', type=int, help='GPUs of this machine to use; 0: the CPU (default: 1 or 0)'
+    )
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='who starts us')
+    parser.add_argument('--local-rank', type=int, help='given by torch.distributed.launch')
+    add_cfg_options(parser)
 
 
 def add_speed_options(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +88,7 @@ def add_speed_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--graph',
         nargs='?',
-        type=int,
+        type=_multiple,
         const=True,
         default=False,
         metavar='MULTIPLE',
@@ -87,6 +98,14 @@ def add_speed_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--compile', action='store_true', help='torch.compile; the first image takes minutes'
     )
+
+
+def _multiple(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        message = f'{text!r} is no number; without one, --graph comes after the files'
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def _literal(text: str) -> Any:

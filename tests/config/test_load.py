@@ -1,10 +1,8 @@
 """Files, inheritance, overrides, and the names at the top level."""
 
-import argparse
-
 import pytest
 
-from hrdet.config import CfgOptions, load_config, lower
+from hrdet.config import load_config, lower
 from hrdet.registry import ConfigError
 
 
@@ -52,40 +50,6 @@ def test_a_file_that_is_not_there():
 def test_a_misspelt_override_is_found_by_lowering(config):
     with pytest.raises(ConfigError, match=r'data\.imgs_per_gpux: .*did you mean .imgs_per_gpu'):
         lower(load_config(config, {'data.imgs_per_gpux': 1}))
-
-
-def parse(*texts):
-    parser = argparse.ArgumentParser(exit_on_error=False)
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions)
-    return parser.parse_args(['--cfg-options', *texts]).cfg_options
-
-
-def test_command_line_values():
-    options = parse(
-        'a.b=1', 'c=1e-3', 'd=(1333, 800)', 'e=[(1, 2), (3, 4)]', 'f=true', 'g=None', 'h=a=b,c',
-        'i=some path/with spaces', "j={'max_norm': 35}", "k='12'",
-    )  # fmt: skip
-    assert options == {
-        'a.b': 1,
-        'c': 1e-3,
-        'd': (1333, 800),
-        'e': [(1, 2), (3, 4)],
-        'f': True,
-        'g': None,
-        'h': 'a=b,c',
-        'i': 'some path/with spaces',
-        'j': {'max_norm': 35},
-        'k': '12',
-    }
-
-
-def test_command_line_mistakes(capsys):
-    with pytest.raises(SystemExit):
-        parse('nothing')
-    assert "--cfg-options takes PATH=VALUE, not 'nothing'" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        parse('classes=[cat, dog]')
-    assert "classes: '[cat, dog]' is no Python value; strings" in capsys.readouterr().err
 
 
 def test_custom_modules_are_imported(config, tmp_path, monkeypatch):

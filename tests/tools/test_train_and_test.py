@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from hrdet.checkpoints import read_checkpoint
-from hrdet.config import Parser
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs/quickstart/faster_rcnn_hrnetv2p_w18_small.py'
@@ -159,14 +158,3 @@ def test_mistakes_end_with_a_message(folder, monkeypatch, arguments, message):
         runpy.run_path(str(ROOT / 'tools/train.py'), run_name='__main__')
     assert str(left.value).startswith('error: ')
     assert message in str(left.value)
-
-
-def test_options_in_both_spellings():
-    parser = Parser('')
-    parser.add_argument('--work-dir')
-    ours = parser.parse_args(
-        ['c.py', '--work-dir=a_b', '--local-rank', '1', '--cfg-options', 'x=1']
-    )
-    theirs = parser.parse_args(['c.py', '--work_dir=a_b', '--local_rank=1', '--cfg_options', 'x=1'])
-    assert ours == theirs
-    assert (ours.work_dir, ours.local_rank, ours.cfg_options) == ('a_b', 1, {'x': 1})

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hrdet.config import CfgOptions, load_config, lower, with_num_classes
+from hrdet.config import Parser, add_cfg_options, load_config, lower, with_num_classes
 from hrdet.registry import ConfigError, build
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
@@ -30,9 +30,7 @@ COCO_CLASSES = 80  # where the classes come from an annotation file, which is no
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--shape',
@@ -49,7 +47,7 @@ def parse_args() -> argparse.Namespace:
         '--masks', type=int, default=100, help='regions through the mask heads (default: 100)'
     )
     parser.add_argument('--release-units', action='store_true', help="units of HRNet's tables")
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='PATH=VALUE')
+    add_cfg_options(parser)
     args = parser.parse_args()
     if min(*args.shape, args.rois, args.masks) < 1:
         parser.error('--shape, --rois and --masks must be at least 1')
