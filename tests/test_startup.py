@@ -31,7 +31,8 @@ UNUSED = (
 
 TOOLS = (
     *('train', 'test', 'infer', 'print_config', 'check_dataset', 'convert_checkpoint'),
-    *('paint_semantic', 'make_shapes', 'analysis/get_flops'),
+    *('paint_semantic', 'make_shapes'),
+    *(f'analysis/{name}' for name in ('benchmark', 'get_flops', 'memory', 'model_table')),
 )
 
 PREDICT = """

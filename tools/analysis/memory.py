@@ -17,27 +17,27 @@ have their peak when all gradients are there, not in the middle, and show too fl
   between tensors.
 """
 
+from __future__ import annotations
+
 import argparse
 import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import numpy as np
-import torch
-from rich.console import Console
-from rich.table import Table
-from torch import nn
-from torch.profiler import ProfilerActivity, profile
-
-from hrdet.config import CfgOptions, Lowered, load_config, lower
-from hrdet.engine.optimizer import OptimWrapper, build_optimizer
-from hrdet.models import build_model
+from hrdet.config import Lowered, Parser, add_cfg_options, load_config, lower
 from hrdet.registry import ConfigError
-from hrdet.structures import Batch
-from tools.analysis.benchmark import COCO_CLASSES, noise
+
+if TYPE_CHECKING:  # slow to import: where it is used, not for --help
+    import numpy as np
+    import torch
+    from torch import nn
+
+    from hrdet.engine.optimizer import OptimWrapper
+    from hrdet.structures import Batch
 
 GIB, MEGA = 2**30, 10**6
 SIZES = ('480x640', '640x800')
@@ -45,14 +45,13 @@ Point = tuple[int, float, int]  # images, megapixels of all of them, bytes
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('--sizes', nargs='+', default=SIZES, metavar='HxW', help='of the images')
     parser.add_argument('--batches', type=int, nargs='+', default=(1, 2), help='images in a step')
-    default = 'cuda' if torch.cuda.is_available() else 'cpu'
-    parser.add_argument('--device', choices=('cpu', 'cuda'), default=default)
+    parser.add_argument(
+        '--device', choices=('cpu', 'cuda'), help='(default: cuda if there is a GPU)'
+    )
     parser.add_argument(
         '--size', default='800x1344', help='images for which the batch is told (%(default)s)'
     )
@@ -60,16 +59,19 @@ def parse_args() -> argparse.Namespace:
         '--cards', type=float, nargs='+', default=(12, 24), help='memory in GiB (%(default)s)'
     )
     parser.add_argument('--reserve', type=float, default=1.5, help='GiB left free (%(default)s)')
-    parser.add_argument('--cfg-options', nargs='+', action=CfgOptions, metavar='PATH=VALUE')
+    add_cfg_options(parser)
     args = parser.parse_args()
-    if args.device == 'cuda' and not torch.cuda.is_available():
-        parser.error('--device cuda: torch finds no GPU here; use --device cpu')
     try:
         args.sizes, args.size = [pixels(s) for s in args.sizes], pixels(args.size)
     except ValueError:
         parser.error('sizes are written as 800x1344: height and width in pixels')
     if min(args.batches) < 1 or len(set(args.sizes)) < 2 or len(set(args.batches)) < 2:
         parser.error('a slope takes two --sizes and two --batches at least')
+    import torch
+
+    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        parser.error('--device cuda: torch finds no GPU here; use --device cpu')
     return args
 
 
@@ -87,6 +89,9 @@ def pixels(size: str) -> tuple[int, int]:
 
 def peak(model: nn.Module, optimizer: OptimWrapper, batch: Batch, device: torch.device) -> int:
     """Bytes at the peak of a training step."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
     batch = batch.to(device)
 
     def step() -> None:
@@ -115,6 +120,10 @@ def measure(
     device: torch.device,
 ) -> list[Point]:
     """The peaks of all sizes with all batches."""
+    from hrdet.engine.optimizer import OptimWrapper, build_optimizer
+    from hrdet.models import build_model
+    from tools.analysis.steps import COCO_CLASSES, noise
+
     classes = lowered.classes or tuple(map(str, range(COCO_CLASSES)))
     model = build_model(lowered, classes).train().to(device)
     optimizer = OptimWrapper(
@@ -136,6 +145,8 @@ def measure(
 
 def plane(points: Sequence[Point]) -> tuple[np.ndarray, float]:
     """Bytes (of the model, an image, a megapixel), and the largest error as a part of a peak."""
+    import numpy as np
+
     terms = np.array([(1, images, mega) for images, mega, _ in points])
     peaks = np.array([found for *_, found in points], float)
     slopes = np.linalg.lstsq(terms, peaks, rcond=None)[0]
@@ -150,6 +161,10 @@ def largest_batch(slopes: np.ndarray, size: tuple[int, int], room: float) -> int
 
 def main() -> None:
     args = parse_args()
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
     torch.manual_seed(0)
     try:
         lowered = lower(load_config(args.config, args.cfg_options))

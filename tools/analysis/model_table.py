@@ -7,20 +7,27 @@ AP and addresses are what the authors published (hrdet.models.zoo); parameters a
 counted here, in the units of HRNet's tables (get_flops.py --release-units).
 """
 
-import argparse
+from __future__ import annotations
+
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hrdet.models.zoo import MODELS, Published
+from hrdet.config import Parser
 from tools.analysis.get_flops import cost_of, cut
+
+if TYPE_CHECKING:  # slow to import: where it is used, not for --help
+    from hrdet.models.zoo import Published
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 
 def models() -> list[Published]:
     """Those of 2019, whose boxes are inclusive."""
+    from hrdet.models.zoo import MODELS
+
     return [model for model in MODELS.values() if Path(model.config).parent == Path('hrnet')]
 
 
@@ -44,11 +51,11 @@ def weights_row(model: Published) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument('--weights', action='store_true', help='rows of docs/model_zoo.md')
     if parser.parse_args().weights:
+        from hrdet.models.zoo import MODELS
+
         print(*map(weights_row, MODELS.values()), sep='\n')
         return
     for model in models():

@@ -10,6 +10,7 @@ from torch import nn
 
 from hrdet.data.shapes import make_shapes
 from tools.analysis import benchmark
+from tools.analysis.stopwatch import Stopwatch
 
 QUICKSTART = Path(__file__).resolve().parents[3] / 'configs/quickstart'
 LAYERS = ['to the device', 'preprocess', 'backbone', 'neck', 'heads']
@@ -89,7 +90,7 @@ def test_a_part_called_twice_counts_twice_and_only_itself(monkeypatch):
 
     clock = {'now': 100.0}
     monkeypatch.setattr(time, 'perf_counter', lambda: clock['now'])
-    watch, slow = benchmark.Stopwatch(torch.device('cpu')), nn.Sequential(Slow())
+    watch, slow = Stopwatch(torch.device('cpu')), nn.Sequential(Slow())
     for module in slow.modules():  # what is inside another of the name counts once
         watch.watch(module, 'slow')
     for calls in (1, 2):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hrdet.engine.optimizer import OptimWrapper, build_optimizer
-from tools.analysis import benchmark, memory
+from tools.analysis import memory, steps
 
 QUICKSTART = Path(__file__).resolve().parents[3] / 'configs/quickstart'
 FASTER = str(QUICKSTART / 'faster_rcnn_hrnetv2p_w18_small.py')
@@ -37,7 +37,7 @@ def test_peak_is_what_is_alive_at_once(depth):
     options = dict(type='SGD', lr=0.1, momentum=0.9)
     optimizer = OptimWrapper(build_optimizer(model, options), cpu)
     optimizer.initialize_count_status(model, 0, 10)
-    batch = benchmark.noise(1, (32, 32), 3, False, False)
+    batch = steps.noise(1, (32, 32), 3, False, False)
     found = memory.peak(model, optimizer, batch, cpu) - batch.images.nbytes
     numbers = found / 4 / COUNT
     assert 2 + depth < numbers < 2 + depth + 3.1

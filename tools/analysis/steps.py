@@ -1,0 +1,143 @@
+"""Steps of inference and of training, on a data set or on noise, and the time of their parts."""
+
+import argparse
+from collections.abc import Callable, Iterator
+from statistics import median
+
+import torch
+from torch import nn
+
+from hrdet.checkpoints import load_checkpoint
+from hrdet.config import Lowered
+from hrdet.data import build_loader
+from hrdet.engine.optimizer import OptimWrapper, build_optimizer
+from hrdet.models import build_model
+from hrdet.models.views import forms
+from hrdet.registry import build
+from hrdet.structures import Batch, GroundTruth, ImageMeta, Views
+from tools.analysis.stopwatch import Stopwatch
+
+COCO_CLASSES = 80  # where the classes come from an annotation file, which is not read with --shape
+OBJECTS = 8  # boxes in an image of noise
+LAYERS = ('preprocess', 'backbone', 'neck')
+
+
+def noise(batch: int, size: tuple[int, int], classes: int, masks: bool, maps: bool) -> Batch:
+    """Images of noise with boxes on them, and with masks and semantic maps if wanted."""
+
+    def pixels(*shape: int, values: int = 2) -> torch.Tensor:
+        return torch.randint(values, (batch, *shape), dtype=torch.uint8)
+
+    height, width = size
+    corners = torch.rand(batch, OBJECTS, 2) * 0.5
+    sides = 0.1 + torch.rand(batch, OBJECTS, 2) * 0.4
+    boxes = torch.cat([corners, corners + sides], -1) * torch.tensor([width, height] * 2)
+    truth = GroundTruth(
+        boxes=boxes,
+        labels=torch.randint(0, classes, (batch, OBJECTS)),
+        ignored=torch.zeros(batch, 1, 4),
+        masks=pixels(OBJECTS, *size) if masks else None,
+        semantic=pixels(-(-height // 8), -(-width // 8)) if maps else None,
+        valid=torch.ones(batch, OBJECTS, dtype=torch.bool),
+        ignored_valid=torch.zeros(batch, 1, dtype=torch.bool),
+    )
+    sizes = torch.tensor([size] * batch, dtype=torch.float32)
+    metas = [ImageMeta('noise', i, size, size, size) for i in range(batch)]
+    images = pixels(height, width, 3, values=256).permute(0, 3, 1, 2)
+    return Batch(images, metas, sizes, sizes, truth)
+
+
+def forever(loader) -> Iterator[Batch | Views]:
+    """The loader's batches, again and again."""
+    while True:
+        yield from loader
+
+
+def model_and_batches(args: argparse.Namespace, lowered: Lowered):
+    """The detector, and an endless source of batches on the host."""
+    training = args.mode == 'train'
+    options = lowered.train_loader if training else lowered.test_loader
+    batch = args.batch or options['batch_size']
+    if args.shape:
+        classes = lowered.classes or tuple(map(str, range(COCO_CLASSES)))
+        roi_head = lowered.model.get('roi_head', {})
+        wanted = 'mask_head' in roi_head, 'semantic_head' in roi_head
+        batches = forever([noise(batch, tuple(args.shape), len(classes), *wanted)])
+    else:
+        dataset = build(lowered.train_dataset if training else lowered.test_dataset)
+        classes = dataset.classes
+        options = options | dict(batch_size=batch, num_workers=0)
+        batches = forever(build_loader(dataset, training=training, **options))
+    model = build_model(lowered, classes)
+    if args.checkpoint:
+        load_checkpoint(model, args.checkpoint)
+    return model.train(training).to(args.device), batches
+
+
+def make_step(args: argparse.Namespace, lowered: Lowered, model: nn.Module, watch: Stopwatch):
+    """A function of a batch on the device that does what an iteration of the mode does."""
+    if args.mode == 'infer':
+        return lambda batch: model(batch, mode='predict')
+    optimizer = OptimWrapper(
+        build_optimizer(model, lowered.optimizer),
+        torch.device(args.device),
+        clip_grad=lowered.grad_clip,
+        amp=lowered.amp,
+    )
+
+    def step(batch: Batch) -> None:
+        with optimizer.optim_context(model), watch.span('forward'):
+            total = sum(model(batch, mode='loss').values())
+        with watch.span('backward'):
+            optimizer.backward(total)
+        with watch.span('optimizer'):
+            optimizer.step()
+            optimizer.zero_grad()
+
+    return step
+
+
+def watch_parts(model: nn.Module, watch: Stopwatch) -> None:
+    """Time the layers; what is between them is the rest of a step's forward."""
+    for name, part in model.named_children():
+        if name in LAYERS:
+            watch.watch(part, name)
+        else:
+            for module in part.modules():  # whichever of them the detector calls
+                watch.watch(module, 'heads')
+
+
+def measure(
+    step: Callable[[Batch], object],
+    batches: Iterator[Batch | Views],
+    watch: Stopwatch,
+    args: argparse.Namespace,
+) -> list[tuple[int, ...]]:
+    """Run the steps; returns the shapes of the last batch's views."""
+    for i in range(args.warmup + args.iterations):
+        if i == args.warmup:
+            watch.times.clear()
+            if watch.cuda:
+                torch.cuda.reset_peak_memory_stats()
+        with watch.span('data loading'):
+            batch = next(batches)
+        with watch.span('whole step'):
+            with watch.span('to the device'):
+                batch = batch.to(args.device)
+            step(batch)
+        watch.finish_step()
+    return [tuple(view.images.shape) for view in forms(batch, rescale=True)]
+
+
+def rows(watch: Stopwatch, mode: str) -> dict[str, float]:
+    """Median milliseconds of the parts of a step, in their order."""
+    times = {name: list(values) for name, values in watch.times.items()}
+    layers = [*LAYERS, 'heads']
+    rest = 'post-processing' if mode == 'infer' else 'targets and losses'
+    around = times['whole step'] if mode == 'infer' else times['forward']
+    inside = [times[name] for name in layers]
+    inside += [times['to the device']] if mode == 'infer' else []
+    times[rest] = [whole - sum(parts) for whole, *parts in zip(around, *inside)]
+    names = ['to the device', *layers, rest]
+    names += ['backward', 'optimizer'] if mode == 'train' else []
+    return {name: median(times[name]) for name in names}
