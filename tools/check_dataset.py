@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hrdet.config import Parser, load_config, lower
+from hrdet.progress import track
 from hrdet.registry import ConfigError
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
@@ -88,11 +89,9 @@ def _leaves(node: Any) -> Iterator[dict]:
 
 def report(check: DatasetCheck, with_images: bool) -> int:
     """Print what is wrong with one data set; the number of errors."""
-    from rich.progress import track
-
     if check.table is not None and check.images is not None and with_images:
         steps = check.check_images()
-        for _ in track(steps, f'{check.name}', total=len(check.table.file_names), transient=True):
+        for _ in track(steps, check.name, total=len(check.table.file_names)):
             pass
     for problem in check.problems:
         print(f'{"error" if problem.fatal else "warning"}: {problem}')

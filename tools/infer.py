@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hrdet.config import Parser, add_cfg_options, add_speed_options
+from hrdet.progress import track
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
     import numpy as np
@@ -88,14 +89,12 @@ def find_images(inputs: Sequence[str], out_dir: str) -> dict[str, Path]:
 
 def infer(model: Detector, images: dict[str, Path], args: argparse.Namespace) -> list[str]:
     """Draw and write everything; returns what is wrong with the images that were left out."""
-    from rich.progress import track
-
     from hrdet.apis import inference_detector
     from hrdet.visualize import save_picture
 
     out, problems = Path(args.out_dir), []
     content: dict[str, list] = {'images': [], 'categories': _categories(model), 'annotations': []}
-    for names in track(_chunks(list(images), args.batch_size), description='images'):
+    for names in track(_chunks(list(images), args.batch_size), 'images'):
         pictures = {name: _read(images[name], problems) for name in names}
         pictures = {name: picture for name, picture in pictures.items() if picture is not None}
         found = inference_detector(model, list(pictures.values()), args.batch_size)

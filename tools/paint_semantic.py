@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hrdet.config import Parser
+from hrdet.progress import track
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
     import numpy as np
@@ -51,7 +52,6 @@ def semantic_map(truth: GroundTruth, num_classes: int, size: tuple[int, int]) ->
 def paint(annotations: str, images: str, out: str) -> int:
     """Write the maps of all images; returns the number of labels, K + 1."""
     import cv2
-    from rich.progress import track
 
     from hrdet.data import CocoDataset, DataError
 

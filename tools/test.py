@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hrdet.config import METRICS, Parser, add_run_options, add_speed_options, load_config
+from hrdet.progress import track
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
     from hrdet.data import DetectionDataset
@@ -77,8 +78,6 @@ def show(
     score_thr: float,
 ) -> None:
     """Write pictures of the original size, named by the number of the image."""
-    from rich.progress import track
-
     from hrdet.visualize import prediction_sheet, save_picture
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from hrdet.data.shape_scenes import CLASSES, GROUNDS, Thing, draw_scene
+from hrdet.progress import track
 
 CATEGORY_IDS = tuple(10 * (label + 1) for label in range(len(CLASSES)))
 TRACE_SCALE = 4  # contours are followed on an enlarged mask: to an eighth of a pixel
@@ -78,7 +79,7 @@ def _write_part(images: Path, maps: Path, count: int, size: tuple, seed: tuple) 
             {'id': i, 'name': n, 'supercategory': 'shape'} for i, n in zip(CATEGORY_IDS, CLASSES)
         ],
     }
-    for image_id in range(1, count + 1):
+    for image_id in track(range(1, count + 1), f'images of {images.name}'):
         scene = draw_scene(size, np.random.default_rng((*seed, image_id)))
         name = f'{image_id:06d}'
         cv2.imwrite(str(images / f'{name}.jpg'), scene.image, [cv2.IMWRITE_JPEG_QUALITY, 92])
