@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hrdet.config import Parser, load_config, lower
 from hrdet.progress import track
 from hrdet.registry import ConfigError
+from hrdet.wording import counted
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
     from hrdet.data.datasets.check import DatasetCheck
@@ -97,9 +98,11 @@ def report(check: DatasetCheck, with_images: bool) -> int:
         print(f'{"error" if problem.fatal else "warning"}: {problem}')
     errors = sum(problem.fatal for problem in check.problems)
     if check.table is not None:
+        images = counted(len(check.table.file_names), 'image')
         counts = ', '.join(f'{name} {count}' for name, count in check.class_counts().items())
-        print(f'{check.name}: {len(check.table.file_names)} images; boxes by class: {counts}')
-    print(f'{check.name}: {errors} errors, {len(check.problems) - errors} warnings')
+        print(f'{check.name}: {images}; boxes by class: {counts}')
+    warnings = counted(len(check.problems) - errors, 'warning')
+    print(f'{check.name}: {counted(errors, "error")}, {warnings}')
     return errors
 
 

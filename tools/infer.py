@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hrdet.config import Parser, add_cfg_options, add_speed_options
 from hrdet.progress import track
+from hrdet.wording import counted
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
     import numpy as np
@@ -154,7 +155,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ConfigError, CheckpointError, DataError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from None
     problems = infer(model, images, args)
-    print(f'{len(images) - len(problems)} pictures and detections.json in {args.out_dir}')
+    pictures = counted(len(images) - len(problems), 'picture')
+    print(f'{pictures} and detections.json in {args.out_dir}')
     for problem in problems:
         print(f'error: {problem}', file=sys.stderr)
     return 1 if problems else 0

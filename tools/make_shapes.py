@@ -10,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hrdet.config import Parser
+from hrdet.wording import counted
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,4 +34,5 @@ if __name__ == '__main__':
         paths = make_shapes(args.out, args.train, args.val, tuple(args.size), args.seed)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from error
-    print(f'{args.train} images: {paths.train_ann}\n{args.val} images: {paths.val_ann}')
+    print(f'{counted(args.train, "image")}: {paths.train_ann}')
+    print(f'{counted(args.val, "image")}: {paths.val_ann}')

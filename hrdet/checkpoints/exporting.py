@@ -18,6 +18,7 @@ from hrdet.checkpoints.files import (
     save_safetensors,
     sha256,
 )
+from hrdet.wording import counted
 
 _GOLDEN = (5**0.5 - 1) / 2
 
@@ -35,8 +36,9 @@ class ExportReport:
 
     def __str__(self) -> str:
         done = self.conversion
+        entries = counted(len(done.weights), 'entry', 'entries')
         lines = [
-            f'{self.path}: {len(done.weights)} entries of {self.family.value} ({done.renamed} '
+            f'{self.path}: {entries} of {self.family.value} ({done.renamed} '
             f'renamed, {len(done.reordered)} reordered, {self.widened} widened to float32)'
         ]
         lines += [f'  dropped: {key}' for key in done.dropped]

@@ -5,6 +5,7 @@ from typing import Any
 
 from hrdet.config.node import Node
 from hrdet.registry import ConfigError
+from hrdet.wording import counted
 
 
 def with_num_classes(model: Node, num_classes: int) -> Node:
@@ -21,9 +22,10 @@ def check_num_classes(model: Node, classes: Sequence[str]) -> None:
         k = head['num_classes']
         if k is not None and k != len(classes):
             names = ', '.join(classes[:5]) + (', ...' if len(classes) > 5 else '')
+            ours, theirs = (counted(n, 'class', 'classes') for n in (k, len(classes)))
             raise ConfigError(
-                f'{head.path}.num_classes: {k + 1} means {k} classes and the background, but the '
-                f'data set has {len(classes)} classes ({names}): write {len(classes) + 1}, or '
+                f'{head.path}.num_classes: {k + 1} means {ours} and the background, but the '
+                f'data set has {theirs} ({names}): write {len(classes) + 1}, or '
                 f'leave num_classes out and it is taken from the data set'
             )
 

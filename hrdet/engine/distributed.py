@@ -17,6 +17,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from hrdet.wording import counted
+
 
 class LaunchError(RuntimeError):
     """The processes of a run cannot be started as asked; the message says how they can."""
@@ -133,8 +135,8 @@ def run_on_gpus(gpus: int | None, work: Callable[..., None], *args: Any) -> None
     found = torch.cuda.device_count()
     if gpus is not None and gpus > found:
         raise LaunchError(
-            f'--gpus {gpus}: this machine has {found} GPU(s). --gpus 0 works on the CPU; several '
-            f'CPU processes start with torchrun and --launcher pytorch'
+            f'--gpus {gpus}: this machine has {counted(found, "GPU")}. --gpus 0 works on the CPU; '
+            f'several CPU processes start with torchrun and --launcher pytorch'
         )
     if gpus is None or gpus <= 1:
         work(*args, 'none', gpus == 0)

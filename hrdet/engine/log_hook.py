@@ -13,6 +13,7 @@ from mmengine.hooks import Hook
 
 from hrdet.engine.distributed import rank, world_size
 from hrdet.visualize import plot_curves
+from hrdet.wording import counted
 
 LOG_FILE, CURVES_FILE = 'log.jsonl', 'curves.png'
 
@@ -120,7 +121,8 @@ class LogHook(Hook):
         runner.logger.warning(
             f'data loading is the bottleneck: {share:.0%} of the time goes into waiting for '
             f'batches ({entry["data_time"]:.2f} of {entry["time"]:.2f} s an iteration) with '
-            f'workers_per_gpu={workers}, {local} process(es) and {cores} CPU core(s) here; {cure}'
+            f'workers_per_gpu={workers}, {counted(local, "process", "processes")} and '
+            f'{counted(cores, "CPU core")} here; {cure}'
         )
 
 

@@ -22,6 +22,7 @@ from hrdet.engine.distributed import rank, wait_for_all, world_size
 from hrdet.engine.loss_record import NonFiniteLoss
 from hrdet.engine.resumption import restore
 from hrdet.memory import keep_memory
+from hrdet.wording import counted
 
 
 class Runner(mmengine.runner.Runner):
@@ -98,8 +99,8 @@ class Runner(mmengine.runner.Runner):
         base = auto_scale_lr['base_batch_size']
         lr = optim_wrapper.optimizer.param_groups[0]['lr']
         told = (
-            f'{world_size()} process(es) x {per_process} images x {accumulate} accumulated = '
-            f'{actual} images a step; the config declares lr {lr:g} for {base}'
+            f'{_processes()} x {counted(per_process, "image")} x {accumulate} accumulated = '
+            f'{counted(actual, "image")} a step; the config declares lr {lr:g} for {base}'
         )
         if not auto_scale_lr.get('enable', True):
             self.logger.info(f'{told}: taken as it is')
@@ -221,14 +222,18 @@ class Runner(mmengine.runner.Runner):
     def _log_env(self, env_cfg: dict) -> None:
         name = torch.cuda.get_device_name(self.device) if self.device.type == 'cuda' else 'CPU'
         self.logger.info(
-            f'hrdet {hrdet.__version__}, torch {torch.__version__}, {world_size()} process(es) on '
-            f'{name}, {torch.get_num_threads()} CPU thread(s) each, seed {self.seed}, '
+            f'hrdet {hrdet.__version__}, torch {torch.__version__}, {_processes()} on {name}, '
+            f'{counted(torch.get_num_threads(), "CPU thread")} each, seed {self.seed}, '
             f'work_dir {self.work_dir}'
         )
 
     def get_hooks_info(self) -> str:
         """The hooks' names in the order in which they run."""
         return ', '.join(type(hook).__name__ for hook in self.hooks) or 'none'
+
+
+def _processes() -> str:
+    return counted(world_size(), 'process', 'processes')
 
 
 def _on_cpu(value: Any) -> Any:

@@ -205,7 +205,7 @@ def test_learning_rate_follows_the_actual_batch(tmp_path, caplog, enable, factor
     caplog.set_level(logging.INFO)
     runner.train()
     assert entries(tmp_path, 'train')[0]['lr'] == pytest.approx(0.05 * factor)
-    told = '1 process(es) x 2 images x 2 accumulated = 4 images a step'
+    told = '1 process x 2 images x 2 accumulated = 4 images a step'
     assert any(told in r.getMessage() for r in caplog.records)
 
 

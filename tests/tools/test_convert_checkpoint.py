@@ -24,7 +24,7 @@ def test_a_training_checkpoint_becomes_a_file_to_give_away(tmp_path):
     (out,) = tmp_path.glob('out-*.pth')
     head, *rest = result.stdout.splitlines()
     assert head == (
-        f'{out}: 1 entries of mmdetection 1.x (1 renamed, 0 reordered, 1 widened to float32)'
+        f'{out}: 1 entry of mmdetection 1.x (1 renamed, 0 reordered, 1 widened to float32)'
     )
     assert rest[0] == '  left out: optimizer'
     assert rest[1].startswith('  warning: trained with inclusive boxes')

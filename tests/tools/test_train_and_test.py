@@ -77,7 +77,7 @@ def trained(folder):
 
 def test_distributed_training(folder, trained):
     work_dir = folder / 'two'
-    assert '2 process(es) x 1 images' in trained
+    assert '2 processes x 1 image x' in trained
     assert [e['step'] for e in entries(work_dir, 'train')] == [1, 2, 3]
     assert 'bbox_AP' in entries(work_dir, 'val')[0]
     assert (work_dir / 'curves.png').is_file()

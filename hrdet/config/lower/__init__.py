@@ -12,6 +12,7 @@ from hrdet.config.lower.fcos import fcos
 from hrdet.config.lower.two_stage import ROI_HEADS, two_stage
 from hrdet.config.node import Node, as_nodes, check, check_choice, check_count, check_typed, read
 from hrdet.registry import ConfigError
+from hrdet.wording import counted
 
 # A detector's type and the function that lowers its section ``model``.
 _DETECTORS = {**dict.fromkeys(ROI_HEADS, two_stage), 'FCOS': partial(read, fcos)}
@@ -187,7 +188,8 @@ def _training(values: Node, warnings: list[str], masks: bool) -> dict[str, Any]:
     for scheduler in schedule:
         late = [e for e in scheduler.get('milestones', ()) if epochs is not None and e >= epochs]
         if late and scheduler['by_epoch']:
-            warnings.append(f'lr_config.step: {late} is never reached in {epochs} epochs')
+            all_of_them = counted(epochs, 'epoch')
+            warnings.append(f'lr_config.step: {late} is never reached in {all_of_them}')
     amp, notes = training.precision(values['amp'] or None, values['fp16'])
     warnings += notes
     optimizer = values['optimizer']

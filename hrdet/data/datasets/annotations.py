@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from hrdet.wording import counted
+
 MAX_LISTED = 5  # problems that an error or a warning spells out
 
 
@@ -117,10 +119,12 @@ class AnnotationReport:
             dropped = [f'{count} {reason}' for reason, count in counts.items() if count]
             return f' (dropped: {", ".join(dropped)})' if dropped else ''
 
+        boxes = counted(self.boxes_kept, 'box', 'boxes')
+        crowds = counted(self.crowds_kept, 'crowd region')
         return (
-            f'{self.file}: {self.images_kept} of {self.images} images'
-            f'{listed(self.dropped_images)}, {self.boxes_kept} boxes and {self.crowds_kept} crowd '
-            f'regions of {self.boxes}{listed(self.dropped_boxes)}'
+            f'{self.file}: {self.images_kept} of {counted(self.images, "image")}'
+            f'{listed(self.dropped_images)}, {boxes} and {crowds} of {self.boxes}'
+            f'{listed(self.dropped_boxes)}'
         )
 
 

@@ -20,6 +20,7 @@ from hrdet.data.datasets.masks import rasterise
 from hrdet.data.transforms import apply
 from hrdet.registry import nearest
 from hrdet.structures import GroundTruth, ImageMeta, Sample
+from hrdet.wording import counted
 
 
 class SampleKey(NamedTuple):
@@ -260,9 +261,10 @@ def _check_classes(wanted: tuple[str, ...], report: AnnotationReport) -> None:
         raise DataError(f'classes={wanted} names a class twice')
     absent = [name for name in wanted if name not in report.classes]
     if absent:
+        known = counted(len(report.classes), 'class', 'classes')
         raise DataError(
             f'{report.file} has no class {absent[0]!r}{nearest(absent[0], report.classes)}.\n'
-            f'  the file has {len(report.classes)} classes: {_listed(report.classes)}\n'
+            f'  the file has {known}: {_listed(report.classes)}\n'
             f'  the config wants {len(wanted)}: {_listed(wanted)}\n'
             f'  {report}'
         )

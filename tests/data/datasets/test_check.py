@@ -76,6 +76,7 @@ def test_annotations_alone_and_files_that_are_none(coco_folder, tmp_path, run):
     status, text = run(tmp_path / 'bad.json')
     assert status == 1
     assert 'not JSON' in text
+    assert '1 error, 0 warnings' in text
     assert run()[0] == 2
 
 
@@ -133,7 +134,7 @@ def test_a_config(coco_folder, tmp_path, run, pytestconfig):
     status, text = run('--config', config)
     assert status == 1
     assert "no class 'dgo', which the config wants" in text
-    assert text.count('errors,') == 1, 'one data set used three times is checked once'
+    assert text.count('1 error, 0 warnings') == 1, 'one data set used three times is checked once'
 
 
 def test_images_step_by_step(coco_folder):

@@ -73,7 +73,7 @@ def test_data_set(monkeypatch, capsys, tmp_path, mode):
     options = on_shapes(tmp_path)
     _, around = table(monkeypatch, capsys, '--mode', mode, '--cfg-options', *options)
     assert around[2].startswith('data loading: ')
-    assert 'worker(s) keep up' in around[2]
+    assert 'for this step take ' in around[2]
 
 
 def test_views(monkeypatch, capsys, tmp_path):
