@@ -13,6 +13,7 @@ from hrdet.checkpoints.contents import class_count, class_names, unpack
 from hrdet.checkpoints.families import Conversion, Family, convert, recognise, stated_convention
 from hrdet.checkpoints.files import CheckpointError
 from hrdet.models import zoo
+from hrdet.wording import counted
 
 _CLASS_LAYER = re.compile(r'.*\.(fc_cls|fc_reg|conv_logits|conv_cls)\.(weight|bias)')
 _LISTED = 8  # keys named in a message before 'and N more'
@@ -54,7 +55,7 @@ class LoadReport:
     def __str__(self) -> str:
         done = ', '.join(f'{count} {what}' for what, count in self.converted.items() if count)
         lines = [
-            f'{self.path}: {self.family.value}, {self.loaded} entries loaded'
+            f'{self.path}: {self.family.value}, {counted(self.loaded, "entry", "entries")} loaded'
             + (f' ({done})' if done else '')
         ]
         lines += _listed('in the model but not in the file', self.missing)
@@ -182,10 +183,11 @@ def _cure(report: LoadReport) -> str:
         theirs, ours = (class_count(key, shape) for shape in shapes)
         if theirs is not None:
             return (
-                f'The checkpoint was trained on {theirs} classes and the model has {ours}. To use '
-                f'the checkpoint set num_classes={theirs + 1} (it counts the background); to '
-                f'fine-tune it on other classes name it in load_from=, or load it with '
-                f'other_classes=True: both leave the class layers as they are'
+                f'The checkpoint was trained on {counted(theirs, "class", "classes")} and the '
+                f'model has {ours}. To use the checkpoint set num_classes={theirs + 1} (it counts '
+                f'the background); to fine-tune it on other classes name it in load_from=, or in '
+                f'Python load it with load_checkpoint(model, file, other_classes=True): both leave '
+                f'the class layers as they are'
             )
     if report.unexpected and all('semantic_head' in key for key in report.unexpected):
         return (
@@ -197,10 +199,13 @@ def _cure(report: LoadReport) -> str:
             "This is an ImageNet classifier: name it in the config as model.pretrained='...' "
             '(load_backbone), not as a detector checkpoint'
         )
-    return (
-        'Nothing was loaded. Check that the config belongs to this checkpoint (type, backbone '
-        'width, heads); strict=False loads what fits'
+    cure = (
+        'Nothing was loaded: the config is of another model (type, backbone width, heads). Take '
+        'the one that the checkpoint was trained with; hrdet leaves a copy beside its checkpoints'
     )
+    if report.loaded:
+        cure += '. In Python load_checkpoint(model, file, strict=False) loads what fits'
+    return cure
 
 
 def _where_to_fetch(path: str) -> str:

@@ -121,6 +121,7 @@ def test_missing_unexpected_and_misshaped_are_refused_and_reported(published, mo
     assert 'in the model but not in the file (1): backbone.conv1.weight' in text
     assert 'in the file but not in the model (1): neck.extra' in text
     assert 'rpn_head.rpn_cls.bias (file (5,), model (3,))' in text
+    assert 'load_checkpoint(model, file, strict=False) loads what fits' in text
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items()), 'half loaded'
 
     report = load_checkpoint(model, published, strict=False)
@@ -191,8 +192,9 @@ def test_a_semantic_branch_that_the_model_lacks_is_explained(shapes_of, standin,
 
 
 def test_nothing_that_fits_is_refused_even_when_lenient(model):
-    with pytest.raises(CheckpointError, match='0 entries'):
+    with pytest.raises(CheckpointError, match='0 entries') as refusal:
         load_checkpoint(model, {'encoder.weight': torch.zeros(3)}, strict=False)
+    assert 'strict=False' not in str(refusal.value), 'there is nothing that fits'
     with pytest.raises(CheckpointError, match=r'no weights in it; found epoch'):
         load_checkpoint(model, {'epoch': 3})
 
