@@ -1,6 +1,7 @@
 """Everything that is wrong with a data set, found by the code that loads it."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,23 +49,29 @@ def open_coco(
     A missing or bad segmentation is an error only ``with_mask``.
     """
     check = DatasetCheck(ann_file)
-    try:
+    with _noting(check):
         check.table, check.problems = read_coco(ann_file, with_mask)
+    with _noting(check):
         check.images = None if img_prefix is None else image_store(img_prefix)
-    except DataError as error:
-        check.problems.append(Problem('', '', str(error), fatal=True))
     return _with_classes(check, classes)
 
 
 def open_voc(ann_file: str, root: str, classes: tuple[str, ...] | None = None) -> DatasetCheck:
     """Read one list of images of a VOC folder."""
     check = DatasetCheck(ann_file)
-    try:
+    with _noting(check):
         check.table, check.problems = read_voc(ann_file, root)
+    with _noting(check):
         check.images = FolderImages(str(Path(root, 'JPEGImages')))
+    return _with_classes(check, classes)
+
+
+@contextmanager
+def _noting(check: DatasetCheck) -> Iterator[None]:
+    try:
+        yield
     except DataError as error:
         check.problems.append(Problem('', '', str(error), fatal=True))
-    return _with_classes(check, classes)
 
 
 def _with_classes(check: DatasetCheck, wanted: tuple[str, ...] | None) -> DatasetCheck:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hrdet.data.datasets.annotations import AnnotationTable, DataError, Problem
+from hrdet.data.datasets.missing import missing
 
 OUTSIDE_TOLERANCE = 2.0  # pixels: COCO's own boxes leave their images by rounding
 
@@ -62,6 +63,8 @@ class _CocoFile:
         try:
             with Path(self.path).open('rb') as file:
                 content = json.load(file)
+        except FileNotFoundError:
+            raise missing('ann_file', self.path, 'file') from None
         except OSError as error:
             raise DataError(f'ann_file {self.path}: {error.strerror}') from error
         except ValueError as error:

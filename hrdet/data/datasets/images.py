@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from hrdet.data.datasets.annotations import DataError
+from hrdet.data.datasets.missing import missing
 
 # COCO's annotations refer to the pixels as stored, so an EXIF rotation is not applied.
 COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -42,7 +43,7 @@ class FolderImages:
 
     def __init__(self, folder: str, key: str = 'img_prefix'):
         if not Path(folder).is_dir():
-            raise DataError(f'{key}: there is no folder {folder}')
+            raise missing(key, folder, 'folder')
         self.folder = folder
 
     def path(self, name: str) -> str:
@@ -66,7 +67,7 @@ class ZipImages:
 
     def __init__(self, archive: str, inside: str = '', key: str = 'img_prefix'):
         if not Path(archive).is_file():
-            raise DataError(f'{key}: there is no zip file {archive}')
+            raise missing(key, archive, 'zip file')
         self.archive = archive
         self.inside = inside
         self._open_for: tuple[int, zipfile.ZipFile, dict[str, list[str]]] | None = None

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from hrdet.data.datasets.annotations import DataError
+from hrdet.data.datasets.missing import missing
 
 
 def read_proposals(path: str, limit: int | None = None) -> dict:
@@ -33,6 +34,8 @@ def read_proposals(path: str, limit: int | None = None) -> dict:
             )
         boxes = np.asarray(boxes, np.float32).reshape(len(ids), 4)
         scores = np.asarray(scores, np.float32).reshape(len(ids), 1)
+    except FileNotFoundError:
+        raise missing('proposal_file', path, 'file') from None
     except OSError as error:
         raise DataError(f'proposal_file {path}: {error.strerror or error}') from error
     except (KeyError, TypeError, ValueError) as error:

@@ -11,6 +11,7 @@ import numpy as np
 from hrdet.data.datasets.annotations import AnnotationTable, DataError, Problem
 from hrdet.data.datasets.base import AnnotatedImages
 from hrdet.data.datasets.images import FolderImages
+from hrdet.data.datasets.missing import missing
 from hrdet.registry import register
 
 _FLAG = re.compile(r'\s+(-1|0|1)$')  # after the names in a list of one class
@@ -64,6 +65,8 @@ def read_voc(ann_file: str, root: str) -> tuple[AnnotationTable, list[Problem]]:
     """The images that a list names as columns, and what is wrong with their XML files."""
     try:
         lines = Path(ann_file).read_text().splitlines()
+    except FileNotFoundError:
+        raise missing('ann_file', ann_file, 'file') from None
     except OSError as error:
         raise DataError(f'ann_file {ann_file}: {error.strerror}') from error
     problems: list[Problem] = []

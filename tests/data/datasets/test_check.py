@@ -77,6 +77,7 @@ def test_annotations_alone_and_files_that_are_none(coco_folder, tmp_path, run):
     assert status == 1
     assert 'not JSON' in text
     assert '1 error, 0 warnings' in text
+    assert run(tmp_path / 'gone.json', tmp_path / 'away')[1].count('there is no') == 2
     assert run()[0] == 2
 
 
