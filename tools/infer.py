@@ -60,8 +60,11 @@ def find_images(inputs: Sequence[str], out_dir: str) -> dict[str, Path]:
     """Image files by the name of their result, in order, each file once, without earlier results.
 
     Raises:
-        FileNotFoundError: an input with which no image is found.
+        FileNotFoundError: an input with which no image is found; or none of the files is an image,
+            by its first bytes.
     """
+    import cv2
+
     found: dict[Path, Path] = {}  # file -> name relative to what was asked for
     for text in inputs:
         path = Path(text)
@@ -74,7 +77,9 @@ def find_images(inputs: Sequence[str], out_dir: str) -> dict[str, Path]:
             files = sorted(Path(name) for name in glob.glob(text, recursive=True))
             named = {p: Path(p.name) for p in files if p.suffix.lower() in _SUFFIXES}
         if not named:
-            raise FileNotFoundError(f'{text}: no such file, and no images in such a folder')
+            kinds = ', '.join(sorted(_SUFFIXES))
+            reason = f'there are no images in it ({kinds})' if path.is_dir() else 'no such file'
+            raise FileNotFoundError(f'{text}: {reason}')
         for file, name in named.items():
             if Path(out_dir).resolve() not in file.resolve().parents:
                 found.setdefault(file, name)
@@ -85,6 +90,9 @@ def find_images(inputs: Sequence[str], out_dir: str) -> dict[str, Path]:
             count += 1
             title = f'{name.with_suffix("").as_posix()}_{count}'
         results[title + '.jpg'] = file
+    if not any(cv2.haveImageReader(str(file)) for file in results.values()):
+        reason = 'none of these files is an image' if results else 'only earlier results in it'
+        raise FileNotFoundError(f'{", ".join(inputs)}: {reason}')
     return results
 
 
@@ -102,8 +110,8 @@ def infer(model: Detector, images: dict[str, Path], args: argparse.Namespace) ->
         for (name, picture), one in zip(pictures.items(), found):
             save_picture(picture, one, out / name, model.classes, args.score_thr)
             _add(content, str(images[name]), picture.shape[:2], one)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / 'detections.json').write_text(json.dumps(content))
+    if content['images']:
+        (out / 'detections.json').write_text(json.dumps(content))
     return problems
 
 
@@ -155,8 +163,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ConfigError, CheckpointError, DataError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from None
     problems = infer(model, images, args)
-    pictures = counted(len(images) - len(problems), 'picture')
-    print(f'{pictures} and detections.json in {args.out_dir}')
+    if len(problems) < len(images):
+        pictures = counted(len(images) - len(problems), 'picture')
+        print(f'{pictures} and detections.json in {args.out_dir}')
     for problem in problems:
         print(f'error: {problem}', file=sys.stderr)
     return 1 if problems else 0

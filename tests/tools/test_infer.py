@@ -45,14 +45,24 @@ def test_files_folders_and_patterns(tool, photos):
     }  # fmt: skip
     assert names('*/a.png', '**/b.*') == {'a.jpg': 'other/a.png', 'b.jpg': 'deep/b.bmp'}
     assert names('a.png', 'a.png', 'a.jpg') == {'a.jpg': 'a.png', 'a_2.jpg': 'a.jpg'}
-    for nothing in ('gone.jpg', '*.gif'):
-        with pytest.raises(FileNotFoundError, match=r'photos'):
+    (photos / 'empty').mkdir()
+    (photos / 'page.jpg').write_text('<html>')
+    for nothing, reason in (
+        ('gone.jpg', 'no such file'),
+        ('*.gif', 'no such file'),
+        ('empty', r'there are no images in it \(\.bmp, \.jpeg, '),
+        ('notes.txt', 'none of these files is an image'),
+        ('page.jpg', 'none of these files is an image'),
+    ):
+        with pytest.raises(FileNotFoundError, match=f'photos/.*: {reason}'):
             names(nothing)
 
 
 def test_earlier_results_are_no_input(tool, photos):
     found = tool.find_images([str(photos)], str(photos / 'deep'))
     assert not any('deep' in str(file) for file in found.values())
+    with pytest.raises(FileNotFoundError, match='only earlier results'):
+        tool.find_images([str(photos / 'deep')], str(photos))
 
 
 def test_pictures_and_one_json(tool, photos, monkeypatch, capsys):
@@ -94,6 +104,20 @@ def test_pictures_and_one_json(tool, photos, monkeypatch, capsys):
     first = content['annotations'][0]
     assert first['bbox'] == [10, 10, 20, 30]
     assert (first['id'], first['image_id'], first['category_id'], first['area']) == (1, 1, 2, 600)
+
+
+def test_no_folder_for_no_pictures(tool, photos, monkeypatch, capsys):
+    """Of files that begin as images do, and are none."""
+    (photos / 'cut.jpg').write_bytes(cv2.imencode('.jpg', np.zeros((60, 80, 3), np.uint8))[1][:99])
+    model = type('Model', (), {'classes': ('ant', 'bee')})()
+    monkeypatch.setattr(apis, 'init_detector', lambda *_: model)
+    monkeypatch.setattr(apis, 'inference_detector', lambda *_: [])
+    out = photos.parent / 'out'
+    assert tool.main(['c.py', 'w.pth', str(photos / 'cut.jpg'), '--out_dir', str(out)]) == 1
+    told = capsys.readouterr()
+    assert 'cut.jpg: the JPEG is cut off' in told.err
+    assert told.out == ''
+    assert not out.exists()
 
 
 def test_mistakes_end_with_a_message(tool, photos):
