@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from torch import nn
 
+from hrdet.models.layers.conv_norm import run_merged
 from hrdet.models.layers.recompute import run_part
 
 
@@ -49,3 +50,17 @@ class Backbone(nn.Module):
 
     def _run(self, part: Callable, inputs):
         return run_part(part, inputs, recompute=self.with_cp)
+
+    def _run_stage(self, stage: nn.Sequential, inputs):
+        """Its parts one after another, with their resting norms merged together.
+
+        With ``with_cp`` each part merges by itself, lest the weights of all are kept.  Stages
+        stay apart: backward ends with the merging, and other processes wait for its gradients.
+        """
+
+        def run(inputs):
+            for part in stage:
+                inputs = self._run(part, inputs)
+            return inputs
+
+        return run(inputs) if self.with_cp else run_merged(stage, run, inputs)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hrdet.models.backbones.base import Backbone
 from hrdet.models.backbones.hrnet_stages import Stage, stages_of_extra, stages_of_width
 from hrdet.models.layers.conv import ConvNorm
-from hrdet.models.layers.conv_norm import conv_norm, norms_merged
+from hrdet.models.layers.conv_norm import conv_norm
 from hrdet.models.layers.norm import NormCfg, norm_maker
 from hrdet.models.layers.residual import Norm
 from hrdet.registry import register
@@ -149,20 +149,14 @@ class HRNet(Backbone):
         for group in groups[: self.frozen_stages + 1]:
             yield from group
 
-    @norms_merged
     def forward(self, images: Tensor) -> list[Tensor]:
-        x = self._run(self._stem, images)
-        for block in self.layer1:
-            x = self._run(block, x)
-        features = [x]
+        features = [self._run_stage(self.layer1, self._run(self._stem, images))]
         for transition, stage in (
             (self.transition1, self.stage2),
             (self.transition2, self.stage3),
             (self.transition3, self.stage4),
         ):
-            features = transition(features)
-            for module in stage:
-                features = self._run(module, features)
+            features = self._run_stage(stage, transition(features))
         return features
 
     def _stem(self, images: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hrdet.models.backbones.base import Backbone
 from hrdet.models.layers import BasicBlock, Bottleneck, NormCfg
-from hrdet.models.layers.conv_norm import conv_norm, norms_merged
+from hrdet.models.layers.conv_norm import conv_norm
 from hrdet.models.layers.norm import norm_maker
 from hrdet.registry import register
 
@@ -84,12 +84,10 @@ class ResNet(Backbone):
         if self.frozen_stages >= 0:
             yield from (self.conv1, self.bn1, *self._stages[: self.frozen_stages])
 
-    @norms_merged
     def forward(self, images: Tensor) -> list[Tensor]:
         x = F.relu(conv_norm(self.conv1, self.bn1, images), inplace=True)
         x, maps = F.max_pool2d(x, 3, stride=2, padding=1), []
         for stage in self._stages:
-            for block in stage:
-                x = self._run(block, x)
+            x = self._run_stage(stage, x)
             maps.append(x)
         return maps

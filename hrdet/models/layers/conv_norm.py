@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from functools import partial, wraps
 from itertools import pairwise
 from types import MappingProxyType
 
@@ -35,25 +34,12 @@ def conv_norm(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
     return F.conv2d(x, weight, shift, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
-def norms_merged(forward: Callable) -> Callable:
-    """For a backbone's forward: the weights of all its ``conv_norm`` are made in a few operations.
-
-    One by one they are a dozen small operations a layer, more than the network itself has, and on
-    a GPU each costs a launch.  With ``with_cp`` the parts are merged each by itself (``run_part``),
-    lest the weights of all are kept.
-    """
-
-    @wraps(forward)
-    def run(backbone: nn.Module, *inputs):
-        if backbone.with_cp:
-            return forward(backbone, *inputs)
-        return run_merged(backbone, partial(forward, backbone), *inputs)
-
-    return run
-
-
 def run_merged(owner: nn.Module, function: Callable, *inputs):
-    """``function(*inputs)``, where the layers of ``owner`` find their weights made."""
+    """``function(*inputs)``, where all ``conv_norm`` of ``owner`` find their weights made.
+
+    In a few operations: one by one they are a dozen small ones a layer, more than the network
+    itself has, and on a GPU each costs a launch.
+    """
     if torch.compiler.is_compiling():  # a compiler joins the small operations by itself
         return function(*inputs)
     token = _merged.set(_merge_all(owner))

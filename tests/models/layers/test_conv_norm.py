@@ -192,6 +192,26 @@ def test_layers_of_a_network_are_merged_together():
         assert calls(apart=False, rounded=rounded) < calls(apart=True, rounded=rounded)
 
 
+@pytest.mark.parametrize('with_cp', [False, True])
+def test_gradients_of_a_stage_do_not_wait_for_the_stages_before(with_cp):
+    """Other processes get them while those are in backward."""
+    net, seen = HRNet(width='18-small', with_cp=with_cp).train(), []
+    for name, value in net.named_parameters():
+        value.register_post_accumulate_grad_hook(lambda _, name=name: seen.append(name))
+
+    def note(_, inputs):
+        inputs[0][0].register_hook(lambda _: seen.append('before stage 3'))
+
+    before = net.stage3[0].register_forward_pre_hook(note)
+    maps = net(torch.rand(1, 3, 64, 64))
+    before.remove()  # with_cp runs the forward again
+    sum(f.sum() for f in maps).backward()
+    early = seen[: seen.index('before stage 3')]
+    assert set(early) >= {f'stage4.{name}' for name, _ in net.stage4.named_parameters()}
+    assert set(early) >= {f'stage3.{name}' for name, _ in net.stage3.named_parameters()}
+    assert not any(name.startswith(('conv', 'bn', 'layer1', 'stage2')) for name in early)
+
+
 def test_merged_weights_go_with_the_forward():
     net, x = ResNet(18).train(), torch.rand(1, 64, 8, 8)
     with pytest.raises(RuntimeError):
