@@ -41,7 +41,21 @@ def _two_runs(owner: nn.Module) -> tuple[AbstractContextManager, AbstractContext
     """The surroundings of the first run and of the second."""
     norms = [m for m in owner.modules() if isinstance(m, _BatchNorm) and m.training]
     heard: list[tuple[Tensor, ...]] = []
-    return _noted(norms, heard), _statistics_kept(norms, heard)
+    return _noted(norms, heard), _Anew(lambda: _statistics_kept(norms, heard))
+
+
+class _Anew(AbstractContextManager):
+    """Surroundings made for each entry: a graph that is kept has a second run in every backward."""
+
+    def __init__(self, make: Callable[[], AbstractContextManager]) -> None:
+        self._make = make
+
+    def __enter__(self) -> None:
+        self._made = self._make()
+        self._made.__enter__()
+
+    def __exit__(self, *error) -> bool | None:
+        return self._made.__exit__(*error)
 
 
 @contextmanager

@@ -2,10 +2,8 @@
 
 import pytest
 import torch
-from torch import nn
 
 from hrdet.models.backbones import HRNet
-from hrdet.models.layers import SyncBatchNorm, run_part, sync_norm
 
 
 @pytest.mark.parametrize('norm_eval', [False, True])
