@@ -55,12 +55,17 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--list', action='store_true', help='the names of the cases')
     parser.add_argument('--write', metavar='PAGE', help='put the rows into docs/results/speed.md')
     args = parser.parse_args(arguments)
-    for name in args.subjects:
-        if name not in SUBJECTS:
-            parser.error(f'there is no subject {name}; there are {", ".join(SUBJECTS)}')
+    check_subjects(parser, args.subjects)
     if args.tiny and args.write:
         parser.error('--tiny measures nothing worth writing down')
     return args
+
+
+def check_subjects(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    """End with a message where there is no such subject."""
+    for name in names:
+        if name not in SUBJECTS:
+            parser.error(f'there is no subject {name}; there are {", ".join(SUBJECTS)}')
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -105,9 +110,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def cases(args: argparse.Namespace, options: harness.Options) -> list[harness.Case]:
-    """Those of ``args.subjects`` (of all, if none is named) that fit ``args.match``."""
+    """Those of ``args.subjects`` (of all, if none is named) that fit ``args.match``.
+
+    Raises:
+        SystemExit: none does.
+    """
     modules = [importlib.import_module(f'benchmarks.{s}') for s in args.subjects or SUBJECTS]
-    return [case for m in modules for case in m.cases(options) if args.match in case.name]
+    found = [case for m in modules for case in m.cases(options) if args.match in case.name]
+    if not found:
+        raise SystemExit(
+            f'error: no case has {args.match!r} in its name; python -m benchmarks --list tells all'
+        )
+    return found
 
 
 if __name__ == '__main__':

@@ -45,7 +45,12 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--rounds', type=int, default=9)
     parser.add_argument('--limit', type=float, default=1.05, help='ratio that counts (%(default)s)')
     parser.add_argument('--tiny', action='store_true', help='small inputs')
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    command.check_subjects(parser, args.subjects)
+    for commit in filter(None, (args.old, args.new)):
+        if not _is_commit(commit):
+            parser.error(f'git knows no commit {commit}; two commits come before the subjects')
+    return args
 
 
 @contextlib.contextmanager
@@ -72,6 +77,11 @@ def source_of(commit: str | None) -> Iterator[Path]:
             yield tree
         finally:
             _git('worktree', 'remove', '--force', str(tree))
+
+
+def _is_commit(name: str) -> bool:
+    check = ['git', '-C', str(ROOT), 'rev-parse', '--verify', '--quiet', f'{name}^{{commit}}']
+    return subprocess.run(check, capture_output=True).returncode == 0
 
 
 def _git(*arguments: str) -> str:
