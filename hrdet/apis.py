@@ -98,6 +98,11 @@ def init_detector(
     model = model.to(device).eval()
     if optimize is None or optimize is False:
         return model
+    if optimize is not True and not isinstance(optimize, Mapping):
+        raise ConfigError(
+            f'optimize is True, False or arguments, as in dict(dtype=torch.bfloat16), not '
+            f'{optimize!r}'
+        )
     return hrdet.models.optimize(model, **({} if optimize is True else optimize))
 
 

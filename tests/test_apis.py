@@ -81,6 +81,8 @@ def test_optimized(config_file, checkpoint, model, pictures):
     assert half.neck.reduction_conv.conv.weight.dtype == torch.bfloat16
     with pytest.raises(ValueError, match='float16 is for GPUs'):
         init_detector(config_file, checkpoint, 'cpu', QUICK, dict(dtype=torch.float16))
+    with pytest.raises(ValueError, match=r"optimize is True, False or arguments.*not 'bfloat16'"):
+        init_detector(config_file, checkpoint, 'cpu', QUICK, 'bfloat16')
 
 
 def test_as_the_data_set_would_have_it(model, pictures, tmp_path):

@@ -176,7 +176,7 @@ def _check(model: Detector, dtype: torch.dtype, graph: bool | int, compile: bool
         )
     device = next(model.parameters()).device
     if dtype not in _DTYPES:
-        raise ConfigError(f'dtype must be one of {", ".join(map(str, _DTYPES))}, not {dtype}')
+        raise ConfigError(f'dtype must be one of {", ".join(map(str, _DTYPES))}, not {dtype!r}')
     if dtype is torch.float16 and device.type == 'cpu':
         raise ConfigError('dtype=torch.float16 is for GPUs; on a CPU use torch.bfloat16')
     if graph and device.type != 'cuda':

@@ -144,8 +144,9 @@ def test_what_does_not_fit_is_refused(monkeypatch):
         optimize(model.backbone.trunk)
     with pytest.raises(ValueError, match=r'float16 is for GPUs.*bfloat16'):
         optimize(model, torch.float16)
-    with pytest.raises(ValueError, match=r'dtype must be one of.*not torch.float64'):
-        optimize(model, torch.float64)
+    for dtype, told in ((torch.float64, 'torch.float64'), ('bfloat16', "'bfloat16'")):
+        with pytest.raises(ValueError, match=rf'dtype must be one of.*not {told}'):
+            optimize(model, dtype)
     with pytest.raises(ValueError, match='CUDA graphs need a model on a GPU'):
         optimize(model, graph=True)
     on_a_gpu = types.SimpleNamespace(device=torch.device('cuda'))
