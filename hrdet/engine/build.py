@@ -87,6 +87,11 @@ def build_trainer(
     )
     for text in (*lowered.warnings, train_set.annotation_report):
         runner.logger.info(text)
+    if lowered.amp == 'float16' and device.type == 'cpu':
+        runner.logger.warning(
+            "amp: 'float16' is for GPUs and takes a CPU several times as long as None; on a CPU "
+            "use amp='bfloat16'"
+        )
     return runner
 
 
@@ -129,6 +134,8 @@ def build_tester(
         config=config,
     )
     runner.logger.info(f'{report}')
+    told = 'as it was trained' if speed is None else f'optimized with {speed}'
+    runner.logger.info(f'the network runs {told}')
     return runner
 
 

@@ -102,7 +102,7 @@ class Runner(mmengine.runner.Runner):
             f'{_processes()} x {counted(per_process, "image")} x {accumulate} accumulated = '
             f'{counted(actual, "image")} a step; the config declares lr {lr:g} for {base}'
         )
-        if not auto_scale_lr.get('enable', True):
+        if actual == base or not auto_scale_lr.get('enable', True):
             self.logger.info(f'{told}: taken as it is')
             return
         for group in optim_wrapper.param_groups:

@@ -57,6 +57,12 @@ def test_missing_pretrained_weights_say_what_to_fetch(config):
         build_trainer(config, TrainOptions(), force_cpu=True)
 
 
+def test_float16_on_a_cpu_is_slow_and_said_to_be(config, capsys):
+    config.amp = 'float16'
+    build_trainer(config, TrainOptions(), force_cpu=True)
+    assert "on a CPU use amp='bfloat16'" in ''.join(capsys.readouterr())
+
+
 def test_coco_names_with_underscores_are_the_same_names():
     """The 2019 line's checkpoints say 'traffic_light', COCO's annotations 'traffic light'."""
     _check_classes(('person', 'traffic_light'), ('person', 'traffic light'), 'a checkpoint')

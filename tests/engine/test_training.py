@@ -192,10 +192,17 @@ def test_a_finished_run_resumes_to_one_evaluation(tmp_path):
     assert len(entries(tmp_path, 'val')) == 3
 
 
-@pytest.mark.parametrize(('enable', 'factor'), [(True, 2 * 2 / 16), (False, 1.0)])
-def test_learning_rate_follows_the_actual_batch(tmp_path, caplog, enable, factor):
+@pytest.mark.parametrize(
+    ('enable', 'base', 'factor', 'done'),
+    [
+        (True, 16, 2 * 2 / 16, 'scaled to 0.0125'),
+        (False, 16, 1.0, 'taken as it is'),
+        (True, 4, 1.0, 'taken as it is'),
+    ],
+)
+def test_learning_rate_follows_the_actual_batch(tmp_path, caplog, enable, base, factor, done):
     settings = standin.settings(
-        auto_scale_lr=dict(enable=enable, base_batch_size=16),
+        auto_scale_lr=dict(enable=enable, base_batch_size=base),
         accumulate=2,
         schedule=[],
         log_level='INFO',
@@ -206,7 +213,8 @@ def test_learning_rate_follows_the_actual_batch(tmp_path, caplog, enable, factor
     runner.train()
     assert entries(tmp_path, 'train')[0]['lr'] == pytest.approx(0.05 * factor)
     told = '1 process x 2 images x 2 accumulated = 4 images a step'
-    assert any(told in r.getMessage() for r in caplog.records)
+    (line,) = [r.getMessage() for r in caplog.records if told in r.getMessage()]
+    assert done in line
 
 
 def test_a_config_may_set_runner_fields_itself(tmp_path):
