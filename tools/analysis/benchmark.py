@@ -17,7 +17,10 @@ How to read it:
   cheap.  Give --checkpoint for times that mean something there.
 - On CUDA parts are timed by events in the stream: nothing waits for them, and a part during which
   the GPU waits for Python (launch-bound, HRNet's disease) shows that waiting.
-- Speed switches are the config's: --cfg-options channels_last=True compile=True amp=bfloat16.
+- Speed switches are the config's: --cfg-options channels_last=True compile=True, and in training
+  amp=bfloat16.
+- Inference is that of the network as it was trained (test.py --no-optimize).  The faster form that
+  test.py and infer.py run is measured as a whole: python -m benchmarks inference.
 - On a CPU the number of threads is OMP_NUM_THREADS.
 """
 
