@@ -62,5 +62,5 @@ def test_small_objects_lie_over_large_ones_and_crowds_below():
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(SystemExit, match=r'error: ann_file .*none\.json'):
+    with pytest.raises(SystemExit, match=r'error: ann_file: .*none\.json'):
         run(tmp_path / 'none.json', tmp_path, tmp_path / 'out')
