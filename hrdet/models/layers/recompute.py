@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from types import MethodType
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ def run_part(part: nn.Module | Callable, *inputs, recompute: bool):
         inputs: what it takes.
         recompute: whether to trade time for memory.
     """
-    owner = getattr(part, '__self__', part)
+    owner = part.__self__ if isinstance(part, MethodType) else part
     if recompute and owner is part:
         part = partial(run_merged, part, part)
     if not (recompute and owner.training and torch.is_grad_enabled()):
@@ -62,8 +63,8 @@ class _Anew(AbstractContextManager):
 def _noted(norms: list[_BatchNorm], heard: list[tuple[Tensor, ...]]):
     """What norms over several processes agree on goes to ``heard``, in the order of their calls."""
 
-    def note(norm: SyncBatchNorm, x: Tensor) -> tuple[Tensor, ...]:
-        heard.append(SyncBatchNorm.joint_statistics(norm, x))
+    def note(talk: Callable, x: Tensor) -> tuple[Tensor, ...]:
+        heard.append(talk(x))
         return heard[-1]
 
     with _in_place_of_talk(norms, note):
@@ -73,9 +74,10 @@ def _noted(norms: list[_BatchNorm], heard: list[tuple[Tensor, ...]]):
 @contextmanager
 def _statistics_kept(norms: list[_BatchNorm], heard: list[tuple[Tensor, ...]]):
     """``norms`` run as before, but learn nothing and do not count the run."""
-    kept = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
-    scratch = norms[0].num_batches_tracked.clone() if norms else None
-    for norm in norms:
+    learning = [norm for norm in norms if norm.track_running_stats]
+    kept = [(norm, norm.momentum, norm.num_batches_tracked) for norm in learning]
+    scratch = learning[0].num_batches_tracked.clone() if learning else None
+    for norm in learning:
         norm.momentum, norm.num_batches_tracked = 0.0, scratch
     again = iter(heard)
     try:
@@ -88,12 +90,18 @@ def _statistics_kept(norms: list[_BatchNorm], heard: list[tuple[Tensor, ...]]):
 
 @contextmanager
 def _in_place_of_talk(norms: list[_BatchNorm], statistics: Callable[..., tuple[Tensor, ...]]):
-    """Norms over several processes take ``statistics(norm, x)``."""
+    """Norms over several processes take ``statistics(talk, x)``.
+
+    To talk is the layer's own way, or that of a part around this one.
+    """
     talking = [norm for norm in norms if isinstance(norm, SyncBatchNorm)]
+    around = [vars(norm).get('joint_statistics') for norm in talking]
     for norm in talking:
-        norm.joint_statistics = partial(statistics, norm)
+        norm.joint_statistics = partial(statistics, norm.joint_statistics)
     try:
         yield
     finally:
-        for norm in talking:
+        for norm, other in zip(talking, around):
             del norm.joint_statistics
+            if other is not None:
+                norm.joint_statistics = other

@@ -1,9 +1,14 @@
 """Parts computed again in backward: any number of times, one within another, compiled."""
 
+import copy
+
 import pytest
 import torch
+from torch import nn
 
 from hrdet.models.backbones import HRNet
+from hrdet.models.layers import SyncBatchNorm, run_part, sync_norm
+from tests.models.backbones.test_hrnet import tiny_extra
 
 
 @pytest.mark.parametrize('norm_eval', [False, True])
@@ -18,3 +23,58 @@ def test_a_graph_that_is_kept_takes_several_backwards(norm_eval):
     assert all(map(torch.equal, first, second))
     assert all(torch.equal(value, statistics[key]) for key, value in net.named_buffers())
     assert net.bn1.num_batches_tracked == (not norm_eval)
+
+
+def test_norms_without_running_statistics_are_recomputed():
+    norm = nn.BatchNorm2d(3, track_running_stats=False)
+    part, x = nn.Sequential(nn.Conv2d(3, 3, 3), norm), torch.rand(2, 3, 8, 8)
+    found = []
+    for recompute in (False, True):
+        run_part(part, x, recompute=recompute).sin().sum().backward()
+        found.append([p.grad for p in part.parameters()])
+        part.zero_grad()
+    assert all(map(torch.equal, *found))
+
+
+def test_a_part_within_a_part(monkeypatch):
+    """Statistics are learnt once; norms talk to other processes in the first run only."""
+
+    class Outer(nn.Sequential):
+        def forward(self, x):
+            for part in self:
+                x = run_part(part, x, recompute=self.inside)
+            return x
+
+    class TwoProcesses:  # of which the other has no images
+        is_initialized, get_rank, get_world_size = (lambda v=v: v for v in (True, 0, 2))
+
+        @staticmethod
+        def all_reduce(values):
+            sent.append(values.dim())
+
+    monkeypatch.setattr(sync_norm, 'dist', TwoProcesses)
+    torch.manual_seed(0)
+    parts = [nn.Sequential(nn.Conv2d(3, 3, 3), SyncBatchNorm(3), nn.ReLU()) for _ in range(2)]
+    net, x, found = Outer(*parts), torch.rand(2, 3, 16, 16), []
+    for inside, outside in [(False, False), (True, False), (False, True), (True, True)]:
+        one, sent = copy.deepcopy(net), []
+        one.inside = inside
+        run_part(one, x, recompute=outside).sin().sum().backward()
+        assert sorted(sent) == [1, 1, 2, 2], 'one message of each norm forward, one backward'
+        found.append([*(p.grad for p in one.parameters()), *one.buffers()])
+        assert 'joint_statistics' not in vars(one[0][1])
+    for others in found[1:]:
+        assert all(map(torch.equal, found[0], others))
+
+
+@pytest.mark.parametrize('training', [False, True])
+def test_a_backbone_with_recomputed_parts_is_compiled_whole(training):
+    x, found = torch.rand(1, 3, 64, 64), []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        net = HRNet(extra=tiny_extra(), with_cp=True).train(training)
+        run = torch.compile(net, backend='aot_eager', fullgraph=True) if compiled else net
+        sum(f.square().mean() for f in run(x)).backward()
+        found.append([p.grad for p in net.parameters()])
+    for one, other in zip(*found):
+        torch.testing.assert_close(one, other)
