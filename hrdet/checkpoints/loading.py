@@ -37,6 +37,7 @@ class LoadReport:
     family: Family
     path: str
     loaded: int = 0  # entries copied into the model
+    refused: bool = False  # nothing was copied, ``loaded`` entries could have been
     missing: list[str] = field(default_factory=list)  # in the model, not in the file
     unexpected: list[str] = field(default_factory=list)  # in the file, not in the model
     mismatched: list[Mismatch] = field(default_factory=list)
@@ -54,10 +55,9 @@ class LoadReport:
 
     def __str__(self) -> str:
         done = ', '.join(f'{count} {what}' for what, count in self.converted.items() if count)
-        lines = [
-            f'{self.path}: {self.family.value}, {counted(self.loaded, "entry", "entries")} loaded'
-            + (f' ({done})' if done else '')
-        ]
+        entries = counted(self.loaded, 'entry', 'entries')
+        entries += ' in common' if self.refused else ' loaded'
+        lines = [f'{self.path}: {self.family.value}, {entries}' + (f' ({done})' if done else '')]
         lines += _listed('in the model but not in the file', self.missing)
         lines += _listed('in the file but not in the model', self.unexpected)
         lines += _listed('of another shape', self.mismatched)
@@ -101,6 +101,7 @@ def load_checkpoint(
         report.mismatched = [m for m in report.mismatched if m not in report.reinitialised]
     _check_convention(model, report)
     if (strict and not report.complete) or not report.loaded:
+        report.refused = True
         raise CheckpointError(f'{report}\n{_cure(report)}')
     _copy(model, conversion.weights, report)
     return report
@@ -127,6 +128,7 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> LoadReport:
     conversion.renamed = 0  # the prefix came and went
     report = _compare(backbone, conversion, LoadReport(family, name, meta=meta))
     if not report.complete:
+        report.refused = True
         raise CheckpointError(
             f'{report}\nThe file does not hold this backbone: compare its width (and norm_cfg: '
             f'published weights are for BN) with the config, or set model.pretrained=None'

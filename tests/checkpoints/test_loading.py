@@ -118,6 +118,7 @@ def test_missing_unexpected_and_misshaped_are_refused_and_reported(published, mo
     with pytest.raises(CheckpointError) as refusal:
         load_checkpoint(model, published)
     text = str(refusal.value)
+    assert text.count('loaded') == text.count('Nothing was loaded') == 1
     assert 'in the model but not in the file (1): backbone.conv1.weight' in text
     assert 'in the file but not in the model (1): neck.extra' in text
     assert 'rpn_head.rpn_cls.bias (file (5,), model (3,))' in text
