@@ -16,8 +16,8 @@ _HOOKS = ('_forward_pre_hooks', '_forward_hooks', '_backward_pre_hooks', '_backw
 
 Pair = tuple[nn.Conv2d, _BatchNorm]
 Merged = Mapping[Pair, tuple[Tensor, Tensor]]
-# Weights and shifts made for all layers of what is running.
-_merged: ContextVar[Merged] = ContextVar('merged norms', default=MappingProxyType({}))
+# Weights and shifts made for all layers of what is running, by layers and the mode they are for.
+_merged: ContextVar[Mapping] = ContextVar('merged norms', default=MappingProxyType({}))
 
 
 def conv_norm(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ def conv_norm(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
     if not _merges(conv, norm):
         return norm(conv(x))
     made = {} if torch.compiler.is_compiling() else _merged.get()
-    weight, shift = made.get((conv, norm)) or _merge([(conv, norm)])[conv, norm]
+    weight, shift = made.get((conv, norm, _mode(conv))) or _merge([(conv, norm)])[conv, norm]
     return F.conv2d(x, weight, shift, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
@@ -42,11 +42,17 @@ def run_merged(owner: nn.Module, function: Callable, *inputs):
     """
     if torch.compiler.is_compiling():  # a compiler joins the small operations by itself
         return function(*inputs)
-    token = _merged.set(_merge_all(owner))
+    merged = {(*pair, _mode(pair[0])): made for pair, made in _merge_all(owner).items()}
+    token = _merged.set(merged)
     try:
         return function(*inputs)
     finally:
         _merged.reset(token)
+
+
+def _mode(conv: nn.Conv2d) -> tuple[torch.dtype, bool]:
+    """What weights made now have, and others must have: the type, and whether they can learn."""
+    return _type(conv.weight), torch.is_grad_enabled()
 
 
 def _merges(conv: nn.Module, norm: nn.Module) -> bool:
@@ -100,24 +106,35 @@ def _scaled(weights: list[Tensor], gains: Tensor) -> list[Tensor]:
     """Weights (O, I, h, w) of L layers times gains (L, O), in the same memory format."""
     # By strides: of a 1x1 weight is_contiguous says yes to both formats, convolutions do not.
     order = [0, 1, 2, 3] if weights[0].stride(3) == 1 else [0, 2, 3, 1]
-    scaled = _autocast(_Scaled.apply(gains, *(weight.permute(order) for weight in weights)))
+    scale = _Scaled.forward if torch.jit.is_tracing() else _Scaled.apply  # traces take operators
+    scaled = _autocast(scale(gains, *(weight.permute(order) for weight in weights)))
     return [weight.permute([order.index(i) for i in range(4)]) for weight in scaled.unbind()]
 
 
 def _autocast(x: Tensor) -> Tensor:
+    return x.to(_type(x))
+
+
+def _type(x: Tensor) -> torch.dtype:
+    """In which convolutions take ``x``: under autocast, which leaves float64, another."""
     device = x.device.type
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):  # not meta
-        return x.to(torch.get_autocast_dtype(device))
-    return x
+    if x.dtype is torch.float64 or not torch.amp.is_autocast_available(device):  # meta has none
+        return x.dtype
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
 
 class _Scaled(torch.autograd.Function):
     """Weights of L layers times gains (L, O): (L, O, ...); their stack is not kept for backward."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, gains: Tensor, *weights: Tensor) -> Tensor:
-        ctx.save_for_backward(gains, *weights)
+    def forward(gains: Tensor, *weights: Tensor) -> Tensor:
         return torch.stack(weights) * gains[:, :, None, None, None]
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx, grad: Tensor):

@@ -1,6 +1,8 @@
 """Norms with resting statistics inside convolutions: the same function, gradients, fewer maps."""
 
 import copy
+import io
+from functools import partial
 
 import pytest
 import torch
@@ -221,3 +223,65 @@ def test_merged_weights_go_with_the_forward():
     with torch.no_grad():
         block.conv2.weight *= 2
     assert not torch.equal(block(x), before)
+
+
+def test_a_part_may_have_another_precision_or_learn_where_others_do_not():
+    """Weights made for all layers are taken only where they would have been made the same."""
+
+    def gradients(apart, around, inside):
+        torch.manual_seed(0)
+        net = ResNet(18).train()
+        for module in net.modules():
+            if apart and isinstance(module, nn.BatchNorm2d):
+                module.register_forward_hook(lambda *_: None)
+        block, forward = net.layer4[1], net.layer4[1].forward
+
+        def other(x):
+            with inside():
+                return forward(x.float())
+
+        block.forward = other
+        with around():
+            deepest = net(torch.ones(1, 3, 64, 64))[3]
+        deepest.float().square().sum().backward()
+        return block.conv1.weight.grad, block.bn2.bias.grad
+
+    rounded = partial(torch.autocast, 'cpu', torch.bfloat16)
+    exact = partial(torch.autocast, 'cpu', enabled=False)
+    for around, inside in [(rounded, exact), (exact, rounded), (torch.no_grad, torch.enable_grad)]:
+        found = [gradients(apart, around, inside) for apart in (False, True)]
+        for one, other in zip(*found):
+            assert torch.cosine_similarity(one.flatten(), other.flatten(), dim=0) > 0.99
+
+
+def test_autocast_leaves_float64_as_it_is():
+    net, x = ResNet(18).double().train(), torch.rand(1, 3, 64, 64, dtype=torch.float64)
+    expected = net(x)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert all(map(torch.equal, net(x), expected))
+
+
+def test_transforms_of_functions():
+    """Gradients, and several images at once, by torch.func; traces that can be saved."""
+    net, x = ResNet(18).double().eval(), torch.rand(2, 1, 3, 64, 64, dtype=torch.float64)
+    weights = dict(net.named_parameters())
+
+    def loss(weights, x):
+        return torch.func.functional_call(net, weights, (x,))[3].square().sum()
+
+    found = torch.func.grad(loss)(weights, x[0])
+    loss(weights, x[0]).backward()
+    for name, value in weights.items():
+        torch.testing.assert_close(found[name], value.grad)
+    one, other = (torch.func.grad(loss)(weights, part)['conv1.weight'] for part in x)
+    several = torch.func.vmap(torch.func.grad(loss), (None, 0))(weights, x)['conv1.weight']
+    torch.testing.assert_close(several, torch.stack([one, other]))
+
+
+@pytest.mark.filterwarnings('ignore')  # torch has none but deprecated traces
+def test_traces_can_be_saved():
+    net, x = nn.Sequential(ResNet(18).layer1, nn.ReLU()).eval(), torch.rand(1, 64, 16, 16)
+    file = io.BytesIO()
+    torch.jit.save(torch.jit.trace(net, x), file)
+    file.seek(0)
+    torch.testing.assert_close(torch.jit.load(file)(x), net(x))
