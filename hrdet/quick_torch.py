@@ -11,7 +11,8 @@ gc.disable()
 try:
     import torch  # noqa: F401
 finally:
-    gc.freeze()
-    gc.unfreeze()  # where these leave an object is the oldest generation
+    if not gc.get_freeze_count():  # else unfreeze would undo what somebody has frozen before
+        gc.freeze()
+        gc.unfreeze()  # where these leave an object is the oldest generation
     if _collecting:
         gc.enable()

@@ -93,3 +93,21 @@ def test_no_garbage_is_looked_for_while_torch_is_imported(pytestconfig):
     assert enabled == 'True', 'later garbage is collected as ever'
     assert int(passes) < 300
     assert (full, frozen) == ('0', '0')
+
+
+FROZEN = """
+import gc
+
+gc.freeze()
+before = gc.get_freeze_count()
+import hrdet.quick_torch
+print(gc.get_freeze_count() / before)
+"""
+
+
+def test_what_a_program_has_frozen_stays_so(pytestconfig):
+    """As servers do before they fork."""
+    done = subprocess.run(
+        [sys.executable, '-c', FROZEN], cwd=pytestconfig.rootpath, capture_output=True, text=True
+    )
+    assert float(done.stdout) > 0.9, done.stderr  # a few are freed
