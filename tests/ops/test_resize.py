@@ -60,6 +60,16 @@ def test_a_view_is_read_as_it_is():
     np.testing.assert_array_equal(ops.resize_window(part, (60, 60), (5, 5, 50, 50)), expected)
 
 
+@pytest.mark.filterwarnings('error')
+def test_images_that_torch_does_not_take_as_they_are():
+    """Mirrored, of the other order of colours, not to be written to; OpenCV takes them all."""
+    locked = noise((60, 80))
+    locked.setflags(write=False)
+    for image in (locked, locked[:, ::-1], noise((60, 80))[..., ::-1]):
+        expected = cv2.resize(image, (60, 60))[5:55, 5:55]
+        np.testing.assert_array_equal(ops.resize_window(image, (60, 60), (5, 5, 50, 50)), expected)
+
+
 @pytest.mark.parametrize(
     ('image', 'window', 'message'),
     [
