@@ -6,6 +6,7 @@ import platform
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # malloc.h
 _LARGEST_THRESHOLD = 32 << 20  # bytes; glibc takes no more
 _MMAP_MAX = 1 << 16  # its default
+_LARGEST_INT = (1 << 31) - 1  # of C
 
 
 def keep_memory(at_most: int | None = None) -> None:
@@ -32,4 +33,4 @@ def keep_memory(at_most: int | None = None) -> None:
     else:
         libc.mallopt(_M_MMAP_MAX, _MMAP_MAX)
         libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_THRESHOLD)
-        libc.mallopt(_M_TRIM_THRESHOLD, at_most)
+        libc.mallopt(_M_TRIM_THRESHOLD, min(at_most, _LARGEST_INT))

@@ -41,7 +41,7 @@ def test_everything_is_kept():
     assert 36 < small < 48  # they lie where the large one was
 
 
-@pytest.mark.parametrize('arguments', [['64 << 20'], ['None', '64 << 20']])
+@pytest.mark.parametrize('arguments', [['64 << 20'], ['None', '64 << 20'], ['4 << 30']])
 def test_as_much_is_kept_as_was_asked_for(arguments):
     """Also in a worker of a process that keeps everything."""
     large, small = kept(*arguments)
