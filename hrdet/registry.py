@@ -67,7 +67,7 @@ def build(node: Any, path: str = 'config', **extra: Any) -> Any:
 
     Raises:
         ConfigError: unknown type, unknown argument (with the nearest known one and the list of
-            those accepted), missing argument.
+            those accepted), missing argument, a word or number for a switch.
     """
     if isinstance(node, dict):
         path = getattr(node, 'path', None) or path
@@ -92,6 +92,11 @@ def _parameters(cls: type) -> dict[str, inspect.Parameter]:
     return own
 
 
+def _is_switch(parameter: inspect.Parameter) -> bool:
+    bare = parameter.annotation is inspect.Parameter.empty
+    return parameter.annotation is bool or (bare and isinstance(parameter.default, bool))
+
+
 def _call(kind: str | type, arguments: dict[str, Any], path: str) -> Any:
     cls = kind if isinstance(kind, type) else registered(kind, path)
     parameters = _parameters(cls)
@@ -108,6 +113,9 @@ def _call(kind: str | type, arguments: dict[str, Any], path: str) -> Any:
     ]
     if missing:
         raise ConfigError(f'{path}.{missing[0]}: {cls.__name__} needs this argument')
+    for name, value in arguments.items():  # 'no', as any word, would count as true
+        if name in parameters and _is_switch(parameters[name]) and not isinstance(value, bool):
+            raise ConfigError(f'{path}.{name}: must be True or False, not {value!r}')
     try:
         return cls(**arguments)
     except ConfigError:

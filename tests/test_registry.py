@@ -110,3 +110,19 @@ def test_a_name_belongs_to_one_class():
         @register('RegistryTestWheel')
         class Other:
             pass
+
+
+@register('RegistryTestBrake')
+class Brake:
+    def __init__(self, front: bool, back=True, force: bool | float = True):
+        self.state = front, back, force
+
+
+@pytest.mark.parametrize('values', [dict(front='no'), dict(front=True, back='off'), dict(front=1)])
+def test_a_switch_is_true_or_false(values):
+    """Any word would count as true."""
+    with pytest.raises(
+        ConfigError, match=r"brake\.(front|back): .*True or False, not ('no'|'off'|1)"
+    ):
+        build({'type': 'RegistryTestBrake', **values}, 'brake')
+    build({'type': 'RegistryTestBrake', 'front': False, 'back': False, 'force': 0.5})
