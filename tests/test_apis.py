@@ -142,10 +142,11 @@ def test_class_names_come_from_the_checkpoint_then_config_then_file(
     file.write_text(json.dumps(dict(images=images, categories=categories, annotations=[])))
     data = {'data.test.ann_file': str(file), 'data.test.img_prefix': str(tmp_path)}
     assert names(nameless, **data) == ('p', 'q', 'r')
-    assert names(nameless) == ('0', '1', '2')
+    data['data.test.ann_file'] = str(tmp_path / 'b.json')
+    assert names(nameless, **data) == ('0', '1', '2')
     assert 'classes=(...)' in caplog.text
-    with pytest.raises(ConfigError, match=r'instances_val.json.*classes=\(\.\.\.\)'):
-        names(None)
+    with pytest.raises(ConfigError, match=r'b\.json.*classes=\(\.\.\.\)'):
+        names(None, **data)
 
 
 def test_a_checkpoint_of_other_classes_is_refused(config_file, checkpoint):
