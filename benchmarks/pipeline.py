@@ -37,7 +37,7 @@ def cases(options: Options) -> list[Case]:
             Side('mmdetection', f'{__name__}:mmdet_samples', values, same_arrays(0, 1)),
         ]
         name = f'input pipeline, one worker, {what}, 2 images'
-        check = dict(flip=0.0, middle=True)
+        check = dict(random=False)
         if crop:
             check['scale'] = [333, 180] if options.tiny else [1333, 780]
         made.append(Case(name, sides, files=files, check_arguments=check))
@@ -50,13 +50,7 @@ def _inside(boxes: np.ndarray, image: np.ndarray) -> np.ndarray:
 
 
 def hrdet_samples(
-    annotations: str,
-    images: str,
-    maps: str,
-    scale: list,
-    crop: list | None,
-    flip: float = 0.5,
-    middle: bool = False,
+    annotations: str, images: str, maps: str, scale: list, crop: list | None, random: bool = True
 ) -> tuple[Callable, Callable]:
     from hrdet.data import CocoDataset, RandomFlip, RandResizeCrop, Resize, SampleKey, collate
     from hrdet.data.loader import KEPT
@@ -64,13 +58,13 @@ def hrdet_samples(
     from hrdet.memory import keep_memory
 
     keep_memory(KEPT)  # as a loader's worker does
-    if middle:
+    if not random:  # the window in the middle, nothing mirrored
         augment._clamp = lambda start, most: max(most, 0) // 2
     if crop:
         resize = RandResizeCrop([tuple(scale)], tuple(crop), 'continuous')
     else:
         resize = Resize([tuple(scale)], convention='continuous')
-    steps = [resize, RandomFlip(flip)]
+    steps = [resize, RandomFlip(0.5 if random else 0.0)]
     dataset = CocoDataset(annotations, images, steps)
     epoch = iter(range(1 << 30))
 
@@ -91,13 +85,7 @@ def hrdet_samples(
 
 
 def mmdet_samples(
-    annotations: str,
-    images: str,
-    maps: str,
-    scale: list,
-    crop: list | None,
-    flip: float = 0.5,
-    middle: bool = False,
+    annotations: str, images: str, maps: str, scale: list, crop: list | None, random: bool = True
 ) -> tuple[Callable, Callable]:
     """Its samples are made into one batch in the main process, which is not counted here."""
     from mmdet.datasets import CocoDataset
@@ -106,13 +94,13 @@ def mmdet_samples(
     from mmengine.dataset import pseudo_collate
 
     register_all_modules()
-    if middle:
+    if not random:  # the window in the middle, nothing mirrored
         RandomCrop._rand_offset = lambda self, margins: tuple(margin // 2 for margin in margins)
     steps = [
         dict(type='LoadImageFromFile'),
         dict(type='LoadAnnotations', with_bbox=True),
         dict(type='Resize', scale=tuple(scale), keep_ratio=True),
-        dict(type='RandomFlip', prob=flip),
+        dict(type='RandomFlip', prob=0.5 if random else 0.0),
         dict(type='Pad', size_divisor=32),
         dict(type='PackDetInputs'),
     ]
