@@ -13,6 +13,7 @@ from hrdet.config.load import load_config
 from hrdet.config.lower import Lowered, lower
 from hrdet.config.lower.training import METRICS
 from hrdet.config.node import Node
+from hrdet.config.run_config import RunConfig, Runtime, Training
 
 __all__ = [
     'LAUNCHERS',
@@ -21,6 +22,9 @@ __all__ = [
     'Lowered',
     'Node',
     'Parser',
+    'RunConfig',
+    'Runtime',
+    'Training',
     'add_cfg_options',
     'add_run_options',
     'add_speed_options',

@@ -11,6 +11,7 @@ from hrdet.config.lower.data import Data, read_data
 from hrdet.config.lower.fcos import fcos
 from hrdet.config.lower.two_stage import ROI_HEADS, two_stage
 from hrdet.config.node import Node, as_nodes, check, check_choice, check_count, check_typed, read
+from hrdet.config.run_config import RunConfig, Runtime, Training
 from hrdet.registry import ConfigError
 from hrdet.wording import counted
 
@@ -57,6 +58,52 @@ class Lowered:
     compile: bool | dict[str, Any]
     runner_fields: dict[str, Any]
     warnings: list[str] = field(default_factory=list)
+
+    def as_run_config(self) -> RunConfig:
+        """The same config as nodes and typed settings."""
+        evaluator = Node('evaluation', type='CocoMetric', metrics=self.evaluation['metrics'])
+        splits = {}
+        for split in ('train', 'val', 'test'):
+            dataset = getattr(self, f'{split}_dataset')
+            if dataset is not None:
+                loader = getattr(self, f'{split}_loader')
+                splits[split] = Node(f'data.{split}', dataset=dataset, **loader)
+                if split != 'train':
+                    splits[split]['evaluator'] = evaluator
+        training = self.optimizer and Training(
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            max_epochs=self.max_epochs,
+            val_interval=self.evaluation['interval'],
+            accumulate=self.accumulate,
+            grad_clip=self.grad_clip,
+            amp=self.amp,
+            ema=self.ema,
+            auto_scale_lr=self.auto_scale_lr,
+            checkpoint=self.checkpoint,
+            log_interval=self.log['interval'],
+            trackers=[Node('log_config', type='TensorBoard')] * self.log['tensorboard'],
+        )
+        runtime = Runtime(
+            work_dir=self.work_dir,
+            load_from=self.load_from,
+            resume_from=self.resume_from,
+            pretrained=self.pretrained,
+            seed=self.seed,
+            log_level=self.log_level,
+            backend=self.dist_params['backend'],
+            cudnn_benchmark=self.cudnn_benchmark,
+            channels_last=self.channels_last,
+            compile=self.compile,
+        )
+        return RunConfig(
+            model=self.model,
+            classes=self.classes,
+            **splits,
+            training=training,
+            runtime=runtime,
+            warnings=self.warnings,
+        )
 
     def check_trainable(self) -> None:
         """Raise a ConfigError naming the section that training needs and this config lacks."""
