@@ -53,9 +53,9 @@ def parse_args() -> argparse.Namespace:
 
 def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
     """The work of one process."""
+    from hrdet.distributed import rank
     from hrdet.engine.build import build_tester
     from hrdet.engine.command import speed_options
-    from hrdet.engine.distributed import rank
 
     config = load_config(args.config, args.cfg_options)
     speed = speed_options(args)

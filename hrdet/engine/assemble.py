@@ -12,8 +12,8 @@ from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
+from hrdet.distributed import rank, world_size
 from hrdet.engine.checkpoint_hook import CheckpointHook
-from hrdet.engine.distributed import rank, world_size
 from hrdet.engine.ema_hook import EMAHook
 from hrdet.engine.log_hook import LogHook
 from hrdet.engine.loops import EvalLoop, TestLoop, TrainLoop

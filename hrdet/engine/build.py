@@ -13,9 +13,10 @@ import hrdet.data
 import hrdet.models
 from hrdet.checkpoints import load_backbone, load_checkpoint
 from hrdet.config import Lowered, lower
+from hrdet.distributed import broadcast_object, rank, world_size
 from hrdet.engine import assemble
 from hrdet.engine.checkpoint_hook import LATEST, read_meta
-from hrdet.engine.distributed import from_first, rank, start, world_size
+from hrdet.engine.launch import start
 from hrdet.engine.randomness import draw_seed
 from hrdet.engine.runner import Runner
 from hrdet.evaluation import CocoMetric
@@ -51,7 +52,7 @@ def build_trainer(
     device = start(launcher, force_cpu, lowered.dist_params['backend'])
     require(torch.empty(0, device=device))  # now, not after the data is read
     work_dir = options.work_dir or lowered.work_dir
-    resume_from = from_first(_resume_from(options, lowered, Path(work_dir)))
+    resume_from = broadcast_object(_resume_from(options, lowered, Path(work_dir)))
     load_from = resume_from or options.load_from or lowered.load_from
     seed = _seed(options, lowered, resume_from)
     torch.manual_seed(seed)

@@ -11,7 +11,7 @@ import torch
 from mmengine.hooks import Hook
 
 from hrdet.checkpoints import read_checkpoint
-from hrdet.engine.distributed import from_first, rank
+from hrdet.distributed import broadcast_object, rank
 
 LATEST, FINAL = 'latest.pth', 'model_final.pth'
 
@@ -49,7 +49,9 @@ class CheckpointHook(Hook):
         name, score = next(iter(metrics.items()))
         path = Path(runner.work_dir) / f'best_{name}.pth'
         if self.best is None:
-            self.best = from_first(_score_on_disk(path, name)) if runner._resume else -math.inf
+            self.best = (
+                broadcast_object(_score_on_disk(path, name)) if runner._resume else -math.inf
+            )
         if score <= self.best:
             return
         self.best = score

@@ -12,7 +12,7 @@ import torch
 
 from hrdet.checkpoints import CheckpointError
 from hrdet.data import DataError
-from hrdet.engine.distributed import LaunchError, run_on_gpus, stop
+from hrdet.engine.launch import LaunchError, run_on_gpus, stop
 from hrdet.engine.loss_record import NonFiniteLoss
 from hrdet.ops.library import MissingOperatorsError
 from hrdet.registry import ConfigError

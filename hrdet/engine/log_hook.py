@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 
-from hrdet.engine.distributed import rank, world_size
+from hrdet.distributed import rank, world_size
 from hrdet.visualize import plot_curves
 from hrdet.wording import counted
 

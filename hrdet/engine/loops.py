@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from hrdet.checkpoints import CheckpointError
-from hrdet.engine.distributed import from_first, to_first
+from hrdet.distributed import broadcast_object, gather_objects
 from hrdet.engine.loss_record import LossRecord
 from hrdet.engine.randomness import seed_iteration
 from hrdet.engine.stop_signal import Stopped, StopSignal
@@ -167,12 +167,12 @@ class EvalLoop(BaseLoop):
             detections = model(batch.to(self.runner.device), mode='predict')
             mine += zip(batch.metas, detections)
             self._call('after_{}_iter', batch_idx=index, data_batch=batch, outputs=detections)
-        shares = to_first(mine)
+        shares = gather_objects(mine)
         metrics = None
         if shares is not None:
             self.predictions = [prediction for share in shares for prediction in share]
             metrics = self.evaluator(self.predictions)
-        metrics = from_first(metrics)
+        metrics = broadcast_object(metrics)
         self._call('after_{}_epoch', metrics=metrics)
         self._call('after_{}')
         return metrics

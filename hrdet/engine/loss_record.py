@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from hrdet.engine.distributed import from_first, mean_of_all, to_first
+from hrdet.distributed import all_reduce_mean, broadcast_object, gather_objects
 from hrdet.structures import Batch
 
 
@@ -44,11 +44,11 @@ class LossRecord:
         """
         if not self._new:
             return
-        rows = mean_of_all(torch.stack(self._new).cpu()).tolist()
+        rows = all_reduce_mean(torch.stack(self._new).cpu()).tolist()
         for i, row in enumerate(rows):
             losses = dict(zip(self._names, row))
             if not all(map(math.isfinite, row)):
-                shares = from_first(to_first(self._paths[i]))
+                shares = broadcast_object(gather_objects(self._paths[i]))
                 images = [path for share in shares for path in share]
                 raise NonFiniteLoss(_message(self._iteration + i, losses, images))
             self._checked.append(losses)

@@ -10,12 +10,12 @@ import secrets
 import numpy as np
 import torch
 
-from hrdet.engine.distributed import from_first, rank
+from hrdet.distributed import broadcast_object, rank
 
 
 def draw_seed() -> int:
     """A seed nobody chose, the same on every process."""
-    return from_first(secrets.randbelow(2**31))
+    return broadcast_object(secrets.randbelow(2**31))
 
 
 def seed_iteration(seed: int, iteration: int) -> None:

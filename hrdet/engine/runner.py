@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import hrdet
 from hrdet.checkpoints import CheckpointError, load_checkpoint, read_checkpoint, save_checkpoint
-from hrdet.engine.distributed import rank, wait_for_all, world_size
+from hrdet.distributed import barrier, rank, world_size
 from hrdet.engine.loss_record import NonFiniteLoss
 from hrdet.engine.resumption import restore
 from hrdet.memory import keep_memory
@@ -75,7 +75,7 @@ class Runner(mmengine.runner.Runner):
         try:
             self.load_or_resume()
             self.train_loop.run()
-            wait_for_all()  # a launcher ends the others when the first process leaves
+            barrier()  # a launcher ends the others when the first process leaves
         finally:
             self.call_hook('after_run')
         return self.model

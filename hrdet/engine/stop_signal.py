@@ -12,7 +12,7 @@ from types import FrameType
 import torch
 import torch.distributed as dist
 
-from hrdet.engine.distributed import world_size
+from hrdet.distributed import world_size
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PATIENCE = 2.0  # seconds in which a repeated signal is an echo (launcher and terminal both send)

@@ -9,22 +9,23 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.exchanges import Exchanges
-from hrdet.engine import distributed
+from hrdet import distributed
+from hrdet.engine import launch
 
 
 def step(path: str) -> None:
     """A training step of a linear layer, then a mean and a gathering; rank 0 writes the counts."""
     torch.set_num_threads(1)
-    distributed.start('pytorch', force_cpu=True)
+    launch.start('pytorch', force_cpu=True)
     model = DistributedDataParallel(nn.Linear(3, 5))
     with Exchanges() as counted:
         model(torch.ones(2, 3)).sum().backward()
-        distributed.mean_of_all(torch.ones(1))
+        distributed.all_reduce_mean(torch.ones(1))
         dist.all_gather([torch.zeros(3, dtype=torch.int64) for _ in '12'], torch.arange(3))
     if distributed.rank() == 0:
         Path(path).write_text(json.dumps([counted.calls, counted.sizes]))
     del model
-    distributed.stop()
+    launch.stop()
 
 
 def read(path: Path) -> list[dict]:

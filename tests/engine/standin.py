@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from hrdet.engine import assemble, distributed
+from hrdet import distributed
+from hrdet.engine import assemble
 from hrdet.structures import Batch, Detections, GroundTruth, ImageMeta
 
 LENGTH, SIZE = 10, 8

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from hrdet.checkpoints import read_checkpoint
-from hrdet.engine import distributed
-from hrdet.engine.distributed import LaunchError
+from hrdet.engine import launch
+from hrdet.engine.launch import LaunchError
 from tests.engine import workers
 from tests.engine.test_resume import losses, same
 
@@ -17,7 +17,7 @@ from tests.engine.test_resume import losses, same
 @pytest.fixture(scope='module')
 def told(tmp_path_factory):
     folder = tmp_path_factory.mktemp('two')
-    distributed.spawn(2, workers.train_stop_and_resume, str(folder))
+    launch.spawn(2, workers.train_stop_and_resume, str(folder))
     told = [json.loads((folder / f'told_{rank}.json').read_text()) for rank in (0, 1)]
     return folder, told
 
@@ -61,25 +61,25 @@ def test_no_thread_of_the_process_group_is_left(told):
 
 def test_exit_code_of_a_process_is_passed_on():
     with pytest.raises(SystemExit) as left:
-        distributed.spawn(1, workers.leave, 128 + signal.SIGTERM)
+        launch.spawn(1, workers.leave, 128 + signal.SIGTERM)
     assert left.value.code == 143
 
 
 def test_more_gpus_than_there_are():
     count = torch.cuda.device_count() + 1
     with pytest.raises(LaunchError, match=rf'--gpus {count}: this machine has {count - 1} GPU'):
-        distributed.run_on_gpus(count, workers.leave)
+        launch.run_on_gpus(count, workers.leave)
 
 
 def test_launcher_without_its_environment(monkeypatch):
     for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(LaunchError, match='torchrun'):
-        distributed.start('pytorch')
+        launch.start('pytorch')
     with pytest.raises(LaunchError, match='srun'):
-        distributed.start('slurm')
+        launch.start('slurm')
     with pytest.raises(LaunchError, match='mpirun'):
-        distributed.start('mpi')
+        launch.start('mpi')
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def mpirun(monkeypatch):
 
 
 def test_mpi_on_one_machine_needs_no_address(mpirun):
-    distributed.start('mpi', force_cpu=True)
+    launch.start('mpi', force_cpu=True)
     assert mpirun == ['gloo']
     names = ('MASTER_ADDR', 'RANK', 'WORLD_SIZE', 'LOCAL_RANK')
     assert [os.environ[name] for name in names] == ['127.0.0.1', '1', '2', '1']
@@ -106,7 +106,7 @@ def test_mpi_on_one_machine_needs_no_address(mpirun):
 def test_mpi_on_several_machines_needs_an_address(mpirun, monkeypatch):
     monkeypatch.setenv('OMPI_COMM_WORLD_LOCAL_SIZE', '1')
     with pytest.raises(LaunchError, match='set MASTER_ADDR to the first machine'):
-        distributed.start('mpi', force_cpu=True)
+        launch.start('mpi', force_cpu=True)
     monkeypatch.setenv('MASTER_ADDR', 'first')
-    distributed.start('mpi', force_cpu=True)
+    launch.start('mpi', force_cpu=True)
     assert os.environ['MASTER_ADDR'] == 'first'

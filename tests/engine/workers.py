@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from mmengine.hooks import Hook
 
-from hrdet.engine import distributed
+from hrdet import distributed
+from hrdet.engine import launch
 from hrdet.engine.loss_record import NonFiniteLoss
 from tests.engine import standin
 
@@ -27,7 +28,7 @@ class SignalTo(Hook):
 def train_stop_and_resume(folder: str) -> None:
     """A whole run, a run stopped in mid-epoch, its continuation, and a run that goes wrong."""
     torch.set_num_threads(1)
-    distributed.start('pytorch', force_cpu=True)
+    launch.start('pytorch', force_cpu=True)
     folder = Path(folder)
     told = {}
 
@@ -53,7 +54,7 @@ def train_stop_and_resume(folder: str) -> None:
     run('parts', load_from=str(folder / 'parts' / 'latest.pth'), resume=True)
     run('broken', broken=3)
     rank = distributed.rank()
-    distributed.stop()
+    launch.stop()
     tasks = Path('/proc/self/task')  # Linux
     told['threads'] = [(task / 'comm').read_text().strip() for task in tasks.glob('*')]
     (folder / f'told_{rank}.json').write_text(json.dumps(told))

@@ -1,8 +1,4 @@
-"""Processes: how they find each other, the device of each, and what they tell each other.
-
-Small things (losses to log, flags, results) travel between CPUs over gloo, also where the
-gradients travel over NCCL: nobody waits for a GPU to exchange a number.
-"""
+"""Launchers: how the processes of a run start, find each other and take their devices."""
 
 import gc
 import importlib
@@ -22,16 +18,6 @@ from hrdet.wording import counted
 
 class LaunchError(RuntimeError):
     """The processes of a run cannot be started as asked; the message says how they can."""
-
-
-def rank() -> int:
-    """This process's number, 0 where there is only one."""
-    return dist.get_rank() if dist.is_initialized() else 0
-
-
-def world_size() -> int:
-    """How many processes work on this run."""
-    return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def start(launcher: str = 'none', force_cpu: bool = False, backend: str = 'nccl') -> torch.device:
@@ -183,35 +169,3 @@ def _worker(index: int, count: int, port: int, work: Callable[..., None], args: 
         LOCAL_WORLD_SIZE=str(count),
     )
     work(*args)
-
-
-def from_first(value: Any) -> Any:
-    """Process 0's value, on every process (plain Python objects)."""
-    if world_size() == 1:
-        return value
-    box = [value]
-    dist.broadcast_object_list(box, src=0, device=torch.device('cpu'))
-    return box[0]
-
-
-def to_first(value: Any) -> list[Any] | None:
-    """Every process's value in a list on process 0, None elsewhere (plain Python objects)."""
-    if world_size() == 1:
-        return [value]
-    values = [None] * world_size() if rank() == 0 else None
-    dist.gather_object(value, values, dst=0)
-    return values
-
-
-def wait_for_all() -> None:
-    """Return when every process is here."""
-    if world_size() > 1:
-        dist.all_reduce(torch.zeros(1))
-
-
-def mean_of_all(tensor: torch.Tensor) -> torch.Tensor:
-    """The mean over all processes of a CPU tensor, in place."""
-    if world_size() > 1:
-        dist.all_reduce(tensor)
-        tensor /= world_size()
-    return tensor
