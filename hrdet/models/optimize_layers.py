@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from hrdet import ops
 from hrdet.models.layers import BasicBlock, Bottleneck
 from hrdet.models.necks import HRFPN
+from hrdet.ops import cpu
 
 _LEAST_CHANNELS = 16  # a vector of float32; with fewer of them a direct convolution is faster
 _HALF_CHANNELS = 128  # from here on products are bfloat16 too: wider sums lose less
@@ -96,11 +97,12 @@ def fast_layers(model: nn.Module, dtype: torch.dtype) -> None:
     """Exchange the convolutions and blocks that have a faster form in this type, in place.
 
     Matrix units for bfloat16 (AMX) are faster still than Winograd's way, which does without them.
+    The choice follows the processor, and the switch that limits it (``hrdet.ops.cpu``).
     """
-    can = torch.cpu.get_capabilities()
+    capability = cpu.capability()
     direct = _onednn_convolves(dtype)
-    winograd = dtype is torch.float32 or not can.get('amx_bf16')
-    pairs = dtype is torch.bfloat16 and can.get('avx512_bf16')
+    winograd = dtype is torch.float32 or capability != 'amx'
+    pairs = dtype is torch.bfloat16 and capability == 'avx512_bf16'
     for module in model.modules():
         if type(module) is not nn.Conv2d or module.padding_mode != 'zeros':
             continue

@@ -1,11 +1,13 @@
 """Operators of hrdet with kernels of their own, for CPU and CUDA; sources in ``csrc``."""
 
-from . import library
+from . import cpu, library
 from .masks import encode_masks
 from .nms import nms, soft_nms
 from .resize import resize_window
 from .roi_align import roi_align
 from .winograd import winograd_conv, winograd_weight
+
+cpu.limit()  # before the first operation
 
 if library.TORCHVISION and library.CPU.loaded:
     from . import fallback

@@ -1,4 +1,4 @@
-"""Layers that are faster on a CPU: which of them take whose place, and that results stay."""
+"""Faster layers for a CPU: the capability chooses them, and results stay."""
 
 import copy
 import os
@@ -20,31 +20,23 @@ from hrdet.models.optimize_layers import (
     WinogradConv2d,
     fast_layers,
 )
+from hrdet.ops import cpu
 from tests.models import small_batches as batches
 from tests.models.trained_detectors import assert_same, detector, kinds_of
 
 
-def test_matrix_units_for_bfloat16_are_used(monkeypatch):
-    """A processor with AMX multiplies bfloat16 faster than Winograd saves."""
-    kinds = kinds_of(optimize(detector('faster'), torch.bfloat16))
-    assert {WinogradConv2d, FastConv2d} <= kinds
-    monkeypatch.setattr(torch.cpu, 'get_capabilities', lambda: {'amx_bf16': True})
-    kinds = kinds_of(optimize(detector('faster'), torch.bfloat16))
-    assert WinogradConv2d not in kinds
-    assert WinogradConv2d in kinds_of(optimize(detector('faster')))
-
-
-def test_products_of_bfloat16_where_the_processor_has_them(monkeypatch):
-    """In layers of many channels only."""
+@pytest.mark.parametrize('capability', cpu.available())
+def test_the_capability_chooses_the_convolutions(capability, monkeypatch):
+    """AMX multiplies bfloat16 faster than Winograd saves; AVX-512 multiplies pairs."""
     model = detector('faster')
-    capabilities = {}
-    monkeypatch.setattr(torch.cpu, 'get_capabilities', lambda: capabilities)
-    for can in (True, False):
-        capabilities['avx512_bf16'] = can
-        for dtype in (torch.bfloat16, torch.float32):
-            convs = [m for m in optimize(model, dtype).modules() if type(m) is WinogradConv2d]
-            half = {m.in_channels for m in convs if m.weight.dtype == torch.bfloat16}
-            assert half == ({144} if can and dtype is torch.bfloat16 else set())
+    monkeypatch.setenv(cpu.VARIABLE, capability)
+    for dtype in (torch.float32, torch.bfloat16):
+        convs = [m for m in optimize(model, dtype).modules() if type(m) is WinogradConv2d]
+        direct = dtype is torch.bfloat16 and capability == 'amx'
+        assert bool(convs) != direct
+        half = {m.in_channels for m in convs if m.weight.dtype == torch.bfloat16}
+        pairs = dtype is torch.bfloat16 and capability == 'avx512_bf16'
+        assert half == ({144} if pairs else set())
 
 
 def test_blocks_take_sums_and_relus_where_convolutions_write():
@@ -89,6 +81,7 @@ def with_other_arguments(monkeypatch):
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
 def test_a_torch_without_its_private_operators(change, dtype, monkeypatch):
     model, batch = detector('mask'), batches.batch(with_truth=False)
+    monkeypatch.setenv(cpu.VARIABLE, 'portable')  # every processor has it
     change(monkeypatch)
     fast = optimize(model, dtype)
     assert WinogradConv2d in kinds_of(fast)
@@ -98,24 +91,30 @@ def test_a_torch_without_its_private_operators(change, dtype, monkeypatch):
         assert_same(fast.predict(batch), model.predict(batch))
 
 
-OLD_PROCESSOR = """
+PREDICT = """
 import torch
 from hrdet.models import optimize
+from hrdet.ops import cpu
 from tests.models import small_batches as batches
-from tests.models.trained_detectors import detector
+from tests.models.trained_detectors import assert_same, detector
 
-fast = optimize(detector('faster'), torch.bfloat16)
-assert all(len(found) > 3 for found in fast.predict(batches.batch(with_truth=False)))
+model, batch = detector('faster'), batches.batch(with_truth=False)
+assert_same(optimize(model).predict(batch), model.predict(batch))
+assert all(len(found) > 3 for found in optimize(model, torch.bfloat16).predict(batch))
+print(torch.backends.cpu.get_cpu_capability())
 """
 
 
-def test_bfloat16_on_a_processor_without_it(pytestconfig):
-    """oneDNN is told that there is no AVX-512."""
+@pytest.mark.parametrize('capability', cpu.available())
+def test_detections_with_each_capability(capability, pytestconfig):
+    """In a process in which hrdet, torch and oneDNN use no more than it."""
     done = subprocess.run(
-        [sys.executable, '-c', OLD_PROCESSOR],
+        [sys.executable, '-c', PREDICT],
         cwd=pytestconfig.rootpath,
-        env=os.environ | {'ONEDNN_MAX_CPU_ISA': 'AVX2'},
+        env=os.environ | {cpu.VARIABLE: capability},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
+    torch_uses = done.stdout.split()[-1]
+    assert torch_uses == {'portable': 'DEFAULT', 'avx2': 'AVX2'}.get(capability, 'AVX512')
