@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hrdet.models.layers import NormCfg, conv_module, run_part
+from hrdet.models.layers.resize import resize_concat_conv
 from hrdet.registry import register
 
 _POOLS = {'AVG': nn.AvgPool2d, 'MAX': nn.MaxPool2d}
@@ -77,17 +77,7 @@ class HRFPN(nn.Module):
         return [self._run(conv, levels.pop(0)) for conv in convs]  # a level goes once it is used
 
     def _merge(self, features: Sequence[Tensor]) -> Tensor:
-        """Reduce, then upsample and add: a 1x1 convolution and an interpolation commute.
-
-        The same result as upsampling and concatenating first (to rounding), at a fraction of the
-        arithmetic and memory: training the neck's merge runs 3 to 8 times as fast on a CPU.
-        """
-        reduction = self.reduction_conv.conv
-        weights = reduction.weight.split(self.in_channels, dim=1)
-        merged = F.conv2d(features[0], weights[0], reduction.bias)
-        for feature, weight in zip(features[1:], weights[1:]):
-            reduced = F.conv2d(feature, weight)
-            merged = merged + F.interpolate(reduced, size=merged.shape[-2:], mode='bilinear')
+        merged = resize_concat_conv(features, self.reduction_conv.conv)
         return self.reduction_conv[1:](merged)
 
     def _halve(self, level: Tensor) -> Tensor:
