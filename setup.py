@@ -162,6 +162,7 @@ setup(
         'hotcoco',
         'rich',
         'matplotlib',
+        'pillow',
     ],
     extras_require={
         'test': ['pytest', 'hypothesis', 'ruff', 'import-linter', 'clang-format'],
