@@ -1,15 +1,23 @@
-"""Geometry of boxes, their coding, anchors and points: pure functions of tensors.
+"""Geometry of boxes, their encoding as deltas, anchors and points: functions of tensors only.
 
 A box is ``(x1, y1, x2, y2)`` in continuous pixel coordinates, with the width ``x2 - x1``; sizes are
 ``(h, w)``, scales ``(x, y)``.  The inclusive boxes of the 2019 releases, with the width
-``x2 - x1 + 1``, are stored as ``(x1, y1, x2 + 1, y2 + 1)``; what is left of their convention is in
-the functions that take a ``BoxConvention``.
+``x2 - x1 + 1``, are stored as ``(x1, y1, x2 + 1, y2 + 1)``; what is left of their convention are
+the values of ``BoxConvention``.
 """
 
 from hrdet.boxes.anchors import AnchorGenerator
 from hrdet.boxes.coder import DeltaCoder
-from hrdet.boxes.convention import BoxConvention, clip_boxes, scale_boxes
-from hrdet.boxes.geometry import aligned_iou, box_area, flip_boxes, pairwise_iof, pairwise_iou
+from hrdet.boxes.geometry import (
+    BoxConvention,
+    aligned_iou,
+    box_area,
+    clip_boxes,
+    flip_boxes,
+    pairwise_iof,
+    pairwise_iou,
+    scale_boxes,
+)
 from hrdet.boxes.points import (
     centerness,
     decode_distances,

@@ -4,14 +4,13 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from hrdet.boxes.constants import constant
 from hrdet.registry import register
 
 
 @register()
-class DeltaCoder:
+class DeltaCoder(nn.Module):
     """Shift of the centre in units of the box size, log of the change of size; normalised.
 
     Args:
@@ -25,13 +24,16 @@ class DeltaCoder:
         stds: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
         max_ratio: float = 16 / 1000,
     ) -> None:
+        super().__init__()
         if len(means) != 4 or len(stds) != 4 or min(stds) <= 0:
             raise ValueError(f'needs 4 means and 4 stds above 0, not {means} and {stds}')
         self.means, self.stds = tuple(map(float, means)), tuple(map(float, stds))
+        for name, values in (('mean', self.means), ('std', self.stds)):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
         self.limit = abs(math.log(max_ratio))
 
     def encode(self, boxes: Tensor, targets: Tensor) -> Tensor:
-        """Deltas (..., 4) that lead from ``boxes`` (..., 4) to ``targets`` (..., 4).
+        """Deltas (..., 4) that move ``boxes`` (..., 4) to ``targets`` (..., 4).
 
         A target without width or height, as padding has, gives infinite deltas; a box without them
         gives infinite or undefined ones.
@@ -39,7 +41,7 @@ class DeltaCoder:
         size, target_size = boxes[..., 2:] - boxes[..., :2], targets[..., 2:] - targets[..., :2]
         shift = (targets[..., :2] + targets[..., 2:] - boxes[..., :2] - boxes[..., 2:]) / 2
         deltas = torch.cat([shift / size, (target_size / size).log()], -1)
-        return (deltas - constant(self.means, deltas.device)) / constant(self.stds, deltas.device)
+        return (deltas - self.mean) / self.std
 
     def decode(self, boxes: Tensor, deltas: Tensor) -> Tensor:
         """Boxes (..., 4) moved by ``deltas`` (..., 4); the two broadcast.  Not clipped.
@@ -47,7 +49,7 @@ class DeltaCoder:
         Several deltas for each box, as of a head with a box per class, come as (..., C, 4) with
         boxes (..., 1, 4).
         """
-        deltas = deltas * constant(self.stds, deltas.device) + constant(self.means, deltas.device)
+        deltas = deltas * self.std + self.mean
         size = boxes[..., 2:] - boxes[..., :2]
         centre = boxes[..., :2] + size / 2 + deltas[..., :2] * size
         half = deltas[..., 2:].clamp(-self.limit, self.limit).exp() * size / 2

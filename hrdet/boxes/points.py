@@ -1,8 +1,8 @@
-"""Points that look for boxes, and boxes as distances from them (Tian et al., FCOS, 2019).
+"""Points of feature maps, and boxes as distances from them (Tian et al., FCOS, 2019).
 
 L levels with feature maps of (h, w), P points of all levels together.  A point is (x, y) in pixels
-of the input, distances are (left, top, right, bottom).  Inclusive distances lead to the middle of
-the last pixel: all of FCOS but its areas and overlaps is free of the inclusive world's + 1.
+of the input, distances are (left, top, right, bottom).  Distances are measured to the model's
+own corners: only areas and overlaps use the stored far corner.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hrdet.boxes.anchors import Sizes, _origins
-from hrdet.boxes.constants import kept
-from hrdet.boxes.convention import BoxConvention
+from hrdet.boxes.anchors import Sizes, cached_tensor, pixel_origins
+from hrdet.boxes.geometry import BoxConvention
 
 
-@kept
+@cached_tensor
 def grid_points(
     strides: tuple[int, ...],
     feature_sizes: tuple[tuple[int, int], ...],
@@ -24,15 +23,14 @@ def grid_points(
 ) -> Tensor:
     """The points (P, 2) of all levels, each in the middle of its feature pixel, row by row.
 
-    Half an odd stride is rounded down in the inclusive convention.  Made once for each list of
-    sizes and device; do not write into them.
+    Cached for each list of sizes and device; do not write into them.
     """
-    whole = convention is BoxConvention.INCLUSIVE
-    halves = tuple(s // 2 if whole else s / 2 for s in strides)
-    return _origins(strides, feature_sizes, 1, device) + per_point(halves, feature_sizes, device)
+    halves = tuple(s // 2 if convention.rounded_points else s / 2 for s in strides)
+    origins = pixel_origins(strides, feature_sizes, 1, device)
+    return origins + per_point(halves, feature_sizes, device)
 
 
-@kept
+@cached_tensor
 def per_point(values: Sequence[float], feature_sizes: Sizes, device: torch.device) -> Tensor:
     """A number of each level, repeated for each of its points: a column (P, 1)."""
     columns = [

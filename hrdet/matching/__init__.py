@@ -1,9 +1,9 @@
-"""Who learns from which target: assigners give every box an object, samplers choose among them.
+"""Target assignment and sampling: assigners give each box an object, samplers choose among boxes.
 
-Everything works on a padded batch with fixed shapes and never asks the device for a number.
+Everything works on a padded batch with static shapes and without host synchronisation.
 """
 
-from hrdet.matching.assigner import Assignment, MaxIoUAssigner, add_truth
+from hrdet.matching.assigner import Assignment, MaxIoUAssigner, add_gt_as_proposals
 from hrdet.matching.points import assign_points
 from hrdet.matching.samplers import (
     CombinedSampler,
@@ -15,6 +15,8 @@ from hrdet.matching.samplers import (
     Samples,
 )
 
+add_truth = add_gt_as_proposals  # its earlier name
+
 __all__ = [
     'Assignment',
     'CombinedSampler',
@@ -25,6 +27,6 @@ __all__ = [
     'PseudoSampler',
     'RandomSampler',
     'Samples',
-    'add_truth',
+    'add_gt_as_proposals',
     'assign_points',
 ]

@@ -1,6 +1,6 @@
-"""Which boxes of an assignment to train on: a fixed number, drawn by random keys and ``topk``.
+"""Samplers choose the boxes to train on: a fixed number, drawn by random keys and ``topk``.
 
-N images, A boxes, S samples of each.
+N images, A boxes and S samples of each.
 """
 
 from dataclasses import dataclass
@@ -27,14 +27,14 @@ class Samples:
 class RandomSampler:
     """Positives and negatives at random (Girshick, Fast R-CNN, 2015, section 2.3).
 
-    The kinds of samplers differ in the keys by which they rank candidates; the highest are taken.
+    Samplers differ in the keys by which they rank candidates; the highest keys are taken.
 
     Args:
         num: S.
         pos_fraction: at most ``int(num * pos_fraction)`` are positives; negatives fill up the rest.
         neg_pos_ub: at most this many negatives for each positive (for one, where there is none);
             no bound below 0.
-        add_gt_as_proposals: for the caller: put the objects among the proposals (``add_truth``).
+        add_gt_as_proposals: whether the caller adds the objects to the proposals before sampling.
     """
 
     needs_losses = False
@@ -61,9 +61,11 @@ class RandomSampler:
     def choose(self, assignment: Assignment, keys: Tensor) -> Samples:
         """The positives and the negatives with the highest keys (N, A), as many as fit."""
         gt_index = assignment.gt_index
+        # 1. The positives, at most num_positive, and how many there are in each image (N, 1).
         pos_keys = self.positive_keys(assignment, keys, self.num_positive)
         positives, drawn = _highest(pos_keys, gt_index >= 0, self.num_positive)
         num_positive = drawn.sum(1, keepdim=True)
+        # 2. Negatives fill up the rest, bounded by a multiple of the positives.
         num_negative = self.num - num_positive
         if self.neg_pos_ub >= 0:
             bound = (self.neg_pos_ub * num_positive.clamp(min=1)).long()
@@ -72,11 +74,12 @@ class RandomSampler:
         negatives, drawn = _highest(neg_keys, gt_index == NEGATIVE, self.num)
         num_negative = num_negative.minimum(drawn.sum(1, keepdim=True))
 
+        # 3. One row of S slots an image: positives, then negatives, which begin where the positives
+        #    of the image end, then empty slots.
         slot = torch.arange(self.num, device=keys.device)
         positive, valid = slot < num_positive, slot < num_positive + num_negative
-        # The negatives move up to where the positives of this image end.
         slot = torch.where(positive, slot, self.num_positive + slot - num_positive)
-        index = torch.cat([positives, negatives], 1).gather(1, slot)
+        index = torch.cat([positives, negatives], 1).gather(1, slot)  # (N, S) into A
         index = torch.where(valid, index, 0)
         objects = torch.where(positive, _gather(gt_index, index), 0)
         return Samples(index, positive, valid, objects)
@@ -95,7 +98,7 @@ class InstanceBalancedPosSampler(RandomSampler):
     """About equally many positives for every object (Pang et al., Libra R-CNN, 2019)."""
 
     def positive_keys(self, assignment: Assignment, keys: Tensor, count: int) -> Tensor:
-        # By keys of its own: those that come first in a large group have high keys.
+        # Ranked by keys of their own: the first of a large group would have high keys.
         rank = _rank_in_group(assignment.gt_index, torch.rand_like(keys))
         positive = assignment.gt_index >= 0
         objects = ((rank == 0) & positive).sum(1, keepdim=True).clamp(min=1)
@@ -109,8 +112,8 @@ class IoUBalancedNegSampler(RandomSampler):
 
     Args:
         num, pos_fraction, neg_pos_ub, add_gt_as_proposals: as in ``RandomSampler``.
-        floor_thr: negatives below this overlap are the floor, from which ``floor_fraction`` of the
-            samples come; 0: those without overlap; below 0: there is no floor.
+        floor_thr: ``floor_fraction`` of the samples come from the floor, the negatives below this
+            overlap; 0: the negatives without overlap; below 0: there is no floor.
         floor_fraction: of the negatives wanted.
         num_bins: of equal width between ``floor_thr`` and the image's largest overlap.
     """
@@ -135,9 +138,11 @@ class IoUBalancedNegSampler(RandomSampler):
 
     def negative_keys(self, assignment: Assignment, keys: Tensor, count: Tensor) -> Tensor:
         negative, iou = assignment.gt_index == NEGATIVE, assignment.max_iou
+        # 1. Negatives of the floor, and above it.
         floor = negative & ((iou < self.floor_thr) | ((iou == 0) & (self.floor_thr == 0)))
         above = negative & ~floor
-        # In double precision, as Python's own numbers: one more or less decides a sample.
+        # 2. Above the floor every bin of overlaps gets an equal share of the wanted number,
+        #    computed in float64 like Python's own numbers: one more or less decides a sample.
         wanted = (count.double() * (1 - self.floor_fraction)).long()
         preferred = keys
         if self.num_bins > 1:
@@ -145,7 +150,7 @@ class IoUBalancedNegSampler(RandomSampler):
             rank = _rank_in_group(bins, torch.rand_like(keys))
             preferred = keys + ((bins < self.num_bins) & (rank < wanted // self.num_bins))
         chosen = above & (_rank_in_group(above.long(), preferred) < wanted)
-        # First those chosen by overlap, then the floor, then whatever is left.
+        # 3. First the preferred ones above the floor, then the floor, then all others.
         return keys + 2 * chosen + floor
 
     def _bins(self, iou: Tensor) -> Tensor:
@@ -158,7 +163,7 @@ class IoUBalancedNegSampler(RandomSampler):
 
 @register()
 class CombinedSampler(RandomSampler):
-    """Positives ranked by one sampler, negatives by another; the numbers are this one's own."""
+    """Positives ranked by one sampler, negatives by another; ``num`` and others are its own."""
 
     def __init__(
         self,
@@ -186,7 +191,7 @@ class OHEMSampler(RandomSampler):
     needs_losses = True
 
     def sample(self, assignment: Assignment, losses: Tensor) -> Samples:
-        """Choose by the classification losses (N, A) of all boxes of a batch."""
+        """Choose by the classification losses (N, A) of all boxes of a batch, highest first."""
         return self.choose(assignment, losses)
 
 
@@ -206,7 +211,7 @@ class PseudoSampler:
 
 
 def _highest(keys: Tensor, mask: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Indices (N, count) of the highest keys (N, A) under ``mask``, and which of them are real."""
+    """Indices (N, count) of the highest keys (N, A) under ``mask``, and which rows hold one."""
     missing = max(0, count - keys.shape[1])
     keys, index = keys.masked_fill(~mask, -torch.inf).topk(count - missing, dim=1)
     return F.pad(index, (0, missing)), F.pad(keys > -torch.inf, (0, missing))
@@ -219,9 +224,11 @@ def _gather(values: Tensor, index: Tensor) -> Tensor:
 
 def _rank_in_group(groups: Tensor, keys: Tensor) -> Tensor:
     """How many elements of the same group (N, A) have a higher key: (N, A) int64."""
+    # 1. Sort by group, within a group by falling key.
     order = keys.argsort(dim=1, descending=True, stable=True)
     order = order.gather(1, groups.gather(1, order).argsort(dim=1, stable=True))
     sorted_groups = groups.gather(1, order)
+    # 2. A rank is the place minus the place where its group begins, scattered back.
     place = torch.arange(groups.shape[1], device=groups.device).expand_as(groups)
     begins = F.pad(sorted_groups[:, 1:] != sorted_groups[:, :-1], (1, 0), value=False)
     start = torch.where(begins, place, 0).cummax(1).values

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from hrdet import ops
-from hrdet.models.gather import gather_rows
 from hrdet.registry import register
 from hrdet.structures import Detections
 
@@ -67,12 +66,13 @@ def multiclass_nms(
     # No class can place more boxes in an image's best D than D.
     limit = p if max_per_img < 0 else min(p, max_per_img)
     index, scores = nms(boxes, scores, limit)
-    boxes = gather_rows(boxes, index).reshape(n, k * limit, 4)
+    boxes = boxes.take_along_dim(index[..., None], 1).reshape(n, k * limit, 4)
     scores, order = scores.reshape(n, k * limit).sort(dim=1, descending=True, stable=True)
     counts = (scores > -torch.inf).sum(1)
     most = max_per_img if max_per_img >= 0 else int(counts.max())
     scores, order, counts = scores[:, :most], order[:, :most], counts.clamp(max=most)
-    return gather_rows(boxes, order), scores, order // max(limit, 1), counts
+    boxes = boxes.take_along_dim(order[..., None], 1)
+    return boxes, scores, order // max(limit, 1), counts
 
 
 def split_detections(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hrdet.matching import Assignment, MaxIoUAssigner, add_truth, overlaps
+from hrdet.matching import Assignment, MaxIoUAssigner, add_gt_as_proposals, assigner
 from hrdet.registry import ConfigError, build
 from hrdet.structures import GroundTruth, Proposals
 
@@ -48,7 +48,7 @@ def truth_of(images):
 @pytest.mark.parametrize('piece', [1 << 18, 100])
 @pytest.mark.parametrize('name', GOLDEN)
 def test_assignments_are_the_release_s(golden_ops, monkeypatch, name, piece):
-    monkeypatch.setitem(overlaps.PIECE_NUMBERS, 'cpu', piece)
+    monkeypatch.setitem(assigner.CHUNK_ELEMENTS, 'cpu', piece)
     boxes, objects, ignored = (
         torch.from_numpy(golden_ops[f'assign_{n}']) + ONE for n in ('bboxes', 'gts', 'gts_ignore')
     )
@@ -154,7 +154,7 @@ def test_assignments_against_loops(boxes, images, config, piece, shared, data):
     tensor = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
     valid_tensor = torch.tensor(valid, dtype=torch.bool).reshape(n, -1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(overlaps.PIECE_NUMBERS, 'cpu', piece)
+        patch.setitem(assigner.CHUNK_ELEMENTS, 'cpu', piece)
         assignment = MaxIoUAssigner(**config)(
             tensor if shared else tensor.expand(n, -1, -1), valid_tensor, truth_of(images)
         )
@@ -181,7 +181,7 @@ class LargestTensor(TorchDispatchMode):
 
 
 def test_memory_is_bounded_whatever_the_number_of_objects(monkeypatch):
-    monkeypatch.setitem(overlaps.PIECE_NUMBERS, 'cpu', 1 << 16)
+    monkeypatch.setitem(assigner.CHUNK_ELEMENTS, 'cpu', 1 << 16)
     generator = torch.Generator().manual_seed(0)
     corner = torch.rand(3000, 2, generator=generator) * 1000
     boxes = torch.cat([corner, corner + 50], -1)
@@ -199,7 +199,7 @@ def test_objects_in_front_of_proposals():
     boxes = torch.arange(24.0).reshape(2, 3, 4)
     proposals = Proposals(boxes, torch.rand(2, 3), torch.tensor([[True] * 3, [True, False, False]]))
     assignment = Assignment(torch.tensor([[0, -1, 1], [0, -2, -2]]), torch.rand(2, 3))
-    more, assigned = add_truth(proposals, assignment, truth)
+    more, assigned = add_gt_as_proposals(proposals, assignment, truth)
     assert torch.equal(more.boxes, torch.cat([truth.boxes, boxes], 1))
     assert torch.equal(more.scores[:, 2:], proposals.scores)
     assert more.valid.tolist() == [[True] * 5, [True, False, True, False, False]]
@@ -225,7 +225,7 @@ def test_bad_arguments_are_config_errors(arguments, message):
 def test_memory_does_not_grow_with_the_number_of_objects(monkeypatch, objects):
     """Five matrices of a piece, the assignment itself, and what is per object."""
     piece, count = 1 << 16, 5000
-    monkeypatch.setitem(overlaps.PIECE_NUMBERS, 'cpu', piece)
+    monkeypatch.setitem(assigner.CHUNK_ELEMENTS, 'cpu', piece)
     rows = torch.arange(objects).float()
     boxes = torch.stack([rows, rows, rows + 9, rows + 9], -1)
     truth = truth_of([(boxes.tolist(), [])])

@@ -14,7 +14,7 @@ from hrdet.matching import (
     OHEMSampler,
     PseudoSampler,
     RandomSampler,
-    add_truth,
+    add_gt_as_proposals,
 )
 from hrdet.structures import GroundTruth, Proposals
 
@@ -66,15 +66,18 @@ def rows(values, index):
 def training_step(sampler, all_best, truth, sizes, deltas, logits):
     """Anchors to gradients; the total loss and the samples."""
     generator = AnchorGenerator([8, 16], [2], [0.5, 1, 2], convention='inclusive')
-    coder = DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2))
+    generator, coder = (
+        generator.to(deltas.device),
+        DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2)).to(deltas.device),
+    )
     assigner = MaxIoUAssigner(0.7, 0.3, 0.3, gt_max_assign_all=all_best, ignore_iof_thr=0.5)
     feature_sizes = [(8, 8), (4, 4)]
-    anchors = torch.cat(generator.grid(feature_sizes, deltas.device))
+    anchors = torch.cat(generator.grid(feature_sizes))
     inside = generator.inside(anchors, feature_sizes, sizes, sizes, 0)
     boxes = clip_boxes(coder.decode(anchors, deltas), sizes[:, None], 'inclusive').detach()
     proposals = Proposals(boxes, torch.zeros_like(boxes[..., 0]), inside)
     assignment = assigner(boxes, inside, truth)
-    proposals, assignment = add_truth(proposals, assignment, truth)
+    proposals, assignment = add_gt_as_proposals(proposals, assignment, truth)
     hardness = (torch.rand_like(assignment.max_iou),) if sampler.needs_losses else ()
     samples = sampler.sample(assignment, *hardness)
 

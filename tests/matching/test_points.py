@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hrdet.boxes import BoxConvention, centerness, encode_distances, grid_points, per_point
-from hrdet.matching import assign_points, overlaps
+from hrdet.matching import assign_points, assigner
 from hrdet.structures import GroundTruth
 
 STRIDES = (8, 16, 32, 64, 128)
@@ -125,7 +125,7 @@ def test_assignment_against_loops(images, convention, radius, limit):
     one = convention.offset
     stored = [np.array(rows).reshape(-1, 4) + np.array([0, 0, one, one]) for rows in images]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(overlaps.PIECE_NUMBERS, 'cpu', limit)
+        patch.setitem(assigner.CHUNK_ELEMENTS, 'cpu', limit)
         got = assign_points(points, ranges, batch_truth(stored), convention, radii)
     flat_radii = None if radii is None else radii[:, 0].tolist()
     for row, image in zip(got, images):

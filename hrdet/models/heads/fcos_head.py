@@ -22,7 +22,6 @@ from hrdet.boxes import (
 )
 from hrdet.losses import mean_over_processes
 from hrdet.matching import assign_points
-from hrdet.models.gather import gather_rows
 from hrdet.models.layers import NormCfg, conv_module
 from hrdet.models.multiclass_nms import (
     NMS,
@@ -161,7 +160,8 @@ class FCOSHead(nn.Module):
         gt_index = self._assign(points, out.feature_sizes, truth)
         positive, gt_index = gt_index >= 0, gt_index.clamp(min=0)
         labels = torch.where(positive, truth.labels.gather(1, gt_index), self.num_classes)
-        distances = encode_distances(points, gather_rows(truth.boxes, gt_index), self.convention)
+        boxes = truth.boxes.take_along_dim(gt_index[..., None], 1)
+        distances = encode_distances(points, boxes, self.convention)
         # What is no positive stands in with a perfect box: nothing infinite meets its weight of 0.
         distances = torch.where(positive[..., None], distances, 1.0)
         logs = torch.where(positive[..., None], torch.cat(out.log_distances, 1), 0.0)
@@ -195,7 +195,7 @@ class FCOSHead(nn.Module):
 
     def select(self, boxes: Tensor, scores: Tensor) -> list[Detections]:
         """The objects of each image among its candidates, of one view or of several together."""
-        if self.convention is BoxConvention.CONTINUOUS:
+        if self.convention.fcos_candidate_pairs:
             large = (boxes[..., 2:] - boxes[..., :2]).amin(-1) > self.min_bbox_size
             scores = scores.masked_fill(~large[..., None], -torch.inf)
         boxes = boxes[:, :, None]
@@ -214,11 +214,11 @@ class FCOSHead(nn.Module):
     def _divisors(self, positive: Tensor, central: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Of the class loss, of centre-ness, and of the boxes: from (N, P) each."""
         count, total = positive.sum(), (positive * central).sum()
-        if self.convention is BoxConvention.INCLUSIVE:
-            of_classes = count + positive.shape[0]
-        else:
+        if self.convention.fcos_global_divisors:
             count, total = mean_over_processes(torch.stack([count, total])).unbind()
             of_classes = count.clamp(min=1)
+        else:
+            of_classes = count + positive.shape[0]
         return of_classes, count.clamp(min=1), total.clamp(min=1e-6)
 
     def _candidates_per_level(
@@ -227,7 +227,7 @@ class FCOSHead(nn.Module):
         classes, central = logits.sigmoid(), centre_logits.sigmoid()[..., None]
         found = classes > self.score_thr
         count = self.nms_pre if self.nms_pre > 0 else classes[0].numel()
-        if self.convention is BoxConvention.INCLUSIVE:
+        if not self.convention.fcos_candidate_pairs:
             rank = (classes * central).amax(-1)
         else:
             pairs = torch.where(found, classes, -torch.inf)
@@ -237,10 +237,10 @@ class FCOSHead(nn.Module):
         # Points in the padding are alike; a stable order decides between them as NMS does.
         index = rank.sort(dim=1, descending=True, stable=True).indices[:, :count]
         boxes = decode_distances(
-            points[index], gather_rows(log_distances, index).exp(), self.convention
+            points[index], log_distances.take_along_dim(index[..., None], 1).exp(), self.convention
         )
         scores = torch.where(found, classes * central, -torch.inf)
-        return boxes, gather_rows(scores, index)
+        return boxes, scores.take_along_dim(index[..., None], 1)
 
 
 def _tower(widths: list[int], norm_cfg: NormCfg | None) -> nn.Sequential:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from hrdet import ops
 from hrdet.boxes import AnchorGenerator, BoxConvention, DeltaCoder, clip_boxes
-from hrdet.models.gather import gather_rows
 from hrdet.models.views import View
 from hrdet.registry import register
 from hrdet.structures import Batch, Proposals
@@ -99,7 +98,7 @@ class RPNHead(nn.Module):
             logits.append(self.rpn_cls(hidden).float().permute(0, 2, 3, 1).reshape(n, -1))
             deltas.append(self.rpn_reg(hidden).float().permute(0, 2, 3, 1).reshape(n, -1, 4))
         sizes = [tuple(feature.shape[-2:]) for feature in features]
-        return RPNOutput(logits, deltas, self.anchors.grid(sizes, features[0].device), sizes)
+        return RPNOutput(logits, deltas, self.anchors.grid(sizes), sizes)
 
     def loss(self, out: RPNOutput, batch: Batch) -> dict[str, Tensor]:
         """``loss_rpn_cls`` and ``loss_rpn_bbox`` over a random sample of the anchors."""
@@ -110,10 +109,9 @@ class RPNHead(nn.Module):
         assignment = self.assigner(anchors, inside, batch.truth)
         samples = self.sampler.sample(assignment)
         logits = torch.cat(out.logits, 1).gather(1, samples.index)
-        deltas = gather_rows(torch.cat(out.deltas, 1), samples.index)
-        targets = self.coder.encode(
-            anchors[samples.index], gather_rows(batch.truth.boxes, samples.gt_index)
-        )
+        deltas = torch.cat(out.deltas, 1).take_along_dim(samples.index[..., None], 1)
+        gt_boxes = batch.truth.boxes.take_along_dim(samples.gt_index[..., None], 1)
+        targets = self.coder.encode(anchors[samples.index], gt_boxes)
         positive = samples.positive
         # Rows without an object have no target; their formula may give infinity.
         targets = torch.where(positive[..., None], targets, 0)
@@ -143,10 +141,8 @@ class RPNHead(nn.Module):
         sizes = batch.input_sizes[:, None, None]
         boxes = clip_boxes(self.coder.decode(anchors, deltas), sizes, self.convention)
         sides = (boxes[..., 2:] - boxes[..., :2]).amin(-1)
-        if self.convention is BoxConvention.INCLUSIVE:
-            large = sides >= config.min_bbox_size
-        else:  # clipping leaves no size to a continuous box outside of its image
-            large = sides > config.min_bbox_size
+        exact = self.convention.min_size_stays
+        large = sides >= config.min_bbox_size if exact else sides > config.min_bbox_size
         return _suppress(boxes, scores.masked_fill(~large, -torch.inf), config)
 
 
@@ -168,7 +164,7 @@ def _top(scores: Tensor, deltas: Tensor, anchors: Tensor, count: int):
     """The ``count`` best rows of one level, filled up with rows of score -inf."""
     missing = max(0, count - scores.shape[1])
     scores, index = scores.topk(count - missing, dim=1)
-    deltas, anchors = gather_rows(deltas, index), anchors[index]
+    deltas, anchors = deltas.take_along_dim(index[..., None], 1), anchors[index]
     return (
         F.pad(scores, (0, missing), value=-torch.inf),
         F.pad(deltas, (0, 0, 0, missing)),
@@ -186,11 +182,13 @@ def _suppress(boxes: Tensor, scores: Tensor, config: ProposalConfig) -> Proposal
         boxes, scores = _survivors(boxes, scores, config.nms_thr, config.max_num)
     else:
         scores, order = scores.sort(dim=1, descending=True, stable=True)
-        scores, boxes = scores[:, : config.max_num], gather_rows(boxes, order[:, : config.max_num])
+        scores, order = scores[:, : config.max_num], order[:, : config.max_num]
+        boxes = boxes.take_along_dim(order[..., None], 1)
     return Proposals(boxes, scores, scores > -torch.inf)
 
 
 def _survivors(boxes: Tensor, scores: Tensor, iou_thr: float, limit: int) -> tuple[Tensor, Tensor]:
     """What NMS leaves of (B, M) boxes: (B, limit), best first, with score -inf where none is."""
     index, kept = ops.nms(boxes, scores, iou_thr, limit)
-    return gather_rows(boxes, index), scores.gather(1, index).masked_fill(~kept, -torch.inf)
+    boxes = boxes.take_along_dim(index[..., None], 1)
+    return boxes, scores.gather(1, index).masked_fill(~kept, -torch.inf)

@@ -162,7 +162,7 @@ class RoIHead(nn.Module):
             torch.cat([detections.boxes for detections in found]),
             torch.tensor(sizes).repeat_interleave(torch.tensor(counts), 0),
             self.mask_thr_binary,
-            self.convention is BoxConvention.INCLUSIVE,
+            self.convention.whole_pixel_masks,
         )
         ends = torch.tensor(counts).cumsum(0).tolist()
         return [

@@ -36,7 +36,7 @@ class SingleRoIExtractor(nn.Module):
         self.out_size, self.sample_num = out_size, sample_num
         self.out_channels, self.strides = out_channels, list(featmap_strides)
         self.finest_scale = finest_scale
-        self.half_pixel = BoxConvention(convention) is BoxConvention.CONTINUOUS
+        self.half_pixel = BoxConvention(convention).half_pixel
 
     def forward(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
         """Features (R, C, out_size, out_size) of ``rois`` (R, 5): image, x1, y1, x2, y2."""

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hrdet.boxes import BoxConvention
 from hrdet.models.heads.semantic_head import FusedSemanticHead
 from hrdet.models.roi.cascade import CascadeRoIHead
 from hrdet.models.roi.extractor import SingleRoIExtractor
@@ -83,7 +82,7 @@ class HybridTaskCascadeRoIHead(CascadeRoIHead):
             losses['loss_semantic_seg'] = self.semantic_head.loss(
                 maps.logits,
                 batch.truth.semantic,
-                of_all=self.convention is BoxConvention.CONTINUOUS,
+                of_all=self.convention.semantic_mean_of_all,
             )
         return losses
 

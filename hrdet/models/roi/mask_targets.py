@@ -32,7 +32,7 @@ def mask_targets(
     Returns:
         (N, S, size, size) float32 of 0 and 1.
     """
-    if BoxConvention(convention) is BoxConvention.INCLUSIVE:
+    if BoxConvention(convention).whole_pixel_masks:
         return _resized_crops(masks, boxes, gt_index, size)
     return torch.stack(
         [

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hrdet.matching import add_truth
-from hrdet.models.gather import gather_rows
+from hrdet.matching import add_gt_as_proposals
 from hrdet.registry import register
 from hrdet.structures import GroundTruth, Proposals
 
@@ -62,7 +61,7 @@ class RegionSampler:
         added = 0
         if self.sampler.add_gt_as_proposals:
             added = truth.valid.shape[1]
-            proposals, assignment = add_truth(proposals, assignment, truth)
+            proposals, assignment = add_gt_as_proposals(proposals, assignment, truth)
         labels = truth.labels.gather(1, assignment.gt_index.clamp(min=0))
         labels = torch.where(assignment.gt_index >= 0, labels, num_classes)
         if self.sampler.needs_losses:
@@ -70,9 +69,9 @@ class RegionSampler:
         else:
             samples = self.sampler.sample(assignment)
         return Regions(
-            boxes=gather_rows(proposals.boxes, samples.index),
+            boxes=proposals.boxes.take_along_dim(samples.index[..., None], 1),
             labels=labels.gather(1, samples.index),
-            gt_boxes=gather_rows(truth.boxes, samples.gt_index),
+            gt_boxes=truth.boxes.take_along_dim(samples.gt_index[..., None], 1),
             gt_index=samples.gt_index,
             weight=torch.where(samples.positive, self.pos_weight, 1.0) * samples.valid,
             positive=samples.positive,
