@@ -150,7 +150,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['hrdet', 'hrdet.*']),
-    package_data={'hrdet': ['_ops_*.so']},
+    package_data={'hrdet': ['_ops_*.so'], 'hrdet.data.datasets': ['imagenet_classes.txt']},
     ext_modules=libraries,
     cmdclass={'build_ext': BuildOps, 'bdist_wheel': AnyPythonWheel},
     install_requires=[
