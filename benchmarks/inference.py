@@ -9,7 +9,7 @@ from benchmarks import models
 from benchmarks.compare import near_arrays, near_detections, same_arrays, same_detections
 from benchmarks.harness import Arrays, Case, Options, Side
 
-# What stands beside hrdet as it comes: arguments of ``hrdet.models.optimize`` by device.
+# What stands beside hrdet as it comes: arguments of ``hrdet.optimize.optimize`` by device.
 _VARIANTS = {
     'cpu': {'hrdet optimized': {}, 'hrdet bfloat16': {'dtype': 'bfloat16'}},
     'cuda': {

@@ -130,7 +130,7 @@ def _random(key: str, shape: tuple[int, ...]) -> np.ndarray:
 def load_hrdet(
     config: str, weights: str, device: str, scale: list[int], optimize: dict[str, Any] | None = None
 ):
-    """A detector by hrdet's public way; ``optimize`` holds arguments of ``models.optimize``."""
+    """A detector by hrdet's public way; ``optimize`` holds arguments of ``optimize``."""
     import torch
 
     from hrdet.apis import init_detector

@@ -55,7 +55,7 @@ def hrdet_samples(
     from hrdet.data import CocoDataset, RandomFlip, RandResizeCrop, Resize, SampleKey, collate
     from hrdet.data.loader import KEPT
     from hrdet.data.transforms import augment
-    from hrdet.memory import keep_memory
+    from hrdet.ops.malloc import keep_memory
 
     keep_memory(KEPT)  # as a loader's worker does
     if not random:  # the window in the middle, nothing mirrored

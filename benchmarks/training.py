@@ -61,8 +61,8 @@ def hrdet_step(
     from hrdet.data import SampleKey, collate
     from hrdet.engine.optimizer import OptimWrapper, build_optimizer
     from hrdet.matching import RandomSampler
-    from hrdet.memory import keep_memory
     from hrdet.models import build_model
+    from hrdet.ops.malloc import keep_memory
     from hrdet.registry import build
 
     if first:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-import hrdet.models
+import hrdet.optimize
 from hrdet.checkpoints import load_checkpoint, read_checkpoint, saved_classes
 from hrdet.config import Lowered, load_config, lower
 from hrdet.data import DataError, collate
@@ -68,7 +68,7 @@ def init_detector(
         device: by default the GPU if there is one, else the CPU.
         cfg_options: values that override the config's, by dotted path.
         optimize: True makes it several times faster, for inference only and with the same results;
-            or arguments of ``hrdet.models.optimize``, such as ``dict(dtype=torch.bfloat16)``.
+            or arguments of ``hrdet.optimize.optimize``, such as ``dict(dtype=torch.bfloat16)``.
 
     Returns:
         The detector in eval mode. ``classes`` are the names of its labels: from the checkpoint,
@@ -103,7 +103,7 @@ def init_detector(
             f'optimize is True, False or arguments, as in dict(dtype=torch.bfloat16), not '
             f'{optimize!r}'
         )
-    return hrdet.models.optimize(model, **({} if optimize is True else optimize))
+    return hrdet.optimize.optimize(model, **({} if optimize is True else optimize))
 
 
 @overload

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from hrdet.data.collate import check_pad_size, collate
 from hrdet.data.datasets import DetectionDataset
 from hrdet.data.samplers import AspectGroupBatchSampler, SequentialShard
-from hrdet.memory import keep_memory
+from hrdet.ops.malloc import keep_memory
 
 KEPT = 128 << 20  # bytes of memory that a worker keeps for its next images
 

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 import hrdet.data
 import hrdet.models
+import hrdet.optimize
 from hrdet.checkpoints import load_backbone, load_checkpoint
 from hrdet.config import Lowered, lower
 from hrdet.distributed import broadcast_object, rank, world_size
@@ -107,7 +108,7 @@ def build_tester(
     """Everything a test needs, ready for ``runner.test()``, with the checkpoint's weights.
 
     ``metrics`` are kinds of ``hrdet.evaluation.KINDS``; None leaves them to the config.  ``speed``
-    are arguments of ``hrdet.models.optimize``; None leaves the model as it was trained.
+    are arguments of ``hrdet.optimize.optimize``; None leaves the model as it was trained.
 
     Raises:
         ConfigError, DataError, CheckpointError, FileNotFoundError: with what to change.
@@ -122,7 +123,7 @@ def build_tester(
     report = load_checkpoint(model, checkpoint)
     _check_classes(report.classes, test_set.classes, checkpoint)
     if speed is not None:
-        model = hrdet.models.optimize(model.to(device).eval(), **speed)
+        model = hrdet.optimize.optimize(model.to(device).eval(), **speed)
     runner = assemble.tester(
         lowered,
         model,

@@ -29,7 +29,7 @@ _MISTAKES = (
 
 
 def speed_options(args: argparse.Namespace) -> dict[str, Any] | None:
-    """Arguments for ``hrdet.models.optimize``, or None to leave the model alone.
+    """Arguments for ``hrdet.optimize.optimize``, or None to leave the model alone.
 
     Raises:
         ConfigError: options for a model that is to be left alone.

@@ -21,7 +21,7 @@ from hrdet.checkpoints import CheckpointError, load_checkpoint, read_checkpoint,
 from hrdet.distributed import barrier, rank, world_size
 from hrdet.engine.loss_record import NonFiniteLoss
 from hrdet.engine.resumption import restore
-from hrdet.memory import keep_memory
+from hrdet.ops.malloc import keep_memory
 from hrdet.wording import counted
 
 

@@ -1,10 +1,11 @@
 """Models: importing this package makes every part of them known to the registry."""
 
+from typing import Any
+
 import hrdet.losses
 import hrdet.matching  # noqa: F401
 from hrdet.models import backbones, detectors, heads, necks, preprocess, roi
 from hrdet.models.build import build_model
-from hrdet.models.optimize import optimize
 
 __all__ = [
     'backbones',
@@ -12,7 +13,15 @@ __all__ = [
     'detectors',
     'heads',
     'necks',
-    'optimize',
     'preprocess',
     'roi',
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """``hrdet.models.optimize``, where the function was before it had a package of its own."""
+    if name == 'optimize':
+        from hrdet.optimize import optimize
+
+        return optimize
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -9,10 +9,11 @@ import types
 import pytest
 import torch
 
-from hrdet.models import optimize
 from hrdet.models.layers import BasicBlock, Bottleneck
 from hrdet.models.necks import HRFPN
-from hrdet.models.optimize_layers import (
+from hrdet.ops import cpu
+from hrdet.optimize import optimize
+from hrdet.optimize.cpu_layers import (
     FastBasicBlock,
     FastBottleneck,
     FastConv2d,
@@ -20,7 +21,6 @@ from hrdet.models.optimize_layers import (
     WinogradConv2d,
     fast_layers,
 )
-from hrdet.ops import cpu
 from tests.models import small_batches as batches
 from tests.models.trained_detectors import assert_same, detector, kinds_of
 
@@ -93,7 +93,7 @@ def test_a_torch_without_its_private_operators(change, dtype, monkeypatch):
 
 PREDICT = """
 import torch
-from hrdet.models import optimize
+from hrdet.optimize import optimize
 from hrdet.ops import cpu
 from tests.models import small_batches as batches
 from tests.models.trained_detectors import assert_same, detector

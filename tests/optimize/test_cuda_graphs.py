@@ -7,8 +7,8 @@ import types
 import pytest
 import torch
 
-from hrdet.models import optimize, optimize_graphs
-from hrdet.models.optimize_graphs import GraphCache, Recorder
+from hrdet.optimize import cuda_graphs, optimize
+from hrdet.optimize.cuda_graphs import GraphCache, Recorder
 from tests.models import small_batches as batches
 from tests.models.trained_detectors import assert_same, detector
 
@@ -23,7 +23,7 @@ class Fakes:
         monkeypatch.setattr(torch.cuda, 'current_stream', lambda: self.streams[-1])
         monkeypatch.setattr(torch.cuda, 'is_current_stream_capturing', lambda: self.capturing)
         monkeypatch.setattr(torch.cuda, 'graph_pool_handle', object)
-        monkeypatch.setattr(optimize_graphs, '_stream', functools.cache(self._branch))
+        monkeypatch.setattr(cuda_graphs, '_stream', functools.cache(self._branch))
         self.streams.append(self.Stream('cuda:1'))
 
     def Stream(self, device):
@@ -95,10 +95,10 @@ def test_graphs_replay_a_detector(monkeypatch):
             return function
 
     fakes = Fakes(monkeypatch)
-    monkeypatch.setattr(optimize_graphs, 'Recorder', Record)
+    monkeypatch.setattr(cuda_graphs, 'Recorder', Record)
     model, batch = detector('mask'), batches.batch(with_truth=False)
     fast = optimize(model)
-    optimize_graphs.graphed(fast)
+    cuda_graphs.graphed(fast)
     for fakes.capturing in (False, True):
         assert_same(fast.predict(batch), model.predict(batch))
     assert [str(device) for _, device in recorded] == ['cpu'] * 2  # the trunk and the first head
@@ -113,7 +113,7 @@ def test_branches_fork_and_join(monkeypatch):
         seen.append(fakes.streams[-1])
         return x * 2
 
-    assert optimize_graphs._side_by_side([branch] * 3, [1, 2, 3]) == [2, 4, 6]
+    assert cuda_graphs._side_by_side([branch] * 3, [1, 2, 3]) == [2, 4, 6]
     assert len({id(stream) for stream in seen}) == 3
     assert all(stream.waits == [main] for stream in seen)
     assert main.waits == seen

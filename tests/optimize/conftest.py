@@ -1,4 +1,4 @@
-"""Fixtures of the models' tests."""
+"""Fixtures of the tests of optimized models."""
 
 import pytest
 import torch

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import fuse_conv_bn_eval
 
-from hrdet.memory import keep_memory
 from hrdet.models.detectors import Detector
-from hrdet.models.optimize_graphs import graphed
-from hrdet.models.optimize_layers import WinogradConv2d, fast_layers
+from hrdet.ops.malloc import keep_memory
+from hrdet.optimize.cpu_layers import WinogradConv2d, fast_layers
+from hrdet.optimize.cuda_graphs import graphed
 from hrdet.registry import ConfigError
 from hrdet.structures import Batch, Detections, Views
 

@@ -10,7 +10,7 @@ import pytest
 PROGRAM = """
 import sys
 import numpy as np
-from hrdet.memory import keep_memory
+from hrdet.ops.malloc import keep_memory
 
 def resident():
     return int(open('/proc/self/statm').read().split()[1]) / 256

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from hrdet.models import optimize
 from hrdet.models.heads import FCNMaskHead
 from hrdet.models.layers.norm import SyncBN
+from hrdet.optimize import optimize
 from hrdet.registry import ConfigError
 from hrdet.structures import Batch, Views
 from tests.models import small_batches as batches

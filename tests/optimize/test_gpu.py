@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from hrdet.models import optimize
+from hrdet.optimize import optimize
 from hrdet.structures import Views
 from tests.models import small_batches as batches
 from tests.models import small_detectors as small
