@@ -18,11 +18,10 @@ from typing import Any, overload
 import cv2
 import numpy as np
 import torch
-from mmengine.config import Config
 
 import hrdet.optimize
 from hrdet.checkpoints import load_checkpoint, read_checkpoint, saved_classes
-from hrdet.config import Lowered, load_config, lower
+from hrdet.config import Config, Lowered, load_config, lower
 from hrdet.data import DataError, collate
 from hrdet.data.datasets.images import decode
 from hrdet.data.transforms import TakeViews, Transform, apply
@@ -79,8 +78,7 @@ def init_detector(
     """
     config, checkpoint = zoo.resolve(config, checkpoint)
     if not isinstance(config, Config) or cfg_options:
-        source = dict(config.items()) if isinstance(config, Config) else config
-        config = load_config(source, cfg_options)
+        config = load_config(config, cfg_options)
     lowered = lower(config)
     content = None if checkpoint is None else read_checkpoint(checkpoint, mapped=True)
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))

@@ -7,7 +7,8 @@ values and no module ever holds a config.
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 _CLASSES: dict[str, type] = {}
@@ -15,6 +16,23 @@ _CLASSES: dict[str, type] = {}
 
 class ConfigError(ValueError):
     """A config that cannot mean anything: the message names the path, the value and the cure."""
+
+    located = False
+
+    def locate(self, origins: Mapping[str, str]) -> None:
+        """Name the file and line of the value whose path begins the message.
+
+        ``origins`` are places by path; the nearest section stands for a value that was not written.
+        """
+        path = section = re.match(r'[\w.\[\]]*', str(self))[0]
+        while section and section not in origins:
+            section = section[: max(section.rfind('.'), section.rfind('['), 0)]
+        if section and not self.located:
+            place = origins[section]
+            place = f'written in {place}' if ':' in place else f'set by {place}'
+            where = place if section == path else f'in the section {place}'
+            self.located = True
+            self.args = (f'{path}, {where}{str(self)[len(path) :]}',)
 
 
 def register(*names: str) -> Callable[[type], type]:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.config import Parser, load_config, lower
+from hrdet.command_line import Parser
+from hrdet.config import load_config, lower
 from hrdet.progress import track
 from hrdet.registry import ConfigError
 from hrdet.wording import counted

@@ -25,7 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.config import LAYOUTS, Parser
+from hrdet.command_line import LAYOUTS, Parser
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:

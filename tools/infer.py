@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.config import Parser, add_cfg_options, add_speed_options
+from hrdet.command_line import Parser, add_cfg_options, add_speed_options
 from hrdet.progress import track
 from hrdet.wording import counted
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.config import Parser
+from hrdet.command_line import Parser
 from hrdet.wording import counted
 
 

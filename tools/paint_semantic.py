@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.config import Parser
+from hrdet.command_line import Parser
 from hrdet.progress import track
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help

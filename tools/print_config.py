@@ -1,11 +1,13 @@
 """Show what a config means.
 
     python tools/print_config.py CONFIG
+    python tools/print_config.py CONFIG --origins
     python tools/print_config.py CONFIG --lowered
     python tools/print_config.py CONFIG --cfg-options data.imgs_per_gpu=4 optimizer.lr=0.01
 
-Without --lowered: the config with everything it inherits, as a file that can take its place.
-With it: what is built and run, and beside each part the section of the config it comes from.
+Prints the config with everything it inherits, as a file that can take its place.
+--origins: each value, with the file and line that wrote it.
+--lowered: what is built and run, and beside each part the section of the config it comes from.
 """
 
 import argparse
@@ -17,13 +19,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.config import Node, Parser, add_cfg_options, load_config, lower
+from hrdet.command_line import Parser, add_cfg_options
+from hrdet.config import Node, load_config, lower, values_of
 from hrdet.registry import ConfigError
 
 
 def parse_args() -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument('config', help='config file')
+    parser.add_argument('--origins', action='store_true', help='file and line of every value')
     parser.add_argument('--lowered', action='store_true', help='what is built and run')
     add_cfg_options(parser)
     return parser.parse_args()
@@ -46,6 +50,10 @@ def outline(name: str, value: Any, depth: int = 0) -> Iterator[str]:
         yield head + repr(value)
 
 
+def _has_parts(value: Any) -> bool:
+    return (isinstance(value, dict) and bool(value)) or _holds_nodes(value)
+
+
 def _holds_nodes(value: Any) -> bool:
     return isinstance(value, list) and any(isinstance(i, dict) or _holds_nodes(i) for i in value)
 
@@ -54,6 +62,11 @@ def main() -> None:
     args = parse_args()
     try:
         config = load_config(args.config, args.cfg_options)
+        if args.origins:
+            for path, value, origin in values_of(config):
+                if not _has_parts(value):
+                    print(f'{path} = {value!r}  # {origin or "a default"}')
+            return
         lowered = lower(config)
     except (ConfigError, FileNotFoundError) as error:
         raise SystemExit(f'{args.config}: {error}') from None

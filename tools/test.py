@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.config import METRICS, Parser, add_run_options, add_speed_options, load_config
+from hrdet.command_line import Parser, add_run_options, add_speed_options
+from hrdet.config import METRICS, load_config
 from hrdet.progress import track
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help

@@ -13,7 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.config import Parser, add_run_options, load_config
+from hrdet.command_line import Parser, add_run_options
+from hrdet.config import load_config
 
 
 def parse_args() -> argparse.Namespace:

@@ -1,6 +1,6 @@
 """The config language: load it, check it, and lower it to what is built and run."""
 
-from hrdet.config.arguments import (
+from hrdet.command_line import (
     LAUNCHERS,
     LAYOUTS,
     Parser,
@@ -9,6 +9,7 @@ from hrdet.config.arguments import (
     add_speed_options,
 )
 from hrdet.config.classes import check_num_classes, with_num_classes
+from hrdet.config.config import Config, values_of
 from hrdet.config.load import load_config
 from hrdet.config.lower import Lowered, lower
 from hrdet.config.lower.training import METRICS
@@ -19,6 +20,7 @@ __all__ = [
     'LAUNCHERS',
     'LAYOUTS',
     'METRICS',
+    'Config',
     'Lowered',
     'Node',
     'Parser',
@@ -31,5 +33,6 @@ __all__ = [
     'check_num_classes',
     'load_config',
     'lower',
+    'values_of',
     'with_num_classes',
 ]

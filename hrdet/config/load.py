@@ -1,14 +1,23 @@
-"""From a config file to its values, with overrides."""
+"""From a config file to its values: Python, ``_base_`` inheritance, overrides."""
 
-from collections.abc import Mapping
+import ast
+import importlib
+import os
+import re
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from mmengine.config import Config
-from mmengine.utils import import_modules_from_strings
-
+from hrdet.config.config import Config, merge
 from hrdet.config.keys import KEYS
+from hrdet.config.node import read
+from hrdet.config.origins import Assignments
 from hrdet.registry import ConfigError, nearest
+
+_BASE = '_base_'
 
 
 def load_config(
@@ -22,32 +31,154 @@ def load_config(
     in a list.
 
     Returns:
-        mmengine's Config.  ``work_dir`` is filled with ``./work_dirs/<name of the file>`` where the
+        The config.  ``work_dir`` is filled with ``./work_dirs/<name of the file>`` where the
         config leaves it out.
 
     Raises:
-        ConfigError: an override of something that is not a config key, or inside something that
-            is not a section.  Everything else is checked by ``lower``.
+        ConfigError: a file that cannot be run, with its line; an override of something that is not
+            a config key, or inside something that is not a section.  Everything else is checked by
+            ``lower``.
         FileNotFoundError: no such file.
     """
     if isinstance(source, Mapping):
-        config = Config(dict(source))
-        if config.get('custom_imports'):
-            import_modules_from_strings(**config.custom_imports)
+        config = Config(source)
     else:
         if not Path(source).is_file():
             raise FileNotFoundError(f'config {str(source)!r}: there is no such file')
-        config = Config.fromfile(str(source))
+        config = _read(str(source), ())
+        config.filename = str(source)
     for path, value in (overrides or {}).items():
         _override(config, path, value)
+    if config.get('custom_imports'):
+        read(_import, config.custom_imports, 'custom_imports')
     if config.get('work_dir') is None:
         name = Path(config.filename).stem if config.filename else ''
         config.work_dir = f'./work_dirs/{name}'.rstrip('/')
     return config
 
 
+def _read(file: str, readers: Sequence[str]) -> Config:
+    """The values of a file and its bases; ``readers`` are the files that led here."""
+    shown = _shown(file)
+    if not file.endswith('.py'):
+        raise ConfigError(f'{shown}: a config is a Python file, whose name ends with .py')
+    text = Path(file).read_text(encoding='utf-8')
+    try:
+        tree = ast.parse(_substituted(text, Path(file).absolute()), shown)
+    except SyntaxError as error:
+        text = (error.text or '').strip()
+        raise ConfigError(f'{shown}:{error.lineno}: {error.msg}: {text}') from None
+    base = _bases(tree, file, (*readers, os.path.realpath(file)))
+    assignments = Assignments(shown)
+    names = {_BASE: Config(base), '__file__': file, '__name__': Path(file).stem}
+    names |= assignments.names
+    given = set(names)
+    ignored = _ignored_names(tree)
+    try:
+        exec(compile(assignments.visit(tree), shown, 'exec'), names)
+    except Exception as error:
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == shown]
+        what = f'{type(error).__name__}: {error}'
+        raise ConfigError(f'{shown}:{lines[-1]}: {what}') from error
+    values = {
+        name: value
+        for name, value in names.items()
+        if name not in given
+        and name not in ignored
+        and not name.startswith('_')
+        and not isinstance(value, (ModuleType, FunctionType, BuiltinFunctionType, type))
+    }
+    return merge(base, assignments.with_origins(values))
+
+
+def _substituted(text: str, file: Path) -> str:
+    """The program with its file's name filled in, and ``{{ _base_.x }}`` as ``_base_.x``."""
+    names = {
+        'fileDirname': file.parent.as_posix(),
+        'fileBasenameNoExtension': file.stem,
+        'fileBasename': file.name,
+        'fileExtname': file.suffix,
+    }
+    for name, value in names.items():
+        text = re.sub(r'\{\{\s*' + name + r'\s*\}\}', lambda _, v=value: v, text)
+    return re.sub(r'\{\{\s*(_base_(\.\w+)+)\s*\}\}', r'\1', text)
+
+
+def _bases(tree: ast.Module, file: str, readers: Sequence[str]) -> Config:
+    """What the files named by ``_base_`` say together; the assignment leaves the program."""
+    base = Config()
+    for node in [node for node in tree.body if isinstance(node, ast.Assign)]:
+        if [getattr(target, 'id', None) for target in node.targets] != [_BASE]:
+            continue
+        tree.body.remove(node)
+        place = f'{_shown(file)}:{node.lineno}'
+        try:
+            names = ast.literal_eval(node.value)
+        except ValueError:
+            names = None
+        names = [names] if isinstance(names, str) else names
+        if not (isinstance(names, (list, tuple)) and all(isinstance(n, str) for n in names)):
+            raise ConfigError(f'{place}: _base_ must be the name of a file or a list of names')
+        for name in names:
+            other = os.path.normpath(os.path.join(os.path.dirname(file), name))
+            if not os.path.isfile(other):
+                raise ConfigError(f'{place}: _base_ {name!r}: there is no file {_shown(other)}')
+            if os.path.realpath(other) in readers:
+                chain = ' -> '.join(map(_shown, (*readers, other)))
+                raise ConfigError(f'{place}: _base_ {name!r} includes itself: {chain}')
+            found = _read(other, readers)
+            for key in base.keys() & found.keys():
+                ours, theirs = base.origins[key], found.origins[key]
+                raise ConfigError(
+                    f'{place}: two files of _base_ set {key!r}: {ours} and {theirs}; let one of '
+                    f'them inherit from the other'
+                )
+            merge(base, found)
+    return base
+
+
+def _ignored_names(tree: ast.Module) -> set[str]:
+    """What is imported, counted in a loop or opened by ``with``, and not assigned."""
+    passing, assigned = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            passing |= {(name.asname or name.name).partition('.')[0] for name in node.names}
+        elif isinstance(node, (ast.For, ast.withitem)):
+            targets = node.target if isinstance(node, ast.For) else node.optional_vars
+            passing |= set(_stored(targets)) if targets else set()
+        elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+            for target in getattr(node, 'targets', None) or [node.target]:
+                assigned |= set(_stored(target))
+    return passing - assigned
+
+
+def _stored(target: ast.AST) -> Iterator[str]:
+    for node in ast.walk(target):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def _import(path: str, *, imports: str | Sequence[str], allow_failed_imports: bool = False) -> None:
+    for name in [imports] if isinstance(imports, str) else imports:
+        _import_one(name, allow_failed_imports, path)
+
+
+def _import_one(name: str, may_fail: bool, path: str) -> None:
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        message = f'{path}: {name}: {type(error).__name__}: {error}'
+        if isinstance(error, ImportError):
+            if not may_fail:
+                raise ConfigError(message) from error
+            warnings.warn(message, stacklevel=2)
+        else:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            raise ConfigError(f'{message} ({last.filename}:{last.lineno})') from error
+
+
 def _override(config: Config, path: str, value: Any) -> None:
-    key = path.split('.')[0]
+    key = path.partition('.')[0]
     if key not in KEYS and key in config:
         raise ConfigError(
             f'{path}: a variable of the config file, whose value is already where it is used; '
@@ -57,7 +188,10 @@ def _override(config: Config, path: str, value: Any) -> None:
         raise ConfigError(
             f'{path}: there is no such key here{nearest(key, KEYS)} (accepted: {", ".join(KEYS)})'
         )
-    try:
-        config.merge_from_dict({path: value})
-    except (KeyError, TypeError) as error:
-        raise ConfigError(f'{path}: cannot be overridden: {error}') from error
+    config.override(path, value)
+
+
+def _shown(file: str) -> str:
+    """The name of a file for messages: relative to the current folder, if it lies below it."""
+    relative = os.path.relpath(file)
+    return os.path.abspath(file) if relative.startswith('..') else relative

@@ -12,6 +12,7 @@ from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
+import hrdet.config
 from hrdet.distributed import rank, world_size
 from hrdet.engine.checkpoint_hook import CheckpointHook
 from hrdet.engine.ema_hook import EMAHook
@@ -83,7 +84,7 @@ def _runner(
     work_dir: str,
     seed: int,
     about: dict[str, Any],
-    config: Config | None = None,
+    config: hrdet.config.Config | None = None,
     deterministic: bool = False,
     load_from: str | None = None,
     resume: bool = False,
@@ -120,7 +121,7 @@ def _runner(
         log_level=lowered.log_level,
         load_from=load_from,
         resume=resume,
-        cfg=config,
+        cfg=None if config is None else Config(config.to_dict(), filename=config.filename),
     )
     return Runner(device, about, **(arguments | given))
 

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from torch.utils.data import DataLoader
 
 import hrdet.data
 import hrdet.models
 import hrdet.optimize
 from hrdet.checkpoints import load_backbone, load_checkpoint
-from hrdet.config import Lowered, lower
+from hrdet.config import Config, Lowered, lower
 from hrdet.distributed import broadcast_object, rank, world_size
 from hrdet.engine import assemble
 from hrdet.engine.checkpoint_hook import LATEST, read_meta

@@ -15,6 +15,108 @@ def test_a_variant_is_a_few_lines(tmp_path):
     assert config.work_dir == './work_dirs/variant'
 
 
+def test_delete_replaces_a_whole_dict(tmp_path):
+    (tmp_path / 'base.py').write_text('model = dict(a=1, b=dict(c=2, d=3))\nema = None\n')
+    text = (
+        "_base_ = ['base.py']\nmodel = dict(b=dict(_delete_=True, e=4))\nema = dict(momentum=0.1)\n"
+    )
+    (tmp_path / 'variant.py').write_text(text + 'data = dict(_delete_=True, x=1)\n')
+    config = load_config(tmp_path / 'variant.py')
+    assert config.model == {'a': 1, 'b': {'e': 4}}
+    assert (config.ema, config.data) == ({'momentum': 0.1}, {'x': 1})
+
+
+def test_names_of_the_file_and_of_its_bases(tmp_path):
+    (tmp_path / 'base.py').write_text("root = 'somewhere'\nmodel = dict(widths=[1, 2])\n")
+    (tmp_path / 'variant.py').write_text("""_base_ = './base.py'
+work_dir = '{{ fileDirname }}/runs/{{fileBasenameNoExtension}}'
+data = dict(file='{{ fileBasename }}', widths={{ _base_.model.widths }}, root=_base_.root)
+""")
+    config = load_config(tmp_path / 'variant.py')
+    assert config.work_dir == f'{tmp_path.as_posix()}/runs/variant'
+    assert config.data == {'file': 'variant.py', 'widths': [1, 2], 'root': 'somewhere'}
+
+
+def test_what_a_file_uses_on_its_way_is_no_key(tmp_path):
+    (tmp_path / 'variant.py').write_text("""import os.path as osp, math
+from string import digits
+def scaled(x):
+    inner = 2
+    return inner * x
+class Helper: pass
+_private = 3
+strides = [4]
+for level in range(3):
+    strides.append(scaled(strides[-1]))
+with open(__file__) as file:
+    pass
+seed: int = _private
+model: dict
+""")
+    config = load_config(tmp_path / 'variant.py')
+    assert {key: config[key] for key in config if key != 'work_dir'} == {
+        'strides': [4, 8, 16, 32],
+        'seed': 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('model = dict(\n    a=1\n    b=2)\n', r'^broken\.py:2: .* comma\?: a=1$'),
+        ('x = 1\n\ny = x / 0\n', r'^broken\.py:3: ZeroDivisionError: division by zero$'),
+        ('def f():\n    return z\ny = f()\n', r"^broken\.py:2: NameError: name 'z'"),
+        ('import json\ny = json.loads("{")\n', r'^broken\.py:2: JSONDecodeError'),
+        ("a = 1\n_base_ = 'no.py'\n", r"^broken\.py:2: _base_ 'no\.py': there is no file no\.py$"),
+        ("_base_ = ['broken.py']\n", r'^broken\.py:1: .* itself: broken\.py -> broken\.py$'),
+        ("_base_ = 'there.py'\n", r'^there\.py:1: .* itself: broken\.py -> there\.py -> broken'),
+        ("_base_ = 'worse.py'\n", r'^worse\.py:2: SyntaxError|^worse\.py:2: invalid syntax'),
+        ('_base_ = 3\n', r'^broken\.py:1: _base_ must be the name of a file or a list of names'),
+        ("_base_ = ['a.py', 'b.py']\n", r"^broken\.py:1: .* set 'seed': a\.py:2 and b\.py:1;"),
+    ],
+)
+def test_a_file_that_cannot_be_read(tmp_path, monkeypatch, text, message):
+    monkeypatch.chdir(tmp_path)
+    files = {
+        'broken': text,
+        'there': "_base_ = 'broken.py'\n",
+        'worse': 'a = 1\nb = = 2\n',
+        'a': '\nseed = 1\n',
+        'b': 'seed = 2\n',
+    }
+    for name, content in files.items():
+        (tmp_path / f'{name}.py').write_text(content)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config('broken.py')
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_errors_say_who_wrote_the_value(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    load_config(config).dump('cells.py')
+    (tmp_path / 'mine.py').write_text("""_base_ = 'cells.py'
+model = dict(
+    num_stages=dict(),
+)
+""")
+    with pytest.raises(
+        ConfigError, match=r'^model\.num_stages, written in mine\.py:3: there is no'
+    ):
+        lower(load_config('mine.py'))
+    options = {'data.train.img_scale': 8}
+    (tmp_path / 'mine.py').write_text("_base_ = 'cells.py'\n")
+    with pytest.raises(ConfigError, match=r'^data\.train\.img_scale, set by --cfg-options: 8 is'):
+        lower(load_config('mine.py', options))
+    (tmp_path / 'mine.py').write_text(
+        "_base_ = 'cells.py'\ntest_cfg = dict(rcnn=dict(_delete_=True))"
+    )
+    missing = (
+        r'^test_cfg\.rcnn\.score_thr, in the section written in mine\.py:2: this key is needed'
+    )
+    with pytest.raises(ConfigError, match=missing):
+        lower(load_config('mine.py'))
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'absent\.py'):
         load_config(tmp_path / 'absent.py')
@@ -34,7 +136,11 @@ def test_overrides_reach_into_lists(config):
         ('modle.type', r"modle\.type: there is no such key here; did you mean 'model'\?"),
         ('data_root', r'data_root: a variable of the config file'),
         ('total_epochs.x', r'total_epochs\.x: cannot be overridden'),
-        ('workflow.7', r'workflow\.7: cannot be overridden'),
+        ('workflow.7', r'workflow\.7: cannot be overridden: 7 of a list of 1'),
+        (
+            'data.train.img_scale.0',
+            r'img_scale\.0: cannot be overridden: \(1333, 800\) has no part',
+        ),
     ],
 )
 def test_an_override_of_nothing(config, path, message):
@@ -48,8 +154,36 @@ def test_a_file_that_is_not_there():
 
 
 def test_a_misspelt_override_is_found_by_lowering(config):
-    with pytest.raises(ConfigError, match=r'data\.imgs_per_gpux: .*did you mean .imgs_per_gpu'):
+    with pytest.raises(
+        ConfigError,
+        match=r'data\.imgs_per_gpux, set by --cfg-options: .*did you mean .imgs_per_gpu',
+    ):
         lower(load_config(config, {'data.imgs_per_gpux': 1}))
+
+
+def test_overrides_make_sections_and_merge_dicts(config):
+    options = {'ema.momentum': 0.1, 'data.train': dict(flip_ratio=0.0)}
+    loaded = load_config(config, options)
+    assert loaded.ema == {'momentum': 0.1}
+    assert loaded.data.train.flip_ratio == 0.0
+    assert loaded.data.train.type == 'CocoDataset'
+
+
+def test_a_custom_module_that_fails(config, tmp_path, monkeypatch):
+    (tmp_path / 'hrdet_broken_module.py').write_text('a = 1\nb = a + None\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    config['custom_imports'] = dict(imports='hrdet_broken_module')
+    with pytest.raises(ConfigError, match=r'custom_imports: .*TypeError.*broken_module\.py:2\)$'):
+        load_config(config)
+    config['custom_imports'] = dict(imports=['hrdet_absent_module'])
+    with pytest.raises(ConfigError, match=r'custom_imports: hrdet_absent_module: ModuleNotFound'):
+        load_config(config)
+    config['custom_imports'] |= dict(allow_failed_imports=True)
+    with pytest.warns(UserWarning, match='hrdet_absent_module'):
+        load_config(config)
+    config['custom_imports'] = dict(import_='x')
+    with pytest.raises(ConfigError, match=r"custom_imports\.import_: .*'imports'"):
+        load_config(config)
 
 
 def test_custom_modules_are_imported(config, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hrdet.config import Parser
+from hrdet.command_line import Parser
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 COMMANDS = [p for p in sorted(TOOLS.rglob('*.py')) if "'__main__'" in p.read_text()]

@@ -34,8 +34,22 @@ def test_lowered(tmp_path):
     assert 'warning: lr_config.step: [20] is never reached in 12 epochs' in result.stderr
 
 
+def test_origins():
+    result = run('--origins', '--cfg-options', 'data.imgs_per_gpu=5')
+    assert result.returncode == 0, result.stderr
+    lines = [line.replace(f'{ROOT}/', '') for line in result.stdout.splitlines()]
+    assert 'model.backbone.width = 18  # configs/hrnet/faster_rcnn_hrnetv2p_w18_1x.py:9' in lines
+    assert "model.neck.type = 'HRFPN'  # configs/_base_/models/faster_rcnn_hrnetv2p.py:6" in lines
+    assert 'data.imgs_per_gpu = 5  # --cfg-options' in lines
+    assert "log_config.hooks[0].type = 'TextLoggerHook'  # configs/_base_/runtime.py:3" in lines
+    assert not [line for line in lines if line.startswith(('model =', 'model.backbone ='))]
+
+
 def test_a_mistake_is_one_line():
     result = run('--cfg-options', 'model.bakbone.width=32')
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
-    assert "model.bakbone: there is no such key here; did you mean 'backbone'?" in line
+    assert (
+        "model.bakbone, set by --cfg-options: there is no such key here; did you mean 'backbone'?"
+        in line
+    )

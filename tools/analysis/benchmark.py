@@ -36,7 +36,8 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hrdet.config import Parser, add_cfg_options, load_config, lower
+from hrdet.command_line import Parser, add_cfg_options
+from hrdet.config import load_config, lower
 from hrdet.registry import ConfigError
 from hrdet.wording import counted
 

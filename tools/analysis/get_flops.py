@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hrdet.config import Parser, add_cfg_options, load_config, lower, with_num_classes
+from hrdet.command_line import Parser, add_cfg_options
+from hrdet.config import load_config, lower, with_num_classes
 from hrdet.registry import ConfigError, build
 from hrdet.wording import counted
 

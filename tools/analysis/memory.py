@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hrdet.config import Lowered, Parser, add_cfg_options, load_config, lower
+from hrdet.command_line import Parser, add_cfg_options
+from hrdet.config import Lowered, load_config, lower
 from hrdet.registry import ConfigError
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hrdet.config import Parser
+from hrdet.command_line import Parser
 from tools.analysis.get_flops import cost_of, cut
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help

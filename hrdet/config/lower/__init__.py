@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from hrdet.config.config import origins_of
 from hrdet.config.keys import split_keys
 from hrdet.config.lower import training
 from hrdet.config.lower.data import Data, read_data
@@ -117,12 +118,20 @@ class Lowered:
 
 
 def lower(config: Mapping[str, Any]) -> Lowered:
-    """Lower a config (mmengine's Config, or a dict).
+    """Lower a config (a Config, or a dict).
 
     Raises:
         ConfigError: an unknown key, a missing one, or a value that cannot be meant; the message
-            names its path in the config.
+            names its path in the config, and the file and line that wrote it.
     """
+    try:
+        return _lower(config)
+    except ConfigError as error:
+        error.locate(origins_of(config))
+        raise
+
+
+def _lower(config: Mapping[str, Any]) -> Lowered:
     values, runner_fields, warnings = split_keys(dict(config.items()))
     values = as_nodes(values)
     detector = check_typed(values['model'], 'model')

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hrdet.config import Parser, add_cfg_options, add_run_options, add_speed_options
+from hrdet.command_line import Parser, add_cfg_options, add_run_options, add_speed_options
 
 
 def parse(*texts):
