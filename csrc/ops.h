@@ -1,4 +1,4 @@
-// The kernels behind torch.ops.hrdet.*, one set for each library; schemas are in cpu/library.cpp.
+// Kernels of torch.ops.hrdet.*, one set per device; cpu/library.cpp declares their schemas.
 #pragma once
 
 #include <torch/csrc/stable/tensor.h>
@@ -31,15 +31,15 @@ HRDET_DECLARE_OPS(cpu)
 HRDET_DECLARE_OPS(cuda)
 #undef HRDET_DECLARE_OPS
 
-// The last step of a prediction, whose result lives on the host.
+// Masks to COCO run lengths, on the host only; csrc/cpu/mask.cpp.
 std::tuple<Tensor, Tensor> encode_masks_cpu(Tensor probabilities, Tensor boxes, Tensor sizes,
                                             double threshold, bool inclusive);
 
-// A step of inference on a CPU; csrc/cpu/winograd.cpp.
+// 3x3 convolution for inference on a CPU; csrc/cpu/winograd.cpp.
 Tensor winograd_conv_cpu(Tensor input, Tensor weight, Tensor bias, std::optional<Tensor> summand,
                          bool relu);
 
-// A step of loading an image; csrc/cpu/resize.cpp.
+// Resize and crop while an image is loaded; csrc/cpu/resize.cpp.
 Tensor resize_window_cpu(Tensor image, int64_t new_height, int64_t new_width, int64_t top,
                          int64_t left, int64_t height, int64_t width);
 

@@ -1,4 +1,4 @@
-// Overlap of boxes (x1, y1, x2, y2), continuous coordinates, and what NMS and soft-NMS make of it.
+// Boxes (x1, y1, x2, y2) in continuous coordinates: overlap, and the score rule of soft-NMS.
 #pragma once
 
 #include <cmath>
@@ -28,14 +28,14 @@ HRDET_HOST_DEVICE Real intersection(const Box<Real>& a, const Box<Real>& b) {
   return positive(right - left) * positive(bottom - top);
 }
 
-// Two empty boxes have no overlap to speak of: 0 / 0 is NaN, which exceeds no threshold.
+// The IoU of two empty boxes is 0 / 0 = NaN, which exceeds no threshold.
 template <typename Real>
 HRDET_HOST_DEVICE Real iou(const Box<Real>& a, const Box<Real>& b) {
   const Real shared = intersection(a, b);
   return shared / (a.area() + b.area() - shared);
 }
 
-// A row takes part in NMS when its score is above -inf: -inf marks padding, and NaN is no score.
+// Rows with score -inf are padding; a NaN score is treated the same way.
 template <typename Real>
 HRDET_HOST_DEVICE bool is_candidate(Real score) {
   return score > -INFINITY;
@@ -46,8 +46,8 @@ struct SoftNms {
   Real iou_threshold, min_score, sigma;
   bool gaussian;
 
-  // The score of a box after a better box of overlap `overlap` > 0 was picked; -inf drops it. The
-  // test against min_score is made only here: a weak box that meets no other stays.
+  // The new score of a box whose IoU with the box just picked is `overlap`; -inf drops it. Only
+  // boxes that intersect a picked box are compared with min_score, as in the 2019 releases.
   HRDET_HOST_DEVICE Real decayed(Real score, Real overlap) const {
     Real weight = 1;
     if (gaussian) {

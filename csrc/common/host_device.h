@@ -1,6 +1,6 @@
-// The functions of csrc/common run on both sides: compiled by g++ into the CPU library and by nvcc
-// into the CUDA library. Contraction to fused multiply-add is off on both (see setup.py), so that a
-// comparison against a threshold falls the same way on both.
+// Marks the functions of csrc/common, which are compiled for the CPU and for CUDA. Contraction to
+// fused multiply-add is off in both builds (setup.py), so that comparisons with a threshold give
+// the same result on both devices.
 #pragma once
 
 #ifdef __CUDACC__

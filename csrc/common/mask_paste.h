@@ -1,5 +1,5 @@
-// Pasting a soft mask into an image: which pixels it covers along one axis, and which place of the
-// mask each of them reads. Everything after that is bilinear interpolation and a threshold.
+// Pasting a soft mask into an image, one axis at a time: which pixels the mask covers, and at which
+// position of the mask each pixel samples. The rest is bilinear interpolation and a threshold.
 #pragma once
 
 #include <cmath>
@@ -18,14 +18,14 @@ struct PasteAxis {
   double scale;        // cells per pixel
   int64_t begin, end;  // the pixels of the image that may be covered
 
-  // Between -1 and cells; it never falls from one pixel to the next, which the search for the edge
-  // of a mask relies on.
+  // Where a pixel samples the mask, in [-1, cells]. Monotonic in the pixel, which the binary search
+  // for a mask's edge relies on.
   HRDET_HOST_DEVICE float position(int64_t pixel) const {
     const double place = (pixel - start + 0.5) * scale - 0.5;
     return static_cast<float>(place < -1 ? -1 : place > cells ? cells : place);
   }
 
-  // The cell before a position: the value there is interpolated between this cell and the next one.
+  // The cell to the left of a position; its value is interpolated between this cell and the next.
   HRDET_HOST_DEVICE int64_t cell(float place) const {
     const int64_t before = static_cast<int64_t>(std::floor(place));
     return before < cells ? before : cells - 1;
@@ -40,7 +40,8 @@ struct PasteAxis {
   }
 };
 
-// From `low` to `high` on a side of `pixels` pixels; an inclusive box is stored with high + 1.
+// A box from `low` to `high` in an image of `pixels` pixels; inclusive boxes are stored with high
+// + 1.
 HRDET_HOST_DEVICE PasteAxis paste_axis(double low, double high, int64_t cells, int64_t pixels,
                                        bool inclusive) {
   PasteAxis axis{low, high - low, cells, 0, 0, 0};
@@ -57,8 +58,8 @@ HRDET_HOST_DEVICE PasteAxis paste_axis(double low, double high, int64_t cells, i
   return axis;
 }
 
-// A weighted mean that, like exact arithmetic, never turns back as the weight grows.
-HRDET_HOST_DEVICE float between(float from, float to, float weight) {
+// Linear interpolation that is monotonic in `weight`, also after rounding.
+HRDET_HOST_DEVICE float interpolate(float from, float to, float weight) {
   return from + (to - from) * weight;
 }
 

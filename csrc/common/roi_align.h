@@ -1,5 +1,5 @@
-// Where RoIAlign (Mask R-CNN, section 3) takes its samples. A bin is a grid of samples, and a
-// bilinear sample is a product of one weight per axis, so everything here is about one axis.
+// Sampling positions and weights of RoIAlign (Mask R-CNN, section 3). A bin averages a grid of
+// bilinear samples; their weights are separable, so this file handles one axis at a time.
 #pragma once
 
 #include <cmath>
@@ -9,13 +9,13 @@
 namespace hrdet {
 
 constexpr int kMaxLevels = 8;
-// The end of adaptive sampling: a bin 1024 feature pixels wide is larger than any feature map, and
-// a box run wild must not hang the machine.
+// Upper bound of adaptive sampling, wider than any feature map: diverged boxes must not cost
+// unbounded time.
 constexpr int kMaxSamples = 1024;
-// On a side of the output: the weights of all of them fit a block's shared memory on a GPU.
+// Per side of the output; the weights of all bins fit into the shared memory of a CUDA block.
 constexpr int kMaxBins = 256;
 
-// The two neighbours of a sample and their weights, both 0 where the sample is off the map.
+// The two pixels that a sample interpolates and their weights, 0 where it lies off the map.
 template <typename Real>
 struct Tap {
   int low, high;
@@ -66,7 +66,7 @@ HRDET_HOST_DEVICE Axis<Real> roi_axis(Real low, Real high, Real scale, int bins,
   const Real bin = length / bins;
   int samples = options.sampling_ratio;
   if (samples <= 0) {
-    // Written so that a NaN takes no samples: the bin is then 0.
+    // A NaN takes the last branch: no samples, and the bin is 0.
     samples = bin > 0 ? (bin < kMaxSamples ? static_cast<int>(std::ceil(bin)) : kMaxSamples) : 0;
   }
   return {start, bin, samples, size};

@@ -1,4 +1,4 @@
-// A call of RoIAlign as the kernels want it: checked, and tensors as plain pointers and strides.
+// Validated arguments of RoIAlign: tensors as plain pointers and strides that kernels can take.
 #pragma once
 
 #include <algorithm>
@@ -19,8 +19,8 @@ struct FeatureMap {
   double scale;  // feature pixels per image pixel
 };
 
-// All levels, small enough to be passed to a kernel by value. In every level either the columns or
-// (channels_last) the channels lie side by side in memory.
+// All levels; small enough to pass to a kernel by value. Every level has unit stride along its
+// columns or, with channels_last, along its channels.
 template <typename Value>
 struct Pyramid {
   FeatureMap<Value> level[kMaxLevels];
@@ -28,7 +28,7 @@ struct Pyramid {
   bool channels_last;
 };
 
-inline bool neighbours_along(const std::vector<Tensor>& maps, int64_t dim) {
+inline bool has_unit_stride(const std::vector<Tensor>& maps, int64_t dim) {
   for (const Tensor& map : maps) {
     if (map.stride(dim) != 1) {
       return false;
@@ -38,12 +38,12 @@ inline bool neighbours_along(const std::vector<Tensor>& maps, int64_t dim) {
 }
 
 inline bool is_channels_last(const std::vector<Tensor>& maps) {
-  return maps[0].size(1) > 1 && neighbours_along(maps, 1);
+  return maps[0].size(1) > 1 && has_unit_stride(maps, 1);
 }
 
-// Maps of one memory layout that a kernel can read: themselves where they are, else copies.
-inline std::vector<Tensor> readable(const std::vector<Tensor>& maps) {
-  if (is_channels_last(maps) || neighbours_along(maps, 3)) {
+// The maps themselves if all have a layout that the kernels support, else contiguous copies.
+inline std::vector<Tensor> with_supported_layout(const std::vector<Tensor>& maps) {
+  if (is_channels_last(maps) || has_unit_stride(maps, 3)) {
     return maps;
   }
   std::vector<Tensor> copies;
@@ -53,7 +53,7 @@ inline std::vector<Tensor> readable(const std::vector<Tensor>& maps) {
   return copies;
 }
 
-// The rois of a call beside the pyramid they are taken from.
+// The rois and their levels.
 template <typename Real>
 struct Rois {
   const Real* data;       // (count, 5): image, x1, y1, x2, y2
@@ -61,8 +61,8 @@ struct Rois {
   int count;
 };
 
-// Where a roi is: an image of a level, and its bins on both axes. Padding has the image -1, and so
-// has a row that names an image or a level that is not there.
+// A roi on its feature map: image, level and both axes in feature pixels. The image is -1 for
+// padding rows and for rows with an image or level index out of range.
 template <typename Real>
 struct PlacedRoi {
   int image, level;
@@ -99,6 +99,7 @@ inline void check_rois(const Tensor& rois, const std::optional<Tensor>& levels, 
           "roi_align: rois must have the shape (R, 5): image, x1, y1, x2, y2");
   require(rois.scalar_type() == accumulate_type(type),
           "roi_align: rois must be float32 (float64 beside float64 features)");
+  require(rois.size(0) <= kMaxSize, "roi_align: takes fewer than 2^31 rois, not ", rois.size(0));
   require(same_device(rois, like), "roi_align: rois and features must be on one device");
   if (levels.has_value()) {
     require(levels->dim() == 1 && levels->size(0) == rois.size(0),
@@ -122,6 +123,10 @@ inline void check_features(const std::vector<Tensor>& features) {
     const Tensor& map = features[i];
     require(map.dim() == 4, "roi_align: feature level ", i, " must have the shape (N, C, H, W)");
     require(map.size(2) > 0 && map.size(3) > 0, "roi_align: feature level ", i, " is empty");
+    for (int64_t dim = 0; dim < 4; ++dim) {
+      require(map.size(dim) <= kMaxSize, "roi_align: feature level ", i, " has a size of ",
+              map.size(dim), "; sizes must be below 2^31");
+    }
     require(map.size(0) == first.size(0) && map.size(1) == first.size(1),
             "roi_align: feature level ", i, " has ", map.size(0), " images of ", map.size(1),
             " channels, level 0 has ", first.size(0), " of ", first.size(1));
@@ -132,7 +137,7 @@ inline void check_features(const std::vector<Tensor>& features) {
 }
 
 struct RoiAlignCall {
-  std::vector<Tensor> maps;  // the features, or the sums that become their gradients
+  std::vector<Tensor> maps;  // the features, or accumulators of their gradients
   Tensor rois;
   std::optional<Tensor> levels;
   std::vector<double> scales;
@@ -179,23 +184,39 @@ inline RoiAlignCall forward_call(const std::vector<Tensor>& features, const Tens
   check_levels(features.size(), scales.size());
   check_features(features);
   check_rois(rois, levels, features[0].scalar_type(), features[0]);
-  return {readable(features), torch::stable::contiguous(rois), contiguous(levels), scales, options};
+  return {with_supported_layout(features), torch::stable::contiguous(rois), contiguous(levels),
+          scales, options};
 }
 
-// `sizes` is N, C and then height, width of every level; the gradients start at 0.
+inline RoiAlignOptions roi_align_options(int64_t height, int64_t width, int64_t sampling_ratio,
+                                         bool half_pixel, double finest_scale) {
+  require(std::min(height, width) > 0 && std::max(height, width) <= kMaxBins,
+          "roi_align: the output size must be positive, and at most ", kMaxBins, " on a side");
+  require(sampling_ratio >= 0 && sampling_ratio <= kMaxSamples,
+          "roi_align: sampling_ratio must be 0 (adaptive) or a number up to ", kMaxSamples);
+  return {static_cast<int>(height), static_cast<int>(width), static_cast<int>(sampling_ratio),
+          half_pixel, finest_scale};
+}
+
+// `sizes` is N, C and then height, width of every level. The maps are zeros, for the gradients.
 inline RoiAlignCall backward_call(const Tensor& grad, const Tensor& rois,
                                   const std::optional<Tensor>& levels,
                                   const std::vector<int64_t>& sizes, bool channels_last,
-                                  const std::vector<double>& scales,
-                                  const RoiAlignOptions& options) {
+                                  const std::vector<double>& scales, double finest_scale,
+                                  int64_t sampling_ratio, bool half_pixel) {
   require(sizes.size() >= 4 && sizes.size() % 2 == 0,
           "roi_align_backward: sizes must be N, C and height, width of every level");
   check_levels(sizes.size() / 2 - 1, scales.size());
   check_rois(rois, levels, grad.scalar_type(), grad);
   require(grad.dim() == 4 && grad.size(0) == rois.size(0) && grad.size(1) == sizes[1],
           "roi_align_backward: grad must have the shape (R, C, h, w)");
+  const RoiAlignOptions options =
+      roi_align_options(grad.size(2), grad.size(3), sampling_ratio, half_pixel, finest_scale);
+  require(sizes[0] <= kMaxSize && sizes[1] <= kMaxSize,
+          "roi_align_backward: sizes must be below 2^31");
   for (size_t i = 2; i < sizes.size(); ++i) {
     require(sizes[i] > 0, "roi_align_backward: feature level ", i / 2 - 1, " is empty");
+    require(sizes[i] <= kMaxSize, "roi_align_backward: sizes must be below 2^31");
   }
   std::vector<Tensor> maps;
   for (size_t i = 2; i < sizes.size(); i += 2) {
@@ -215,16 +236,6 @@ inline std::vector<Tensor> cast_to(std::vector<Tensor> maps, ScalarType type) {
     }
   }
   return maps;
-}
-
-inline RoiAlignOptions roi_align_options(int64_t height, int64_t width, int64_t sampling_ratio,
-                                         bool half_pixel, double finest_scale) {
-  require(std::min(height, width) > 0 && std::max(height, width) <= kMaxBins,
-          "roi_align: the output size must be positive, and at most ", kMaxBins, " on a side");
-  require(sampling_ratio >= 0 && sampling_ratio <= kMaxSamples,
-          "roi_align: sampling_ratio must be 0 (adaptive) or a number up to ", kMaxSamples);
-  return {static_cast<int>(height), static_cast<int>(width), static_cast<int>(sampling_ratio),
-          half_pixel, finest_scale};
 }
 
 }  // namespace hrdet

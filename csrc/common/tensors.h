@@ -1,4 +1,4 @@
-// What both libraries do on the host with tensors: check them, and tell their types apart.
+// Host code of both libraries: argument checks and dispatch by dtype.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
@@ -6,6 +6,7 @@
 #include <torch/headeronly/core/ScalarType.h>
 
 #include <cstdint>
+#include <limits>
 #include <sstream>
 #include <stdexcept>
 
@@ -26,7 +27,9 @@ void require(bool condition, const Parts&... parts) {
   }
 }
 
-// The type that sums and coordinates have beside values of type Value.
+constexpr int64_t kMaxSize = std::numeric_limits<int32_t>::max();  // kernels index with int
+
+// The type of sums and coordinates for features of type Value: float32 for half precision.
 template <typename Value>
 struct Accumulate {
   using type = float;
@@ -40,7 +43,7 @@ using accumulate_t = typename Accumulate<Value>::type;
 
 // Calls function(Value{}) with the C++ type behind a floating-point scalar type.
 template <typename Function>
-auto with_value_type(ScalarType type, const char* op, const Function& function) {
+auto dispatch_value_type(ScalarType type, const char* op, const Function& function) {
   switch (type) {
     case ScalarType::Double:
       return function(double{});
@@ -55,13 +58,13 @@ auto with_value_type(ScalarType type, const char* op, const Function& function) 
   }
 }
 
-// The same for boxes and scores, which check_candidates lets be float32 or float64 only.
+// The same for boxes and scores, which are float32 or float64 (check_candidates).
 template <typename Function>
-void with_real_type(ScalarType type, const Function& function) {
+void dispatch_real_type(ScalarType type, const Function& function) {
   type == ScalarType::Double ? function(double{}) : function(float{});
 }
 
-// Boxes, scores and rois: coordinates are float32 beside half-precision features.
+// The dtype of boxes, scores and rois for features of this dtype.
 inline ScalarType accumulate_type(ScalarType type) {
   return type == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
 }
@@ -80,6 +83,8 @@ inline void check_candidates(const char* op, const Tensor& boxes, const Tensor& 
               accumulate_type(boxes.scalar_type()) == boxes.scalar_type(),
           op, ": boxes and scores must both be float32 or both float64");
   require(same_device(boxes, scores), op, ": boxes and scores must be on one device");
+  require(boxes.size(0) <= kMaxSize && boxes.size(1) <= kMaxSize, op,
+          ": B and M must be below 2^31, not ", boxes.size(0), " and ", boxes.size(1));
   require(max_output >= 0, op, ": max_output must not be negative");
 }
 

@@ -1,4 +1,4 @@
-// The CPU library: declares every op of hrdet, and its kernels for the CPU. It is loaded first.
+// The CPU library, loaded first: declares all operators of hrdet and registers their CPU kernels.
 #include <torch/csrc/stable/library.h>
 
 #include "../ops.h"

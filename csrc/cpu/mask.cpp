@@ -1,4 +1,5 @@
-// Soft masks of boxes to run lengths of whole images, without the images: one thread per mask.
+// Pastes soft masks into images as COCO run lengths without materialising the images; parallel over
+// masks.
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -12,18 +13,20 @@
 namespace hrdet {
 namespace {
 
-constexpr int64_t kMostPixels = 0xffffffff;  // COCO counts them in 32 bits
+constexpr int64_t kMaxPixels = 0xffffffff;  // COCO's counts are 32-bit
+constexpr int64_t kMaxSide = 1 << 20;  // as in OpenCV; the time for a mask grows with both sides
 
-// Pixels of a column between the same two rows of the mask, and the weights of the first and last.
-struct Stretch {
+// Pixels [begin, end) of a column that interpolate between mask rows `row` and `row` + 1, and the
+// weights of the first and the last pixel.
+struct Segment {
   int64_t row, begin, end;
   float first, last;
 };
 
-// What one thread needs, whatever the size of the image: the mask and its rows.
-class Paster {
+// Working memory of one thread, independent of the image size.
+class MaskPaster {
  public:
-  Paster(int64_t height, int64_t width, float limit, bool inclusive)
+  MaskPaster(int64_t height, int64_t width, float limit, bool inclusive)
       : height_(height),
         width_(width),
         limit_(limit),
@@ -36,21 +39,21 @@ class Paster {
              std::string& text) {
     across_ = paste_axis(box[0], box[2], width_, columns, inclusive_);
     down_ = paste_axis(box[1], box[3], height_, rows, inclusive_);
-    read(mask);
-    find_stretches();
+    load_mask(mask);
+    find_segments();
     RunLengths runs(text);
     for (int64_t x = across_.begin; x < across_.end; ++x) {
       interpolate_column(across_.position(x));
-      for (const Stretch& stretch : stretches_) {
-        add(stretch, x * rows, runs);
+      for (const Segment& segment : segments_) {
+        add_segment(segment, x * rows, runs);
       }
     }
     runs.finish(rows * columns);
   }
 
  private:
-  // By columns, so that neighbours lie side by side, with the border.
-  void read(const float* mask) {
+  // Copies the mask transposed, (w + 2, h + 2) with its border, so that columns are contiguous.
+  void load_mask(const float* mask) {
     for (int64_t x = -1; x <= width_; ++x) {
       for (int64_t y = -1; y <= height_; ++y) {
         const int64_t in_x = std::min(std::max<int64_t>(x, 0), width_ - 1);
@@ -61,16 +64,16 @@ class Paster {
     }
   }
 
-  void find_stretches() {
-    stretches_.clear();
+  void find_segments() {
+    segments_.clear();
     for (int64_t y = down_.begin; y < down_.end; ++y) {
       const float place = down_.position(y);
       const int64_t row = down_.cell(place);
-      if (stretches_.empty() || stretches_.back().row != row) {
-        stretches_.push_back({row, y, y, place - row, 0});
+      if (segments_.empty() || segments_.back().row != row) {
+        segments_.push_back({row, y, y, place - row, 0});
       }
-      stretches_.back().end = y + 1;
-      stretches_.back().last = place - row;
+      segments_.back().end = y + 1;
+      segments_.back().last = place - row;
     }
   }
 
@@ -78,25 +81,25 @@ class Paster {
     const int64_t cell = across_.cell(place), count = height_ + 2;
     const float* left = columns_.data() + (cell + 1) * count;
     for (int64_t y = 0; y < count; ++y) {
-      column_[y] = between(left[y], left[count + y], place - cell);
+      column_[y] = interpolate(left[y], left[count + y], place - cell);
     }
   }
 
-  // Along a stretch the value rises or falls: equal ends mean no edge between them.
-  void add(const Stretch& stretch, int64_t offset, RunLengths& runs) const {
-    const float upper = column_[stretch.row + 1], lower = column_[stretch.row + 2];
-    const bool first = between(upper, lower, stretch.first) >= limit_;
-    const bool last = between(upper, lower, stretch.last) >= limit_;
+  // Values are monotonic along a segment: it has at most one edge, found by binary search.
+  void add_segment(const Segment& segment, int64_t offset, RunLengths& runs) const {
+    const float upper = column_[segment.row + 1], lower = column_[segment.row + 2];
+    const bool first = interpolate(upper, lower, segment.first) >= limit_;
+    const bool last = interpolate(upper, lower, segment.last) >= limit_;
     if (!first && !last) {
       return;
     }
-    int64_t begin = stretch.begin, end = stretch.end;
+    int64_t begin = segment.begin, end = segment.end;
     if (first != last) {
       int64_t like_first = begin, like_last = end - 1;
       while (like_last - like_first > 1) {
         const int64_t middle = (like_first + like_last) / 2;
-        const float weight = down_.position(middle) - stretch.row;
-        ((between(upper, lower, weight) >= limit_) == first ? like_first : like_last) = middle;
+        const float weight = down_.position(middle) - segment.row;
+        ((interpolate(upper, lower, weight) >= limit_) == first ? like_first : like_last) = middle;
       }
       (first ? end : begin) = like_last;
     }
@@ -108,7 +111,7 @@ class Paster {
   bool inclusive_;
   PasteAxis across_, down_;
   std::vector<float> columns_, column_;
-  std::vector<Stretch> stretches_;
+  std::vector<Segment> segments_;
 };
 
 void check_masks(const Tensor& probabilities, const Tensor& boxes, const Tensor& sizes) {
@@ -124,8 +127,8 @@ void check_masks(const Tensor& probabilities, const Tensor& boxes, const Tensor&
           "encode_masks: probabilities and boxes must be float32, image_sizes int64");
 }
 
-// All texts as one tensor of bytes, and where each of them ends.
-std::tuple<Tensor, Tensor> joined(const std::vector<std::string>& texts, const Tensor& like) {
+// All encodings as one uint8 tensor, and the end offset of each, int64.
+std::tuple<Tensor, Tensor> concatenate(const std::vector<std::string>& texts, const Tensor& like) {
   const int64_t count = static_cast<int64_t>(texts.size());
   Tensor ends = torch::stable::new_empty(like, {count}, ScalarType::Long);
   int64_t* end_data = static_cast<int64_t*>(ends.data_ptr());
@@ -156,22 +159,24 @@ std::tuple<Tensor, Tensor> encode_masks_cpu(Tensor probabilities, Tensor boxes, 
   const int64_t* size_data = static_cast<const int64_t*>(sizes.data_ptr());
   for (int64_t i = 0; i < count; ++i) {
     const int64_t rows = size_data[2 * i], columns = size_data[2 * i + 1];
-    require(rows > 0 && columns > 0 && rows <= kMostPixels / columns,
+    require(rows > 0 && columns > 0 && rows <= kMaxPixels / columns,
             "encode_masks: image_sizes must be positive and of less than 2^32 pixels, not ", rows,
             " x ", columns);
+    require(rows <= kMaxSide && columns <= kMaxSide, "encode_masks: an image has at most ",
+            kMaxSide, " pixels on a side, not ", rows, " x ", columns);
   }
-  // The releases of 2019 take what exceeds the threshold, mmdetection 3 also what equals it.
+  // A pixel is set above the threshold (2019 releases) or at least at it (mmdetection 3).
   const float least = static_cast<float>(threshold);
   const float limit = inclusive ? std::nextafter(least, INFINITY) : least;
   std::vector<std::string> texts(count);
   torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-    Paster paster(height, width, limit, inclusive);
+    MaskPaster paster(height, width, limit, inclusive);
     for (int64_t i = begin; i < end; ++i) {
       paster.paste(mask_data + i * height * width, box_data + 4 * i, size_data[2 * i],
                    size_data[2 * i + 1], texts[i]);
     }
   });
-  return joined(texts, probabilities);
+  return concatenate(texts, probabilities);
 }
 
 }  // namespace hrdet

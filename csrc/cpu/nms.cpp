@@ -1,16 +1,16 @@
-// NMS and soft-NMS on a CPU: one thread per problem of the batch.
+// NMS and soft-NMS on a CPU, in parallel over the B problems of a batch.
 #include <algorithm>
 #include <numeric>
 
 #include "../common/box.h"
 #include "../common/tensors.h"
 #include "../ops.h"
-#include "vector.h"
+#include "target_clones.h"
 
 namespace hrdet {
 namespace {
 
-// The candidates of one problem, best first, side by side so that they are compared in vectors.
+// The candidates of one problem in descending score order, as columns for SIMD comparison.
 template <typename Real>
 struct Candidates {
   std::vector<int64_t> index;
@@ -27,8 +27,8 @@ struct Candidates {
     std::stable_sort(index.begin(), index.end(),
                      [=](int64_t a, int64_t b) { return scores[a] > scores[b]; });
     const size_t size = index.size();
-    for (auto* side : {&x1, &y1, &x2, &y2}) {
-      side->resize(size);
+    for (auto* column : {&x1, &y1, &x2, &y2}) {
+      column->resize(size);
     }
     for (size_t i = 0; i < size; ++i) {
       const Real* box = boxes + 4 * index[i];
@@ -42,12 +42,12 @@ struct Candidates {
 };
 
 template <typename Real>
-struct Sides {
+struct BoxColumns {
   const Real *x1, *y1, *x2, *y2;
 };
 
 template <typename Real>
-inline void suppress_loop(const Sides<Real>& all, int64_t best, int64_t count, Real threshold,
+inline void suppress_loop(const BoxColumns<Real>& all, int64_t best, int64_t count, Real threshold,
                           int32_t* suppressed) {
   const Box<Real> picked{all.x1[best], all.y1[best], all.x2[best], all.y2[best]};
   for (int64_t i = best + 1; i < count; ++i) {
@@ -56,10 +56,10 @@ inline void suppress_loop(const Sides<Real>& all, int64_t best, int64_t count, R
   }
 }
 
-#define HRDET_SUPPRESS(Real)                                                         \
-  HRDET_EVERY_CPU void suppress(const Sides<Real>& all, int64_t best, int64_t count, \
-                                Real threshold, int32_t* suppressed) {               \
-    suppress_loop<Real>(all, best, count, threshold, suppressed);                    \
+#define HRDET_SUPPRESS(Real)                                                                  \
+  HRDET_TARGET_CLONES void suppress(const BoxColumns<Real>& all, int64_t best, int64_t count, \
+                                    Real threshold, int32_t* suppressed) {                    \
+    suppress_loop<Real>(all, best, count, threshold, suppressed);                             \
   }
 HRDET_SUPPRESS(float)
 HRDET_SUPPRESS(double)
@@ -68,14 +68,14 @@ HRDET_SUPPRESS(double)
 template <typename Real>
 void nms_one(Candidates<Real>& all, Real threshold, int64_t max_output, int64_t* indices,
              bool* valid) {
-  const Sides<Real> sides{all.x1.data(), all.y1.data(), all.x2.data(), all.y2.data()};
+  const BoxColumns<Real> columns{all.x1.data(), all.y1.data(), all.x2.data(), all.y2.data()};
   const int64_t count = static_cast<int64_t>(all.index.size());
   int64_t picked = 0;
   for (int64_t i = 0; i < count && picked < max_output; ++i) {
     if (!all.suppressed[i]) {
       indices[picked] = all.index[i];
       valid[picked++] = true;
-      suppress(sides, i, count, threshold, all.suppressed.data());
+      suppress(columns, i, count, threshold, all.suppressed.data());
     }
   }
 }
@@ -84,7 +84,7 @@ template <typename Real>
 void soft_nms_one(const Box<Real>* boxes, std::vector<Real>& scores, const SoftNms<Real>& rule,
                   int64_t max_output, int64_t* indices, Real* out_scores, bool* valid) {
   for (int64_t picked = 0; picked < max_output && !scores.empty(); ++picked) {
-    const auto best = std::max_element(scores.begin(), scores.end());  // the first of equals
+    const auto best = std::max_element(scores.begin(), scores.end());  // ties: lowest index
     if (!is_candidate(*best)) {
       return;
     }
@@ -111,7 +111,7 @@ std::tuple<Tensor, Tensor> nms_cpu(Tensor boxes, Tensor scores, double iou_thres
   const int64_t problems = boxes.size(0), count = boxes.size(1);
   Tensor indices = torch::stable::new_zeros(boxes, {problems, max_output}, ScalarType::Long);
   Tensor valid = torch::stable::new_zeros(boxes, {problems, max_output}, ScalarType::Bool);
-  with_real_type(boxes.scalar_type(), [&](auto zero) {
+  dispatch_real_type(boxes.scalar_type(), [&](auto zero) {
     using Real = decltype(zero);
     const Real* box_data = static_cast<const Real*>(boxes.data_ptr());
     const Real* score_data = static_cast<const Real*>(scores.data_ptr());
@@ -139,7 +139,7 @@ std::tuple<Tensor, Tensor, Tensor> soft_nms_cpu(Tensor boxes, Tensor scores, dou
   Tensor indices = torch::stable::new_zeros(boxes, {problems, max_output}, ScalarType::Long);
   Tensor out_scores = torch::stable::new_zeros(scores, {problems, max_output});
   Tensor valid = torch::stable::new_zeros(boxes, {problems, max_output}, ScalarType::Bool);
-  with_real_type(boxes.scalar_type(), [&](auto zero) {
+  dispatch_real_type(boxes.scalar_type(), [&](auto zero) {
     using Real = decltype(zero);
     const Box<Real>* box_data = static_cast<const Box<Real>*>(boxes.data_ptr());
     const Real* score_data = static_cast<const Real*>(scores.data_ptr());

@@ -1,5 +1,6 @@
-// A window of a resized image, with the arithmetic of OpenCV's bilinear resize of bytes: weights in
-// 2048ths; a row is interpolated in itself, cut to 15 bits, and then with the row below it.
+// A window of a resized image with the exact arithmetic of OpenCV's bilinear resize of uint8:
+// weights in units of 1/2048; horizontal interpolation to 15 bits, then vertical interpolation of
+// two rows.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -7,45 +8,47 @@
 
 #include "../common/tensors.h"
 #include "../ops.h"
-#include "vector.h"
+#include "target_clones.h"
 
 namespace hrdet {
 namespace {
 
 constexpr int kChannels = 3, kOne = 2048;
-// Two neighbouring pixels are read as 8 bytes, and written as 4 and 4 of which the next overwrite
-// the last.
+// Two neighbouring pixels (6 bytes) are loaded as 8 bytes and stored as 4 + 4, whose fourth byte
+// the next pixel overwrites.
 constexpr int kRead = 8, kWrite = 4;
 
-// The pixels between which a pixel of the result lies, and their weights.
+// The two source pixels of an output pixel along one axis, and their weights.
 struct Neighbours {
   int64_t first, second;
   int16_t first_weight, second_weight;
 };
 
-// OpenCV rounds to float32 here. Beyond the outermost pixels rows keep their weights, whose
-// products are rounded apart, and columns do not.
+// OpenCV rounds the position to float32. Outside of the outermost pixel centres both neighbours are
+// the same pixel: rows keep two weights (their products are rounded separately), columns use one.
 Neighbours neighbours(int64_t position, int64_t edge, int64_t new_edge, bool column) {
   const double scale = 1 / (static_cast<double>(new_edge) / edge);
   const float place = static_cast<float>((position + 0.5) * scale - 0.5);
   const int64_t first = static_cast<int64_t>(std::floor(place));
   float weight = place - first;
   if (column && (first < 0 || first >= edge - 1)) weight = 0;
-  return {std::max<int64_t>(first, 0), std::min(first + 1, edge - 1),
+  // In an image with more than 2^24 pixels on a side the rounded position may lie beyond the edge.
+  return {std::clamp<int64_t>(first, 0, edge - 1), std::min(first + 1, edge - 1),
           static_cast<int16_t>(std::lrint((1 - weight) * kOne)),
           static_cast<int16_t>(std::lrint(weight * kOne))};
 }
 
-HRDET_EVERY_CPU void interpolate_row(int16_t* out, const uint8_t* first, const uint8_t* second,
-                                     const int16_t* first_weights, const int16_t* second_weights,
-                                     int64_t count) {
+HRDET_TARGET_CLONES void interpolate_row(int16_t* out, const uint8_t* first, const uint8_t* second,
+                                         const int16_t* first_weights,
+                                         const int16_t* second_weights, int64_t count) {
   for (int64_t i = 0; i < count; ++i) {
     out[i] = (first[i] * first_weights[i] + second[i] * second_weights[i]) >> 4;
   }
 }
 
-HRDET_EVERY_CPU void interpolate_rows(uint8_t* out, const int16_t* first, const int16_t* second,
-                                      int16_t first_weight, int16_t second_weight, int64_t count) {
+HRDET_TARGET_CLONES void interpolate_rows(uint8_t* out, const int16_t* first, const int16_t* second,
+                                          int16_t first_weight, int16_t second_weight,
+                                          int64_t count) {
   for (int64_t i = 0; i < count; ++i) {
     const int16_t upper = (first[i] * first_weight) >> 16;
     const int16_t lower = (second[i] * second_weight) >> 16;
@@ -53,10 +56,11 @@ HRDET_EVERY_CPU void interpolate_rows(uint8_t* out, const int16_t* first, const 
   }
 }
 
-// The columns of a window of an image, of which it makes one row after the other.
-class Rows {
+// Interpolates the columns of a window, one source row at a time.
+class HorizontalResize {
  public:
-  Rows(const uint8_t* image, int64_t width, int64_t new_width, int64_t left, int64_t count)
+  HorizontalResize(const uint8_t* image, int64_t width, int64_t new_width, int64_t left,
+                   int64_t count)
       : image_(image),
         stride_(width * kChannels),
         length_(count * kChannels),
@@ -65,7 +69,7 @@ class Rows {
         second_weights_(length_),
         first_(length_ + kWrite),
         second_(length_ + kWrite),
-        made_(2 * length_) {
+        cached_(2 * length_) {
     for (int64_t x = 0; x < count; ++x) {
       const Neighbours columns = neighbours(left + x, width, new_width, true);
       offsets_[x] = columns.first * kChannels;
@@ -75,12 +79,12 @@ class Rows {
     }
   }
 
-  // Row `y` of the image, `length()` numbers; the last two that differ by one are kept.
+  // Source row `y` with resized columns, (length(),); two neighbouring rows stay cached.
   const int16_t* at(int64_t y) {
-    int16_t* out = &made_[y % 2 * length_];
-    if (held_[y % 2] != y) {
-      held_[y % 2] = y;
-      spread(image_ + y * stride_);
+    int16_t* out = &cached_[y % 2 * length_];
+    if (cached_row_[y % 2] != y) {
+      cached_row_[y % 2] = y;
+      gather_columns(image_ + y * stride_);
       interpolate_row(out, first_.data(), second_.data(), first_weights_.data(),
                       second_weights_.data(), length_);
     }
@@ -90,8 +94,8 @@ class Rows {
   int64_t length() const { return length_; }
 
  private:
-  // Both neighbours of each pixel of the result, side by side with those of the next.
-  void spread(const uint8_t* row) {
+  // Gathers both source pixels of every output pixel into two contiguous rows.
+  void gather_columns(const uint8_t* row) {
     uint8_t *first = first_.data(), *second = second_.data();
     for (int64_t x = 0; x < inside_; ++x, first += kChannels, second += kChannels) {
       std::memcpy(first, row + offsets_[x], kWrite);
@@ -110,8 +114,8 @@ class Rows {
   std::vector<int64_t> offsets_;
   std::vector<int16_t> first_weights_, second_weights_;
   std::vector<uint8_t> first_, second_;
-  std::vector<int16_t> made_;
-  int64_t inside_ = 0, held_[2] = {-1, -1};
+  std::vector<int16_t> cached_;
+  int64_t inside_ = 0, cached_row_[2] = {-1, -1};
 };
 
 }  // namespace
@@ -121,14 +125,17 @@ Tensor resize_window_cpu(Tensor image, int64_t new_height, int64_t new_width, in
   require(image.dim() == 3 && image.size(2) == kChannels && image.numel() > 0 &&
               image.scalar_type() == ScalarType::Byte,
           "resize_window: the image must be uint8 of the shape (h, w, 3), and have pixels");
-  require(height > 0 && width > 0 && 0 <= top && top <= new_height - height && 0 <= left &&
-              left <= new_width - width,
+  // Sizes are bounded first, so that the differences below cannot overflow.
+  require(0 < height && height <= new_height && new_height <= kMaxSize && 0 < width &&
+              width <= new_width && new_width <= kMaxSize && 0 <= top &&
+              top <= new_height - height && 0 <= left && left <= new_width - width,
           "resize_window: the window must have pixels and lie in the resized image, which is ",
           new_height, " x ", new_width);
   image = torch::stable::contiguous(image);
   Tensor out = torch::stable::new_empty(image, {height, width, kChannels});
   uint8_t* out_data = static_cast<uint8_t*>(out.data_ptr());
-  Rows rows(static_cast<const uint8_t*>(image.data_ptr()), image.size(1), new_width, left, width);
+  HorizontalResize rows(static_cast<const uint8_t*>(image.data_ptr()), image.size(1), new_width,
+                        left, width);
   for (int64_t y = 0; y < height; ++y, out_data += rows.length()) {
     const Neighbours two = neighbours(top + y, image.size(0), new_height, false);
     const int16_t *first = rows.at(two.first), *second = rows.at(two.second);

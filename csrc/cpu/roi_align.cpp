@@ -1,12 +1,12 @@
-// RoIAlign on a CPU. Row-major maps are worked on one channel at a time, for all rois, so that the
-// plane stays in the cache; channels_last maps all channels of a bin at a time. The backward is
-// always split over channels: each sees the rois in order, so that gradients do not depend on the
-// number of threads.
+// RoIAlign on a CPU. Contiguous maps: one channel at a time for all rois, so that its plane stays
+// in the cache. Channels-last maps: all channels of a bin at a time. The backward is always
+// parallel over channels and adds rois in order, so gradients do not depend on the number of
+// threads.
 #include <algorithm>
 
 #include "../ops.h"
+#include "roi_align_loops.h"
 #include "roi_weights.h"
-#include "vector.h"
 
 namespace hrdet {
 namespace {
@@ -17,14 +17,14 @@ struct Channels {
   int count() const { return end - begin; }
 };
 
-// The pixels of one bin with their weights, rows and columns multiplied out.
+// Pixels and weights of one bin: the outer product of its rows and columns.
 template <typename Real>
 class BinPixels {
  public:
-  Places<Real> of(const RoiWeights<Real>& roi, int ph, int pw) {
+  WeightedPixels<Real> of(const RoiWeights<Real>& roi, int ph, int pw) {
     offsets_.clear();
     weights_.clear();
-    const Places<Real> rows = roi.rows.places(ph), columns = roi.columns.places(pw);
+    const WeightedPixels<Real> rows = roi.rows.pixels(ph), columns = roi.columns.pixels(pw);
     for (int j = 0; j < rows.count; ++j) {
       for (int k = 0; k < columns.count; ++k) {
         offsets_.push_back(rows.offsets[j] + columns.offsets[k]);
@@ -39,7 +39,7 @@ class BinPixels {
   std::vector<Real> weights_;
 };
 
-// Some channels of one roi at a time; `out` (C, h, w) is the roi's output.
+// Computes some channels of one roi; `out` (C, h, w) is the output of the roi.
 template <typename Value>
 class Forward {
   using Real = accumulate_t<Value>;
@@ -67,17 +67,17 @@ class Forward {
   }
 
  private:
-  // Rows of the map are summed a vector of columns at a time, then columns into bins.
+  // 1) Weighted sum of rows, a vector of columns at a time; 2) weighted sum of columns, per bin.
   void along_rows(const RoiWeights<Real>& roi, const Value* plane, Value* out) {
     const int left = roi.columns.first;
     sums_.resize(roi.columns.count);
     for (int ph = 0; ph < height_; ++ph) {
-      weighted_sum(sums_.data(), plane + left, roi.rows.places(ph), roi.columns.count);
+      weighted_sum(sums_.data(), plane + left, roi.rows.pixels(ph), roi.columns.count);
       for (int pw = 0; pw < width_; ++pw) {
-        const Places<Real> places = roi.columns.places(pw);
+        const WeightedPixels<Real> pixels = roi.columns.pixels(pw);
         Real sum = 0;
-        for (int k = 0; k < places.count; ++k) {
-          sum += places.weights[k] * sums_[places.offsets[k] - left];
+        for (int k = 0; k < pixels.count; ++k) {
+          sum += pixels.weights[k] * sums_[pixels.offsets[k] - left];
         }
         *out++ = static_cast<Value>(sum);
       }
@@ -104,7 +104,7 @@ class Forward {
   std::vector<Real> sums_;
 };
 
-// Some channels of one roi at a time; `grad` (C, h, w) is the gradient of the roi's output.
+// Adds the gradient of some channels of one roi; `grad` (C, h, w) is that of the roi's output.
 template <typename Value>
 class Backward {
   using Real = accumulate_t<Value>;
@@ -136,12 +136,12 @@ class Backward {
       values_.assign(roi.columns.count, 0);
       for (int pw = 0; pw < width_; ++pw) {
         const Real value = static_cast<Real>(*grad++);
-        const Places<Real> places = roi.columns.places(pw);
-        for (int k = 0; k < places.count; ++k) {
-          values_[places.offsets[k] - left] += places.weights[k] * value;
+        const WeightedPixels<Real> pixels = roi.columns.pixels(pw);
+        for (int k = 0; k < pixels.count; ++k) {
+          values_[pixels.offsets[k] - left] += pixels.weights[k] * value;
         }
       }
-      scatter_add(plane + left, values_.data(), roi.rows.places(ph), roi.columns.count);
+      scatter_add(plane + left, values_.data(), roi.rows.pixels(ph), roi.columns.count);
     }
   }
 
@@ -168,7 +168,7 @@ Rois<Real> checked_rois(const RoiAlignCall& call) {
   const int64_t images = call.maps[0].size(0);
   const int64_t levels = static_cast<int64_t>(call.maps.size());
   for (int i = 0; i < rois.count; ++i) {
-    const Real image = rois.data[5 * i];
+    const Real image = rois.data[5 * int64_t{i}];
     require(image < images, "roi_align: roi ", i, " is on image ", image, " of a batch of ",
             images);
     require(rois.levels == nullptr || image < 0 || (rois.levels[i] >= 0 && rois.levels[i] < levels),
@@ -178,8 +178,8 @@ Rois<Real> checked_rois(const RoiAlignCall& call) {
 }
 
 template <typename Real, typename Value>
-std::vector<RoiWeights<Real>> weigh(const Rois<Real>& rois, const Pyramid<Value>& pyramid,
-                                    const RoiAlignOptions& options) {
+std::vector<RoiWeights<Real>> compute_weights(const Rois<Real>& rois, const Pyramid<Value>& pyramid,
+                                              const RoiAlignOptions& options) {
   std::vector<RoiWeights<Real>> weights(rois.count);
   torch::stable::parallel_for(0, rois.count, 16, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
@@ -189,13 +189,13 @@ std::vector<RoiWeights<Real>> weigh(const Rois<Real>& rois, const Pyramid<Value>
   return weights;
 }
 
-// Calls worker.run(roi, channels, data of the roi) for all rois, split over channels.
+// Calls worker.run(roi, channels, data of the roi) for all rois, in parallel over channels.
 template <typename Worker, typename Weights, typename Value>
-void run_by_channel(const Worker& prototype, const Weights& rois, int channels, bool one_by_one,
+void run_by_channel(const Worker& prototype, const Weights& rois, int channels, bool one_at_a_time,
                     Value* data, int64_t step) {
   torch::stable::parallel_for(0, channels, 1, [&](int64_t begin, int64_t end) {
     Worker worker = prototype;
-    const int share = one_by_one ? 1 : static_cast<int>(end - begin);
+    const int share = one_at_a_time ? 1 : static_cast<int>(end - begin);
     for (int c = static_cast<int>(begin); c < end; c += share) {
       for (size_t i = 0; i < rois.size(); ++i) {
         worker.run(rois[i], {c, c + share}, data + i * step);
@@ -207,7 +207,7 @@ void run_by_channel(const Worker& prototype, const Weights& rois, int channels, 
 template <typename Value>
 void forward(const RoiAlignCall& call, Value* out) {
   const auto pyramid = call.pyramid<const Value>();
-  const auto rois = weigh(checked_rois<accumulate_t<Value>>(call), pyramid, call.options);
+  const auto rois = compute_weights(checked_rois<accumulate_t<Value>>(call), pyramid, call.options);
   const int64_t step = int64_t{pyramid.channels} * call.options.height * call.options.width;
   const Forward<Value> prototype(pyramid, call.options);
   if (!pyramid.channels_last) {
@@ -225,7 +225,7 @@ void forward(const RoiAlignCall& call, Value* out) {
 template <typename Value>
 void backward(const RoiAlignCall& call, const Value* grad) {
   const auto pyramid = call.pyramid<accumulate_t<Value>>();
-  const auto rois = weigh(checked_rois<accumulate_t<Value>>(call), pyramid, call.options);
+  const auto rois = compute_weights(checked_rois<accumulate_t<Value>>(call), pyramid, call.options);
   const int64_t step = int64_t{pyramid.channels} * call.options.height * call.options.width;
   run_by_channel(Backward<Value>(pyramid, call.options), rois, pyramid.channels,
                  !pyramid.channels_last, grad, step);
@@ -241,8 +241,9 @@ Tensor roi_align_cpu(std::vector<Tensor> features, Tensor rois, std::optional<Te
                    roi_align_options(height, width, sampling_ratio, half_pixel, finest_scale));
   Tensor out =
       torch::stable::new_empty(features[0], {rois.size(0), features[0].size(1), height, width});
-  with_value_type(out.scalar_type(), "roi_align",
-                  [&](auto zero) { forward(call, static_cast<decltype(zero)*>(out.data_ptr())); });
+  dispatch_value_type(out.scalar_type(), "roi_align", [&](auto zero) {
+    forward(call, static_cast<decltype(zero)*>(out.data_ptr()));
+  });
   return out;
 }
 
@@ -252,10 +253,9 @@ std::vector<Tensor> roi_align_backward_cpu(Tensor grad, Tensor rois, std::option
                                            int64_t sampling_ratio, bool half_pixel,
                                            bool /*deterministic: always*/) {
   const Tensor rows = torch::stable::contiguous(grad);
-  const RoiAlignCall call = backward_call(
-      rows, rois, levels, sizes, channels_last, scales,
-      roi_align_options(grad.size(2), grad.size(3), sampling_ratio, half_pixel, finest_scale));
-  with_value_type(grad.scalar_type(), "roi_align_backward", [&](auto zero) {
+  const RoiAlignCall call = backward_call(rows, rois, levels, sizes, channels_last, scales,
+                                          finest_scale, sampling_ratio, half_pixel);
+  dispatch_value_type(grad.scalar_type(), "roi_align_backward", [&](auto zero) {
     backward(call, static_cast<const decltype(zero)*>(rows.data_ptr()));
   });
   return cast_to(call.maps, grad.scalar_type());

@@ -1,12 +1,12 @@
-// The samples of one roi, folded per bin and axis into a short list of pixels and weights. The sum
-// over a bin's samples is separable: sum over y of wy * (sum over x of wx * value).
+// Pixels and weights of one roi. The samples of a bin are merged per axis into a short list of
+// pixels, since the mean over a bin is separable: sum over y of wy * (sum over x of wx * value).
 #pragma once
 
 #include <algorithm>
 #include <vector>
 
 #include "../common/roi_align_call.h"
-#include "vector.h"
+#include "roi_align_loops.h"
 
 namespace hrdet {
 
@@ -16,7 +16,7 @@ struct AxisWeights {
   std::vector<int> begin, pixel;
   std::vector<int64_t> offset;  // of the pixel, in memory
   std::vector<Real> weight;
-  int first = 0, count = 0;  // the pixels that any bin uses lie in [first, first + count)
+  int first = 0, count = 0;  // all pixels lie in [first, first + count)
 
   void fill(const Axis<Real>& axis, int bins, int64_t stride) {
     begin.assign(1, 0);
@@ -38,7 +38,7 @@ struct AxisWeights {
     count = pixel.empty() ? 0 : *std::max_element(pixel.begin(), pixel.end()) + 1 - first;
   }
 
-  Places<Real> places(int p) const {
+  WeightedPixels<Real> pixels(int p) const {
     return {offset.data() + begin[p], weight.data() + begin[p], begin[p + 1] - begin[p]};
   }
 
@@ -61,7 +61,7 @@ struct AxisWeights {
   }
 };
 
-// Where one roi reads: an image of a level, and the weights of its bins on both axes.
+// One roi: its image and level, and the pixels and weights of its bins on both axes.
 template <typename Real>
 struct RoiWeights {
   int level = 0, image = -1;  // image -1: a padding roi, no weights

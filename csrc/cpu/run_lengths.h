@@ -1,4 +1,4 @@
-// COCO's compressed run lengths of a mask, written while its pixels are visited column by column.
+// Writes COCO's compressed run-length encoding of a mask, column by column.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ class RunLengths {
   // Appends to `text`.
   explicit RunLengths(std::string& text) : text_(text) {}
 
-  // The pixels begin to end - 1 belong to the mask; calls come in rising order.
+  // Sets pixels [begin, end) of the mask; ranges must not decrease from call to call.
   void add(int64_t begin, int64_t end) {
     if (begin != end_) {
       flush();
@@ -20,7 +20,7 @@ class RunLengths {
     end_ = end;
   }
 
-  // No more pixels of a mask with `count` pixels.
+  // Completes the encoding of a mask of `count` pixels.
   void finish(int64_t count) {
     flush();
     if (written_ < count) {
@@ -37,8 +37,9 @@ class RunLengths {
     }
   }
 
-  // Runs of zeros and ones in turn, from the fourth one on as the difference to the last run of
-  // their kind: little-endian digits of five bits, the last one signed, bit 6 set before it.
+  // Runs of zeros and ones alternate. From the fourth run on, COCO stores the difference to the
+  // previous run of the same value. Encoding: little-endian groups of five bits, sign-extended from
+  // the last group; bit 6 marks that another group follows.
   void write(int64_t length) {
     int64_t value = runs_ > 2 ? length - before_last_ : length;
     before_last_ = last_;
@@ -54,8 +55,8 @@ class RunLengths {
   }
 
   std::string& text_;
-  int64_t begin_ = 0, end_ = 0;  // the run of ones that may still grow
-  int64_t written_ = 0;          // pixels in the text
+  int64_t begin_ = 0, end_ = 0;  // the current run of ones
+  int64_t written_ = 0;          // pixels encoded so far
   int64_t runs_ = 0, last_ = 0, before_last_ = 0;
 };
 

@@ -1,103 +1,101 @@
-// The two inner loops of RoIAlign on a CPU, compiled for several instruction sets; the loader picks
-// the widest one that the machine has. Values are read as Value and summed as Real.
+// SIMD vectors of float32: full or partial loads and stores as float32 or bfloat16.
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 
 #include "../common/tensors.h"
 
-#if defined(__x86_64__) && defined(__gnu_linux__)
-#define HRDET_EVERY_CPU __attribute__((target_clones("default", "avx2", "avx512f"), flatten))
-#else
-#define HRDET_EVERY_CPU
-#endif
-
 namespace hrdet {
 
-// Weighted places: weights[k] at data[offsets[k]].
-template <typename Real>
-struct Places {
-  const int64_t* offsets;
-  const Real* weights;
-  int count;
+// The widest vectors to use; ATEN_CPU_CAPABILITY limits them, as it limits torch's kernels.
+inline int max_lanes() {
+  const char* capability = std::getenv("ATEN_CPU_CAPABILITY");
+  if (capability && std::strcmp(capability, "default") == 0) return 4;
+  return capability && std::strcmp(capability, "avx2") == 0 ? 8 : 16;
+}
+
+template <int Lanes>
+struct Vector {
+  typedef float type __attribute__((vector_size(Lanes * sizeof(float))));
 };
 
-template <typename Real>
-struct Lanes {
-  static constexpr int count = 32 / sizeof(Real);
-  typedef Real type __attribute__((vector_size(32)));
+// Loads the first `count` lanes; the others are zero.
+template <typename V>
+inline V load(const float* from, int64_t count = sizeof(V) / sizeof(float)) {
+  V values = {};
+  if (count * sizeof(float) == sizeof(V)) {
+    std::memcpy(&values, from, sizeof(V));
+  } else {
+    for (int64_t i = 0; i < count; ++i) values[i] = from[i];
+  }
+  return values;
+}
+
+template <typename V>
+inline void store(float* to, const V& values, int64_t count) {
+  if (count * sizeof(float) == sizeof(V)) {
+    std::memcpy(to, &values, sizeof(V));
+  } else {
+    for (int64_t i = 0; i < count; ++i) to[i] = values[i];
+  }
+}
+
+// Calls function(V{}, first, count) until all `channels` are covered: full vectors first, then the
+// shortest vector that holds the rest, shifted left to overlap finished lanes so that it is full
+// too (unless there are fewer than 4 channels in all).
+template <int Lanes, typename Function>
+inline void for_each_vector(int64_t channels, const Function& function, int64_t first = 0) {
+  for (; first + Lanes <= channels; first += Lanes) {
+    function(typename Vector<Lanes>::type{}, first, Lanes);
+  }
+  if (first == channels) return;
+  if constexpr (Lanes > 4) {
+    if (channels - first <= Lanes / 2 || channels < Lanes) {
+      return for_each_vector<Lanes / 2>(channels, function, first);
+    }
+    function(typename Vector<Lanes>::type{}, channels - Lanes, Lanes);
+  } else if (channels >= Lanes) {
+    function(typename Vector<Lanes>::type{}, channels - Lanes, Lanes);
+  } else {
+    function(typename Vector<Lanes>::type{}, first, channels);
+  }
+}
+
+// bfloat16 is the upper half of float32's bits.
+template <typename V>
+struct Bits {
+  typedef uint32_t whole __attribute__((vector_size(sizeof(V))));
+  typedef uint16_t upper __attribute__((vector_size(sizeof(V) / 2)));
 };
 
-// One vector of out[i] = sum over k of weights[k] * data[offsets[k] + i].
-template <typename Value, typename Real>
-inline void weighted_sum_lanes(Real* out, const Value* data, const Places<Real>& places) {
-  typename Lanes<Real>::type sum = {};
-  for (int k = 0; k < places.count; ++k) {
-    const Value* source = data + places.offsets[k];
-    typename Lanes<Real>::type values;
-    for (int i = 0; i < Lanes<Real>::count; ++i) {
-      values[i] = static_cast<Real>(source[i]);
-    }
-    sum += places.weights[k] * values;
+template <typename V>
+inline V load(const BFloat16* from, int64_t count) {
+  typename Bits<V>::upper upper = {};
+  if (count * sizeof(float) == sizeof(V)) {
+    std::memcpy(&upper, from, sizeof(upper));
+  } else {
+    for (int64_t i = 0; i < count; ++i) upper[i] = from[i].x;
   }
-  std::memcpy(out, &sum, sizeof(sum));
+  const auto bits = __builtin_convertvector(upper, typename Bits<V>::whole) << 16;
+  V values;
+  std::memcpy(&values, &bits, sizeof(V));
+  return values;
 }
 
-// out[i] = sum over k of weights[k] * data[offsets[k] + i], i < length
-template <typename Value, typename Real>
-inline void weighted_sum_loop(Real* out, const Value* data, const Places<Real>& places,
-                              int length) {
-  constexpr int lanes = Lanes<Real>::count;
-  if (length < lanes) {
-    for (int i = 0; i < length; ++i) {
-      Real sum = 0;
-      for (int k = 0; k < places.count; ++k) {
-        sum += places.weights[k] * static_cast<Real>(data[places.offsets[k] + i]);
-      }
-      out[i] = sum;
-    }
-    return;
-  }
-  for (int i = 0; i + lanes <= length; i += lanes) {
-    weighted_sum_lanes(out + i, data + i, places);
-  }
-  const int last = length - lanes;  // the rest, overlapping what is done already
-  weighted_sum_lanes(out + last, data + last, places);
-}
-
-// data[offsets[k] + i] += weights[k] * values[i], i < length
-template <typename Real>
-inline void scatter_add_loop(Real* data, const Real* values, const Places<Real>& places,
-                             int length) {
-  for (int k = 0; k < places.count; ++k) {
-    Real* target = data + places.offsets[k];
-    const Real weight = places.weights[k];
-    for (int i = 0; i < length; ++i) {
-      target[i] += weight * values[i];
-    }
+// Rounded to the nearest, ties to even.
+template <typename V>
+inline void store(BFloat16* to, const V& values, int64_t count) {
+  typename Bits<V>::whole bits;
+  std::memcpy(&bits, &values, sizeof(V));
+  bits = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  const auto upper = __builtin_convertvector(bits, typename Bits<V>::upper);
+  if (count * sizeof(float) == sizeof(V)) {
+    std::memcpy(to, &upper, sizeof(upper));
+  } else {
+    for (int64_t i = 0; i < count; ++i) to[i].x = upper[i];
   }
 }
-
-// A function template cannot be compiled for several instruction sets: these can.
-#define HRDET_WEIGHTED_SUM(Value, Real)                                              \
-  HRDET_EVERY_CPU inline void weighted_sum(Real* out, const Value* data,             \
-                                           const Places<Real>& places, int length) { \
-    weighted_sum_loop<Value, Real>(out, data, places, length);                       \
-  }
-HRDET_WEIGHTED_SUM(float, float)
-HRDET_WEIGHTED_SUM(double, double)
-HRDET_WEIGHTED_SUM(Half, float)
-HRDET_WEIGHTED_SUM(BFloat16, float)
-#undef HRDET_WEIGHTED_SUM
-
-#define HRDET_SCATTER_ADD(Real)                                                     \
-  HRDET_EVERY_CPU inline void scatter_add(Real* data, const Real* values,           \
-                                          const Places<Real>& places, int length) { \
-    scatter_add_loop<Real>(data, values, places, length);                           \
-  }
-HRDET_SCATTER_ADD(float)
-HRDET_SCATTER_ADD(double)
-#undef HRDET_SCATTER_ADD
 
 }  // namespace hrdet

@@ -1,7 +1,7 @@
-// 3x3 convolution of channels-last maps on a CPU by Winograd's minimal filtering, F(4x4, 3x3)
-// (Lavin and Gray, arXiv 1509.09308): 36 products for 16 pixels, where the direct way takes 144.
-// A chunk of tiles is transformed, multiplied and transformed back while it is in the cache. Sums
-// are float32, also between maps of bfloat16.
+// Winograd convolution F(4x4, 3x3) of channels-last maps on a CPU (Lavin and Gray, arXiv
+// 1509.09308): 36 multiplications for 16 pixels instead of 144. Tiles are processed in chunks that
+// stay in the cache between 1) input transform, 2) matrix product, 3) output transform. Sums are
+// float32, also for bfloat16 maps.
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -12,27 +12,27 @@
 #if defined(__clang__)
 #pragma clang fp contract(fast)
 #else
-#pragma GCC optimize("fp-contract=fast")  // products are summed with FMA, as in any GEMM
+#pragma GCC optimize("fp-contract=fast")  // allow FMA, as GEMM libraries do
 #endif
 
-#include "lanes.h"
+#include "vector.h"
 #include "winograd_product.h"
 #include "winograd_transform.h"
 
 namespace hrdet {
 namespace {
 
-// Bytes between the 36 parts of a buffer, lest all compete for the same lines of the L1 cache.
-constexpr int kApart = 64;
-constexpr int kChunk = 24;  // tiles worked on together: what they become fits the L2 cache
+// Extra bytes between the 36 parts of a buffer, against conflict misses in the L1 cache.
+constexpr int kPadding = 64;
+constexpr int kChunk = 24;  // tiles per chunk; its buffers fit the L2 cache
 
 inline int64_t round_up(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
 
-// What every chunk of tiles needs to know. Maps are (images, height, width, channels).
+// Arguments of the convolution. Maps are (N, H, W, C), contiguous.
 template <typename Value>
 struct Job {
   const Value* input;
-  const void* weight;  // (36, panels, words, panel), a word being what Step multiplies at once
+  const void* weight;  // (36, panels, words, panel); a word is the factor that Step takes at once
   const float* bias;
   const Value* summand;  // or null
   bool relu;
@@ -40,8 +40,8 @@ struct Job {
   int64_t height, width, in_channels, out_channels, panel, rows, columns;  // of tiles
 };
 
-// Some tiles of the maps, for a machine with vectors of `Lanes` and registers for `Rows` times
-// `Width` sums.
+// Convolves chunks of tiles with vectors of `Lanes` floats and `Rows` x `Width` vectors of sums in
+// registers.
 template <typename Value, typename Step, int Lanes, int Rows, int Width>
 class Worker {
   using Factor = typename Step::Factor;
@@ -53,8 +53,8 @@ class Worker {
         patch_stride_(round_up(job.in_channels, 16 * kWord)),
         sum_stride_(round_up(job.out_channels,
                              4 << (job.out_channels % 16 > 4) << (job.out_channels % 16 > 8))),
-        patch_step_(kChunk * patch_stride_ + kApart / sizeof(Factor)),
-        sum_step_(kChunk * sum_stride_ + kApart / sizeof(float)),
+        patch_step_(kChunk * patch_stride_ + kPadding / sizeof(Factor)),
+        sum_step_(kChunk * sum_stride_ + kPadding / sizeof(float)),
         buffer_(kTerms * (patch_step_ / kWord + sum_step_) + 32),
         border_(kTerms * job.in_channels) {
     void* start = buffer_.data();
@@ -87,13 +87,13 @@ class Worker {
       row = kPatch * channels;
     }
     Factor* patch = patches_ + slot * patch_stride_;
-    each_vector<Lanes>(channels, [&](auto zero, int64_t c, int64_t count) {
+    for_each_vector<Lanes>(channels, [&](auto zero, int64_t c, int64_t count) {
       using V = decltype(zero);
       V d[kTerms];
       for (int i = 0; i < kPatch; ++i) {
         for (int j = 0; j < kPatch; ++j) {
           d[i * kPatch + j] = load<V>(corner + i * row + j * channels + c, count);
-          // Of the next tile what this one has not read: large maps lie beyond the caches.
+          // Prefetch the part of the next tile that this one does not read.
           if (j > 1) __builtin_prefetch(corner + i * row + (j + kTile) * channels + c, 0, 2);
         }
         transform_input(d + i * kPatch, 1);
@@ -103,7 +103,7 @@ class Worker {
     });
   }
 
-  // A patch that reaches over the border, with zeros there.
+  // Copies a patch that crosses the border, with zero padding.
   inline const Value* copy_border(const Value* corner, int64_t y, int64_t x) {
     const int64_t channels = job_.in_channels;
     for (int64_t i = 0; i < kPatch; ++i) {
@@ -147,7 +147,7 @@ class Worker {
     const int64_t width = std::min<int64_t>(kTile, job_.width - x);
     const int64_t image = tile / (job_.rows * job_.columns);
     const int64_t corner = ((image * job_.height + y) * job_.width + x) * job_.out_channels;
-    each_vector<Lanes>(job_.out_channels, [&](auto zero, int64_t c, int64_t count) {
+    for_each_vector<Lanes>(job_.out_channels, [&](auto zero, int64_t c, int64_t count) {
       using V = decltype(zero);
       V m[kTerms], half[kTile * kPatch];
       const float* from = sums_ + slot * sum_stride_ + c;
@@ -175,7 +175,7 @@ class Worker {
   }
 
   const Job<Value>& job_;
-  // Patches and sums are (36, tiles of a chunk, channels).
+  // Layout of patches and sums: (36, tiles of a chunk, channels).
   const int64_t patch_stride_, sum_stride_, patch_step_, sum_step_;
   std::vector<float> buffer_;
   std::vector<Value> border_;
@@ -198,20 +198,20 @@ using Run = void (*)(const Job<Value>&, int64_t, int64_t);
 template <typename Value>
 __attribute__((target("avx512f,avx512vl"), flatten)) void run_avx512(const Job<Value>& job,
                                                                      int64_t begin, int64_t end) {
-  run<Value, Singles, 16, 8, 3>(job, begin, end);
+  run<Value, Float32Product, 16, 8, 3>(job, begin, end);
 }
 
 template <typename Value>
 __attribute__((target("avx2,fma"), flatten)) void run_avx2(const Job<Value>& job, int64_t begin,
                                                            int64_t end) {
-  run<Value, Singles, 8, 6, 2>(job, begin, end);
+  run<Value, Float32Product, 8, 6, 2>(job, begin, end);
 }
 #endif
 
 template <typename Value>
-Run<Value> best_run() {
+Run<Value> best_float32_run() {
 #if defined(__x86_64__) && defined(__GNUC__)
-  const int most = most_lanes();
+  const int most = max_lanes();
   if (most >= 16 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")) {
     return run_avx512<Value>;
   }
@@ -219,26 +219,26 @@ Run<Value> best_run() {
     return run_avx2<Value>;
   }
 #endif
-  return run<Value, Singles, 4, 6, 2>;
+  return run<Value, Float32Product, 4, 6, 2>;
 }
 
-#ifdef HRDET_PAIRS_OF_BFLOAT16
+#ifdef HRDET_AVX512_BF16
 template <typename Value>
 __attribute__((target("avx512f,avx512vl,avx512bf16"),
-               flatten)) void run_avx512_pairs(const Job<Value>& job, int64_t begin, int64_t end) {
-  run<Value, FastPairs, 16, 8, 3>(job, begin, end);
+               flatten)) void run_avx512_bf16(const Job<Value>& job, int64_t begin, int64_t end) {
+  run<Value, BFloat16DotProduct, 16, 8, 3>(job, begin, end);
 }
 #endif
 
 template <typename Value>
-Run<Value> best_run_of_pairs() {
-#ifdef HRDET_PAIRS_OF_BFLOAT16
-  if (most_lanes() >= 16 && __builtin_cpu_supports("avx512bf16") &&
+Run<Value> best_bfloat16_run() {
+#ifdef HRDET_AVX512_BF16
+  if (max_lanes() >= 16 && __builtin_cpu_supports("avx512bf16") &&
       __builtin_cpu_supports("avx512vl")) {
-    return run_avx512_pairs<Value>;
+    return run_avx512_bf16<Value>;
   }
 #endif
-  return run<Value, Pairs, 4, 6, 2>;
+  return run<Value, BFloat16Product, 4, 6, 2>;
 }
 
 template <typename Value>
@@ -258,7 +258,7 @@ void convolve(const Tensor& input, const Tensor& weight, const Tensor& bias,
                        weight.size(3),
                        (height + kTile - 1) / kTile,
                        (width + kTile - 1) / kTile};
-  static const Run<Value> singles = best_run<Value>(), pairs = best_run_of_pairs<Value>();
+  static const Run<Value> singles = best_float32_run<Value>(), pairs = best_bfloat16_run<Value>();
   const Run<Value> kernel = weight.scalar_type() == ScalarType::Float ? singles : pairs;
   const int64_t tiles = input.size(0) * job.rows * job.columns;
   torch::stable::parallel_for(0, tiles, kChunk,
@@ -276,7 +276,7 @@ Tensor winograd_conv_cpu(Tensor input, Tensor weight, Tensor bias, std::optional
           "winograd_conv: the input must be float32 or bfloat16 (N, H, W, C), contiguous");
   require(weight.dim() == (pairs ? 5 : 4) && weight.size(0) == kTerms &&
               weight.size(2) == (pairs ? (input.size(3) + 1) / 2 : input.size(3)) &&
-              weight.size(3) % 16 == 0 && weight.is_contiguous() &&
+              weight.size(3) > 0 && weight.size(3) % 16 == 0 && weight.is_contiguous() &&
               (pairs ? weight.size(4) == 2 : weight.scalar_type() == ScalarType::Float),
           "winograd_conv: the weight must come from winograd_weight, for ", input.size(3),
           " input channels");

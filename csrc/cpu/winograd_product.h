@@ -1,19 +1,19 @@
-// The product in Winograd's convolution: rows of patches times a panel of weights, summed in
-// registers. Factors are float32, or bfloat16 in pairs of neighbouring channels.
+// The matrix product of Winograd convolution: rows of patches times a panel of weights, accumulated
+// in registers. Factors are float32, or bfloat16 in pairs of neighbouring channels.
 #pragma once
 
-#include "lanes.h"
+#include "vector.h"
 
-// An instruction multiplies and sums pairs of bfloat16, twice as fast as float32.
+// AVX512-BF16 multiplies and adds pairs of bfloat16, at twice the rate of float32.
 #if defined(__x86_64__) && (__GNUC__ >= 11 || __clang_major__ >= 11)
 #include <immintrin.h>
-#define HRDET_PAIRS_OF_BFLOAT16
+#define HRDET_AVX512_BF16
 #endif
 
 namespace hrdet {
 
-// sums += word * weights, where a word is what one load of a row brings: a channel or two.
-struct Singles {
+// sums += word * weights; a word is one channel of a row in float32, or two in bfloat16.
+struct Float32Product {
   using Factor = float;
   using Word = float;
 
@@ -23,22 +23,22 @@ struct Singles {
   }
 };
 
-struct Pairs {
+struct BFloat16Product {
   using Factor = BFloat16;
   using Word = uint32_t;
 
   template <typename V>
   static inline void add(V& sums, Word word, const V& weights) {
     using Whole = typename Bits<V>::whole;
-    const Whole row = word - Whole{}, bits = (Whole)weights;  // the same bits
+    const Whole row = word - Whole{}, bits = (Whole)weights;  // reinterprets the bits
     sums += (V)(row << 16) * (V)(bits << 16);
     sums += (V)(row & 0xffff0000u) * (V)(bits & 0xffff0000u);
   }
 };
 
-#ifdef HRDET_PAIRS_OF_BFLOAT16
-struct FastPairs : Pairs {
-  using Pairs::add;
+#ifdef HRDET_AVX512_BF16
+struct BFloat16DotProduct : BFloat16Product {
+  using BFloat16Product::add;
 
   __attribute__((target("avx512f,avx512bf16"))) static inline void add(
       Vector<16>::type& sums, Word word, const Vector<16>::type& weights) {
@@ -58,7 +58,7 @@ struct Product {
   float* out;  // (rows, panel)
   int64_t out_stride;
 
-  // Rows times as many columns as Count vectors have lanes, and Tail more.
+  // (Rows, Count * Lanes + Tail columns) of the product.
   template <int Lanes, int Rows, int Count, int Tail>
   inline void run(int64_t column) const {
     using V = typename Vector<Lanes>::type;
@@ -87,7 +87,7 @@ struct Product {
     }
   }
 
-  // All columns: Width vectors at a time, then as few lanes as there are (a multiple of 4).
+  // All columns (a multiple of 4): Width vectors at a time, then the fewest lanes for the rest.
   template <int Lanes, int Rows, int Width>
   inline void run_all(int64_t columns) const {
     int64_t done = 0;

@@ -1,13 +1,13 @@
-// The transforms of Winograd's F(4x4, 3x3): 6x6 patches of the input to 36 numbers, whose products
-// with the 36 of a filter become 4x4 pixels of the output.
+// Input and output transform of Winograd's F(4x4, 3x3): a 6x6 patch becomes 36 terms; their
+// products with the 36 terms of a filter become 4x4 output pixels.
 #pragma once
 
 namespace hrdet {
 
 constexpr int kTile = 4, kPatch = 6, kTerms = kPatch * kPatch;
 
-// A polynomial's values at 0, +-a, +-b and infinity, and back. These points lose half the digits
-// that the usual 1 and 2 lose (found by trying), and their powers are exact.
+// Interpolation points 0, +-a, +-b and infinity. The rounding error is half that of the usual
+// points 1 and 2 (measured), and the powers of these are exact in float32.
 constexpr float a = 0.75f, b = 1.5f, a2 = a * a, b2 = b * b, a3 = a * a2, b3 = b * b2;
 
 template <typename V>

@@ -1,4 +1,4 @@
-// The CUDA library: kernels for the ops that cpu/library.cpp declares.
+// The CUDA library: registers the CUDA kernels of the operators that cpu/library.cpp declares.
 #include <torch/csrc/stable/library.h>
 
 #include "../ops.h"
@@ -10,7 +10,7 @@ STABLE_TORCH_LIBRARY_IMPL(hrdet, CUDA, m) {
   m.impl("soft_nms", TORCH_BOX(&hrdet::soft_nms_cuda));
 }
 
-// The architectures that setup.py compiled for; read by hrdet.ops.library.
+// The architectures that setup.py compiled for; hrdet.ops.library reads them.
 extern "C" __attribute__((visibility("default"))) const char* hrdet_cuda_archs() {
   return HRDET_CUDA_ARCHS;
 }

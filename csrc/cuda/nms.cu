@@ -1,4 +1,8 @@
-// NMS and soft-NMS on CUDA, a batch of problems at once; the host is told nothing in between.
+// NMS and soft-NMS on CUDA for a batch of problems, without synchronising with the host.
+//
+// NMS: 1) sort by score (stable); 2) overlap_kernel: one bit for every pair of boxes; 3)
+// keep_kernel: one block per problem visits the boxes in order and keeps those that no kept box
+// suppresses.
 #include <algorithm>
 #include <array>
 
@@ -11,7 +15,8 @@ namespace {
 
 constexpr int kWord = 64;  // boxes per word of the overlap mask
 using Word = unsigned long long;
-// Problems take turns in an overlap mask of 256 MiB, or of one problem where that is more.
+// The overlap mask is 256 MiB at most, unless a single problem needs more; problems are processed
+// in chunks that fit.
 constexpr int64_t kMaskWords = (256 << 20) / sizeof(Word);
 
 // B problems of M boxes each, which are visited in `order` (best first); -inf rows come last.
@@ -30,14 +35,15 @@ struct Problems {
     return rank >= count || score(problem, rank) == -INFINITY;
   }
   __host__ __device__ int words() const { return (count + kWord - 1) / kWord; }
-  // Those from problem `first` on.
+  // The problems from `first` on.
   Problems from(int64_t first) const {
     return {boxes + first * count, scores + first * count, order + first * count, count};
   }
 };
 
-// mask (B, M, words): the bits of the later boxes that a box would suppress. Words left of the
-// diagonal and rows of padding are not written, and not read.
+// mask (B, M, words): for each box, the bits of the later boxes that it suppresses. A block
+// computes one word for 64 boxes. Words left of the diagonal and rows of padding are neither
+// written nor read.
 template <typename Real>
 __global__ void overlap_kernel(Problems<Real> all, Real threshold, Word* mask) {
   const int64_t problem = blockIdx.x;
@@ -45,6 +51,7 @@ __global__ void overlap_kernel(Problems<Real> all, Real threshold, Word* mask) {
   if (first_column < first_row || all.is_padding(problem, first_row)) {
     return;
   }
+  // 1) Load the 64 boxes of the word into shared memory.
   __shared__ Box<Real> columns[kWord];
   __shared__ bool usable[kWord];
   const int lane = threadIdx.x;
@@ -54,6 +61,7 @@ __global__ void overlap_kernel(Problems<Real> all, Real threshold, Word* mask) {
     columns[lane] = all.box(problem, column);
   }
   __syncthreads();
+  // 2) Compare one box per thread with all of them.
   const int row = first_row + lane;
   if (row >= all.count) {
     return;
@@ -68,22 +76,20 @@ __global__ void overlap_kernel(Problems<Real> all, Real threshold, Word* mask) {
   mask[(problem * all.count + row) * all.words() + blockIdx.z] = bits;
 }
 
-// One block per problem walks down the order, a word of boxes at a time: thread 0 settles the word
-// by its diagonal bits, then all threads strike what the kept boxes suppress from the words to
-// come.
+// One block per problem visits the boxes in order, 64 (a word) at a time.
 template <typename Real>
 __global__ void __launch_bounds__(kThreads)
     keep_kernel(Problems<Real> all, const Word* mask, int64_t max_output, int64_t* indices,
                 bool* valid) {
-  extern __shared__ Word struck[];  // (words,)
+  Word* suppressed = dynamic_shared<Word>();  // (words,)
   __shared__ Word diagonal[kWord], candidates[kWord], kept;
-  __shared__ int64_t picked;
+  __shared__ int64_t num_kept;
   const int64_t problem = blockIdx.x;
   const int thread = threadIdx.x;
   const int words = all.words();
   const Word* rows = mask + problem * all.count * words;
   for (int w = thread; w < words; w += kThreads) {
-    struck[w] = 0;
+    suppressed[w] = 0;
   }
   int64_t before = 0;
   for (int word = 0; word < words && before < max_output; ++word) {
@@ -91,6 +97,7 @@ __global__ void __launch_bounds__(kThreads)
     if (all.is_padding(problem, first)) {
       break;
     }
+    // 1) Load which of the 64 boxes are candidates, and which of the 64 each of them suppresses.
     const int row = first + thread;
     if (thread < kWord) {
       const bool candidate = row < all.count && is_candidate(all.score(problem, row));
@@ -98,33 +105,36 @@ __global__ void __launch_bounds__(kThreads)
       diagonal[thread] = candidate ? rows[int64_t{row} * words + word] : 0;
     }
     __syncthreads();
+    // 2) One thread decides which of them are kept, in order.
     if (thread == 0) {
-      Word gone = struck[word];
+      Word dropped = suppressed[word];
       kept = 0;
-      picked = before;
-      for (int i = 0; i < kWord && picked < max_output; ++i) {
-        if (candidates[i] & ~gone) {
+      num_kept = before;
+      for (int i = 0; i < kWord && num_kept < max_output; ++i) {
+        if (candidates[i] & ~dropped) {
           kept |= candidates[i];
-          gone |= diagonal[i];
-          ++picked;
+          dropped |= diagonal[i];
+          ++num_kept;
         }
       }
     }
     __syncthreads();
+    // 3) Write the kept boxes.
     if (thread < kWord && (kept >> thread & 1)) {
       const int64_t place =
           problem * max_output + before + __popcll(kept & ((Word{1} << thread) - 1));
       indices[place] = all.order[problem * all.count + row];
       valid[place] = true;
     }
+    // 4) Mark what they suppress in the words that follow.
     for (int w = word + 1 + thread; w < words; w += kThreads) {
-      Word gone = struck[w];
+      Word dropped = suppressed[w];
       for (Word left = kept; left != 0; left &= left - 1) {
-        gone |= rows[int64_t{first + __ffsll(left) - 1} * words + w];
+        dropped |= rows[int64_t{first + __ffsll(left) - 1} * words + w];
       }
-      struck[w] = gone;
+      suppressed[w] = dropped;
     }
-    before = picked;
+    before = num_kept;
     __syncthreads();
   }
 }
@@ -134,14 +144,15 @@ struct Best {
   Real score;
   int index;
 
-  __device__ void meet(const Best& other) {
+  // The higher score wins; ties: the lower index.
+  __device__ void update(const Best& other) {
     if (other.score > score || (other.score == score && other.index < index)) {
       *this = other;
     }
   }
 };
 
-// One block per problem; a thread looks after every kThreads-th score.
+// One block per problem; a thread owns every kThreads-th score.
 template <typename Real>
 __global__ void __launch_bounds__(kThreads)
     soft_nms_kernel(const Box<Real>* boxes, Real* scores, int count, SoftNms<Real> rule,
@@ -154,15 +165,16 @@ __global__ void __launch_bounds__(kThreads)
   Best<Real> best{-INFINITY, count};
   for (int i = thread; i < count; i += kThreads) {
     if (is_candidate(scores[i])) {
-      best.meet({scores[i], i});
+      best.update({scores[i], i});
     }
   }
   for (int64_t place = problem * max_output; place < (problem + 1) * max_output; ++place) {
+    // 1) Find the best score of the block by a tree reduction.
     bests[thread] = best;
     for (int half = kThreads / 2; half > 0; half /= 2) {
       __syncthreads();
       if (thread < half) {
-        bests[thread].meet(bests[thread + half]);
+        bests[thread].update(bests[thread + half]);
       }
     }
     __syncthreads();
@@ -171,11 +183,13 @@ __global__ void __launch_bounds__(kThreads)
     if (!is_candidate(winner.score)) {
       break;
     }
+    // 2) Write it.
     if (thread == 0) {
       indices[place] = winner.index;
       out_scores[place] = winner.score;
       valid[place] = true;
     }
+    // 3) Lower the scores of the boxes that overlap it, and find the best of each thread.
     const Box<Real> picked = boxes[winner.index];
     best = {-INFINITY, count};
     for (int i = thread; i < count; i += kThreads) {
@@ -185,7 +199,7 @@ __global__ void __launch_bounds__(kThreads)
         if (intersection(picked, boxes[i]) > 0) {
           scores[i] = rule.decayed(scores[i], iou(picked, boxes[i]));
         }
-        best.meet({scores[i], i});
+        best.update({scores[i], i});
       }
     }
   }
@@ -210,21 +224,19 @@ void keep_best(const Tensor& boxes, const Tensor& scores, const Tensor& order, d
   const Problems<Real> all{static_cast<const Box<Real>*>(boxes.data_ptr()),
                            static_cast<const Real*>(scores.data_ptr()),
                            static_cast<const int64_t*>(order.data_ptr()), static_cast<int>(count)};
-  const unsigned words = all.words();
-  const int64_t turn = std::clamp<int64_t>(kMaskWords / (count * words), 1, problems);
-  const Tensor mask =
-      torch::stable::new_empty(boxes, {turn, count, int64_t{words}}, ScalarType::Long);
+  const int64_t words = all.words();
+  const int64_t chunk = std::clamp<int64_t>(kMaskWords / (count * words), 1, problems);
+  const Tensor mask = torch::stable::new_empty(boxes, {chunk, count, words}, ScalarType::Long);
   Word* mask_data = static_cast<Word*>(mask.data_ptr());
-  for (int64_t first = 0; first < problems; first += turn) {
+  for (int64_t first = 0; first < problems; first += chunk) {
     const Problems<Real> some = all.from(first);
-    const unsigned blocks = static_cast<unsigned>(std::min(turn, problems - first));
-    overlap_kernel<Real><<<dim3(blocks, words, words), kWord, 0, stream>>>(
-        some, static_cast<Real>(threshold), mask_data);
-    STD_CUDA_KERNEL_LAUNCH_CHECK();
-    keep_kernel<Real><<<blocks, kThreads, words * sizeof(Word), stream>>>(
-        some, mask_data, max_output, static_cast<int64_t*>(indices.data_ptr()) + first * max_output,
-        static_cast<bool*>(valid.data_ptr()) + first * max_output);
-    STD_CUDA_KERNEL_LAUNCH_CHECK();
+    const int64_t blocks = std::min(chunk, problems - first);
+    launch("nms", {blocks, words, words, kWord}, stream, overlap_kernel<Real>, some,
+           static_cast<Real>(threshold), mask_data);
+    const int64_t shared_bytes = words * static_cast<int64_t>(sizeof(Word));
+    launch("nms", {blocks, 1, 1, kThreads, shared_bytes}, stream, keep_kernel<Real>, some,
+           mask_data, max_output, static_cast<int64_t*>(indices.data_ptr()) + first * max_output,
+           static_cast<bool*>(valid.data_ptr()) + first * max_output);
   }
 }
 
@@ -233,9 +245,10 @@ void keep_best(const Tensor& boxes, const Tensor& scores, const Tensor& order, d
 std::tuple<Tensor, Tensor> nms_cuda(Tensor boxes, Tensor scores, double iou_threshold,
                                     int64_t max_output) {
   check_candidates("nms", boxes, scores, max_output);
-  constexpr int64_t most = 40000 / sizeof(Word) * kWord;  // by the shared memory of keep_kernel
+  // keep_kernel has one bit of shared memory for every box.
+  constexpr int64_t most = kMaxDynamicSharedBytes / int64_t{sizeof(Word)} * kWord;
   require(boxes.size(1) <= most, "nms: takes up to ", most, " boxes on CUDA, not ", boxes.size(1));
-  const OnDeviceOf device(boxes);
+  const StreamGuard device(boxes);
   boxes = torch::stable::contiguous(boxes);
   Tensor indices = torch::stable::new_zeros(boxes, {boxes.size(0), max_output}, ScalarType::Long);
   Tensor valid = torch::stable::new_zeros(boxes, {boxes.size(0), max_output}, ScalarType::Bool);
@@ -251,7 +264,7 @@ std::tuple<Tensor, Tensor, Tensor> soft_nms_cuda(Tensor boxes, Tensor scores, do
                                                  double min_score, bool gaussian, double sigma,
                                                  int64_t max_output) {
   check_candidates("soft_nms", boxes, scores, max_output);
-  const OnDeviceOf device(boxes);
+  const StreamGuard device(boxes);
   boxes = torch::stable::contiguous(boxes);
   const Tensor working = torch::stable::clone(torch::stable::contiguous(scores));
   const int64_t problems = boxes.size(0), count = boxes.size(1);
@@ -259,16 +272,16 @@ std::tuple<Tensor, Tensor, Tensor> soft_nms_cuda(Tensor boxes, Tensor scores, do
   Tensor out_scores = torch::stable::new_zeros(scores, {problems, max_output});
   Tensor valid = torch::stable::new_zeros(boxes, {problems, max_output}, ScalarType::Bool);
   if (boxes.numel() > 0 && max_output > 0) {
-    with_real_type(boxes.scalar_type(), [&](auto zero) {
+    dispatch_real_type(boxes.scalar_type(), [&](auto zero) {
       using Real = decltype(zero);
       const SoftNms<Real> rule{static_cast<Real>(iou_threshold), static_cast<Real>(min_score),
                                static_cast<Real>(sigma), gaussian};
-      soft_nms_kernel<Real><<<static_cast<unsigned>(problems), kThreads, 0, device.stream()>>>(
-          static_cast<const Box<Real>*>(boxes.data_ptr()), static_cast<Real*>(working.data_ptr()),
-          static_cast<int>(count), rule, max_output, static_cast<int64_t*>(indices.data_ptr()),
-          static_cast<Real*>(out_scores.data_ptr()), static_cast<bool*>(valid.data_ptr()));
+      launch("soft_nms", {problems}, device.stream(), soft_nms_kernel<Real>,
+             static_cast<const Box<Real>*>(boxes.data_ptr()),
+             static_cast<Real*>(working.data_ptr()), static_cast<int>(count), rule, max_output,
+             static_cast<int64_t*>(indices.data_ptr()), static_cast<Real*>(out_scores.data_ptr()),
+             static_cast<bool*>(valid.data_ptr()));
     });
-    STD_CUDA_KERNEL_LAUNCH_CHECK();
   }
   return {indices, out_scores, valid};
 }

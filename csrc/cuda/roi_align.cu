@@ -1,5 +1,5 @@
-// RoIAlign on CUDA: one launch for all levels and images. The backward adds with atomics, or
-// gathers where determinism is asked for.
+// RoIAlign on CUDA: one launch for all levels and images. The backward scatters with atomics, or
+// gathers (roi_align_gather.cuh) if a deterministic result is requested.
 #include "../common/roi_align_call.h"
 #include "../ops.h"
 #include "launch.h"
@@ -8,33 +8,33 @@
 namespace hrdet {
 namespace {
 
-// A thread's share: a few channels of one bin of one roi.
-struct Share {
+// What a thread computes at a time: a few channels of one bin of one roi.
+struct WorkItem {
   int roi, channel, row, column;
 };
 
-// Neighbouring threads get neighbours in the memory of the maps: channels where those are last,
-// else the bins of a row.
-__device__ Share share_of(int64_t index, int groups, int channels_each, bool channels_last,
-                          const RoiAlignOptions& options) {
-  Share share;
+// Neighbouring threads read neighbouring memory: channels of channels_last maps, else bins of a
+// row.
+__device__ WorkItem work_item(int64_t index, int groups, int channels_each, bool channels_last,
+                              const RoiAlignOptions& options) {
+  WorkItem item;
   if (channels_last) {
-    share.channel = static_cast<int>(index % groups) * channels_each;
+    item.channel = static_cast<int>(index % groups) * channels_each;
     index /= groups;
   }
-  share.column = static_cast<int>(index % options.width);
+  item.column = static_cast<int>(index % options.width);
   index /= options.width;
-  share.row = static_cast<int>(index % options.height);
+  item.row = static_cast<int>(index % options.height);
   index /= options.height;
   if (!channels_last) {
-    share.channel = static_cast<int>(index % groups) * channels_each;
+    item.channel = static_cast<int>(index % groups) * channels_each;
     index /= groups;
   }
-  share.roi = static_cast<int>(index);
-  return share;
+  item.roi = static_cast<int>(index);
+  return item;
 }
 
-// Calls visit(offset, weight) for each pixel under the samples of a bin.
+// Calls visit(offset, weight) for the four pixels of every sample of a bin.
 template <typename Real, typename Value, typename Visit>
 __device__ void for_each_pixel(const PlacedRoi<Real>& roi, const FeatureMap<Value>& map, int row,
                                int column, const Visit& visit) {
@@ -74,14 +74,14 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t work = bins * rois.count * groups;
   for (int64_t index = blockIdx.x * int64_t{kThreads} + threadIdx.x; index < work;
        index += gridDim.x * int64_t{kThreads}) {
-    const Share share = share_of(index, groups, kChannels, pyramid.channels_last, options);
-    const PlacedRoi<Real> roi = place_roi(rois, share.roi, pyramid, options);
+    const WorkItem item = work_item(index, groups, kChannels, pyramid.channels_last, options);
+    const PlacedRoi<Real> roi = place_roi(rois, item.roi, pyramid, options);
     Real sums[kChannels] = {};
     if (roi.image >= 0) {
       const FeatureMap<const Value>& map = pyramid.level[roi.level];
       const Value* first =
-          map.data + roi.image * map.image_stride + share.channel * map.channel_stride;
-      for_each_pixel(roi, map, share.row, share.column, [&](int64_t offset, Real weight) {
+          map.data + roi.image * map.image_stride + item.channel * map.channel_stride;
+      for_each_pixel(roi, map, item.row, item.column, [&](int64_t offset, Real weight) {
         Pack<Value, kChannels> pack;
         if constexpr (kPacked) {
           pack = *reinterpret_cast<const Pack<Value, kChannels>*>(first + offset);
@@ -95,8 +95,8 @@ __global__ void __launch_bounds__(kThreads)
         }
       });
     }
-    const int64_t bin = int64_t{share.row} * options.width + share.column;
-    Value* target = out + (int64_t{share.roi} * pyramid.channels + share.channel) * bins + bin;
+    const int64_t bin = int64_t{item.row} * options.width + item.column;
+    Value* target = out + (int64_t{item.roi} * pyramid.channels + item.channel) * bins + bin;
     for (int c = 0; c < kChannels; ++c) {
       target[c * bins] = static_cast<Value>(sums[c]);
     }
@@ -113,21 +113,20 @@ __global__ void __launch_bounds__(kThreads)
   const int64_t work = bins * rois.count * groups;
   for (int64_t index = blockIdx.x * int64_t{kThreads} + threadIdx.x; index < work;
        index += gridDim.x * int64_t{kThreads}) {
-    const Share share = share_of(index, groups, kChannels, pyramid.channels_last, options);
-    const PlacedRoi<Real> roi = place_roi(rois, share.roi, pyramid, options);
+    const WorkItem item = work_item(index, groups, kChannels, pyramid.channels_last, options);
+    const PlacedRoi<Real> roi = place_roi(rois, item.roi, pyramid, options);
     if (roi.image < 0) {
       continue;
     }
-    const int64_t bin = int64_t{share.row} * options.width + share.column;
-    const Value* source =
-        grad + (int64_t{share.roi} * pyramid.channels + share.channel) * bins + bin;
+    const int64_t bin = int64_t{item.row} * options.width + item.column;
+    const Value* source = grad + (int64_t{item.roi} * pyramid.channels + item.channel) * bins + bin;
     Real values[kChannels];
     for (int c = 0; c < kChannels; ++c) {
       values[c] = static_cast<Real>(source[c * bins]);
     }
     const FeatureMap<Real>& map = pyramid.level[roi.level];
-    Real* first = map.data + roi.image * map.image_stride + share.channel * map.channel_stride;
-    for_each_pixel(roi, map, share.row, share.column, [&](int64_t offset, Real weight) {
+    Real* first = map.data + roi.image * map.image_stride + item.channel * map.channel_stride;
+    for_each_pixel(roi, map, item.row, item.column, [&](int64_t offset, Real weight) {
       for (int c = 0; c < kChannels; ++c) {
         atomicAdd(first + offset + c * map.channel_stride, weight * values[c]);
       }
@@ -135,7 +134,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// Whether `count` channels can be read as one aligned word everywhere in the pyramid.
+// Whether every `count` channels of the pyramid can be loaded as one aligned word.
 template <typename Value>
 bool can_pack(const Pyramid<const Value>& pyramid, int count) {
   bool aligned = pyramid.channels_last && pyramid.channels % count == 0;
@@ -160,17 +159,17 @@ void forward(const RoiAlignCall& call, Value* out, cudaStream_t stream) {
   if (work == 0) {
     return;
   }
+  const auto run = [&](int channels_each, auto kernel) {
+    launch("roi_align", {grid_size(work / channels_each)}, stream, kernel, pyramid, rois,
+           call.options, out);
+  };
   if (can_pack(pyramid, 4)) {
-    forward_kernel<Value, 4, true>
-        <<<blocks_for(work / 4), kThreads, 0, stream>>>(pyramid, rois, call.options, out);
+    run(4, forward_kernel<Value, 4, true>);
   } else if (!pyramid.channels_last && pyramid.channels % 4 == 0) {
-    forward_kernel<Value, 4, false>
-        <<<blocks_for(work / 4), kThreads, 0, stream>>>(pyramid, rois, call.options, out);
+    run(4, forward_kernel<Value, 4, false>);
   } else {
-    forward_kernel<Value, 1, false>
-        <<<blocks_for(work), kThreads, 0, stream>>>(pyramid, rois, call.options, out);
+    run(1, forward_kernel<Value, 1, false>);
   }
-  STD_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
 template <typename Value>
@@ -182,14 +181,15 @@ void scatter(const RoiAlignCall& call, const Value* grad, cudaStream_t stream) {
   if (work == 0) {
     return;
   }
+  const auto run = [&](int channels_each, auto kernel) {
+    launch("roi_align_backward", {grid_size(work / channels_each)}, stream, kernel, pyramid, rois,
+           call.options, grad);
+  };
   if (!pyramid.channels_last && pyramid.channels % 4 == 0) {
-    scatter_kernel<Value, 4>
-        <<<blocks_for(work / 4), kThreads, 0, stream>>>(pyramid, rois, call.options, grad);
+    run(4, scatter_kernel<Value, 4>);
   } else {
-    scatter_kernel<Value, 1>
-        <<<blocks_for(work), kThreads, 0, stream>>>(pyramid, rois, call.options, grad);
+    run(1, scatter_kernel<Value, 1>);
   }
-  STD_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
 }  // namespace
@@ -200,10 +200,10 @@ Tensor roi_align_cuda(std::vector<Tensor> features, Tensor rois, std::optional<T
   const RoiAlignCall call =
       forward_call(features, rois, levels, scales,
                    roi_align_options(height, width, sampling_ratio, half_pixel, finest_scale));
-  const OnDeviceOf device(features[0]);
+  const StreamGuard device(features[0]);
   Tensor out =
       torch::stable::new_empty(features[0], {rois.size(0), features[0].size(1), height, width});
-  with_value_type(out.scalar_type(), "roi_align", [&](auto zero) {
+  dispatch_value_type(out.scalar_type(), "roi_align", [&](auto zero) {
     forward(call, static_cast<decltype(zero)*>(out.data_ptr()), device.stream());
   });
   return out;
@@ -214,12 +214,11 @@ std::vector<Tensor> roi_align_backward_cuda(Tensor grad, Tensor rois, std::optio
                                             std::vector<double> scales, double finest_scale,
                                             int64_t sampling_ratio, bool half_pixel,
                                             bool deterministic) {
-  const OnDeviceOf device(grad);
+  const StreamGuard device(grad);
   const Tensor rows = torch::stable::contiguous(grad);
-  const RoiAlignCall call = backward_call(
-      rows, rois, levels, sizes, channels_last, scales,
-      roi_align_options(grad.size(2), grad.size(3), sampling_ratio, half_pixel, finest_scale));
-  with_value_type(grad.scalar_type(), "roi_align_backward", [&](auto zero) {
+  const RoiAlignCall call = backward_call(rows, rois, levels, sizes, channels_last, scales,
+                                          finest_scale, sampling_ratio, half_pixel);
+  dispatch_value_type(grad.scalar_type(), "roi_align_backward", [&](auto zero) {
     const auto* data = static_cast<const decltype(zero)*>(rows.data_ptr());
     deterministic ? gather(call, data, device.stream()) : scatter(call, data, device.stream());
   });

@@ -1,5 +1,8 @@
-// The deterministic backward of RoIAlign: every pixel collects what the rois over it owe to it, in
-// the order of the rois. A block owns a tile of pixels and some channels of one image and level.
+// The deterministic backward of RoIAlign: every pixel sums the contributions of all rois, in their
+// order. A block owns an 8 x 8 tile of pixels and 32 channels of one image and level:
+// 1) all threads find which of the next 256 rois may reach the tile; 2) for each of these, all
+// threads compute its row and column weights on the tile; 3) every thread adds the contribution to
+// its pixel and channels.
 #pragma once
 
 #include "../common/roi_align_call.h"
@@ -18,24 +21,24 @@ struct Tile {
 };
 
 template <typename Real>
-__host__ __device__ int tiles_of(const FeatureMap<Real>& map) {
-  return ((map.height + kTile - 1) / kTile) * ((map.width + kTile - 1) / kTile);
+__host__ __device__ int64_t tiles_of(const FeatureMap<Real>& map) {
+  return int64_t{(map.height + kTile - 1) / kTile} * ((map.width + kTile - 1) / kTile);
 }
 
 template <typename Real>
-__device__ Tile tile_of(int index, const Pyramid<Real>& pyramid) {
+__device__ Tile tile_of(int64_t index, const Pyramid<Real>& pyramid) {
   int level = 0;
   while (index >= tiles_of(pyramid.level[level]) * pyramid.images) {
     index -= tiles_of(pyramid.level[level++]) * pyramid.images;
   }
-  const int tiles = tiles_of(pyramid.level[level]);
+  const int64_t tiles = tiles_of(pyramid.level[level]);
   const int across = (pyramid.level[level].width + kTile - 1) / kTile;
-  const int inside = index % tiles;
-  return {level, index / tiles, inside / across * kTile, inside % across * kTile};
+  const int inside = static_cast<int>(index % tiles);
+  return {level, static_cast<int>(index / tiles), inside / across * kTile, inside % across * kTile};
 }
 
-// Whether samples of a roi can reach the pixels [first, first + kTile) of an axis; errs on the side
-// of true, by the pixel that a sample reaches beyond itself.
+// Whether a roi may contribute to the pixels [first, first + kTile) of an axis. Conservative:
+// samples contribute to pixels up to one away.
 template <typename Real>
 __device__ bool may_reach(const Axis<Real>& axis, int bins, int first) {
   const Real end = axis.start + axis.bin * bins;
@@ -44,7 +47,7 @@ __device__ bool may_reach(const Axis<Real>& axis, int bins, int first) {
   return high >= first - 2 && low <= first + kTile + 1;
 }
 
-// The share of pixel `at` in bin `p` of an axis.
+// The weight of pixel `at` in bin `p` of an axis.
 template <typename Real>
 __device__ Real pixel_weight(const Axis<Real>& axis, int p, int at) {
   Real weight = 0;
@@ -55,8 +58,8 @@ __device__ Real pixel_weight(const Axis<Real>& axis, int p, int at) {
   return weight;
 }
 
-// One bit for each of the kThreads rois from `base` on: whether it may reach the tile. All threads
-// of the block call it, and all may read `reaching` afterwards.
+// Sets one bit in `reaching` for each of the kThreads rois from `base` on that may reach the tile.
+// Called by all threads of the block; synchronises before it returns.
 template <typename Real>
 __device__ void find_reaching(const Rois<Real>& rois, int base, const Pyramid<Real>& pyramid,
                               const RoiAlignOptions& options, const Tile& tile,
@@ -70,19 +73,19 @@ __device__ void find_reaching(const Rois<Real>& rois, int base, const Pyramid<Re
               may_reach(roi.columns, options.width, tile.left);
   }
   const unsigned bits = __ballot_sync(0xffffffffu, reaches);
-  __syncthreads();  // the bits of the round before are read
+  __syncthreads();  // wait for readers of the previous bits
   if (thread % 32 == 0) {
     reaching[thread / 32] = bits;
   }
   __syncthreads();
 }
 
-// The weights of a roi's bins on the tile, (height, kTile) for rows and then (width, kTile) for
-// columns. All threads of the block call it, and all may read `weights` afterwards.
+// Fills `weights` with the weights of a roi's bins on the tile: (height, kTile) for rows, then
+// (width, kTile) for columns. Called by all threads of the block; synchronises before it returns.
 template <typename Real>
 __device__ void fill_weights(const PlacedRoi<Real>& roi, const RoiAlignOptions& options,
                              const Tile& tile, Real* weights) {
-  __syncthreads();  // the weights of the roi before are read
+  __syncthreads();  // wait for readers of the previous weights
   for (int i = threadIdx.x; i < (options.height + options.width) * kTile; i += kThreads) {
     const int p = i / kTile, at = i % kTile;
     weights[i] = p < options.height ? pixel_weight(roi.rows, p, tile.top + at)
@@ -91,11 +94,12 @@ __device__ void fill_weights(const PlacedRoi<Real>& roi, const RoiAlignOptions& 
   __syncthreads();
 }
 
-// What one roi owes to pixel (y, x) of the tile; `source` is its gradient, from the first of
-// `channels` channels on.
+// Adds the contribution of one roi to pixel (y, x) of the tile; `source` is the gradient of its
+// output, starting at the first of `channels` channels.
 template <typename Real, typename Value>
-__device__ void collect(const Value* source, const Real* weights, int y, int x,
-                        const RoiAlignOptions& options, int channels, Real (&sums)[kChannelsEach]) {
+__device__ void accumulate(const Value* source, const Real* weights, int y, int x,
+                           const RoiAlignOptions& options, int channels,
+                           Real (&sums)[kChannelsEach]) {
   const int64_t bins = int64_t{options.height} * options.width;
   const Real* column_weights = weights + options.height * kTile;
   for (int ph = 0; ph < options.height; ++ph) {
@@ -121,8 +125,7 @@ __global__ void __launch_bounds__(kThreads)
     gather_kernel(Pyramid<accumulate_t<Value>> pyramid, Rois<accumulate_t<Value>> rois,
                   RoiAlignOptions options, const Value* grad) {
   using Real = accumulate_t<Value>;
-  extern __shared__ double2 shared[];  // aligned for any Real
-  Real* weights = reinterpret_cast<Real*>(shared);
+  Real* weights = dynamic_shared<Real>();
   __shared__ unsigned reaching[kThreads / 32];
 
   const Tile tile = tile_of(blockIdx.x, pyramid);
@@ -139,7 +142,7 @@ __global__ void __launch_bounds__(kThreads)
         const int index = base + word * 32 + __ffs(left) - 1;
         fill_weights(place_roi(rois, index, pyramid, options), options, tile, weights);
         const Value* source = grad + (int64_t{index} * pyramid.channels + channel) * bins;
-        collect(source, weights, y, x, options, channels, sums);
+        accumulate(source, weights, y, x, options, channels, sums);
       }
     }
   }
@@ -160,18 +163,18 @@ template <typename Value>
 void gather(const RoiAlignCall& call, const Value* grad, cudaStream_t stream) {
   using Real = accumulate_t<Value>;
   const auto pyramid = call.pyramid<Real>();
-  int tiles = 0;
+  int64_t tiles = 0;
   for (int i = 0; i < pyramid.levels; ++i) {
     tiles += tiles_of(pyramid.level[i]) * pyramid.images;
   }
   if (tiles == 0 || pyramid.channels == 0) {
     return;
   }
-  const dim3 blocks(tiles, (pyramid.channels + kTileChannels - 1) / kTileChannels);
-  const size_t shared = (call.options.height + call.options.width) * kTile * sizeof(Real);
-  gather_kernel<Value>
-      <<<blocks, kThreads, shared, stream>>>(pyramid, call.roi_view<Real>(), call.options, grad);
-  STD_CUDA_KERNEL_LAUNCH_CHECK();
+  const int64_t channel_blocks = (int64_t{pyramid.channels} + kTileChannels - 1) / kTileChannels;
+  const int64_t bins = call.options.height + call.options.width;
+  const int64_t shared_bytes = bins * kTile * static_cast<int64_t>(sizeof(Real));
+  launch("roi_align_backward", {tiles, channel_blocks, 1, kThreads, shared_bytes}, stream,
+         gather_kernel<Value>, pyramid, call.roi_view<Real>(), call.options, grad);
 }
 
 }  // namespace

@@ -160,6 +160,13 @@ def test_large_image():
     assert coco.encode(np.asfortranarray(found)) == rle
 
 
+@pytest.mark.parametrize('size', [(2**20, 3), (3, 2**20)])
+def test_longest_sides(size):
+    mask, box = torch.ones(1, 28, 28), torch.tensor([[0.0, 0, size[1], size[0]]])
+    [rle] = encode_masks(mask, box, torch.tensor([size]), 0.5, inclusive=True)
+    assert coco.area(rle) == 3 * 2**20
+
+
 def test_the_threshold_itself():
     """2019: above it; mmdetection 3: at least it."""
     mask, box = torch.full((1, 28, 28), 0.5), torch.tensor([[2.0, 2, 30, 30]])
@@ -197,6 +204,14 @@ def test_half_precision():
         (
             {'image_sizes': torch.full((2, 2), 2**40)},
             r'less than 2\^32 pixels, not 1099511627776 x',
+        ),
+        (
+            {'image_sizes': torch.tensor([[8, 8], [2**20 + 1, 1]])},
+            'at most 1048576 pixels on a side, not 1048577 x 1',
+        ),
+        (
+            {'image_sizes': torch.tensor([[8, 8], [1, 2**32 - 1]])},
+            'at most 1048576 pixels on a side, not 1 x 4294967295',
         ),
         ({'threshold': 0.0}, 'threshold must be positive, not 0'),
     ],

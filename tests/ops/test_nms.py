@@ -1,8 +1,10 @@
 """NMS and soft-NMS against golden data of the 2019 release and exact brute force."""
 
+import functools
+
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hrdet.ops import nms, soft_nms
@@ -81,15 +83,15 @@ def tensors(problems, dtype, device='cpu'):
     return boxes.reshape(*shape, 4).to(device), scores.reshape(shape).to(device)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     problems=_with_ties,
     threshold=st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]),  # exact in binary
     max_output=st.integers(0, 14),
     dtype=st.sampled_from([torch.float32, torch.float64]),
 )
-def test_any_nms(problems, threshold, max_output, dtype):
-    boxes, scores = tensors(problems, dtype)
+def test_any_nms(device, problems, threshold, max_output, dtype):
+    boxes, scores = tensors(problems, dtype, device)
     indices, valid = nms(boxes, scores, threshold, max_output)
     assert indices.shape == valid.shape == (len(problems), max_output)
     for b in range(len(problems)):
@@ -98,7 +100,7 @@ def test_any_nms(problems, threshold, max_output, dtype):
         assert indices[b].tolist() == expected + [0] * (max_output - len(expected))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     problems=_without_ties,
     threshold=st.sampled_from([0.0, 0.25, 0.5]),
@@ -106,8 +108,8 @@ def test_any_nms(problems, threshold, max_output, dtype):
     method=st.sampled_from(['linear', 'gaussian']),
     max_output=st.integers(0, 14),
 )
-def test_any_soft_nms(problems, threshold, min_score, method, max_output):
-    boxes, scores = tensors(problems, torch.float64)
+def test_any_soft_nms(device, problems, threshold, min_score, method, max_output):
+    boxes, scores = tensors(problems, torch.float64, device)
     options = threshold, min_score, method, 0.5, max_output
     indices, lowered, valid = soft_nms(boxes, scores, *options)
     for b in range(len(problems)):
@@ -144,9 +146,9 @@ def test_problems_take_turns_in_bounded_memory():
             assert part.equal(of_all[problem])
 
 
-@pytest.mark.parametrize('count', [1, 63, 64, 65, 130, 700])
-def test_cluttered_nms(device, count):
-    """Around the 64 boxes of a word of the CUDA kernel's mask."""
+@functools.cache
+def clutter(count):
+    """Three problems of ``count`` overlapping boxes, and the rows that NMS keeps."""
     generator = torch.Generator().manual_seed(count)
     corner = torch.randint(0, 40, (3, count, 2), generator=generator)
     size = torch.randint(1, 30, (3, count, 2), generator=generator)
@@ -154,10 +156,17 @@ def test_cluttered_nms(device, count):
     scores = torch.randint(0, 20, (3, count), generator=generator).float()  # many ties
     scores[1, ::5] = -INF
     scores[2] = -INF
+    rows = zip(boxes.tolist(), scores.tolist())
+    return boxes, scores, [brute_force.nms(*problem, 0.5, count) for problem in rows]
+
+
+@pytest.mark.parametrize('count', [1, 63, 64, 65, 130, 700])
+def test_cluttered_nms(device, count):
+    """Around the 64 boxes of a word of the CUDA kernel's mask."""
+    boxes, scores, expected = clutter(count)
     indices, valid = nms(boxes.to(device), scores.to(device), 0.5, count)
     for b in range(3):
-        expected = brute_force.nms(boxes[b].tolist(), scores[b].tolist(), 0.5, count)
-        assert indices[b][valid[b]].tolist() == expected
+        assert indices[b][valid[b]].tolist() == expected[b]
 
 
 def test_nan_scores_are_padding(device):
@@ -255,6 +264,12 @@ def test_bad_input_is_named(device):
         nms(boxes, scores.double(), 0.5, 4)
     with pytest.raises(RuntimeError, match='max_output must not be negative'):
         nms(boxes, scores, 0.5, -1)
+    for shape in ((2**31, 1), (1, 2**31)):  # views of one box; kernels index with int
+        many, same = boxes[0, 0].expand(*shape, 4), scores[0, 0].expand(shape)
+        with pytest.raises(RuntimeError, match=r'nms: B and M must be below 2\^31, not'):
+            nms(many, same, 0.5, 4)
+        with pytest.raises(RuntimeError, match=r'soft_nms: B and M must be below 2\^31, not'):
+            soft_nms(many, same, *_SOFT)
     with pytest.raises(ValueError, match="'linear' or 'gaussian', not 'cubic'"):
         soft_nms(boxes, scores, 0.5, 0.05, 'cubic', 0.5, 4)
     with pytest.raises(ValueError, match='sigma must be positive, not 0'):

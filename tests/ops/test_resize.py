@@ -89,6 +89,32 @@ def test_what_does_not_fit_is_refused(image, window, message):
         ops.resize_window(image, (16, 12), window)
 
 
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        (-(2**63), 8, 2**62, 0, 1, 8),  # differences that overflow
+        (8, -(2**63), 0, 2**62, 8, 1),
+        (8, 8, -(2**63), 0, 8, 8),
+        (8, 8, 0, 0, -(2**63), 8),
+        (2**31, 8, 0, 0, 8, 8),
+        (2**62, 2**62, 2**62 - 8, 0, 8, 8),
+    ],
+)
+def test_sizes_out_of_range_are_refused(arguments):
+    with pytest.raises(RuntimeError, match='the window must have pixels and lie in the resized'):
+        torch.ops.hrdet.resize_window(torch.from_numpy(noise((8, 8))), *arguments)
+
+
+def test_sides_that_float32_rounds():
+    """Positions near the end of 2^24 + 2 pixels are rounded up to the end, and not read there."""
+    side = 2**24 + 2
+    for shape, size in (((1, side, 3), (1, 2 * side)), ((side, 1, 3), (2 * side, 1))):
+        image = np.zeros(shape, np.uint8)
+        image[-1, -1] = 200
+        window = (size[0] - 1, size[1] - 1, 1, 1)
+        assert ops.resize_window(image, size, window).tolist() == [[[200] * 3]]
+
+
 def test_operator_is_well_formed():
     arguments = (torch.from_numpy(noise((8, 9))), 16, 12, 1, 2, 10, 9)
     torch.library.opcheck(torch.ops.hrdet.resize_window.default, arguments)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hrdet.ops import roi_align
@@ -73,7 +73,7 @@ def test_brute_force(device, half_pixel, sampling_ratio, layout):
     np.testing.assert_allclose(out.cpu().numpy(), expected, rtol=0, atol=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     x=st.floats(-50, 50),
     y=st.floats(-50, 50),
@@ -84,11 +84,12 @@ def test_brute_force(device, half_pixel, sampling_ratio, layout):
     half_pixel=st.booleans(),
     map_size=st.tuples(st.integers(1, 9), st.integers(1, 20)),
 )
-def test_any_roi(x, y, width, height, bins, sampling_ratio, half_pixel, map_size):
+def test_any_roi(device, x, y, width, height, bins, sampling_ratio, half_pixel, map_size):
     features = torch.linspace(-1, 1, 3 * map_size[0] * map_size[1], dtype=torch.float64)
     features = features.sin().reshape(1, 3, *map_size)
     rois = torch.tensor([[0, x, y, x + width, y + height]], dtype=torch.float64)
-    out = roi_align(features, rois, bins, 4, sampling_ratio, half_pixel)
+    out = roi_align(features.to(device), rois.to(device), bins, 4, sampling_ratio, half_pixel)
+    out = out.cpu()
     expected = brute_force.roi_align(
         [features.numpy()], rois.numpy(), bins, bins, [4], sampling_ratio, half_pixel
     )
@@ -206,6 +207,19 @@ def test_bad_input_is_named(device):
     refuse('the dtype must be', maps=[m.int() for m in maps])
     refuse('one level for each of 40 rois', levels=torch.zeros(3, dtype=torch.int64, device=device))
     refuse('levels must be int64', levels=torch.zeros(40, device=device))
+
+
+@pytest.mark.parametrize('dim', range(4))
+def test_sizes_beyond_int_are_refused(device, dim):
+    """Kernels index with int; a view that repeats a pixel needs no memory to be this large."""
+    shape = [1, 1, 1, 1]
+    shape[dim] = 2**31
+    features = torch.zeros(1, 1, 1, 1, device=device).expand(shape)
+    rois = torch.zeros(1, 5, device=device)
+    with pytest.raises(RuntimeError, match='has a size of 2147483648; sizes must be below'):
+        roi_align(features, rois, 7, 4, 2, half_pixel=False)
+    with pytest.raises(RuntimeError, match=r'fewer than 2\^31 rois, not 2147483648'):
+        roi_align(features[:1, :1, :1, :1], rois.expand(2**31, 5), 7, 4, 2, half_pixel=False)
 
 
 def test_indices_outside_the_batch():

@@ -84,6 +84,22 @@ def test_backward_of_an_empty_level_is_refused(device):
             torch.ops.hrdet.roi_align_backward(*arguments)
 
 
+@pytest.mark.parametrize('shape', [(), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 3, 1), (2, 2, 3, 3)])
+def test_backward_of_a_wrong_shape_is_refused(device, shape):
+    grad, rois = torch.zeros(shape, device=device), torch.zeros(1, 5, device=device)
+    arguments = (grad, rois, None, [1, 2, 4, 4], False, [1.0], 56.0, 2, False, True)
+    with pytest.raises(RuntimeError, match=r'grad must have the shape \(R, C, h, w\)'):
+        torch.ops.hrdet.roi_align_backward(*arguments)
+
+
+@pytest.mark.parametrize('sizes', [[2**31, 2, 4, 4], [1, 2, 2**31, 1], [1, 2, 1, 2**40]])
+def test_backward_of_sizes_beyond_int_is_refused(device, sizes):
+    grad, rois = torch.zeros(1, 2, 3, 3, device=device), torch.zeros(1, 5, device=device)
+    arguments = (grad, rois, None, sizes, False, [1.0], 56.0, 2, False, True)
+    with pytest.raises(RuntimeError, match=r'sizes must be below 2\^31'):
+        torch.ops.hrdet.roi_align_backward(*arguments)
+
+
 def test_compiles_without_graph_break():
     maps, rois = scene(rois=8, dtype=torch.float32)
 

@@ -164,6 +164,8 @@ def test_what_does_not_fit_is_refused():
         ops.winograd_conv(images, weight, bias[:48])
     with pytest.raises(RuntimeError, match='the weight must come from winograd_weight'):
         ops.winograd_conv(images, numbers(1, 50, 20, 3, 3), bias)
+    with pytest.raises(RuntimeError, match='the weight must come from winograd_weight'):
+        ops.winograd_conv(images, weight[..., :0].contiguous(), bias)
     pairs = ops.winograd_weight(numbers(1, 50, 20, 3, 3), torch.bfloat16)
     with pytest.raises(RuntimeError, match='the weight must come from winograd_weight'):
         ops.winograd_conv(images, pairs[..., :1].contiguous(), bias)
