@@ -1,8 +1,12 @@
-"""Every op test runs on the CPU, and again on a CUDA device where there is one."""
+"""Operator tests run on the CPU, with emulated CUDA kernels, and on a CUDA device where present."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+
+from tests.ops.emulation import build
 
 _cuda = pytest.param(
     'cuda',
@@ -13,9 +17,23 @@ _cuda = pytest.param(
 )
 
 
-@pytest.fixture(params=['cpu', _cuda])
-def device(request) -> str:
-    return request.param
+@pytest.fixture(scope='session')
+def emulation() -> build.Emulation:
+    """The CUDA kernels, built for the CPU."""
+    missing = build.missing_tool()
+    if missing:
+        pytest.skip(f'needs {missing}, to build the CUDA kernels for the CPU')
+    return build.load()
+
+
+@pytest.fixture(params=['cpu', 'emulated', _cuda])
+def device(request) -> Iterator[str]:
+    """A device whose operators are tested; with 'emulated' those of the CPU are CUDA's."""
+    if request.param != 'emulated':
+        yield request.param
+        return
+    with request.getfixturevalue('emulation').as_cpu_kernels():
+        yield 'cpu'
 
 
 @pytest.fixture(scope='session')
