@@ -54,16 +54,16 @@ def hrdet_samples(
 ) -> tuple[Callable, Callable]:
     from hrdet.data import CocoDataset, RandomFlip, RandResizeCrop, Resize, SampleKey, collate
     from hrdet.data.loader import KEPT
-    from hrdet.data.transforms import augment
+    from hrdet.data.transforms import detection
     from hrdet.ops.malloc import keep_memory
 
     keep_memory(KEPT)  # as a loader's worker does
     if not random:  # the window in the middle, nothing mirrored
-        augment._clamp = lambda start, most: max(most, 0) // 2
+        detection._clamp = lambda start, most: max(most, 0) // 2
     if crop:
-        resize = RandResizeCrop([tuple(scale)], tuple(crop), 'continuous')
+        resize = RandResizeCrop([tuple(scale)], tuple(crop), exact_scale=True)
     else:
-        resize = Resize([tuple(scale)], convention='continuous')
+        resize = Resize([tuple(scale)], exact_scale=True)
     steps = [resize, RandomFlip(0.5 if random else 0.0)]
     dataset = CocoDataset(annotations, images, steps)
     epoch = iter(range(1 << 30))

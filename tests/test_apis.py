@@ -41,7 +41,7 @@ def checkpoint(config_file, tmp_path_factory):
     torch.manual_seed(0)
     model = init_detector(config_file, cfg_options=QUICK | {'classes': CLASSES}, device='cpu')
     path = tmp_path_factory.mktemp('weights') / 'latest.pth'
-    meta = dict(hrdet_version=hrdet.__version__, classes=list(CLASSES), box_convention='continuous')
+    meta = dict(hrdet_version=hrdet.__version__, classes=list(CLASSES), box_exact_scale=True)
     save_checkpoint(path, dict(state_dict=model.state_dict(), meta=meta))
     return path
 
@@ -93,7 +93,7 @@ def test_as_the_data_set_would_have_it(model, pictures, tmp_path):
         annotations=[],
     )
     (tmp_path / 'a.json').write_text(json.dumps(content))
-    transforms = [Resize([(256, 192)], convention='continuous'), Pad(32)]
+    transforms = [Resize([(256, 192)], exact_scale=True), Pad(32)]
     folder = str(pictures[0].parent)
     data = CocoDataset(str(tmp_path / 'a.json'), folder, transforms, test_mode=True)
     (expected,) = model.predict(collate([data[0]], size_divisor=32))
@@ -201,7 +201,7 @@ def test_photographs_stand_upright(tmp_path):
 
 
 def test_pipeline_pads_to_the_largest():
-    pipeline = ImagePipeline([Resize([(64, 64)], convention='continuous')], 32)
+    pipeline = ImagePipeline([Resize([(64, 64)], exact_scale=True)], 32)
     batch = pipeline([np.zeros((20, 40, 3), np.uint8), np.zeros((50, 25, 3), np.uint8)], 'ab')
     assert batch.images.shape == (2, 3, 64, 64)
     assert [meta.scale for meta in batch.metas] == [(1.6, 1.6), (1.28, 1.28)]
@@ -237,7 +237,7 @@ def test_views_as_the_data_set_would_have_them(augmented, pictures):
     size = image.shape[:2]
     batches = []
     for mirror in ([], [RandomFlip(1)]):
-        steps = [Resize([(256, 192)], convention='continuous'), *mirror, Pad(32)]
+        steps = [Resize([(256, 192)], exact_scale=True), *mirror, Pad(32)]
         sample = apply(steps, Sample(image, ImageMeta('x', 1, size, size, size)), rng)
         batches.append(collate([sample], size_divisor=32))
     (expected,) = augmented.predict(Views(batches))

@@ -66,7 +66,7 @@ def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
         return
     loop = runner.test_loop
     if args.out:
-        loop.evaluator.write(loop.predictions, args.out)
+        loop.evaluator.write(args.out)
         runner.logger.info(f'detections: {args.out}')
     if args.show_dir:
         show(loop.dataloader.dataset, loop.predictions, Path(args.show_dir), args.show_score_thr)

@@ -6,11 +6,12 @@ import threading
 from functools import partial
 
 import cv2
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
 from hrdet.data.collate import check_pad_size, collate
-from hrdet.data.datasets import DetectionDataset
+from hrdet.data.datasets import ImageDataset
 from hrdet.data.samplers import AspectGroupBatchSampler, SequentialShard
 from hrdet.ops.malloc import keep_memory
 
@@ -18,7 +19,7 @@ KEPT = 128 << 20  # bytes of memory that a worker keeps for its next images
 
 
 def build_loader(
-    dataset: DetectionDataset,
+    dataset: ImageDataset,
     batch_size: int,
     num_workers: int = 2,
     training: bool = True,
@@ -38,9 +39,9 @@ def build_loader(
     """
     check_pad_size(dataset, pad_size)
     if training:
-        batch_sampler = AspectGroupBatchSampler(
-            dataset.aspect_groups, batch_size, rank, world_size, seed
-        )
+        groups = dataset.aspect_groups
+        groups = np.zeros(len(dataset), np.uint8) if groups is None else groups
+        batch_sampler = AspectGroupBatchSampler(groups, batch_size, rank, world_size, seed)
     else:
         batch_sampler = SequentialShard(len(dataset), batch_size, rank, world_size)
     return DataLoader(

@@ -171,6 +171,9 @@ class EvalLoop(BaseLoop):
         metrics = None
         if shares is not None:
             self.predictions = [prediction for share in shares for prediction in share]
+        if hasattr(self.evaluator, 'compute'):  # reduces over the processes by itself
+            metrics = self.evaluator(mine)
+        elif shares is not None:
             metrics = self.evaluator(self.predictions)
         metrics = broadcast_object(metrics)
         self._call('after_{}_epoch', metrics=metrics)

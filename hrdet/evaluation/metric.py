@@ -1,25 +1,24 @@
-"""Detections of a whole data set: scored, or written out."""
+"""COCO's metrics as an evaluator."""
 
 import json
 import os
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from mmengine.logging import print_log
 
+from hrdet.distributed import broadcast_object, gather_objects
 from hrdet.evaluation.coco import KINDS, Scores, evaluate, flatten
+from hrdet.evaluation.evaluator import Evaluator, log_table
 from hrdet.evaluation.truth import Truth
-from hrdet.registry import ConfigError
+from hrdet.registry import ConfigError, register
 from hrdet.structures import Detections, ImageMeta
-
-Predictions = Sequence[tuple[ImageMeta, Detections]]
 
 
 class Annotated(Protocol):
-    """What is asked of a data set."""
+    """What the metric asks of a data set."""
 
     image_ids: Sequence[int | str]
     category_ids: Sequence[int]  # COCO id of every label 0..K-1
@@ -28,7 +27,8 @@ class Annotated(Protocol):
         """Its annotations in COCO's form."""
 
 
-class CocoMetric:
+@register()
+class CocoMetric(Evaluator):
     """COCO evaluation of one data set.
 
     A data set read from a COCO file (``ann_file``, .json) is scored against that file, unfiltered,
@@ -50,45 +50,59 @@ class CocoMetric:
         self.category_ids = [int(i) for i in dataset.category_ids]
         self.truth = Truth.read(source, self.image_ids, self.category_ids)
         self.metrics = tuple(metrics)
+        self._collected: list[tuple[ImageMeta, Detections]] = []
+        self._by_image: dict[int | str, Detections] = {}  # of the last evaluation, on rank 0
 
-    def __call__(self, predictions: Predictions) -> dict[str, float]:
-        """Log COCO's tables; return ``{'bbox_AP': 0.4, ...}``, unrounded."""
-        scores = self.evaluate(predictions)
-        for score in scores.values():
-            print_log('\n'.join(('', str(score), score.class_table())).rstrip(), 'current')
-        return flatten(scores)
+    def update(self, meta: ImageMeta, result: Detections) -> None:
+        self._collected.append((meta, result))
 
-    def evaluate(self, predictions: Predictions) -> dict[str, Scores]:
-        """Scores by kind.
+    def compute(self) -> dict[str, float]:
+        """COCO's metrics as ``{'bbox_AP': 0.4, ...}``.
 
         Raises:
-            ValueError: an image of the data set is missing, came twice or is none of its.
-            ConfigError: masks are to be measured, and the model predicts none.
+            ValueError: an image of the data set is missing, duplicated, or not in the data set.
+            ConfigError: the metrics need masks, and the model predicts none.
         """
-        found = self._by_image(predictions)
-        if 'segm' in self.metrics and any(one.masks is None for one in found.values()):
+        # No result waits for its copy to the host in ``update``, where it would stop the device.
+        collected = [(meta, result.numpy()) for meta, result in self._collected]
+        self._collected = []
+        gathered = gather_objects(collected)
+        metrics = None
+        if gathered is not None:
+            self._by_image = self._in_order(pair for part in gathered for pair in part)
+            scores = self.scores()
+            for score in scores.values():
+                log_table(f'{score}\n{score.class_table()}')
+            metrics = flatten(scores)
+        return broadcast_object(metrics)
+
+    def scores(self) -> dict[str, Scores]:
+        """The last evaluation's scores by kind, on rank 0."""
+        results = self._by_image
+        if 'segm' in self.metrics and any(one.masks is None for one in results.values()):
             raise ConfigError(
                 'segm: the model predicts no masks, only boxes; measure bbox (--eval bbox, or '
                 "evaluation=dict(metric='bbox') in the config)"
             )
-        boxes = self._columns(found) if set(self.metrics) - {'segm'} else None
+        boxes = self._columns(results) if set(self.metrics) - {'segm'} else None
         return {
-            kind: evaluate(
-                self.truth, self.results(predictions, True) if kind == 'segm' else boxes, kind
-            )
+            kind: evaluate(self.truth, self.results(True) if kind == 'segm' else boxes, kind)
             for kind in self.metrics
         }
 
-    def results(self, predictions: Predictions, with_mask: bool = False) -> list[dict[str, Any]]:
-        """COCO results in data set order; ``with_mask`` keeps those that have a mask."""
+    def results(self, with_mask: bool = False) -> list[dict[str, Any]]:
+        """The last evaluation's COCO results in the order of the data set, on rank 0.
+
+        ``with_mask`` keeps those that have a mask.
+        """
         return [
             result
-            for image, found in self._by_image(predictions).items()
-            for result in found.to_coco(image, self.category_ids)
+            for image, detections in self._by_image.items()
+            for result in detections.to_coco(image, self.category_ids)
             if not with_mask or 'segmentation' in result
         ]
 
-    def write(self, predictions: Predictions, path: str | os.PathLike) -> None:
+    def write(self, path: str | os.PathLike) -> None:
         """Write the detections: ``.json`` is COCO's result format, ``.pkl`` the 2019 release's.
 
         The pickle holds a list over images of a list over K classes of (n, 5) float32 arrays:
@@ -100,20 +114,22 @@ class CocoMetric:
         check_output(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == '.json':
-            path.write_text(json.dumps(self.results(predictions)))
+            path.write_text(json.dumps(self.results()))
         else:
-            content = [self._by_class(found) for found in self._by_image(predictions).values()]
+            content = [self._by_class(found) for found in self._by_image.values()]
             path.write_bytes(pickle.dumps(content, protocol=4))
 
-    def _by_image(self, predictions: Predictions) -> dict[int | str, Detections]:
-        """Detections in numpy by image id, in the order of the data set."""
+    def _in_order(
+        self, pairs: Iterable[tuple[ImageMeta, Detections]]
+    ) -> dict[int | str, Detections]:
+        """Detections by image id, in the order of the data set."""
         found: dict[int | str, Detections] = {}
-        for meta, detections in predictions:
+        for meta, detections in pairs:
             if meta.image_id not in self.truth.order:
                 raise ValueError(f'image {meta.image_id} ({meta.path}) is not in the data set')
             if meta.image_id in found:
                 raise ValueError(f'image {meta.image_id} ({meta.path}) was evaluated twice')
-            found[meta.image_id] = detections.numpy()
+            found[meta.image_id] = detections
         absent = [image for image in self.image_ids if image not in found]
         if absent:
             raise ValueError(

@@ -1,10 +1,23 @@
-"""The nouns that travel between data, models and evaluation.
+"""The typed data that travels between data, models and evaluation: images, truths, results.
 
-Boxes everywhere are ``(x1, y1, x2, y2)`` float32 in continuous pixel coordinates: the width is
-``x2 - x1``.  Sizes are ``(h, w)``, scales are ``(x, y)``.
+May change: a task adds its truth (an ``Annotation``) and its result.  Must stay: ``Sample``,
+``Batch`` and ``Views`` know no task.  Boxes are ``(x1, y1, x2, y2)`` float32 in continuous pixel
+coordinates: the width is ``x2 - x1``.  Sizes are ``(h, w)``, scales are ``(x, y)``.
 """
 
-from hrdet.structures.batch import Batch, GroundTruth, ImageMeta, Sample, Views
+from hrdet.structures.batch import Batch, Views
 from hrdet.structures.results import Detections, Proposals
+from hrdet.structures.sample import Annotation, ImageMeta, Sample
+from hrdet.structures.truth import GroundTruth, LoadedProposals
 
-__all__ = ['Batch', 'Detections', 'GroundTruth', 'ImageMeta', 'Proposals', 'Sample', 'Views']
+__all__ = [
+    'Annotation',
+    'Batch',
+    'Detections',
+    'GroundTruth',
+    'ImageMeta',
+    'LoadedProposals',
+    'Proposals',
+    'Sample',
+    'Views',
+]

@@ -14,7 +14,7 @@ from hrdet.data import (
     check_pad_size,
     collate,
 )
-from hrdet.structures import GroundTruth, ImageMeta, Sample
+from hrdet.structures import GroundTruth, ImageMeta, LoadedProposals, Sample
 
 
 def sample(h, w, count=2, ignored=1, masks=False, original=None):
@@ -68,8 +68,8 @@ def test_no_truth():
 
 def test_proposals_are_padded_with_score_minus_one():
     samples = [sample(40, 60), sample(40, 60)]
-    samples[0].proposals = np.full((3, 5), 0.5, np.float32)
-    samples[1].proposals = np.empty((0, 5), np.float32)
+    samples[0].proposals = LoadedProposals(np.full((3, 5), 0.5, np.float32))
+    samples[1].proposals = LoadedProposals(np.empty((0, 5), np.float32))
     proposals = collate(samples).proposals
     assert proposals.shape == (2, 3, 5)
     assert (proposals[1, :, 4] == -1).all()

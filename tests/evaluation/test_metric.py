@@ -64,7 +64,9 @@ def predictions(content, dataset):
 
 def test_same_numbers_as_the_file_with_the_other_class_left_out(dataset, predictions, content):
     numbers = CocoMetric(dataset, ['bbox', 'proposal', 'proposal_fast'])(predictions)
-    results = CocoMetric(dataset).results(predictions)
+    metric = CocoMetric(dataset)
+    metric(predictions)
+    results = metric.results()
     content['categories'] = [c for c in content['categories'] if c['id'] != 7]
     content['annotations'] = [a for a in content['annotations'] if a['category_id'] != 7]
     assert 0 < numbers['bbox_AP'] < 1
@@ -74,7 +76,9 @@ def test_same_numbers_as_the_file_with_the_other_class_left_out(dataset, predict
 
 
 def test_results_come_in_data_set_order_with_the_files_ids(dataset, predictions):
-    results = CocoMetric(dataset).results(predictions)
+    metric = CocoMetric(dataset)
+    metric(predictions)
+    results = metric.results()
     assert list(dict.fromkeys(r['image_id'] for r in results)) == [30, 10, 20]
     assert {r['category_id'] for r in results} == {90, 2}
     first = predictions[1][1]
@@ -114,14 +118,17 @@ def test_unknown_ids_and_metrics_are_refused_at_start(dataset):
 
 def test_json_output_scores_the_same(dataset, predictions, tmp_path, content):
     metric = CocoMetric(dataset)
-    metric.write(predictions, tmp_path / 'out' / 'r.json')
+    scores = metric(predictions)
+    metric.write(tmp_path / 'out' / 'r.json')
     content['categories'] = [c for c in content['categories'] if c['id'] != 7]
     numbers = evaluate_coco(content, tmp_path / 'out' / 'r.json')
-    assert {f'bbox_{k}': v for k, v in numbers.items()} == metric(predictions)
+    assert {f'bbox_{k}': v for k, v in numbers.items()} == scores
 
 
 def test_pickle_output_is_the_release_format(dataset, predictions, tmp_path):
-    CocoMetric(dataset).write(predictions, tmp_path / 'r.pkl')
+    metric = CocoMetric(dataset)
+    metric(predictions)
+    metric.write(tmp_path / 'r.pkl')
     images = pickle.loads((tmp_path / 'r.pkl').read_bytes())
     by_id = {meta.image_id: found for meta, found in predictions}
     assert len(images) == 3
@@ -146,9 +153,9 @@ def test_masks(dataset, predictions, tmp_path, content):
         ]
     metric = CocoMetric(dataset, ['bbox', 'segm'])
     assert metric(predictions)['segm_AP'] > 0
-    metric.write(predictions, tmp_path / 'r.json')
+    metric.write(tmp_path / 'r.json')
     assert isinstance(json.loads((tmp_path / 'r.json').read_text())[0]['segmentation'], dict)
-    metric.write(predictions, tmp_path / 'r.pkl')
+    metric.write(tmp_path / 'r.pkl')
     boxes, masks = pickle.loads((tmp_path / 'r.pkl').read_bytes())[0]
     assert [len(m) for m in masks] == [len(b) for b in boxes]
 
@@ -162,7 +169,7 @@ def _square(box):
 
 def test_another_suffix_is_refused(dataset, predictions, tmp_path):
     with pytest.raises(ValueError, match=r'\.json or \.pkl'):
-        CocoMetric(dataset).write(predictions, tmp_path / 'r.txt')
+        CocoMetric(dataset).write(tmp_path / 'r.txt')
 
 
 def test_masks_of_a_model_without_them(dataset, predictions, content):

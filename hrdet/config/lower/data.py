@@ -198,6 +198,8 @@ class _SplitReader:
             arguments['classes'] = _class_names(classes, f'{path}.classes')
             self.classes_found.append((f'{path}.classes', arguments['classes']))
         arguments['test_mode'] = not self.training
+        if self.convention != 'inclusive':
+            arguments['box_convention'] = self.convention
         return Node(path, **arguments | recipe.dataset, transforms=recipe.transforms)
 
 

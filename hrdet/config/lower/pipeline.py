@@ -5,6 +5,7 @@ from hrdet.config.lower.transforms import (
     Scale,
     Surroundings,
     add_flip,
+    exact_scale,
     expand_node,
     norm,
     random_crop_node,
@@ -97,9 +98,7 @@ def _random_crop(path, *, type, min_ious=None, min_crop_size=None, recipe, aroun
 
 
 def _rand_resize_crop(path, *, type, scales, size, recipe, around):
-    recipe.transforms.append(
-        Node(path, type=type, scales=scales, size=size, convention=around.convention)
-    )
+    recipe.transforms.append(Node(path, type=type, scales=scales, size=size, **exact_scale(around)))
 
 
 def _format(path, *, type, recipe, around):

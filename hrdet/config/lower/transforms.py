@@ -135,15 +135,19 @@ def _extra_aug(
     if random_crop is not None:
         nodes.append(random_crop_node(f'{path}.random_crop', random_crop, around))
     if rand_resize_crop is not None:
-        here, convention = f'{path}.rand_resize_crop', around.convention
-        nodes.append(Node(here, type='RandResizeCrop', **rand_resize_crop, convention=convention))
+        arguments = rand_resize_crop | exact_scale(around)
+        nodes.append(Node(f'{path}.rand_resize_crop', type='RandResizeCrop', **arguments))
     return nodes
 
 
 def random_crop_node(path: str, arguments: dict[str, Any], around: Surroundings) -> Node:
     """The transform that cuts a random patch."""
-    settings = dict(keep_orientation=around.one_size, convention=around.convention)
-    return Node(path, type='RandomCrop', **settings | arguments)
+    return Node(path, type='RandomCrop', **dict(keep_orientation=around.one_size) | arguments)
+
+
+def exact_scale(around: Surroundings) -> dict[str, bool]:
+    """Arguments of a transform that resizes: continuous boxes are scaled by whole-pixel sizes."""
+    return dict(exact_scale=True) if around.convention == 'continuous' else {}
 
 
 def expand_node(
@@ -188,7 +192,7 @@ def resize_node(path: str, img_scale: Any, mode: str, ratio: bool, around: Surro
         scales=scales,
         multiscale_mode=mode,
         keep_ratio=ratio,
-        convention=around.convention,
+        **exact_scale(around),
     )
 
 

@@ -1,26 +1,11 @@
-"""What every data set is: samples by index, their classes and sizes, and what was dropped."""
+"""What every data set declares, whatever its task."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from torch.utils.data import Dataset
 
-from hrdet.data.datasets.annotations import (
-    AnnotationReport,
-    AnnotationTable,
-    DataError,
-    Problem,
-    raise_or_warn,
-)
-from hrdet.data.datasets.images import FolderImages, ZipImages, decode
-from hrdet.data.datasets.masks import rasterise
-from hrdet.data.transforms import apply
-from hrdet.registry import nearest
-from hrdet.structures import GroundTruth, ImageMeta, Sample
-from hrdet.wording import counted
+from hrdet.structures import Annotation, Sample
 
 
 class SampleKey(NamedTuple):
@@ -31,18 +16,18 @@ class SampleKey(NamedTuple):
     seed: int = 0
 
 
-class DetectionDataset(Dataset):
+class ImageDataset(Dataset):
     """Samples by index, or by SampleKey.
 
-    A subclass has ``classes``, ``category_ids`` (the file's id of each label), ``image_ids``,
-    ``sizes`` (n, 2) as (h, w) and ``reports``, one AnnotationReport for each file.
+    A subclass sets ``classes`` and ``image_ids`` and has ``sample`` and ``image``.  What it does
+    not know stays None: a folder of a million files knows no image size without opening them.
     """
 
     classes: tuple[str, ...]
-    category_ids: tuple[int, ...]
-    image_ids: list
-    sizes: np.ndarray
-    reports: list[AnnotationReport]
+    image_ids: list  # unique, unless a data set repeats images
+    sizes: np.ndarray | None = None  # (n, 2) as (h, w), of the image files
+    source: str = ''  # the file or folder that the data set was read from, for messages
+    report: str = ''  # what was read and what was left out, in lines for the log
 
     def __getitem__(self, key: int | SampleKey) -> Sample | list[Sample]:
         key = SampleKey(*key) if isinstance(key, tuple) else SampleKey(int(key))
@@ -54,14 +39,16 @@ class DetectionDataset(Dataset):
         return len(self.image_ids)
 
     @property
-    def aspect_groups(self) -> np.ndarray:
-        """(n,) uint8: 1 for images wider than high, else 0."""
+    def aspect_groups(self) -> np.ndarray | None:
+        """(n,) uint8: 1 for images wider than high, else 0; None: unknown."""
+        if self.sizes is None:
+            return None
         return (self.sizes[:, 1] > self.sizes[:, 0]).astype(np.uint8)
 
     @property
     def annotation_report(self) -> str:
-        """How many images and boxes each filter dropped, one line for each annotation file."""
-        return '\n'.join(map(str, self.reports))
+        """The earlier name of ``report``."""
+        return self.report
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample | list[Sample]:
         """Sample ``index`` after its transforms, which draw from ``rng``; or its views."""
@@ -71,222 +58,14 @@ class DetectionDataset(Dataset):
         """The pixels (h, w, 3) uint8 BGR of image ``index`` as they are in its file."""
         raise NotImplementedError
 
-    def labels_of(self, index: int) -> np.ndarray:
-        """The labels (G,) of the boxes on image ``index``."""
-        raise NotImplementedError
-
-    def largest_sizes(self) -> np.ndarray:
-        """Upper bounds (n, 2) as (h, w) of the padded sizes that the samples can have."""
-        raise NotImplementedError
-
-    def to_coco(self) -> dict:
-        """The boxes as a COCO ground-truth dict, whose image ids are those of the samples."""
-        raise NotImplementedError
-
-
-class AnnotatedImages(DetectionDataset):
-    """Images with an annotation table.  Base of CocoDataset and VOCDataset.
-
-    Args:
-        table: all annotations; its classes are those of the file.
-        problems: what is wrong with them.
-        images: where the image files are.
-        transforms: applied in order; the last may be ``TakeViews``, which makes samples lists.
-        classes: the classes to learn, in the order of the labels; None takes the file's.
-        test_mode: keep every image, load no truth.
-        filter_empty: drop images without a box to learn from.
-        min_size: drop images with an edge below this many pixels.
-        with_mask: load masks.
-        with_crowd: hand out crowd regions as ignored boxes; otherwise they are just left out.
-        proposals: rows (P, 5) by image id.
-        semantic: where the semantic maps are: PNG files with the images' names.
-
-    Raises:
-        DataError: fatal problems; classes that the file has not; nothing left to use.
-    """
-
-    def __init__(
-        self,
-        table: AnnotationTable,
-        problems: list[Problem],
-        images: FolderImages | ZipImages,
-        transforms: Sequence[Callable[[Sample, np.random.Generator], Sample]] = (),
-        classes: Sequence[str] | None = None,
-        test_mode: bool = False,
-        filter_empty: bool = True,
-        min_size: int = 32,
-        with_mask: bool = False,
-        with_crowd: bool = True,
-        proposals: dict | None = None,
-        semantic: FolderImages | ZipImages | None = None,
-    ):
-        raise_or_warn(problems)
-        if isinstance(classes, str):
-            raise ValueError(f'classes must be a tuple of names: ({classes!r},)')
-        self.transforms = list(transforms)
-        self.test_mode = test_mode
-        self.with_mask = with_mask and not test_mode
-        self.with_crowd = with_crowd
-        self._images = images
-        self._semantic = semantic
-        self._proposals = proposals
-        report = AnnotationReport(
-            table.file, table.classes, len(table.image_ids), len(table.boxes), problems=problems
-        )
-        wanted = table.classes if classes is None else tuple(classes)
-        table = _filter_boxes(table, wanted, report)
-        filter_empty, min_size = (False, 0) if test_mode else (filter_empty, min_size)
-        table = _filter_images(table, filter_empty, min_size, report)
-        report.images_kept = len(table.image_ids)
-        report.crowds_kept = int(table.crowd.sum())
-        report.boxes_kept = len(table.boxes) - report.crowds_kept
-        _check_classes(wanted, report)
-        self.table = table
-        self.reports = [report]
-        self.classes, self.category_ids = table.classes, table.category_ids
-        self.image_ids, self.sizes = table.image_ids, table.sizes
-
-    def sample(self, index: int, rng: np.random.Generator) -> Sample | list[Sample]:
-        name = self.table.file_names[index]
-        origin = self._images.path(name)
-        size = tuple(self.sizes[index].tolist())
-        try:
-            sample = Sample(
-                image=self.image(index),
-                meta=ImageMeta(origin, self.image_ids[index], size, size, size),
-                truth=None if self.test_mode else self._truth(index, name, size),
-                proposals=self._proposals_of(index),
-            )
-            return apply(self.transforms, sample, rng)
-        except Exception as error:
-            if isinstance(error, DataError) and origin in str(error):
-                raise
-            raise DataError(f'{origin}: {type(error).__name__}: {error}') from error
-
-    def image(self, index: int) -> np.ndarray:
-        size = tuple(self.sizes[index].tolist())
-        return decode_checked(self._images, self.table.file_names[index], size)
+    def truth(self, index: int) -> Annotation | None:
+        """The truth about image ``index`` in pixels of its file; None: the data set has none."""
+        return None
 
     def labels_of(self, index: int) -> np.ndarray:
-        rows = self.table.rows_of(index)
-        return self.table.labels[rows][~self.table.crowd[rows]]
+        """The labels (G,) that occur on image ``index``, for balancing classes."""
+        raise NotImplementedError
 
-    def largest_sizes(self) -> np.ndarray:
-        sizes, images = np.unique(self.sizes, axis=0, return_inverse=True)
-        forms = sizes[None]
-        for transform in self.transforms:
-            if hasattr(transform, 'largest_sizes'):
-                forms = transform.largest_sizes(forms)
-        return forms.max(axis=0)[images.reshape(-1)]
-
-    def to_coco(self) -> dict:
-        return self.table.to_coco()
-
-    def _truth(self, index: int, name: str, size: tuple[int, int]) -> GroundTruth:
-        rows = self.table.rows_of(index)
-        crowd = self.table.crowd[rows]
-        boxes = self.table.boxes[rows]
-        truth = GroundTruth(
-            boxes=boxes[~crowd],
-            labels=self.table.labels[rows][~crowd],
-            ignored=boxes[crowd if self.with_crowd else np.zeros_like(crowd)],
-        )
-        if self.with_mask:
-            found = [s for s, c in zip(self.table.segmentations[rows], crowd) if not c]
-            masks = [rasterise(segmentation, size) for segmentation in found]
-            truth.masks = np.array(masks, np.uint8).reshape(len(masks), *size)
-        if self._semantic is not None:
-            png = name.rsplit('.', 1)[0] + '.png'
-            origin = self._semantic.path(png)
-            truth.semantic = decode(self._semantic.read(png), origin, cv2.IMREAD_UNCHANGED)
-            if truth.semantic.shape != size or truth.semantic.dtype != np.uint8:
-                raise DataError(
-                    f'{origin}: a semantic map must be an 8-bit grey PNG of {size}, as (h, w), '
-                    f'not {truth.semantic.dtype} {truth.semantic.shape}'
-                )
-        return truth
-
-    def _proposals_of(self, index: int) -> np.ndarray | None:
-        if self._proposals is None:
-            return None
-        return self._proposals.get(self.image_ids[index], np.empty((0, 5), np.float32))
-
-
-def _filter_boxes(
-    table: AnnotationTable, wanted: tuple[str, ...], report: AnnotationReport
-) -> AnnotationTable:
-    """Drop what cannot be learnt from, by the rules of 2019, and relabel to the wanted classes."""
-    label_of = {name: label for label, name in enumerate(wanted)}
-    new_label = np.array([label_of.get(name, -1) for name in table.classes] + [-1], np.int64)
-    labels = new_label[table.labels]
-    x1, y1, x2, y2 = table.boxes.T
-    height, width = table.sizes[table.image_rows].T
-    filters = {
-        'flagged as ignored': table.flagged,
-        'of other classes': labels < 0,
-        'below 1 pixel': (x2 - x1 < 1) | (y2 - y1 < 1) | (table.areas <= 0),
-        'outside their image': (x2 <= 0) | (y2 <= 0) | (x1 >= width) | (y1 >= height),
-    }
-    keep = np.ones(len(labels), bool)
-    for reason, drop in filters.items():
-        report.dropped_boxes[reason] = int((keep & drop).sum())
-        keep &= ~drop
-    ids = dict(zip(table.classes, table.category_ids))
-    table = replace(
-        table,
-        labels=labels,
-        classes=wanted,
-        category_ids=tuple(ids.get(name, -1) for name in wanted),
-    )
-    report.dropped_boxes = {k: v for k, v in report.dropped_boxes.items() if v}
-    return table.keep_boxes(keep)
-
-
-def _filter_images(
-    table: AnnotationTable, filter_empty: bool, min_size: int, report: AnnotationReport
-) -> AnnotationTable:
-    counts = np.bincount(table.image_rows[~table.crowd], minlength=len(table.image_ids))
-    small = table.sizes.min(axis=1, initial=2**31) < min_size
-    empty = (counts == 0) & ~small & filter_empty
-    for reason, drop in ((f'below {min_size} pixels', small), ('without boxes', empty)):
-        if drop.any():
-            report.dropped_images[reason] = int(drop.sum())
-    return table.keep_images(~(small | empty))
-
-
-def _check_classes(wanted: tuple[str, ...], report: AnnotationReport) -> None:
-    if not wanted:
-        raise DataError(f'{report.file}: the file names no classes')
-    if len(set(wanted)) < len(wanted):
-        raise DataError(f'classes={wanted} names a class twice')
-    absent = [name for name in wanted if name not in report.classes]
-    if absent:
-        known = counted(len(report.classes), 'class', 'classes')
-        raise DataError(
-            f'{report.file} has no class {absent[0]!r}{nearest(absent[0], report.classes)}.\n'
-            f'  the file has {known}: {_listed(report.classes)}\n'
-            f'  the config wants {len(wanted)}: {_listed(wanted)}\n'
-            f'  {report}'
-        )
-    if report.images_kept == 0:
-        raise DataError(f'no image is left to use; {report}')
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ', '.join(names[:20]) + (f', ... ({len(names) - 20} more)' if len(names) > 20 else '')
-
-
-def decode_checked(
-    images: FolderImages | ZipImages, name: str, size: tuple[int, int]
-) -> np.ndarray:
-    """The pixels (h, w, 3) of an image, which must have the size that its annotation says."""
-    origin = images.path(name)
-    image = decode(images.read(name), origin)
-    found = image.shape[:2]
-    if found != size:
-        turned = ' (turned by EXIF? store the pixels upright)' if found == size[::-1] else ''
-        raise DataError(
-            f'{origin}: the file is {found[1]} x {found[0]} pixels, its annotation says '
-            f'{size[1]} x {size[0]}{turned}'
-        )
-    return image
+    def largest_sizes(self) -> np.ndarray | None:
+        """Upper bounds (n, 2) as (h, w) of the padded sizes of the samples; None: unknown."""
+        return None

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from hrdet.data.datasets.annotations import AnnotationTable, DataError, Problem
-from hrdet.data.datasets.base import decode_checked
 from hrdet.data.datasets.coco_file import read_coco
-from hrdet.data.datasets.images import FolderImages, ZipImages, image_store
+from hrdet.data.datasets.images import FolderImages, ZipImages, decode_checked, image_store
 from hrdet.data.datasets.voc import read_voc
 
 

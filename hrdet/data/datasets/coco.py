@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from hrdet.data.datasets.base import AnnotatedImages
+from hrdet.boxes import BoxConvention
+from hrdet.data.datasets.annotated import AnnotatedImages
 from hrdet.data.datasets.coco_file import read_coco
 from hrdet.data.datasets.images import image_store
 from hrdet.data.datasets.proposals import read_proposals
@@ -39,6 +40,7 @@ class CocoDataset(AnnotatedImages):
         proposal_file: str | None = None,
         num_max_proposals: int | None = 1000,
         seg_prefix: str | None = None,
+        box_convention: BoxConvention | str = BoxConvention.INCLUSIVE,
     ):
         self.ann_file = ann_file
         table, problems = read_coco(ann_file, with_mask and not test_mode)
@@ -56,4 +58,5 @@ class CocoDataset(AnnotatedImages):
             with_crowd,
             proposals,
             image_store(seg_prefix, 'seg_prefix') if seg_prefix and not test_mode else None,
+            box_convention,
         )

@@ -117,3 +117,33 @@ class ZipImages:
 
     def _corrupt(self, what: str, error: Exception) -> DataError:
         return DataError(f'{self.archive}: {what} cannot be read ({error}); fetch the file again')
+
+
+def decode_checked(
+    images: FolderImages | ZipImages, name: str, size: tuple[int, int]
+) -> np.ndarray:
+    """The pixels (h, w, 3) of an image, which must have the size that its annotation says."""
+    origin = images.path(name)
+    image = decode(images.read(name), origin)
+    found = image.shape[:2]
+    if found != size:
+        turned = ' (turned by EXIF? store the pixels upright)' if found == size[::-1] else ''
+        raise DataError(
+            f'{origin}: the file is {found[1]} x {found[0]} pixels, its annotation says '
+            f'{size[1]} x {size[0]}{turned}'
+        )
+    return image
+
+
+def read_label_map(
+    images: FolderImages | ZipImages, name: str, size: tuple[int, int]
+) -> np.ndarray:
+    """The labels (h, w) uint8 of a grey PNG, which must have the size of its image."""
+    origin = images.path(name)
+    labels = decode(images.read(name), origin, cv2.IMREAD_UNCHANGED)
+    if labels.shape != size or labels.dtype != np.uint8:
+        raise DataError(
+            f'{origin}: a semantic map must be an 8-bit grey PNG of {size}, as (h, w), '
+            f'not {labels.dtype} {labels.shape}'
+        )
+    return labels

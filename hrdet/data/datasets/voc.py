@@ -8,8 +8,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from hrdet.boxes import BoxConvention
+from hrdet.data.datasets.annotated import AnnotatedImages
 from hrdet.data.datasets.annotations import AnnotationTable, DataError, Problem
-from hrdet.data.datasets.base import AnnotatedImages
 from hrdet.data.datasets.images import FolderImages
 from hrdet.data.datasets.missing import missing
 from hrdet.registry import register
@@ -45,6 +46,7 @@ class VOCDataset(AnnotatedImages):
         filter_empty: bool = True,
         min_size: int = 32,
         with_crowd: bool = True,
+        box_convention: BoxConvention | str = BoxConvention.INCLUSIVE,
     ):
         self.ann_file = ann_file
         table, problems = read_voc(ann_file, img_prefix)
@@ -58,6 +60,7 @@ class VOCDataset(AnnotatedImages):
             filter_empty,
             min_size,
             with_crowd=with_crowd,
+            box_convention=box_convention,
         )
 
 

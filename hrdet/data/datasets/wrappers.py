@@ -5,21 +5,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from hrdet.data.datasets.annotations import DataError
-from hrdet.data.datasets.base import DetectionDataset
+from hrdet.data.datasets.base import ImageDataset
 from hrdet.registry import register
-from hrdet.structures import Sample
+from hrdet.structures import Annotation, Sample
 
 
-class _Selection(DetectionDataset):
+class _Selection(ImageDataset):
     """Images of one data set, some of them several times; each draw has its own randomness."""
 
-    def __init__(self, dataset: DetectionDataset, positions: np.ndarray):
+    def __init__(self, dataset: ImageDataset, positions: np.ndarray):
         self.dataset = dataset
         self.positions = positions
-        self.classes, self.category_ids = dataset.classes, dataset.category_ids
+        self.classes = dataset.classes
         self.image_ids = [dataset.image_ids[i] for i in positions]
-        self.sizes = dataset.sizes[positions]
-        self.reports = dataset.reports
+        self.sizes = None if dataset.sizes is None else dataset.sizes[positions]
+        self.source, self.report = dataset.source, dataset.report
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample | list[Sample]:
         return self.dataset.sample(int(self.positions[index]), rng)
@@ -27,13 +27,23 @@ class _Selection(DetectionDataset):
     def image(self, index: int) -> np.ndarray:
         return self.dataset.image(int(self.positions[index]))
 
+    def truth(self, index: int) -> Annotation | None:
+        return self.dataset.truth(int(self.positions[index]))
+
     def labels_of(self, index: int) -> np.ndarray:
         return self.dataset.labels_of(int(self.positions[index]))
 
-    def largest_sizes(self) -> np.ndarray:
-        return self.dataset.largest_sizes()[self.positions]
+    def largest_sizes(self) -> np.ndarray | None:
+        sizes = self.dataset.largest_sizes()
+        return None if sizes is None else sizes[self.positions]
+
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        """Those of a ``DetectionDataset``."""
+        return self.dataset.category_ids
 
     def to_coco(self) -> dict:
+        """The ground truth of a ``DetectionDataset``, each image once."""
         return self.dataset.to_coco()
 
 
@@ -41,7 +51,7 @@ class _Selection(DetectionDataset):
 class RepeatDataset(_Selection):
     """A data set ``times`` over, so that short epochs become long ones."""
 
-    def __init__(self, dataset: DetectionDataset, times: int):
+    def __init__(self, dataset: ImageDataset, times: int):
         if times < 1:
             raise ValueError(f'times must be at least 1, not {times}')
         super().__init__(dataset, np.tile(np.arange(len(dataset)), times))
@@ -55,7 +65,7 @@ class ClassBalancedDataset(_Selection):
     image is there as often as its rarest class asks for, rounded up.
     """
 
-    def __init__(self, dataset: DetectionDataset, oversample_thr: float):
+    def __init__(self, dataset: ImageDataset, oversample_thr: float):
         if not 0 < oversample_thr <= 1:
             raise ValueError(f'oversample_thr is a fraction of the images, not {oversample_thr}')
         present = np.zeros((len(dataset), len(dataset.classes)), bool)
@@ -68,24 +78,25 @@ class ClassBalancedDataset(_Selection):
 
 
 @register()
-class ConcatDataset(DetectionDataset):
+class ConcatDataset(ImageDataset):
     """Several data sets of the same classes, one after the other."""
 
-    def __init__(self, datasets: Sequence[DetectionDataset]):
+    def __init__(self, datasets: Sequence[ImageDataset]):
         if not datasets:
             raise ValueError('there must be at least one data set')
         self.datasets = list(datasets)
-        self.classes, self.category_ids = datasets[0].classes, datasets[0].category_ids
+        self.classes = datasets[0].classes
         for other in datasets[1:]:
             if other.classes != self.classes:
                 raise DataError(
                     f'data sets of different classes cannot be joined: {self.classes} in '
-                    f'{datasets[0].reports[0].file}, {other.classes} in {other.reports[0].file}; '
+                    f'{datasets[0].source}, {other.classes} in {other.source}; '
                     f'give both the same classes=(...)'
                 )
         self.image_ids = [i for dataset in datasets for i in dataset.image_ids]
-        self.sizes = np.concatenate([dataset.sizes for dataset in datasets])
-        self.reports = [report for dataset in datasets for report in dataset.reports]
+        self.sizes = _joined([dataset.sizes for dataset in datasets])
+        self.source = ', '.join(dataset.source for dataset in datasets)
+        self.report = '\n'.join(dataset.report for dataset in datasets)
         self._starts = np.cumsum([0] + [len(dataset) for dataset in datasets])
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample | list[Sample]:
@@ -96,15 +107,24 @@ class ConcatDataset(DetectionDataset):
         dataset, inner = self._locate(index)
         return dataset.image(inner)
 
+    def truth(self, index: int) -> Annotation | None:
+        dataset, inner = self._locate(index)
+        return dataset.truth(inner)
+
     def labels_of(self, index: int) -> np.ndarray:
         dataset, inner = self._locate(index)
         return dataset.labels_of(inner)
 
-    def largest_sizes(self) -> np.ndarray:
-        return np.concatenate([dataset.largest_sizes() for dataset in self.datasets])
+    def largest_sizes(self) -> np.ndarray | None:
+        return _joined([dataset.largest_sizes() for dataset in self.datasets])
+
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        """Those of the first ``DetectionDataset``."""
+        return self.datasets[0].category_ids
 
     def to_coco(self) -> dict:
-        """The ground truth of all; image ids must not clash."""
+        """The ground truth of several ``DetectionDataset``; image ids must not clash."""
         if len(set(self.image_ids)) < len(self.image_ids):
             raise DataError('the joined data sets share image ids: evaluate them one by one')
         parts = [dataset.to_coco() for dataset in self.datasets]
@@ -116,6 +136,11 @@ class ConcatDataset(DetectionDataset):
             'categories': parts[0]['categories'],
         }
 
-    def _locate(self, index: int) -> tuple[DetectionDataset, int]:
+    def _locate(self, index: int) -> tuple[ImageDataset, int]:
         part = int(np.searchsorted(self._starts, index, side='right')) - 1
         return self.datasets[part], index - int(self._starts[part])
+
+
+def _joined(sizes: list[np.ndarray | None]) -> np.ndarray | None:
+    """Sizes of all parts; None where one of them does not know its own."""
+    return None if any(part is None for part in sizes) else np.concatenate(sizes)

@@ -1,14 +1,11 @@
-"""What happens to a sample between the file and the batch."""
+"""Transforms: what happens to a sample between the file and the batch."""
 
-from hrdet.data.transforms.augment import (
-    Expand,
-    PhotoMetricDistortion,
-    RandomCrop,
-    RandResizeCrop,
-)
-from hrdet.data.transforms.geometry import SEMANTIC_IGNORE, Transform
-from hrdet.data.transforms.standard import Pad, RandomFlip, Resize, SegRescale
+from hrdet.data.transforms.detection import RandomCrop, RandResizeCrop, SegRescale
+from hrdet.data.transforms.geometry import Transform
+from hrdet.data.transforms.photometric import PhotoMetricDistortion
+from hrdet.data.transforms.standard import Expand, Pad, RandomFlip, Resize
 from hrdet.data.transforms.views import TakeViews, apply
+from hrdet.structures.truth import SEMANTIC_IGNORE
 
 __all__ = [
     'SEMANTIC_IGNORE',

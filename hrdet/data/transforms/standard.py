@@ -1,12 +1,11 @@
-"""The transforms of every config: Resize, RandomFlip, Pad, and SegRescale for semantic maps."""
+"""Transforms for every task: resize, flip, pad, expand."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from hrdet.boxes import BoxConvention
-from hrdet.data.transforms.geometry import Transform, flip, resize
+from hrdet.data.transforms.geometry import Transform, expand, flip, resize, size_ratio
 from hrdet.registry import register
 from hrdet.structures import Sample
 
@@ -23,8 +22,8 @@ class Resize(Transform):
         multiscale_mode: ``'value'`` draws one of the scales; ``'range'``, for exactly two scales,
             draws long and short edge between theirs, both ends included.
         keep_ratio: the image is as large as fits into the scale; otherwise it fills it.
-        convention: inclusive boxes are scaled by the ratio asked for, as in the 2019 releases;
-            continuous ones by the ratio of the whole-pixel sizes, as in mmdetection 2 and later.
+        exact_scale: coordinates are scaled by the ratio of the whole-pixel sizes, as in mmdetection
+            2 and later; otherwise by the ratio asked for, as in the 2019 releases.
     """
 
     def __init__(
@@ -32,7 +31,7 @@ class Resize(Transform):
         scales: Scale | Sequence[Scale],
         multiscale_mode: str = 'value',
         keep_ratio: bool = True,
-        convention: BoxConvention | str = BoxConvention.INCLUSIVE,
+        exact_scale: bool = False,
     ):
         self.scales = as_scales(scales)
         if multiscale_mode not in ('value', 'range'):
@@ -44,17 +43,15 @@ class Resize(Transform):
             )
         self.multiscale_mode = multiscale_mode
         self.keep_ratio = keep_ratio
-        self.convention = BoxConvention(convention)
+        self.exact_scale = exact_scale
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         h, w = sample.meta.input_size
         scale = self.draw(rng)
         new_h, new_w, ratio = self._target(h, w, scale)
-        if self.keep_ratio and self.convention is BoxConvention.INCLUSIVE:
-            factors = (ratio, ratio)
-        else:
-            factors = (new_w / w, new_h / h)
-        return resize(sample, (new_h, new_w), factors, self.convention)
+        size = (new_h, new_w)
+        asked_for = self.keep_ratio and not self.exact_scale
+        return resize(sample, size, (ratio, ratio) if asked_for else size_ratio(sample, size))
 
     def draw(self, rng: np.random.Generator) -> Scale:
         """One scale for one image."""
@@ -115,23 +112,35 @@ class Pad(Transform):
 
 
 @register()
-class SegRescale(Transform):
-    """Take every 1/scale_factor-th pixel of the semantic map, as its head's output has them.
+class Expand(Transform):
+    """Put half of the images somewhere on a larger canvas of the mean colour (SSD's zoom out).
 
-    Belongs at the end of the list.  An h x w map becomes ceil(h/s) x ceil(w/s).
+    Args:
+        mean: the colour, in the channel order of ``img_norm_cfg.mean``.
+        to_rgb: that order is RGB, so it is turned round for the BGR image.
+        ratio_range: edge of the canvas over edge of the image.
     """
 
-    def __init__(self, scale_factor: float = 1.0):
-        self.stride = round(1 / scale_factor)
-        if self.stride < 1 or abs(self.stride * scale_factor - 1) > 1e-6:
-            raise ValueError(f'scale_factor must be 1 over a whole number, not {scale_factor}')
+    def __init__(
+        self,
+        mean: Sequence[float] = (0, 0, 0),
+        to_rgb: bool = True,
+        ratio_range: tuple[float, float] = (1, 4),
+    ):
+        self.colour = np.rint(mean[::-1] if to_rgb else mean).astype(np.uint8)
+        self.ratio_range = ratio_range
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        truth = sample.truth
-        if truth is None or truth.semantic is None:
+        if rng.random() < 0.5:
             return sample
-        semantic = np.ascontiguousarray(truth.semantic[:: self.stride, :: self.stride])
-        return replace(sample, truth=replace(truth, semantic=semantic))
+        h, w = sample.meta.input_size
+        ratio = rng.uniform(*self.ratio_range)
+        size = (int(h * ratio), int(w * ratio))
+        top, left = rng.integers(size[0] - h + 1), rng.integers(size[1] - w + 1)
+        return expand(sample, left, top, size, self.colour)
+
+    def largest_sizes(self, sizes: np.ndarray) -> np.ndarray:
+        return (sizes * max(self.ratio_range)).astype(np.int64)
 
 
 def as_scales(scales: Scale | Sequence[Scale]) -> list[Scale]:

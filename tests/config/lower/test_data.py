@@ -119,7 +119,7 @@ def test_extra_aug_in_the_order_of_the_release(config):
     crop = only(dataset, 'RandResizeCrop')
     assert crop.path == 'data.train.extra_aug.rand_resize_crop'
     assert (crop['scales'], crop['size']) == ([[1400, 600]], [1200, 800])
-    assert crop['convention'] == 'inclusive'
+    assert 'exact_scale' not in crop
 
 
 @pytest.mark.parametrize('pad_size', [None, (1600, 1024)])

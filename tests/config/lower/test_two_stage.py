@@ -60,8 +60,11 @@ def test_the_convention_reaches_every_part_that_asks(config):
     lowered = lower(config)
     model = lowered.model
     parts = [model, model['rpn_head'], model['roi_head'], model['rpn_head']['anchors']]
-    parts += [model['roi_head']['bbox_roi_extractor'], lowered.train_dataset['transforms'][0]]
+    parts += [model['roi_head']['bbox_roi_extractor']]
     assert {part['convention'] for part in parts} == {'continuous'}
+    for dataset in (lowered.train_dataset, lowered.val_dataset, lowered.test_dataset):
+        assert dataset['box_convention'] == 'continuous'
+        assert dataset['transforms'][0]['exact_scale'] is True
     assert lowered.box_convention == 'continuous'
 
 

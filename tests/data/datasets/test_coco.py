@@ -58,8 +58,8 @@ def test_classes_of_the_config_in_its_order(coco_folder):
     assert only_dogs.image_ids == [7, 8]
     assert only_dogs.reports[0].dropped_images == {'without boxes': 1}
     assert only_dogs.reports[0].dropped_boxes == {'of other classes': 2}
-    assert '2 of 3 images (dropped: 1 without boxes)' in only_dogs.annotation_report
-    assert '2 of other classes' in only_dogs.annotation_report
+    assert '2 of 3 images (dropped: 1 without boxes)' in only_dogs.report
+    assert '2 of other classes' in only_dogs.report
 
 
 def test_wrong_classes_say_both_sides_and_the_counts(coco_folder):

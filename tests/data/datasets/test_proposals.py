@@ -44,8 +44,8 @@ def test_they_travel_with_the_sample(coco_folder, proposal_file):
     dataset = coco_folder.load(
         [RandomFlip(1)], proposal_file=proposal_file, num_max_proposals=1, test_mode=True
     )
-    assert dataset[0].proposals.tolist() == [[64 - 25, 5, 64 - 5, 15, np.float32(0.9)]]
-    assert dataset[2].proposals.shape == (0, 5)
+    assert dataset[0].proposals.rows.tolist() == [[64 - 25, 5, 64 - 5, 15, np.float32(0.9)]]
+    assert dataset[2].proposals.rows.shape == (0, 5)
     batches = list(build_loader(dataset, 2, num_workers=0, training=False))
     assert batches[0].proposals.shape == (2, 1, 5)
     assert batches[1].proposals[0, 0, 4] == -1

@@ -28,7 +28,7 @@ def test_repeat_draws_anew(coco_folder):
     assert dataset.aspect_groups.tolist() == [1, 0, 0] * 4
     draws = {tuple(dataset[i].image[0, 0, :2]) for i in (0, 3, 6, 9)}
     assert len(draws) == 4
-    assert dataset.annotation_report.count('images') == 1
+    assert dataset.report.count('images') == 1
     with pytest.raises(ValueError, match='times'):
         RepeatDataset(dataset, 0)
 
@@ -60,7 +60,7 @@ def test_joined(coco_folder):
     assert len(joined[3].truth.ignored) == 0
     assert joined.labels_of(5).tolist() == [0]
     assert joined.aspect_groups.tolist() == [1, 0, 0] * 3
-    assert joined.annotation_report.count('\n') == 1
+    assert joined.report.count('\n') == 1
     assert joined.largest_sizes().shape == (9, 2)
     key = SampleKey(4, 2, 1)
     np.testing.assert_array_equal(joined[key].image, joined[key].image)

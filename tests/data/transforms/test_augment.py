@@ -113,8 +113,9 @@ class ModeTwo:
 @pytest.mark.parametrize('min_iou', [0.1, 0.3, 0.5])
 def test_random_crop_keeps_the_overlap(min_iou):
     """Every pixel holds its own place, so that a patch tells where it was cut."""
-    transform = RandomCrop(min_ious=(min_iou,), convention=BoxConvention.CONTINUOUS)
+    transform = RandomCrop(min_ious=(min_iou,))
     before = sample(100, 120, [(10, 10, 100, 80), (20, 5, 110, 90)])
+    before.truth.convention = BoxConvention.CONTINUOUS
     before.image[..., 0], before.image[..., 1] = np.arange(120), np.arange(100)[:, None]
     shapes = set()
     for seed in range(40):

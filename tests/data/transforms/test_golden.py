@@ -163,7 +163,7 @@ def test_masks_follow_the_crop(image):
     cut = RandResizeCrop([(512, 320)], (320, 224))(sample, np.random.default_rng(3))
     h, w = sample.meta.original_size
     size = (320, int(320 * w / h)) if h <= w else (int(320 * h / w), 320)
-    whole = resize(sample, size, (scale, scale), RandResizeCrop([(1, 1)], (1, 1)).convention)
+    whole = resize(sample, size, (scale, scale))
     window = cut.image
     found = cv2.matchTemplate(whole.image, window, cv2.TM_SQDIFF)
     top, left = np.unravel_index(found.argmin(), found.shape)

@@ -1,0 +1,49 @@
+"""What every evaluator does: take results image by image, and compute metrics at the end."""
+
+import logging
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+from hrdet.distributed import rank
+from hrdet.registry import ConfigError
+from hrdet.structures import ImageMeta
+
+_logger = logging.getLogger('hrdet')
+
+
+class Evaluator(ABC):
+    """Metrics of one data set, whatever the task.
+
+    Every process updates its evaluator with the images that it predicts; ``compute`` then is
+    called on every process and reduces over all of them.  An evaluator serves many evaluations in
+    turn: ``compute`` ends one, the next ``update`` begins another.
+    """
+
+    @abstractmethod
+    def update(self, meta: ImageMeta, result: Any) -> None:
+        """Take the model's result for one image of the data set."""
+
+    @abstractmethod
+    def compute(self) -> dict[str, float]:
+        """The metrics over all processes, unrounded, the most important first.
+
+        Called on every process, which all get the same metrics; rank 0 logs a table.
+        """
+
+    def write(self, path: str | os.PathLike) -> None:
+        """Write the results of the last evaluation to a file, on rank 0."""
+        raise ConfigError(f'{path}: {type(self).__name__} keeps no results that it could write')
+
+    def __call__(self, results: Iterable[tuple[ImageMeta, Any]]) -> dict[str, float]:
+        """The metrics of results at hand."""
+        for meta, result in results:
+            self.update(meta, result)
+        return self.compute()
+
+
+def log_table(text: str) -> None:
+    """Log a table of several lines on rank 0."""
+    if rank() == 0:
+        _logger.info('\n%s', text.rstrip())
