@@ -103,10 +103,13 @@ def hrdet_predict(
     detector = models.load_hrdet(**model)
     if last_masks:
         head = detector.roi_head
-        last = len(head.mask_head) - 1
-        head.mask_probabilities = lambda maps, rois, labels: head.mask_head[-1].probabilities(
-            head._mask_logits(maps, rois, last), labels
-        )
+
+        def predict_masks(features, rois, labels):
+            *_, embedding = head._embeddings(features, rois, head.mask_head)
+            last = head.mask_head[-1]
+            return last.probabilities(last.logits(embedding), labels)
+
+        head.predict_masks = predict_masks
 
     def arrays(found: list) -> Arrays:
         return {

@@ -84,14 +84,14 @@ def _pyramid(
 def _second_stage(head: RoIHead, levels: list[Tensor], rois: int, masks: int) -> dict[str, int]:
     """Each kind of head is run as it predicts; RoIAlign and boxes count nothing."""
     regions = levels[0].new_zeros(max(rois, masks), 5)
-    semantic, maps = _count(head.maps, levels)
+    semantic, features = _count(head.prepare, levels)
     parts = dict(
         semantic_head=semantic,
-        bbox_head=_count(head.refine, maps, regions[:rois], regions[:rois, :2])[0],
+        bbox_head=_count(head.predict_boxes, features, regions[:rois], regions[:rois, :2])[0],
     )
     if head.mask_head is not None:
         labels = regions[:masks, 0].long()
-        parts['mask_head'] = _count(head.mask_probabilities, maps, regions[:masks], labels)[0]
+        parts['mask_head'] = _count(head.predict_masks, features, regions[:masks], labels)[0]
     return {name: macs for name, macs in parts.items() if macs}
 
 

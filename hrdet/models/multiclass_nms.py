@@ -1,4 +1,4 @@
-"""The last step of a detector: scores of all classes to the objects of an image.
+"""Class-wise NMS, the last step of a detector: from boxes and scores to detections.
 
 N images, P boxes, K classes, D detections.
 """
@@ -16,20 +16,20 @@ from hrdet.structures import Detections
 @register('nms')
 @dataclass(frozen=True, slots=True)
 class NMS:
-    """Drop a box that overlaps a better one of its class by more than ``iou_thr``."""
+    """Drop a box that overlaps one of its class with a higher score by more than ``iou_thr``."""
 
     iou_thr: float
 
     def __call__(self, boxes: Tensor, scores: Tensor, limit: int) -> tuple[Tensor, Tensor]:
-        """Problems (B, M, 4), (B, M) to indices (B, limit) and scores, -inf where none is left."""
-        index, kept = ops.nms(boxes, scores, self.iou_thr, limit)
-        return index, scores.gather(1, index).masked_fill(~kept, -torch.inf)
+        """Boxes (B, M, 4), scores (B, M) to indices (B, limit), scores: -inf where none is left."""
+        index, valid = ops.nms(boxes, scores, self.iou_thr, limit)
+        return index, scores.gather(1, index).masked_fill(~valid, -torch.inf)
 
 
 @register('soft_nms')
 @dataclass(frozen=True, slots=True)
 class SoftNMS:
-    """Lower the score of a box by its overlap with better ones (Bodla et al. 2017)."""
+    """Lower a box's score by its overlap with higher-scoring ones (Bodla et al. 2017)."""
 
     iou_thr: float
     min_score: float = 0.001
@@ -38,10 +38,10 @@ class SoftNMS:
 
     def __call__(self, boxes: Tensor, scores: Tensor, limit: int) -> tuple[Tensor, Tensor]:
         """As ``NMS.__call__``, with the lowered scores."""
-        index, scores, kept = ops.soft_nms(
+        index, scores, valid = ops.soft_nms(
             boxes, scores, self.iou_thr, self.min_score, self.method, self.sigma, limit
         )
-        return index, scores.masked_fill(~kept, -torch.inf)
+        return index, scores.masked_fill(~valid, -torch.inf)
 
 
 def multiclass_nms(
@@ -51,22 +51,24 @@ def multiclass_nms(
 
     Args:
         boxes: (N, P, K or 1, 4).
-        scores: (N, P, K), -inf in rows that hold no box.
+        scores: (N, P, K), -inf in rows of padding.
         score_thr: only scores above it count.
-        nms: what suppresses duplicates.
-        max_per_img: D; below 0 all survivors, and D is how many the fullest image has.
+        nms: suppresses duplicates.
+        max_per_img: D; below 0 all boxes that are left, and D is the largest number of an image.
 
     Returns:
-        Boxes (N, D, 4), scores (N, D), labels (N, D) and how many rows of each image are real (N,);
-        best first.
+        Boxes (N, D, 4), scores (N, D), labels (N, D) and the number of valid rows of each image
+        (N,); best first.
     """
+    # 1. Each class of each image is a set of its own: (N * K, P).
     n, p, k = scores.shape
     scores = scores.masked_fill(scores <= score_thr, -torch.inf).transpose(1, 2).reshape(n * k, p)
     boxes = boxes.expand(n, p, k, 4).transpose(1, 2).reshape(n * k, p, 4)
-    # No class can place more boxes in an image's best D than D.
+    # 2. Suppress duplicates.  No class can have more than D boxes among an image's best D.
     limit = p if max_per_img < 0 else min(p, max_per_img)
     index, scores = nms(boxes, scores, limit)
     boxes = boxes.take_along_dim(index[..., None], 1).reshape(n, k * limit, 4)
+    # 3. Rank the boxes of all classes of an image; a row's class is its set's.
     scores, order = scores.reshape(n, k * limit).sort(dim=1, descending=True, stable=True)
     counts = (scores > -torch.inf).sum(1)
     most = max_per_img if max_per_img >= 0 else int(counts.max())
@@ -78,7 +80,7 @@ def multiclass_nms(
 def split_detections(
     boxes: Tensor, scores: Tensor, labels: Tensor, counts: Tensor
 ) -> list[Detections]:
-    """Padded results of a batch, as of ``multiclass_nms``, on the host: one item an image."""
+    """The padded results of ``multiclass_nms`` on the host, one item an image."""
     boxes, scores, labels = boxes.cpu(), scores.cpu(), labels.cpu()
     return [
         Detections(boxes[i, :count], scores[i, :count], labels[i, :count])

@@ -1,4 +1,4 @@
-"""From image bytes to what a network eats, on the network's device."""
+"""From image bytes to the normalised, padded input batch, on the network's device."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""One form of a batch of images, and the way between its pixels and those of the results.
+"""Views of images for test-time augmentation: scaled and mirrored inputs, and the way back.
 
 N images.  A detector predicts from one view, or from several at test-time augmentation.
 """
@@ -13,14 +13,13 @@ from hrdet.structures import Batch, Views
 
 
 @dataclass(slots=True)
-class View:
-    """Feature maps of N images, and how these were scaled and mirrored."""
+class AugmentedView:
+    """How N images were scaled and mirrored, and the way between their pixels and the results'."""
 
-    features: list[Tensor]
     sizes: Tensor  # (N, 2) of the input as (h, w)
     scale: Tensor  # (N, 2) input pixels per result pixel as (x, y)
     flipped: Tensor  # (N,) bool: mirrored left to right
-    result_sizes: list[tuple[int, int]]  # (h, w) of the images that the results are about
+    result_sizes: list[tuple[int, int]]  # (h, w) of the images whose pixels results are in
     convention: BoxConvention
 
     def to_result(self, boxes: Tensor) -> Tensor:
@@ -36,14 +35,13 @@ class View:
         return torch.where(_spread(self.flipped[:, None], boxes), flip_boxes(boxes, width), boxes)
 
 
-def look(batch: Batch, features: list[Tensor], convention: BoxConvention, rescale: bool) -> View:
-    """The view of a batch whose results are in pixels of the original (or the input) images."""
+def augmented_view(batch: Batch, convention: BoxConvention, rescale: bool) -> AugmentedView:
+    """The view of a batch; results are in pixels of the original images, or of the input."""
     device, metas = batch.images.device, batch.metas
     scale = [meta.scale if rescale else (1.0, 1.0) for meta in metas]
-    return View(
-        features,
+    return AugmentedView(
         batch.input_sizes,
-        # Made on the host and sent without waiting for what the device still has to do.
+        # Made on the host and copied asynchronously, behind what the device still has to do.
         torch.tensor(scale).to(device, non_blocking=True),
         torch.tensor([meta.flipped for meta in metas]).to(device, non_blocking=True),
         [meta.original_size if rescale else meta.input_size for meta in metas],
@@ -51,8 +49,8 @@ def look(batch: Batch, features: list[Tensor], convention: BoxConvention, rescal
     )
 
 
-def forms(batch: Batch | Views, rescale: bool) -> list[Batch]:
-    """The batches to look at.
+def augmented_batches(batch: Batch | Views, rescale: bool) -> list[Batch]:
+    """One batch for each view.
 
     Raises:
         ValueError: results of several views can only be in pixels of the original images.

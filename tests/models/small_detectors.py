@@ -21,7 +21,7 @@ from hrdet.models.roi import (
     NMS,
     CascadeRoIHead,
     HybridTaskCascadeRoIHead,
-    RegionSampler,
+    RoISampler,
     SingleRoIExtractor,
     StandardRoIHead,
 )
@@ -119,7 +119,7 @@ def roi_head(kind, convention, num, agnostic, semantic, head):
 
     def sampler(stage):
         overlap = OVERLAPS[stage]
-        return RegionSampler(MaxIoUAssigner(overlap, overlap, overlap), RandomSampler(num, 0.5))
+        return RoISampler(MaxIoUAssigner(overlap, overlap, overlap), RandomSampler(num, 0.5))
 
     widths = dict(num_convs=2, in_channels=WIDTH, conv_out_channels=WIDTH)
     loss_mask = CrossEntropyLoss(use_sigmoid=True)

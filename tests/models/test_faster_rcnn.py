@@ -15,7 +15,7 @@ from hrdet.matching import MaxIoUAssigner, OHEMSampler, RandomSampler
 from hrdet.models.detectors import TwoStageDetector
 from hrdet.models.heads import ProposalConfig, RPNHead, SharedFCBBoxHead
 from hrdet.models.preprocess import Preprocess
-from hrdet.models.roi import NMS, RegionSampler, SingleRoIExtractor, StandardRoIHead
+from hrdet.models.roi import NMS, RoISampler, SingleRoIExtractor, StandardRoIHead
 from hrdet.structures import Batch, GroundTruth, ImageMeta
 from tests.models import reference_2019 as release
 
@@ -64,7 +64,7 @@ def make_detector(convention='inclusive', num=100_000, max_per_img=100):
             fc_out_channels=16,
         ),
         convention,
-        RegionSampler(
+        RoISampler(
             MaxIoUAssigner(0.5, 0.5, 0.5), RandomSampler(num, 0.25, add_gt_as_proposals=True)
         ),
         score_thr=0.05,

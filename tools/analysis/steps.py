@@ -12,7 +12,7 @@ from hrdet.config import Lowered
 from hrdet.data import build_loader
 from hrdet.engine.optimizer import OptimWrapper, build_optimizer
 from hrdet.models import build_model
-from hrdet.models.views import forms
+from hrdet.models.views import augmented_batches
 from hrdet.registry import build
 from hrdet.structures import Batch, GroundTruth, ImageMeta, Views
 from tools.analysis.stopwatch import Stopwatch
@@ -126,7 +126,7 @@ def measure(
                 batch = batch.to(args.device)
             step(batch)
         watch.finish_step()
-    return [tuple(view.images.shape) for view in forms(batch, rescale=True)]
+    return [tuple(view.images.shape) for view in augmented_batches(batch, rescale=True)]
 
 
 def rows(watch: Stopwatch, mode: str) -> dict[str, float]:

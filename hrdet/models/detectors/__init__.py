@@ -1,4 +1,4 @@
-"""Detectors: the algorithms, each on one screen."""
+"""Detectors: each algorithm on one screen, from a batch to losses or detections."""
 
 from hrdet.models.detectors.base import Detector
 from hrdet.models.detectors.fcos import FCOS

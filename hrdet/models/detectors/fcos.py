@@ -1,4 +1,4 @@
-"""FCOS (Tian et al. 2019): extract features, learn at every point or predict from the best."""
+"""FCOS (Tian et al. 2019): extract features, train at every point or predict from the best ones."""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from hrdet.models.detectors.base import Detector
 from hrdet.models.heads.fcos_head import FCOSHead
 from hrdet.models.preprocess import Preprocess
-from hrdet.models.views import forms, look
+from hrdet.models.views import augmented_batches, augmented_view
 from hrdet.registry import register
 from hrdet.structures import Batch, Detections, Views
 
@@ -19,7 +19,7 @@ class FCOS(Detector):
         self,
         preprocess: Preprocess,
         backbone: nn.Module,
-        neck: nn.Module,
+        neck: nn.Module | None,
         bbox_head: FCOSHead,
         convention: str,
     ) -> None:
@@ -31,9 +31,12 @@ class FCOS(Detector):
 
     @torch.no_grad()
     def predict(self, batch: Batch | Views, rescale: bool = True) -> list[Detections]:
-        seen = [
-            self.bbox_head.candidates(look(form, self.extract(form), self.convention, rescale))
-            for form in forms(batch, rescale)
-        ]
-        boxes, scores = (torch.cat(parts, 1) for parts in zip(*seen))
-        return self.bbox_head.select(boxes, scores)
+        # 1. Candidates (N, C) of every view; those of several views take part in one NMS.
+        boxes, scores = [], []
+        for one in augmented_batches(batch, rescale):
+            view = augmented_view(one, self.convention, rescale)
+            candidates = self.bbox_head.candidates(self.extract(one), view)
+            boxes.append(candidates[0])
+            scores.append(candidates[1])
+        # 2. The best of each image, without duplicates.
+        return self.bbox_head.select(torch.cat(boxes, 1), torch.cat(scores, 1))

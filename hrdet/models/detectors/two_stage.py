@@ -1,18 +1,25 @@
 """Two-stage detectors: extract features, propose regions, train on them or predict from them.
 
-Faster R-CNN (Ren et al. 2015) and those built on it; which one it is, ``roi_head`` decides.
+Faster R-CNN (Ren et al. 2015) and its descendants; ``roi_head`` decides which one it is.
+
+N images, P proposals and D detections of each, K classes, m: edge of a mask.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hrdet.boxes import clip_boxes
 from hrdet.models.detectors.base import Detector
 from hrdet.models.heads.rpn_head import RPNHead, merge_proposals
+from hrdet.models.multiclass_nms import multiclass_nms, split_detections
 from hrdet.models.preprocess import Preprocess
 from hrdet.models.roi.base import RoIHead
-from hrdet.models.views import forms, look
+from hrdet.models.roi.extractor import batch_rois, valid_rows
+from hrdet.models.roi.masks import paste_masks
+from hrdet.models.views import AugmentedView, augmented_batches, augmented_view
 from hrdet.registry import register
 from hrdet.structures import Batch, Detections, Views
 
@@ -25,7 +32,7 @@ class TwoStageDetector(Detector):
         self,
         preprocess: Preprocess,
         backbone: nn.Module,
-        neck: nn.Module,
+        neck: nn.Module | None,
         rpn_head: RPNHead,
         roi_head: RoIHead,
         convention: str,
@@ -43,12 +50,56 @@ class TwoStageDetector(Detector):
 
     @torch.no_grad()
     def predict(self, batch: Batch | Views, rescale: bool = True) -> list[Detections]:
-        views, proposals = [], []
-        for form in forms(batch, rescale):
-            view = look(form, self.extract(form), self.convention, rescale)
-            views.append(view)
-            proposals.append(self.rpn_head.propose(self.rpn_head(view.features), form))
+        # 1. Features and proposals of every view; several views share the best of all of them.
+        views, features, proposals = [], [], []
+        for one in augmented_batches(batch, rescale):
+            views.append(augmented_view(one, self.convention, rescale))
+            features.append(self.extract(one))
+            proposals.append(self.rpn_head.propose(self.rpn_head(features[-1]), one))
         if len(views) > 1:
             merged = merge_proposals(proposals, views, self.rpn_head.test_proposals)
             proposals = [replace(merged, boxes=view.from_result(merged.boxes)) for view in views]
-        return self.roi_head.predict(views, proposals)
+        # 2. Boxes (N, P, K or 1, 4) and class scores (N, P, K) of the proposals in every view.  NMS
+        #    works on result pixels, as in the releases: overlaps of inclusive boxes depend on the
+        #    scale.
+        head, boxes, scores = self.roi_head, [], []
+        features = [head.prepare(maps) for maps in features]
+        for maps, view, regions in zip(features, views, proposals):
+            rois = batch_rois(regions.boxes, regions.valid)  # (N * P, 5)
+            rows = head.predict_boxes(maps, rois, view.sizes[rois[:, 0].long()])
+            row_scores, row_boxes = (x.unflatten(0, regions.valid.shape) for x in rows)
+            row_boxes = clip_boxes(row_boxes, view.sizes[:, None, None], self.convention)
+            boxes.append(view.to_result(row_boxes))
+            scores.append(row_scores.masked_fill(~regions.valid[..., None], -torch.inf))
+        # 3. The best D of each image without duplicates, from the mean of all views.
+        boxes, scores, labels, counts = multiclass_nms(
+            _mean(boxes), _mean(scores), head.score_thr, head.nms, head.max_per_img
+        )
+        detections = split_detections(boxes, scores, labels, counts)
+        if head.mask_head is None:
+            return detections
+        # 4. Their masks (N, D, m, m), pasted into the images.
+        valid = torch.arange(scores.shape[1], device=scores.device) < counts[:, None]  # (N, D)
+        masks = [
+            self._predict_masks(maps, view, boxes, labels, valid)
+            for maps, view in zip(features, views)
+        ]
+        sizes, threshold = views[0].result_sizes, head.mask_thr_binary
+        return paste_masks(detections, _mean(masks).cpu(), sizes, threshold, self.convention)
+
+    def _predict_masks(
+        self, features: Any, view: AugmentedView, boxes: Tensor, labels: Tensor, valid: Tensor
+    ) -> Tensor:
+        """Soft masks (N, D, m, m) of the ``valid`` detections (N, D), from one view, upright."""
+        rois = batch_rois(view.from_result(boxes), valid)  # (N * D, 5)
+        rows = valid_rows(rois)
+        predicted = self.roi_head.predict_masks(features, rois[rows], labels.flatten()[rows])
+        masks = predicted.new_zeros(len(rois), *predicted.shape[1:])
+        masks[rows] = predicted
+        masks = masks.unflatten(0, valid.shape)
+        return torch.where(view.flipped[:, None, None, None], masks.flip(-1), masks)
+
+
+def _mean(values: list[Tensor]) -> Tensor:
+    """The mean over the views; of a single one the tensor itself."""
+    return values[0] if len(values) == 1 else torch.stack(values).mean(0)

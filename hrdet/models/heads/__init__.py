@@ -1,4 +1,4 @@
-"""Heads: from features to scores and boxes, their losses and their decoding."""
+"""Heads: from features to scores, boxes and masks; their losses and their decoding."""
 
 from hrdet.models.heads.bbox_head import SharedFCBBoxHead
 from hrdet.models.heads.fcos_head import FCOSHead, FCOSOutput

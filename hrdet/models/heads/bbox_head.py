@@ -1,4 +1,4 @@
-"""What a region is and where exactly: the box head of Faster R-CNN.
+"""The box head of Faster R-CNN: classifies regions and regresses their boxes.
 
 R regions, K classes, background = K.
 """
@@ -66,12 +66,12 @@ class SharedFCBBoxHead(nn.Module):
             logits: (R, K + 1), from ``forward``.
             deltas: (R, K or 1, 4), from ``forward``.
             labels: (R,) classes, background = K.
-            targets: (R, 4) encoded boxes; read where a region is not background.
-            weight: (R,) classification weights, 0 in rows that hold no region.
+            targets: (R, 4) encoded boxes; used where a region is not background.
+            weight: (R,) classification weights, 0 in rows of padding.
         """
         positive = (labels < self.num_classes) & (weight > 0)
         count = (weight > 0).sum().clamp(min=1)
-        deltas = self._of_class(deltas, labels)  # background rows: any, the weight is 0
+        deltas = self._of_class(deltas, labels)  # (R, 4); background rows: any, their weight is 0
         targets = torch.where(positive[:, None], targets, 0)
         return {
             'loss_cls': self.loss_cls(logits, labels, weight, count),
@@ -82,17 +82,19 @@ class SharedFCBBoxHead(nn.Module):
         """Boxes (R, 4) moved by deltas (R, C, 4): (R, C, 4)."""
         return self.coder.decode(boxes[:, None], deltas)
 
-    def step(
+    def regress_by_class(
         self, boxes: Tensor, logits: Tensor, deltas: Tensor, labels: Tensor | None = None
     ) -> Tensor:
-        """Boxes (R, 4) moved by the deltas of one class: the likeliest, or that in ``labels`` (R,).
+        """Boxes (R, 4) moved by the deltas of their class in ``labels`` (R,).
 
-        The likeliest also where a label says background.
+        Without labels, and where a label is background, the class of the highest logit decides.
         """
         likeliest = logits[:, :-1].argmax(1)
         if labels is not None:
             likeliest = torch.where(labels < self.num_classes, labels, likeliest)
         return self.coder.decode(boxes, self._of_class(deltas, likeliest))
+
+    step = regress_by_class  # its earlier name
 
     def _of_class(self, deltas: Tensor, labels: Tensor) -> Tensor:
         """Rows (R, 4) of deltas (R, K or 1, 4)."""

@@ -1,4 +1,4 @@
-"""The head of FCOS (Tian et al. 2019): at every point a class, a box, and how central the point is.
+"""The head of FCOS (Tian et al. 2019): class, box and centre-ness at every point.
 
 N images, L levels, P points of all levels (P_l of one), K classes, C candidates.
 """
@@ -29,12 +29,12 @@ from hrdet.models.multiclass_nms import (
     multiclass_nms,
     split_detections,
 )
-from hrdet.models.views import View
+from hrdet.models.views import AugmentedView
 from hrdet.registry import register
 from hrdet.structures import Detections, GroundTruth
 
-# Of a learnt distance, in logarithms of pixels: e^88 and its gradient are infinite in float32.  No
-# loss is lost: a box of e^30 pixels has -log IoU at its greatest, where it is flat.
+# Largest logarithm of a predicted distance in pixels: e^88 and its gradient overflow float32.
+# The loss does not change: for a box of e^30 pixels -log IoU is at its largest, where it is flat.
 _LARGEST_LOG = 30.0
 
 
@@ -81,7 +81,7 @@ class FCOSHead(nn.Module):
         num_classes: K.
         strides: input pixels per feature pixel of each level.
         regress_ranges: of each level, least and largest distance to an object's furthest side.
-        center_sampling: only points near an object's centre learn it ...
+        center_sampling: only points near an object's centre are assigned to it ...
         center_sample_radius: ... this near, in strides of their level.
         norm_cfg: norm of the towers.
         nms_pre: candidates a level; all if not above 0.
@@ -156,15 +156,17 @@ class FCOSHead(nn.Module):
 
     def loss(self, out: FCOSOutput, truth: GroundTruth) -> dict[str, Tensor]:
         """``loss_cls`` over all points, ``loss_bbox`` and ``loss_centerness`` over positives."""
+        # 1. Assign points to objects: each point's row and label (N, P) and distances (N, P, 4).
         points = torch.cat(out.points)
         gt_index = self._assign(points, out.feature_sizes, truth)
         positive, gt_index = gt_index >= 0, gt_index.clamp(min=0)
         labels = torch.where(positive, truth.labels.gather(1, gt_index), self.num_classes)
         boxes = truth.boxes.take_along_dim(gt_index[..., None], 1)
         distances = encode_distances(points, boxes, self.convention)
-        # What is no positive stands in with a perfect box: nothing infinite meets its weight of 0.
+        # 2. Other points get a perfect box, lest something infinite be multiplied by weight 0.
         distances = torch.where(positive[..., None], distances, 1.0)
         logs = torch.where(positive[..., None], torch.cat(out.log_distances, 1), 0.0)
+        # 3. Centre-ness (N, P) weights the box loss and is a target itself.
         central = centerness(distances)
         weight = positive.float()
         class_sum, centre_sum, box_sum = self._divisors(weight, central)
@@ -182,12 +184,12 @@ class FCOSHead(nn.Module):
         }
 
     @torch.no_grad()
-    def candidates(self, view: View) -> tuple[Tensor, Tensor]:
+    def candidates(self, features: list[Tensor], view: AugmentedView) -> tuple[Tensor, Tensor]:
         """The best points of every level: boxes (N, C, 4) in result pixels, scores (N, C, K).
 
         A score is -inf where the class score is not above ``score_thr``.
         """
-        out = self(view.features)
+        out = self(features)
         levels = zip(out.logits, out.log_distances, out.centerness, out.points)
         boxes, scores = zip(*(self._candidates_per_level(*level) for level in levels))
         boxes = clip_boxes(torch.cat(boxes, 1), view.sizes[:, None], self.convention)
@@ -199,9 +201,9 @@ class FCOSHead(nn.Module):
             large = (boxes[..., 2:] - boxes[..., :2]).amin(-1) > self.min_bbox_size
             scores = scores.masked_fill(~large[..., None], -torch.inf)
         boxes = boxes[:, :, None]
-        # The threshold was for class scores; what is left may score less.
-        found = multiclass_nms(boxes, scores, -torch.inf, self.nms, self.max_per_img)
-        return split_detections(*found)
+        # ``score_thr`` was applied to class scores; times centre-ness they may be lower.
+        best = multiclass_nms(boxes, scores, -torch.inf, self.nms, self.max_per_img)
+        return split_detections(*best)
 
     def _assign(self, points: Tensor, feature_sizes, truth: GroundTruth) -> Tensor:
         levels = feature_sizes, points.device
@@ -225,21 +227,24 @@ class FCOSHead(nn.Module):
         self, logits: Tensor, log_distances: Tensor, centre_logits: Tensor, points: Tensor
     ) -> tuple[Tensor, Tensor]:
         classes, central = logits.sigmoid(), centre_logits.sigmoid()[..., None]
-        found = classes > self.score_thr
+        # 1. Which pairs of point and class score enough, (N, P_l, K).
+        above = classes > self.score_thr
+        # 2. Rank points by their best class; of pairs only the ``nms_pre`` best remain candidates.
         count = self.nms_pre if self.nms_pre > 0 else classes[0].numel()
         if not self.convention.fcos_candidate_pairs:
             rank = (classes * central).amax(-1)
         else:
-            pairs = torch.where(found, classes, -torch.inf)
+            pairs = torch.where(above, classes, -torch.inf)
             least = pairs.flatten(1).topk(min(count, pairs[0].numel())).values[:, -1]
-            found &= classes >= least[:, None, None]
+            above &= classes >= least[:, None, None]
             rank = pairs.amax(-1)
-        # Points in the padding are alike; a stable order decides between them as NMS does.
+        # Points in the padding have equal scores; a stable sort orders them as NMS does.
         index = rank.sort(dim=1, descending=True, stable=True).indices[:, :count]
+        # 3. Boxes and scores of the C best points.
         boxes = decode_distances(
             points[index], log_distances.take_along_dim(index[..., None], 1).exp(), self.convention
         )
-        scores = torch.where(found, classes * central, -torch.inf)
+        scores = torch.where(above, classes * central, -torch.inf)
         return boxes, scores.take_along_dim(index[..., None], 1)
 
 

@@ -1,4 +1,4 @@
-"""Which pixels of a region belong to its object: the mask heads of Mask R-CNN and HTC.
+"""The mask heads of Mask R-CNN and HTC: which pixels of a region belong to its object.
 
 R regions, K classes, C channels; maps of 14x14 in, masks of 28x28 out, at the usual sizes.
 """
@@ -56,7 +56,7 @@ class FCNMaskHead(nn.Module):
         return self.logits(self.embed(features))
 
     def embed(self, features: Tensor) -> Tensor:
-        """What the convolutions make of features (R, C, 14, 14): a map of the same size."""
+        """The convolutions' output for features (R, C, 14, 14), of the same size."""
         return self.convs(features)
 
     def logits(self, embedding: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class FCNMaskHead(nn.Module):
 
         Args:
             logits: (R, K or 1, 28, 28), from ``forward``.
-            targets: (R, 28, 28) masks of 0 and 1; read where the weight is above 0.
+            targets: (R, 28, 28) masks of 0 and 1; used where the weight is above 0.
             labels: (R,) classes of the objects.
             weight: (R,) above 0 in rows that hold an object.
         """
@@ -84,18 +84,18 @@ class FCNMaskHead(nn.Module):
         return self._of_labels(logits, labels).sigmoid()
 
     def _of_labels(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The channels (R, 28, 28) of ``labels``; that of a row without an object is any."""
+        """The channels (R, 28, 28) of ``labels``; rows without an object get any channel."""
         channel = labels.clamp(0, logits.shape[1] - 1)[:, None, None, None]
         return logits.gather(1, channel.expand(-1, 1, *logits.shape[2:])).squeeze(1)
 
 
 @register()
 class HTCMaskHead(FCNMaskHead):
-    """A mask head that sees what the one of the stage before has found (HTC, Chen et al. 2019).
+    """A mask head that gets the features of the previous stage's head (HTC, Chen et al. 2019).
 
     Args:
-        with_conv_res: has the 1x1 convolution for the embedding of the stage before; the first
-            stage's head needs none.
+        with_conv_res: has the 1x1 convolution for the previous stage's embedding; the first stage's
+            head needs none.
         in_channels, conv_out_channels, norm_cfg, others: as in ``FCNMaskHead``.
     """
 
@@ -114,7 +114,7 @@ class HTCMaskHead(FCNMaskHead):
             initialise(self.conv_res)
 
     def embed(self, features: Tensor, previous: Tensor | None = None) -> Tensor:
-        """As ``FCNMaskHead.embed``; ``previous`` is the embedding of the stage before."""
+        """As ``FCNMaskHead.embed``; ``previous`` is the embedding of the previous stage."""
         if previous is not None:
             features = features + self.conv_res(previous)
         return super().embed(features)

@@ -1,8 +1,8 @@
-"""The region proposal network: which anchors hold an object, and where exactly.
+"""The region proposal network: classifies anchors as object or not and regresses their boxes.
 
 Ren et al., Faster R-CNN (2015), in the feature-pyramid form of Lin et al., FPN (2017).
 
-N images, L levels, A anchors of all levels, K candidates a level, S samples an image.
+N images, L levels, A anchors of all levels (A_l of one), K candidates a level, S samples an image.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hrdet import ops
 from hrdet.boxes import AnchorGenerator, BoxConvention, DeltaCoder, clip_boxes
-from hrdet.models.views import View
+from hrdet.models.views import AugmentedView
 from hrdet.registry import register
 from hrdet.structures import Batch, Proposals
 
@@ -21,11 +21,11 @@ from hrdet.structures import Batch, Proposals
 @register()
 @dataclass(frozen=True, slots=True)
 class ProposalConfig:
-    """How many proposals survive: before NMS and after it (a level), and in the end (an image).
+    """Numbers of proposals: before and after NMS (per level), and in the end (per image).
 
     Below 1 ``nms_pre`` and ``nms_post`` mean all.  Sides of a proposal are at least (continuous
-    boxes: more than) ``min_bbox_size``.  With ``nms_across_levels`` the survivors of all levels go
-    through NMS once more, together.
+    boxes: more than) ``min_bbox_size``.  With ``nms_across_levels`` the proposals of all levels go
+    through a second NMS together.
     """
 
     nms_pre: int
@@ -53,7 +53,8 @@ class RPNHead(nn.Module):
     Args:
         in_channels: channels of the feature maps.
         feat_channels: channels of the 3x3 convolution.
-        allowed_border: anchors further than this outside the image do not train; below 0 all do.
+        allowed_border: anchors further than this outside the image are not trained on; below 0 all
+            are.
         pos_weight: weight of a positive anchor in the classification loss; 1 if not above 0.
     """
 
@@ -102,21 +103,24 @@ class RPNHead(nn.Module):
 
     def loss(self, out: RPNOutput, batch: Batch) -> dict[str, Tensor]:
         """``loss_rpn_cls`` and ``loss_rpn_bbox`` over a random sample of the anchors."""
+        # 1. Assign all anchors (A, 4) to objects and sample S of each image.
         anchors = torch.cat(out.anchors)
         inside = self.anchors.inside(
             anchors, out.feature_sizes, batch.input_sizes, batch.padded_sizes, self.allowed_border
         )
         assignment = self.assigner(anchors, inside, batch.truth)
         samples = self.sampler.sample(assignment)
+        # 2. Their outputs (N, S) and (N, S, 4), and the deltas from anchor to object (N, S, 4).
         logits = torch.cat(out.logits, 1).gather(1, samples.index)
         deltas = torch.cat(out.deltas, 1).take_along_dim(samples.index[..., None], 1)
         gt_boxes = batch.truth.boxes.take_along_dim(samples.gt_index[..., None], 1)
         targets = self.coder.encode(anchors[samples.index], gt_boxes)
         positive = samples.positive
-        # Rows without an object have no target; their formula may give infinity.
+        # Rows without an object have no target; the formula may give infinity for them.
         targets = torch.where(positive[..., None], targets, 0)
+        # 3. Both losses are divided by the number of samples.  The release counts at least one
+        #    positive and one negative in every image.
         weight = torch.where(positive, self.pos_weight, 1.0) * samples.valid
-        # The release counts at least one positive and one negative in every image.
         negative = samples.valid & ~positive
         count = (positive.sum(1).clamp(min=1) + negative.sum(1).clamp(min=1)).sum()
         return {
@@ -127,6 +131,7 @@ class RPNHead(nn.Module):
     @torch.no_grad()
     def propose(self, out: RPNOutput, batch: Batch) -> Proposals:
         """The best boxes of each image, without duplicates; no gradient flows into them."""
+        # 1. The K anchors of the highest scores of each level: (N, L, K).
         config = self.train_proposals if self.training else self.test_proposals
         candidates = max(logits.shape[1] for logits in out.logits)
         if config.nms_pre > 0:
@@ -135,33 +140,35 @@ class RPNHead(nn.Module):
             _top(logits.sigmoid(), deltas, anchors, candidates)
             for logits, deltas, anchors in zip(out.logits, out.deltas, out.anchors)
         ]
-        scores = torch.stack([s for s, _, _ in levels], 1)  # (N, L, K)
+        scores = torch.stack([s for s, _, _ in levels], 1)
         deltas = torch.stack([d for _, d, _ in levels], 1)
         anchors = torch.stack([a for _, _, a in levels], 1)
+        # 2. Their boxes (N, L, K, 4), clipped to the image; small ones are dropped (score -inf).
         sizes = batch.input_sizes[:, None, None]
         boxes = clip_boxes(self.coder.decode(anchors, deltas), sizes, self.convention)
         sides = (boxes[..., 2:] - boxes[..., :2]).amin(-1)
         exact = self.convention.min_size_stays
         large = sides >= config.min_bbox_size if exact else sides > config.min_bbox_size
+        # 3. NMS within each level, then the best ``max_num`` of each image.
         return _suppress(boxes, scores.masked_fill(~large, -torch.inf), config)
 
 
 def merge_proposals(
-    per_view: list[Proposals], views: list[View], config: ProposalConfig
+    per_view: list[Proposals], views: list[AugmentedView], config: ProposalConfig
 ) -> Proposals:
     """The best proposals of several views of N images, in pixels of the results.
 
-    Those of every view take part in one NMS (``nms_thr``), whose best ``max_num`` are kept.  The
-    2019 release meant the same, but by a slip kept those of the first view only.
+    The proposals of all views take part in one NMS (``nms_thr``), which keeps the best
+    ``max_num``.  The 2019 release intended the same, but by mistake kept the first view's only.
     """
     boxes = torch.cat([view.to_result(p.boxes) for p, view in zip(per_view, views)], 1)
     scores = torch.cat([p.scores for p in per_view], 1)
-    boxes, scores = _survivors(boxes, scores, config.nms_thr, config.max_num)
+    boxes, scores = _nms(boxes, scores, config.nms_thr, config.max_num)
     return Proposals(boxes, scores, scores > -torch.inf)
 
 
 def _top(scores: Tensor, deltas: Tensor, anchors: Tensor, count: int):
-    """The ``count`` best rows of one level, filled up with rows of score -inf."""
+    """The ``count`` best rows of one level, padded with rows of score -inf."""
     missing = max(0, count - scores.shape[1])
     scores, index = scores.topk(count - missing, dim=1)
     deltas, anchors = deltas.take_along_dim(index[..., None], 1), anchors[index]
@@ -176,10 +183,10 @@ def _suppress(boxes: Tensor, scores: Tensor, config: ProposalConfig) -> Proposal
     """NMS of (N, L, K) candidates within their level, then the best ``max_num`` of an image."""
     n, _, k = scores.shape
     limit = config.nms_post if config.nms_post > 0 else k
-    boxes, scores = _survivors(boxes.flatten(0, 1), scores.flatten(0, 1), config.nms_thr, limit)
+    boxes, scores = _nms(boxes.flatten(0, 1), scores.flatten(0, 1), config.nms_thr, limit)
     boxes, scores = boxes.reshape(n, -1, 4), scores.reshape(n, -1)
     if config.nms_across_levels:
-        boxes, scores = _survivors(boxes, scores, config.nms_thr, config.max_num)
+        boxes, scores = _nms(boxes, scores, config.nms_thr, config.max_num)
     else:
         scores, order = scores.sort(dim=1, descending=True, stable=True)
         scores, order = scores[:, : config.max_num], order[:, : config.max_num]
@@ -187,8 +194,8 @@ def _suppress(boxes: Tensor, scores: Tensor, config: ProposalConfig) -> Proposal
     return Proposals(boxes, scores, scores > -torch.inf)
 
 
-def _survivors(boxes: Tensor, scores: Tensor, iou_thr: float, limit: int) -> tuple[Tensor, Tensor]:
-    """What NMS leaves of (B, M) boxes: (B, limit), best first, with score -inf where none is."""
-    index, kept = ops.nms(boxes, scores, iou_thr, limit)
+def _nms(boxes: Tensor, scores: Tensor, iou_thr: float, limit: int) -> tuple[Tensor, Tensor]:
+    """NMS of B sets of M boxes: (B, limit), best first, with score -inf where none is left."""
+    index, valid = ops.nms(boxes, scores, iou_thr, limit)
     boxes = boxes.take_along_dim(index[..., None], 1)
-    return boxes, scores.gather(1, index).masked_fill(~kept, -torch.inf)
+    return boxes, scores.gather(1, index).masked_fill(~valid, -torch.inf)

@@ -1,4 +1,4 @@
-"""What the image shows where, without telling objects apart: the semantic branch of HTC.
+"""The semantic branch of HTC: a class for every pixel.
 
 N images, C semantic classes, D channels of the embedding.
 """

@@ -2,7 +2,7 @@
 
 Cai and Vasconcelos, Cascade R-CNN (2018); with masks as in mmdetection's Cascade Mask R-CNN.
 
-N images, P proposals, S samples an image, R regions of all images, K classes.
+N images, S samples an image, R regions of all images, K classes, m: edge of a mask.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hrdet.boxes import clip_boxes
+from hrdet.boxes import BoxConvention, clip_boxes
 from hrdet.models.heads.bbox_head import SharedFCBBoxHead, class_probabilities
 from hrdet.models.heads.mask_head import FCNMaskHead
 from hrdet.models.roi.base import RoIHead, check_mask_size
 from hrdet.models.roi.extractor import SingleRoIExtractor
-from hrdet.models.roi.sampling import Regions, RegionSampler
+from hrdet.models.roi.masks import mask_samples
+from hrdet.models.roi.sampling import RoISampler, SamplingResult
 from hrdet.registry import register
 from hrdet.structures import Batch, Proposals
 
@@ -36,7 +37,7 @@ class CascadeRoIHead(RoIHead):
         bbox_head: Sequence[SharedFCBBoxHead],
         convention: str,
         stage_loss_weights: Sequence[float],
-        region_sampler: Sequence[RegionSampler] | None = None,
+        region_sampler: Sequence[RoISampler] | None = None,
         mask_roi_extractor: SingleRoIExtractor | None = None,
         mask_head: Sequence[FCNMaskHead] | None = None,
         **shared,
@@ -47,79 +48,96 @@ class CascadeRoIHead(RoIHead):
         self.bbox_head = nn.ModuleList(bbox_head)
         self.mask_head = None if mask_head is None else nn.ModuleList(mask_head)
         self.region_sampler, self.stage_loss_weights = region_sampler, stage_loss_weights
-        given = dict(stage_loss_weights=stage_loss_weights, region_sampler=region_sampler)
-        for name, values in (given | dict(mask_head=mask_head)).items():
-            if values is not None and len(values) != len(bbox_head):
-                raise ValueError(f'{len(bbox_head)} box heads, but {name} has {len(values)} stages')
+        check_stages(self)
         for head in mask_head or ():
             check_mask_size(self.mask_size, mask_roi_extractor, head)
 
     def loss(self, features: list[Tensor], proposals: Proposals, batch: Batch) -> dict[str, Tensor]:
         """``s0.loss_cls``, ``s0.loss_bbox``, ``s0.loss_mask``, ``s1.loss_cls`` and so on."""
-        return self.stage_losses(self.maps(features), proposals, batch)
-
-    def stage_losses(self, maps: Any, proposals: Proposals, batch: Batch) -> dict[str, Tensor]:
-        """The losses of all stages by name; proposals pass from one to the next."""
-        losses = {}
-        for stage, weight in enumerate(self.stage_loss_weights):
-            found, proposals = self._stage_loss(stage, maps, proposals, batch)
-            losses |= {f's{stage}.{name}': weight * value for name, value in found.items()}
+        losses, truth, extractor = {}, batch.truth, self.bbox_roi_extractor
+        for stage, stage_weight in enumerate(self.stage_loss_weights):
+            head, sampler = self.bbox_head[stage], self.region_sampler[stage]
+            # 1. Sample the stage's proposals, classify them and regress their boxes.
+            samples = sampler(proposals, truth, features, extractor, head)
+            logits, deltas = head(extractor(features, samples.rois))
+            stage_losses = box_losses(head, logits, deltas, samples)
+            # 2. The mask head learns from the same samples.
+            if self.mask_head is not None:
+                positives = samples.positives(sampler.most_positives)
+                rois, *targets = mask_samples(positives, truth, self.mask_size, self.convention)
+                mask_logits = self.mask_head[stage](self.mask_roi_extractor(features, rois))
+                stage_losses['loss_mask'] = self.mask_head[stage].loss(mask_logits, *targets)
+            losses |= {f's{stage}.{name}': stage_weight * x for name, x in stage_losses.items()}
+            # 3. The regressed boxes are the next stage's proposals.
+            sizes = batch.input_sizes
+            proposals = next_proposals(head, samples, logits, deltas, sizes, self.convention)
         return losses
 
-    def _stage_loss(
-        self, stage: int, maps: Any, proposals: Proposals, batch: Batch
-    ) -> tuple[dict[str, Tensor], Proposals]:
-        """Losses of one stage, and its refined boxes, the proposals of the next one."""
-        head, sampler = self.bbox_head[stage], self.region_sampler[stage]
+    def predict_boxes(
+        self, features: list[Tensor], rois: Tensor, sizes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Class probabilities (R, K) and boxes (R, K or 1, 4) of ``rois`` (R, 5).
 
-        def box_of(rois: Tensor) -> tuple[Tensor, Tensor]:
-            return head(self.box_features(maps, rois))
+        ``sizes`` (R, 2) are those of the regions' images.
+        """
+        extractor = self.bbox_roi_extractor
+        return cascade_boxes(self.bbox_head, extractor, features, rois, sizes, self.convention)
 
-        regions = self.sample(sampler, head, box_of, proposals, batch.truth)
-        losses, (logits, deltas) = self.box_loss(head, box_of, regions)
-        refined = self._refined(head, regions, logits, deltas, batch.input_sizes)
-        if self.mask_head is not None:
-            regions = self._mask_regions(stage, box_of, regions, refined, batch)
-            losses['loss_mask'] = self.mask_loss(
-                self.mask_head[stage],
-                lambda rois: self._mask_logits(maps, rois, stage),
-                sampler,
-                regions,
-                batch.truth,
-            )
-        return losses, refined
+    def predict_masks(self, features: list[Tensor], rois: Tensor, labels: Tensor) -> Tensor:
+        """Soft masks (R, m, m) of ``rois`` (R, 5) of these classes (R,): the mean over stages."""
+        roi_features = self.mask_roi_extractor(features, rois)
+        masks = [head.probabilities(head(roi_features), labels) for head in self.mask_head]
+        return torch.stack(masks).mean(0)
 
-    def _mask_regions(self, stage, box_of, regions: Regions, refined: Proposals, batch: Batch):
-        """What a stage's mask head learns from: the regions of its box head."""
-        return regions
 
-    def _mask_logits(self, maps: Any, rois: Tensor, stage: int) -> Tensor:
-        return self.mask_head[stage](self.mask_features(maps, rois))
+def check_stages(head: nn.Module) -> None:
+    """Raise a ValueError unless everything that a cascade has once a stage is there as often."""
+    for name in ('stage_loss_weights', 'region_sampler', 'mask_head'):
+        values, stages = getattr(head, name), len(head.bbox_head)
+        if values is not None and len(values) != stages:
+            raise ValueError(f'{stages} box heads, but {name} has {len(values)} stages')
 
-    @torch.no_grad()
-    def _refined(
-        self, head: SharedFCBBoxHead, regions: Regions, logits: Tensor, deltas: Tensor, sizes
-    ) -> Proposals:
-        """The regions after one step, without the objects that were added to them."""
-        boxes, labels = regions.boxes.flatten(0, 1), regions.labels.flatten()
-        boxes = head.step(boxes, logits, deltas, labels).view_as(regions.boxes)
-        boxes = clip_boxes(boxes, sizes[:, None], self.convention)
-        valid = (regions.weight > 0) & ~regions.is_truth
-        return Proposals(boxes, valid.to(boxes.dtype), valid)
 
-    def refine(self, maps: Any, rois: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """All stages one after the other: the mean of their logits, the boxes of the last."""
-        votes, boxes = [], rois[:, 1:]
-        for head in self.bbox_head:
-            rois = torch.cat([rois[:, :1], boxes], 1)
-            logits, deltas = head(self.box_features(maps, rois))
-            votes.append(logits)
-            boxes = clip_boxes(head.step(rois[:, 1:], logits, deltas), sizes, self.convention)
-        return class_probabilities(votes), head.decode(rois[:, 1:], deltas)
+def box_losses(
+    head: SharedFCBBoxHead, logits: Tensor, deltas: Tensor, samples: SamplingResult
+) -> dict[str, Tensor]:
+    """``loss_cls`` and ``loss_bbox`` of one stage's samples (N, S)."""
+    targets = head.coder.encode(samples.boxes, samples.gt_boxes).flatten(0, 1)  # (N * S, 4)
+    labels, weight = samples.labels.flatten(), samples.weight.flatten()
+    return head.loss(logits, deltas, labels, targets, weight)
 
-    def mask_probabilities(self, maps: Any, rois: Tensor, labels: Tensor) -> Tensor:
-        """The mean over the stages."""
-        features = self.mask_features(maps, rois)
-        return torch.stack(
-            [head.probabilities(head(features), labels) for head in self.mask_head]
-        ).mean(0)
+
+@torch.no_grad()
+def next_proposals(
+    head: SharedFCBBoxHead,
+    samples: SamplingResult,
+    logits: Tensor,
+    deltas: Tensor,
+    sizes: Tensor,
+    convention: BoxConvention,
+) -> Proposals:
+    """The samples (N, S) moved by their deltas, without the objects that were added to them."""
+    boxes, labels = samples.boxes.flatten(0, 1), samples.labels.flatten()
+    boxes = head.regress_by_class(boxes, logits, deltas, labels).view_as(samples.boxes)
+    boxes = clip_boxes(boxes, sizes[:, None], convention)
+    valid = (samples.weight > 0) & ~samples.is_gt
+    return Proposals(boxes, valid.to(boxes.dtype), valid)
+
+
+def cascade_boxes(
+    heads: Sequence[SharedFCBBoxHead],
+    extractor: nn.Module,
+    features: Any,
+    rois: Tensor,
+    sizes: Tensor,
+    convention: BoxConvention,
+) -> tuple[Tensor, Tensor]:
+    """All stages one after the other: the mean of their logits, the boxes of the last one."""
+    votes, boxes = [], rois[:, 1:]
+    for head in heads:
+        rois = torch.cat([rois[:, :1], boxes], 1)
+        logits, deltas = head(extractor(features, rois))
+        votes.append(logits)
+        boxes = head.regress_by_class(rois[:, 1:], logits, deltas)
+        boxes = clip_boxes(boxes, sizes, convention)
+    return class_probabilities(votes), head.decode(rois[:, 1:], deltas)

@@ -1,9 +1,9 @@
-"""From boxes to features: RoIAlign on the pyramid level that fits each box.
+"""Features of regions: RoIAlign on the pyramid level that fits each box.
 
 R regions, L levels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -52,30 +52,16 @@ class SingleRoIExtractor(nn.Module):
 
 
 def batch_rois(boxes: Tensor, valid: Tensor) -> Tensor:
-    """Boxes (N, P, 4) as (N * P, 5) rois; those not ``valid`` (N, P) get the image number -1."""
+    """Boxes (N, P, 4) as (N * P, 5) rois; rows that are not ``valid`` (N, P) get image -1."""
     image = torch.arange(boxes.shape[0], device=boxes.device, dtype=boxes.dtype)[:, None]
-    image = torch.where(valid, image, -1.0)
+    image = torch.where(valid, image, -1.0)  # (N, P)
     return torch.cat([image[..., None], boxes], -1).flatten(0, 1)
 
 
-def valid_rows(rois: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-    """``rois`` (R, 5) and tensors (R, ...) of the same rows without empty rows, where that is free.
+def valid_rows(rois: Tensor) -> Tensor | slice:
+    """Index of the rows of ``rois`` (R, 5) that hold a region; on a GPU of all rows.
 
-    On a GPU the shapes stay as they are, because asking how many rows are real would wait for the
-    device.  On a CPU the count costs nothing.
+    Masks have few valid rows, and on a CPU the heads need not compute the others.  On a GPU shapes
+    stay static: asking how many rows are valid would wait for the device.
     """
-    if rois.is_cuda:
-        return rois, *others
-    kept = (rois[:, 0] >= 0).nonzero().squeeze(1)
-    return tuple(rows[kept] for rows in (rois, *others))
-
-
-def on_valid_rows(function: Callable[..., tuple[Tensor, ...]], rois: Tensor, *others: Tensor):
-    """``function(rois, *others)`` of ``valid_rows``; results of rows left out are zeros."""
-    if rois.is_cuda:
-        return function(rois, *others)
-    kept = (rois[:, 0] >= 0).nonzero().squeeze(1)
-    if len(kept) == len(rois):
-        return function(rois, *others)
-    results = function(rois[kept], *(rows[kept] for rows in others))
-    return tuple(r.new_zeros(len(rois), *r.shape[1:]).index_copy(0, kept, r) for r in results)
+    return slice(None) if rois.is_cuda else (rois[:, 0] >= 0).nonzero().squeeze(1)

@@ -1,49 +1,78 @@
 """The second stage of Hybrid Task Cascade (Chen et al. 2019).
 
-Boxes and masks are refined in turn (interleaved execution), every mask head sees what the one
-before made of the region (mask information flow), and both see a map of stuff (semantic branch).
+Boxes and masks are refined in turn (interleaved execution), every mask head gets the features of
+the mask head before it (mask information flow), and both get those of a semantic branch.
 
-N images, R regions of all images, m: edge of a region's features.
+N images, R regions of all images, K classes, m: edge of a mask.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hrdet.models.heads.bbox_head import SharedFCBBoxHead
+from hrdet.models.heads.mask_head import HTCMaskHead
 from hrdet.models.heads.semantic_head import FusedSemanticHead
-from hrdet.models.roi.cascade import CascadeRoIHead
+from hrdet.models.roi.base import RoIHead, check_mask_size
+from hrdet.models.roi.cascade import box_losses, cascade_boxes, check_stages, next_proposals
 from hrdet.models.roi.extractor import SingleRoIExtractor
-from hrdet.models.roi.sampling import Regions
+from hrdet.models.roi.masks import mask_samples
+from hrdet.models.roi.sampling import RoISampler
 from hrdet.registry import register
 from hrdet.structures import Batch, Proposals
 
 
-class SemanticMaps(NamedTuple):
-    """The pyramid, and beside it what the semantic branch found."""
+class SemanticFeatures(NamedTuple):
+    """The pyramid, and beside it the outputs of the semantic branch."""
 
     pyramid: list[Tensor]
-    logits: Tensor | None = None  # (N, classes of stuff and things, h, w)
+    logits: Tensor | None = None  # (N, semantic classes, h, w)
     embedding: Tensor | None = None  # (N, C, h, w)
 
 
+@dataclass(frozen=True, slots=True)
+class SemanticRoIExtractor:
+    """Features of regions: from the pyramid, plus those from the semantic embedding, if any."""
+
+    pyramid: nn.Module
+    embedding: nn.Module | None
+
+    def __call__(self, features: SemanticFeatures, rois: Tensor) -> Tensor:
+        """Features (R, C, h, h) of ``rois`` (R, 5)."""
+        regions = self.pyramid(features.pyramid, rois)
+        if self.embedding is None:
+            return regions
+        semantic = self.embedding([features.embedding], rois)
+        return regions + _mean_pooled(semantic, regions.shape[-1])
+
+
 @register()
-class HybridTaskCascadeRoIHead(CascadeRoIHead):
+class HybridTaskCascadeRoIHead(RoIHead):
     """A cascade whose tasks help each other; every part can be left out.
 
     Args:
+        stage_loss_weights: factor of all losses of a stage but the semantic one.
         semantic_roi_extractor, semantic_head: the semantic branch, or None.
-        semantic_fusion: to which features it is added: 'bbox', 'mask'.
-        interleaved: masks learn from the boxes that their stage has refined, sampled anew.
-        mask_info_flow: mask heads get the features of those before; these have no ``conv_res`` if
-            there is nothing to get.
-        shared: arguments of ``CascadeRoIHead``.
+        semantic_fusion: which features it is added to: 'bbox', 'mask'.
+        interleaved: masks learn from the boxes that their stage has refined, sampled again.
+        mask_info_flow: mask heads get the features of those before; without it they need no
+            ``conv_res``.
+        shared: arguments of ``RoIHead``.
     """
 
     def __init__(
         self,
+        bbox_roi_extractor: SingleRoIExtractor,
+        bbox_head: Sequence[SharedFCBBoxHead],
+        convention: str,
+        stage_loss_weights: Sequence[float],
+        region_sampler: Sequence[RoISampler] | None = None,
+        mask_roi_extractor: SingleRoIExtractor | None = None,
+        mask_head: Sequence[HTCMaskHead] | None = None,
         semantic_roi_extractor: SingleRoIExtractor | None = None,
         semantic_head: FusedSemanticHead | None = None,
         semantic_fusion: Sequence[str] = ('bbox', 'mask'),
@@ -51,73 +80,90 @@ class HybridTaskCascadeRoIHead(CascadeRoIHead):
         mask_info_flow: bool = True,
         **shared,
     ) -> None:
-        super().__init__(**shared)
+        super().__init__(
+            bbox_roi_extractor, convention, mask_roi_extractor=mask_roi_extractor, **shared
+        )
+        self.bbox_head = nn.ModuleList(bbox_head)
+        self.mask_head = None if mask_head is None else nn.ModuleList(mask_head)
+        self.region_sampler, self.stage_loss_weights = region_sampler, stage_loss_weights
         self.semantic_roi_extractor, self.semantic_head = semantic_roi_extractor, semantic_head
-        self.semantic_fusion = semantic_fusion if semantic_head is not None else ()
+        semantic = {task: semantic_roi_extractor for task in semantic_fusion if semantic_head}
+        self.box_features = SemanticRoIExtractor(bbox_roi_extractor, semantic.get('bbox'))
+        self.mask_features = SemanticRoIExtractor(mask_roi_extractor, semantic.get('mask'))
         self.interleaved, self.mask_info_flow = interleaved, mask_info_flow
+        check_stages(self)
+        for head in mask_head or ():
+            check_mask_size(self.mask_size, mask_roi_extractor, head)
 
-    def maps(self, features: list[Tensor]) -> SemanticMaps:
+    def prepare(self, features: list[Tensor]) -> SemanticFeatures:
+        """The pyramid and the outputs of the semantic branch."""
         if self.semantic_head is None:
-            return SemanticMaps(features)
-        return SemanticMaps(features, *self.semantic_head(features))
-
-    def box_features(self, maps: SemanticMaps, rois: Tensor) -> Tensor:
-        return self._fused('bbox', self.bbox_roi_extractor, maps, rois)
-
-    def mask_features(self, maps: SemanticMaps, rois: Tensor) -> Tensor:
-        return self._fused('mask', self.mask_roi_extractor, maps, rois)
-
-    def _fused(self, task: str, extractor, maps: SemanticMaps, rois: Tensor) -> Tensor:
-        regions = extractor(maps.pyramid, rois)
-        if task not in self.semantic_fusion:
-            return regions
-        semantic = self.semantic_roi_extractor([maps.embedding], rois)
-        return regions + _shrunk(semantic, regions.shape[-1])
+            return SemanticFeatures(features)
+        return SemanticFeatures(features, *self.semantic_head(features))
 
     def loss(self, features: list[Tensor], proposals: Proposals, batch: Batch) -> dict[str, Tensor]:
-        """Those of ``CascadeRoIHead``, and ``loss_semantic_seg``."""
-        maps = self.maps(features)
-        losses = self.stage_losses(maps, proposals, batch)
+        """The losses of a cascade by stage, and ``loss_semantic_seg``."""
+        losses, truth, features = {}, batch.truth, self.prepare(features)
+        for stage, stage_weight in enumerate(self.stage_loss_weights):
+            head, sampler = self.bbox_head[stage], self.region_sampler[stage]
+            # 1. Sample the stage's proposals, classify them and regress their boxes.
+            samples = sampler(proposals, truth, features, self.box_features, head)
+            logits, deltas = head(self.box_features(features, samples.rois))
+            stage_losses = box_losses(head, logits, deltas, samples)
+            # 2. The regressed boxes are the next stage's proposals.
+            sizes = batch.input_sizes
+            proposals = next_proposals(head, samples, logits, deltas, sizes, self.convention)
+            # 3. Interleaved: the mask head learns from them, assigned and sampled again.
+            if self.mask_head is not None:
+                if self.interleaved:
+                    samples = sampler(proposals, truth, features, self.box_features, head)
+                positives = samples.positives(sampler.most_positives)
+                rois, *targets = mask_samples(positives, truth, self.mask_size, self.convention)
+                # Information flow: through the heads of all stages so far.
+                first = 0 if self.mask_info_flow else stage
+                *_, embedding = self._embeddings(features, rois, self.mask_head[first : stage + 1])
+                mask_logits = self.mask_head[stage].logits(embedding)
+                stage_losses['loss_mask'] = self.mask_head[stage].loss(mask_logits, *targets)
+            losses |= {f's{stage}.{name}': stage_weight * x for name, x in stage_losses.items()}
+        # 4. The semantic branch learns from a map of all pixels.
         if self.semantic_head is not None:
-            losses['loss_semantic_seg'] = self.semantic_head.loss(
-                maps.logits,
-                batch.truth.semantic,
-                of_all=self.convention.semantic_mean_of_all,
-            )
+            of_all = self.convention.semantic_mean_of_all
+            semantic_loss = self.semantic_head.loss(features.logits, truth.semantic, of_all)
+            losses['loss_semantic_seg'] = semantic_loss
         return losses
 
-    def _mask_regions(self, stage, box_of, regions: Regions, refined: Proposals, batch: Batch):
-        """The refined boxes of the stage, assigned and sampled once more."""
-        if not self.interleaved:
-            return regions
-        sampler, head = self.region_sampler[stage], self.bbox_head[stage]
-        return self.sample(sampler, head, box_of, refined, batch.truth)
+    def predict_boxes(
+        self, features: SemanticFeatures, rois: Tensor, sizes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Class probabilities (R, K) and boxes (R, K or 1, 4) of ``rois`` (R, 5).
 
-    def _mask_logits(self, maps: SemanticMaps, rois: Tensor, stage: int) -> Tensor:
-        first = 0 if self.mask_info_flow else stage
-        *_, embedding = self._embeddings(maps, rois, self.mask_head[first : stage + 1])
-        return self.mask_head[stage].logits(embedding)
+        ``sizes`` (R, 2) are those of the regions' images.
+        """
+        extractor = self.box_features
+        return cascade_boxes(self.bbox_head, extractor, features, rois, sizes, self.convention)
 
-    def _embeddings(self, maps: SemanticMaps, rois: Tensor, heads: nn.ModuleList):
-        """Features (R, C, m, m) that mask heads make of the regions, one after the other."""
-        regions, embedding = self.mask_features(maps, rois), None
+    def predict_masks(self, features: SemanticFeatures, rois: Tensor, labels: Tensor) -> Tensor:
+        """Soft masks (R, m, m) of ``rois`` (R, 5) of these classes (R,): the mean over stages."""
+        embeddings = self._embeddings(features, rois, self.mask_head)
+        masks = [
+            head.probabilities(head.logits(embedding), labels)
+            for head, embedding in zip(self.mask_head, embeddings)
+        ]
+        return torch.stack(masks).mean(0)
+
+    def _embeddings(
+        self, features: SemanticFeatures, rois: Tensor, heads: nn.ModuleList
+    ) -> Iterator[Tensor]:
+        """Features (R, C, h, h) of each mask head, which gets those of the head before it."""
+        regions, embedding = self.mask_features(features, rois), None
         for head in heads:
             embedding = head.embed(regions, embedding if self.mask_info_flow else None)
             yield embedding
 
-    def mask_probabilities(self, maps: SemanticMaps, rois: Tensor, labels: Tensor) -> Tensor:
-        """The mean over the stages, each with the features of the one before."""
-        embeddings = self._embeddings(maps, rois, self.mask_head)
-        votes = [
-            head.probabilities(head.logits(embedding), labels)
-            for head, embedding in zip(self.mask_head, embeddings)
-        ]
-        return torch.stack(votes).mean(0)
 
-
-def _shrunk(maps: Tensor, size: int) -> Tensor:
-    """Maps (R, C, m, m) as the means of their cells (R, C, size, size)."""
+def _mean_pooled(maps: Tensor, size: int) -> Tensor:
+    """Maps (R, C, h, h) as the means of their cells (R, C, size, size)."""
     if maps.shape[-1] % size == 0:
-        # The same, but that of adaptive pooling has no deterministic gradient on CUDA.
+        # The same as adaptive pooling, whose gradient is not deterministic on CUDA.
         return F.avg_pool2d(maps, maps.shape[-1] // size)
     return F.adaptive_avg_pool2d(maps, size)

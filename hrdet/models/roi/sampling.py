@@ -1,45 +1,49 @@
-"""Which regions of a batch a stage trains on, and what each should become.
+"""Sampling of proposals to train the second stage on, each with its target.
 
-N images, P proposals, S samples an image.
+N images, P proposals and S samples of each; K classes, background = K.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hrdet.matching import add_gt_as_proposals
+from hrdet.models.roi.extractor import batch_rois
 from hrdet.registry import register
 from hrdet.structures import GroundTruth, Proposals
 
-Hardness = Callable[[Proposals, Tensor], Tensor]
-
 
 @dataclass(slots=True)
-class Regions:
+class SamplingResult:
     """Sampled boxes (N, S) with their targets: positives first, then negatives, then padding."""
 
     boxes: Tensor  # (N, S, 4)
     labels: Tensor  # (N, S): class, background = K
     gt_boxes: Tensor  # (N, S, 4) of the object; meaningful for positives
     gt_index: Tensor  # (N, S) row of the object
-    weight: Tensor  # (N, S) in the classification loss; 0 where a row holds no region
+    weight: Tensor  # (N, S) in the classification loss; 0 in rows of padding
     positive: Tensor  # (N, S) bool
-    is_truth: Tensor  # (N, S) bool: the box is an object's own, added to the proposals
+    is_gt: Tensor  # (N, S) bool: the box is an object's own, added to the proposals
 
-    def positives(self, most: int | None) -> 'Regions':
+    @property
+    def rois(self) -> Tensor:
+        """(N * S, 5) image and box."""
+        return batch_rois(self.boxes, self.weight > 0)
+
+    def positives(self, most: int | None) -> 'SamplingResult':
         """The first ``most`` rows, which hold all positives of a sampler with that bound."""
-        return Regions(*(getattr(self, name)[:, :most] for name in self.__slots__))
+        return SamplingResult(*(getattr(self, name)[:, :most] for name in self.__slots__))
 
 
-@register()
-class RegionSampler:
-    """Assign proposals to objects and draw some of both kinds.
+@register('RoISampler', 'RegionSampler')
+class RoISampler:
+    """Assign proposals to objects and sample positives and negatives.
 
     Args:
         assigner: which proposal belongs to which object.
-        sampler: how many are drawn, and how.
+        sampler: how many are sampled, and how.
         pos_weight: weight of a positive in the classification loss; 1 if not above 0.
     """
 
@@ -49,31 +53,41 @@ class RegionSampler:
 
     @property
     def most_positives(self) -> int | None:
-        """Positives are found in this many first rows; None: anywhere."""
+        """All positives lie in this many first rows; None: anywhere."""
         return getattr(self.sampler, 'num_positive', None)
 
     @torch.no_grad()
     def __call__(
-        self, proposals: Proposals, truth: GroundTruth, num_classes: int, hardness: Hardness
-    ) -> Regions:
-        """Sample a batch; ``hardness(proposals, labels)`` (N, P) is for samplers that need it."""
+        self, proposals: Proposals, truth: GroundTruth, features: Any, extractor, head
+    ) -> SamplingResult:
+        """Sample S proposals of each image for ``head`` to train on.
+
+        ``features``, ``extractor`` and ``head`` give the classification losses of all proposals to
+        samplers that need them (online hard example mining).
+        """
+        # 1. Assign proposals to objects; add the objects themselves where the sampler is set so.
         assignment = self.assigner(proposals.boxes, proposals.valid, truth)
-        added = 0
+        num_added = 0
         if self.sampler.add_gt_as_proposals:
-            added = truth.valid.shape[1]
+            num_added = truth.valid.shape[1]
             proposals, assignment = add_gt_as_proposals(proposals, assignment, truth)
         labels = truth.labels.gather(1, assignment.gt_index.clamp(min=0))
-        labels = torch.where(assignment.gt_index >= 0, labels, num_classes)
+        labels = torch.where(assignment.gt_index >= 0, labels, head.num_classes)  # (N, P)
+        # 2. Choose S of each image.
+        losses = ()
         if self.sampler.needs_losses:
-            samples = self.sampler.sample(assignment, hardness(proposals, labels))
-        else:
-            samples = self.sampler.sample(assignment)
-        return Regions(
-            boxes=proposals.boxes.take_along_dim(samples.index[..., None], 1),
+            rois = batch_rois(proposals.boxes, proposals.valid)
+            logits, _ = head(extractor(features, rois))  # (N * P, K + 1)
+            losses = (head.loss_cls.elements(logits, labels.flatten()).view_as(labels),)
+        samples = self.sampler.sample(assignment, *losses)
+        # 3. Gather their boxes and targets.
+        index, gt_index = samples.index[..., None], samples.gt_index[..., None]  # (N, S, 1)
+        return SamplingResult(
+            boxes=proposals.boxes.take_along_dim(index, 1),
             labels=labels.gather(1, samples.index),
-            gt_boxes=truth.boxes.take_along_dim(samples.gt_index[..., None], 1),
+            gt_boxes=truth.boxes.take_along_dim(gt_index, 1),
             gt_index=samples.gt_index,
             weight=torch.where(samples.positive, self.pos_weight, 1.0) * samples.valid,
             positive=samples.positive,
-            is_truth=samples.valid & (samples.index < added),
+            is_gt=samples.valid & (samples.index < num_added),
         )

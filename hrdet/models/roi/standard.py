@@ -1,8 +1,8 @@
-"""The second stage of Faster and Mask R-CNN: sample proposals, classify, refine, cut out.
+"""The second stage of Faster and Mask R-CNN.
 
 Ren et al., Faster R-CNN (2015); He et al., Mask R-CNN (2017).
 
-N images, S samples an image, R regions of all images.
+N images, S samples an image, R regions of all images, K classes, m: edge of a mask.
 """
 
 from torch import Tensor
@@ -11,7 +11,8 @@ from hrdet.models.heads.bbox_head import SharedFCBBoxHead, class_probabilities
 from hrdet.models.heads.mask_head import FCNMaskHead
 from hrdet.models.roi.base import RoIHead, check_mask_size
 from hrdet.models.roi.extractor import SingleRoIExtractor
-from hrdet.models.roi.sampling import RegionSampler
+from hrdet.models.roi.masks import mask_samples
+from hrdet.models.roi.sampling import RoISampler
 from hrdet.registry import register
 from hrdet.structures import Batch, Proposals
 
@@ -25,7 +26,7 @@ class StandardRoIHead(RoIHead):
         bbox_roi_extractor: SingleRoIExtractor,
         bbox_head: SharedFCBBoxHead,
         convention: str,
-        region_sampler: RegionSampler | None = None,
+        region_sampler: RoISampler | None = None,
         mask_roi_extractor: SingleRoIExtractor | None = None,
         mask_head: FCNMaskHead | None = None,
         **shared,
@@ -40,24 +41,32 @@ class StandardRoIHead(RoIHead):
 
     def loss(self, features: list[Tensor], proposals: Proposals, batch: Batch) -> dict[str, Tensor]:
         """``loss_cls``, ``loss_bbox`` and ``loss_mask`` over a random sample of the proposals."""
-        maps, truth = self.maps(features), batch.truth
-
-        def box_of(rois: Tensor) -> tuple[Tensor, Tensor]:
-            return self.bbox_head(self.box_features(maps, rois))
-
-        def mask_of(rois: Tensor) -> Tensor:
-            return self.mask_head(self.mask_features(maps, rois))
-
-        regions = self.sample(self.region_sampler, self.bbox_head, box_of, proposals, truth)
-        losses, _ = self.box_loss(self.bbox_head, box_of, regions)
+        head, sampler, truth = self.bbox_head, self.region_sampler, batch.truth
+        # 1. Assign the proposals to objects and sample S of each image, positives first.
+        extractor = self.bbox_roi_extractor
+        samples = sampler(proposals, truth, features, extractor, head)
+        # 2. Classify the samples and regress their boxes: (N * S, K + 1) and (N * S, K or 1, 4).
+        logits, deltas = head(extractor(features, samples.rois))
+        targets = head.coder.encode(samples.boxes, samples.gt_boxes).flatten(0, 1)  # (N * S, 4)
+        losses = head.loss(
+            logits, deltas, samples.labels.flatten(), targets, samples.weight.flatten()
+        )
+        # 3. Masks (R, K or 1, m, m) of the positives, in their objects' channels.
         if self.mask_head is not None:
-            sampler = self.region_sampler
-            losses['loss_mask'] = self.mask_loss(self.mask_head, mask_of, sampler, regions, truth)
+            positives = samples.positives(sampler.most_positives)
+            rois, *targets = mask_samples(positives, truth, self.mask_size, self.convention)
+            logits = self.mask_head(self.mask_roi_extractor(features, rois))
+            losses['loss_mask'] = self.mask_head.loss(logits, *targets)
         return losses
 
-    def refine(self, maps: list[Tensor], rois: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        logits, deltas = self.bbox_head(self.box_features(maps, rois))
+    def predict_boxes(
+        self, features: list[Tensor], rois: Tensor, sizes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Class probabilities (R, K) and boxes (R, K or 1, 4) of ``rois`` (R, 5)."""
+        logits, deltas = self.bbox_head(self.bbox_roi_extractor(features, rois))
         return class_probabilities([logits]), self.bbox_head.decode(rois[:, 1:], deltas)
 
-    def mask_probabilities(self, maps: list[Tensor], rois: Tensor, labels: Tensor) -> Tensor:
-        return self.mask_head.probabilities(self.mask_head(self.mask_features(maps, rois)), labels)
+    def predict_masks(self, features: list[Tensor], rois: Tensor, labels: Tensor) -> Tensor:
+        """Soft masks (R, m, m) of ``rois`` (R, 5) of these classes (R,)."""
+        logits = self.mask_head(self.mask_roi_extractor(features, rois))
+        return self.mask_head.probabilities(logits, labels)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hrdet.boxes import BoxConvention
 from hrdet.models.heads import ProposalConfig, merge_proposals
-from hrdet.models.views import View
+from hrdet.models.views import AugmentedView
 from hrdet.structures import Proposals
 from tests.models import reference_2019 as release
 from tests.models import small_batches as batches
@@ -54,7 +54,7 @@ def test_merged_proposals_are_those_of_one_nms_over_all_views(seed, views, limit
         )
         sizes = torch.tensor([SIZE, SIZE]) * scale
         scales, mirrored = torch.full((2, 2), scale), torch.full((2,), flipped)
-        seen.append(View([], sizes, scales, mirrored, [SIZE] * 2, BoxConvention.INCLUSIVE))
+        seen.append(AugmentedView(sizes, scales, mirrored, [SIZE] * 2, BoxConvention.INCLUSIVE))
     merged = merge_proposals(per_view, seen, ProposalConfig(0, 0, limit, nms_thr=0.5))
     assert merged.boxes.shape == (2, limit, 4)
     for i in range(2):

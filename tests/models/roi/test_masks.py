@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrdet.models.roi.mask_targets import mask_targets
+from hrdet.models.roi.masks import mask_targets
 from tests.matching.test_no_sync import NoSync
 from tests.ops import brute_force
 

@@ -1,30 +1,81 @@
-"""What a mask head learns: the part of an object's mask that a box cuts out, at the head's size.
+"""Masks of regions: targets that the mask head is trained on, and results at the images' size.
 
-N images, G objects, S boxes an image.
+N images, G objects and S boxes of each, R regions of all images, m: edge of a mask.
 """
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from hrdet import ops
 from hrdet.boxes import BoxConvention
+from hrdet.models.roi.extractor import batch_rois, valid_rows
+from hrdet.models.roi.sampling import SamplingResult
+from hrdet.structures import Detections, GroundTruth
 
 # A weight in the 8-bit bilinear resize of OpenCV has 11 bits of fraction.
 _ONE = 1 << 11
+
+
+def mask_samples(
+    positives: SamplingResult, truth: GroundTruth, size: int, convention: BoxConvention
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Rois (R, 5), targets (R, m, m), labels (R,) and weights (R,) for a mask head.
+
+    Of the rows (N, S) of ``positives`` those without an object have weight 0; on a CPU they are
+    left out.
+    """
+    if truth.masks is None:
+        raise ValueError('the mask head has no masks to learn from: data.train.with_mask=True')
+    boxes, valid = positives.boxes, positives.positive
+    targets = mask_targets(truth.masks, boxes, positives.gt_index, size, convention)
+    rois = batch_rois(boxes, valid)
+    rows = valid_rows(rois)
+    labels, weight = positives.labels.flatten(), valid.flatten().float()
+    return rois[rows], targets.flatten(0, 1)[rows], labels[rows], weight[rows]
+
+
+def paste_masks(
+    detections: list[Detections],
+    masks: Tensor,
+    sizes: list[tuple[int, int]],
+    threshold: float,
+    convention: BoxConvention,
+) -> list[Detections]:
+    """The detections with masks as COCO run lengths of the images' ``sizes`` (h, w).
+
+    ``masks`` (N, D, m, m) on the CPU are probabilities inside the boxes; of each image the first
+    rows are those of its detections.  A pixel belongs to an object above the threshold (or, with
+    continuous boxes, from it).
+    """
+    counts = [len(found) for found in detections]
+    encoded = ops.encode_masks(
+        torch.cat([rows[:count] for rows, count in zip(masks, counts)]),
+        torch.cat([found.boxes for found in detections]),
+        torch.tensor(sizes).repeat_interleave(torch.tensor(counts), 0),
+        threshold,
+        convention.whole_pixel_masks,
+    )
+    ends = torch.tensor(counts).cumsum(0).tolist()
+    return [
+        replace(found, masks=encoded[end - count : end])
+        for found, count, end in zip(detections, counts, ends)
+    ]
 
 
 @torch.no_grad()
 def mask_targets(
     masks: Tensor, boxes: Tensor, gt_index: Tensor, size: int, convention: BoxConvention | str
 ) -> Tensor:
-    """The masks of objects inside boxes, resized.
+    """The masks of objects, cropped by boxes and resized.
 
     Args:
         masks: (N, G, H, W) uint8 of 0 and 1, pixels of the network input.
         boxes: (N, S, 4).
         gt_index: (N, S) int64, the object of each box.
         size: height and width of a target.
-        convention: 'inclusive', the 2019 releases: whole pixels are cut out and resized as OpenCV
+        convention: 'inclusive', the 2019 releases: whole pixels are cropped and resized as OpenCV
             resizes 8-bit images; only the pixels needed are read.  'continuous', mmdetection 2 and
             3: RoIAlign of the mask, then at least 0.5; one image's masks at a time are copied to
             float32 (G * H * W * 4 bytes).
@@ -43,7 +94,7 @@ def mask_targets(
 
 
 def _aligned_crops(masks: Tensor, boxes: Tensor, gt_index: Tensor, size: int) -> Tensor:
-    """Of one image: masks (G, H, W), boxes (S, 4), gt_index (S,)."""
+    """Of one image: masks (G, H, W), boxes (S, 4) and gt_index (S,) to (S, size, size)."""
     rois = torch.cat([gt_index[:, None].to(boxes.dtype), boxes], 1)
     crops = ops.roi_align(masks[:, None].float(), rois, size, 1, sampling_ratio=0, half_pixel=True)
     return (crops.squeeze(1) >= 0.5).float()
@@ -51,12 +102,15 @@ def _aligned_crops(masks: Tensor, boxes: Tensor, gt_index: Tensor, size: int) ->
 
 def _resized_crops(masks: Tensor, boxes: Tensor, gt_index: Tensor, size: int) -> Tensor:
     """Bilinear in OpenCV's integers, so that a value at the threshold falls on the same side."""
+    # 1. For each target pixel two source columns, two source rows, and the second one's weight:
+    #    (N, S, size) each.
     height, width = masks.shape[-2:]
     low_x, high_x, weight_x = _source_pixels(boxes[..., 0], boxes[..., 2], size, width)
     low_y, high_y, weight_y = _source_pixels(boxes[..., 1], boxes[..., 3], size, height)
     image = torch.arange(len(masks), device=masks.device)[:, None, None, None]
     objects = gt_index[..., None, None]
 
+    # 2. Interpolate in x on both rows, then in y, rounding as OpenCV does: (N, S, size, size).
     def row(y: Tensor) -> Tensor:
         left, right = (
             masks[image, objects, y[..., None], x[..., None, :]] for x in (low_x, high_x)

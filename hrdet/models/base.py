@@ -1,0 +1,54 @@
+"""The base class of all models: preprocess, backbone, neck, and one door for training and use."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from hrdet.models.preprocess import Preprocess
+from hrdet.structures import Batch, Views
+
+
+class BaseModel(nn.Module):
+    """A network with heads of its own, which gives losses of a batch, or results for its images.
+
+    ``classes`` are the names of labels 0..K-1; whoever builds the model sets them from the data set
+    or the checkpoint.
+
+    Args:
+        preprocess: from a batch to normalised images (N, 3, H, W).
+        backbone: from images to feature maps, finest first.
+        neck: from feature maps to feature maps; None passes them on.
+    """
+
+    classes: tuple[str, ...] | None = None
+
+    def __init__(
+        self, preprocess: Preprocess, backbone: nn.Module, neck: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.preprocess = preprocess
+        self.backbone = backbone
+        self.neck = nn.Identity() if neck is None else neck
+
+    def extract(self, batch: Batch) -> list[Tensor]:
+        """Feature maps (N, C, h, w) of all levels."""
+        return self.neck(self.backbone(self.preprocess(batch)))
+
+    def forward(self, batch: Batch, mode: str = 'loss') -> dict[str, Tensor] | list[Any]:
+        """``loss(batch)`` or ``predict(batch)``: one door, because DDP wraps only ``forward``."""
+        if mode == 'loss':
+            return self.loss(batch)
+        if mode == 'predict':
+            return self.predict(batch)
+        raise ValueError(f"mode must be 'loss' or 'predict', not {mode!r}")
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Scalar losses by name; training minimises their sum."""
+        raise NotImplementedError
+
+    def predict(self, batch: Batch | Views, rescale: bool = True) -> list[Any]:
+        """The result of each image on the CPU, in pixels of the original (or input) image.
+
+        Several views of the images are test-time augmentation.
+        """
+        raise NotImplementedError
