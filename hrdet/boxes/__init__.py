@@ -1,9 +1,9 @@
-"""Geometry of boxes, their encoding as deltas, anchors and points: functions of tensors only.
+"""Boxes: geometry, encoding as deltas, anchors and points, as functions of tensors.
 
 A box is ``(x1, y1, x2, y2)`` in continuous pixel coordinates, with the width ``x2 - x1``; sizes are
 ``(h, w)``, scales ``(x, y)``.  The inclusive boxes of the 2019 releases, with the width
-``x2 - x1 + 1``, are stored as ``(x1, y1, x2 + 1, y2 + 1)``; what is left of their convention are
-the values of ``BoxConvention``.
+``x2 - x1 + 1``, are stored as ``(x1, y1, x2 + 1, y2 + 1)``; all other differences of convention
+are values of ``BoxConvention``.
 """
 
 from hrdet.boxes.anchors import AnchorGenerator

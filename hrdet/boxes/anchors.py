@@ -1,4 +1,4 @@
-"""Anchors: the boxes a region proposal network starts from (Ren et al., Faster R-CNN, 2015).
+"""Anchors, the reference boxes of a region proposal network (Ren et al., Faster R-CNN, 2015).
 
 N images, L levels with feature maps of (h, w), A anchors of all levels together.
 """
@@ -118,7 +118,7 @@ class AnchorGenerator(nn.Module):
 
     def _base_anchors(self, size: float) -> Tensor:
         """The anchors (num_anchors, 4) of a level's first pixel: for each ratio, all scales."""
-        # In float32 and step by step as the releases do: the rounding must meet the same numbers.
+        # In float32, in the order of the releases: rounding must give the same integers.
         height = torch.tensor(self.ratios, dtype=torch.float32).sqrt()
         scales = torch.tensor(self.scales, dtype=torch.float32)
         widths = (size * (1 / height)[:, None] * scales).flatten()

@@ -1,4 +1,4 @@
-"""Boxes as deltas from other boxes (Girshick et al., R-CNN, 2014, appendix C)."""
+"""Encoding of boxes as deltas from other boxes (Girshick et al., R-CNN, 2014, appendix C)."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from hrdet.registry import register
 
 @register()
 class DeltaCoder(nn.Module):
-    """Shift of the centre in units of the box size, log of the change of size; normalised.
+    """Shift of the centre in units of the box size, logarithm of the change of size; normalised.
 
     Args:
         means, stds: of dx, dy, dw, dh; a delta is ``(raw - mean) / std``.
@@ -38,8 +38,10 @@ class DeltaCoder(nn.Module):
         A target without width or height, as padding has, gives infinite deltas; a box without them
         gives infinite or undefined ones.
         """
+        # 1. Sizes and the shift between centres, (..., 2) each as (x, y).
         size, target_size = boxes[..., 2:] - boxes[..., :2], targets[..., 2:] - targets[..., :2]
         shift = (targets[..., :2] + targets[..., 2:] - boxes[..., :2] - boxes[..., 2:]) / 2
+        # 2. dx, dy, dw, dh, normalised.
         deltas = torch.cat([shift / size, (target_size / size).log()], -1)
         return (deltas - self.mean) / self.std
 

@@ -17,10 +17,10 @@ Array = TypeVar('Array', np.ndarray, Tensor)
 
 
 class BoxConvention(str, enum.Enum):
-    """What the corners of a model's boxes mean, and what else its release computes differently.
+    """The meaning of a model's box corners, and the other differences between the releases.
 
-    Every difference between the two worlds is one value below; the code that takes a convention
-    reads these values and never asks which of the two it is.
+    Every difference is one value below; code that takes a convention reads these values and never
+    tests which of the two it is.
     """
 
     INCLUSIVE = 'inclusive'  # the last pixel: HRNet-Object-Detection, mmdetection 0.6 and 1.x
@@ -138,9 +138,9 @@ def _stack(*columns):
 
 
 def _pairwise(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    columns1 = [column.unsqueeze(-1) for column in boxes1.unbind(-1)]
+    columns1 = [column.unsqueeze(-1) for column in boxes1.unbind(-1)]  # four of (..., A, 1)
     # Contiguous columns let the innermost loop run over the second set at full speed.
-    columns2 = boxes2.mT.contiguous().unsqueeze(-3).unbind(-2)
+    columns2 = boxes2.mT.contiguous().unsqueeze(-3).unbind(-2)  # four of (..., 1, G)
     overlap = _intersection(columns1, columns2)
     return overlap, box_area(boxes1).unsqueeze(-1), box_area(boxes2).unsqueeze(-2)
 

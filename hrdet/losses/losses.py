@@ -51,8 +51,8 @@ class Loss:
 class CrossEntropyLoss(Loss):
     """Softmax cross entropy, or one binary cross entropy per class with ``use_sigmoid``.
 
-    Softmax: logits (R, K + 1), labels (R,), elements (R,).  Sigmoid: logits and their probabilities
-    of one shape, which is also that of the elements; or logits (..., K) and integer labels (...).
+    Softmax: logits (R, K + 1), labels (R,), elements (R,).  Sigmoid: logits, target probabilities
+    and elements of one shape; or logits (..., K) and integer labels (...).
     """
 
     use_sigmoid: bool = False
@@ -104,7 +104,7 @@ def sigmoid_focal_loss(
 @register()
 @dataclass(frozen=True, slots=True)
 class SmoothL1Loss(Loss):
-    """Smooth L1 of predictions and targets of one shape, which is also that of the elements."""
+    """Smooth L1; predictions, targets and elements have one shape."""
 
     beta: float = 1.0
 
@@ -119,7 +119,7 @@ class SmoothL1Loss(Loss):
 @register()
 @dataclass(frozen=True, slots=True)
 class L1Loss(Loss):
-    """Absolute difference of predictions and targets of one shape, that of the elements too."""
+    """Absolute difference; predictions, targets and elements have one shape."""
 
     def elements(self, prediction: Tensor, target: Tensor) -> Tensor:
         return (prediction - target).abs()
@@ -151,8 +151,8 @@ def iou_loss(prediction: Tensor, target: Tensor, eps: float = 1e-6) -> Tensor:
 def mean_over_processes(values: Tensor) -> Tensor:
     """The mean of ``values`` over all training processes; in a single one the values themselves.
 
-    For divisors of losses, so that the average of all processes' gradients is that of one large
-    batch.  No gradient flows through it.
+    For divisors of losses, so that the average of all processes' gradients equals the gradient of
+    one large batch.  No gradient flows through it.
     """
     if not (dist.is_available() and dist.is_initialized()):
         return values

@@ -34,8 +34,8 @@ class Assignment:
 class MaxIoUAssigner:
     """Positive above one overlap, negative below another, and the best boxes of every object.
 
-    A box takes the object it overlaps most.  Then every object takes the boxes that overlap it
-    most, whatever else they overlap; where several objects claim a box the last one gets it.  With
+    A box gets the object it overlaps most.  Then every object gets the boxes that overlap it most,
+    even if these overlap others more; where several objects claim a box the last one gets it.  With
     ``min_pos_iou`` 0 an object that no box touches thereby takes every box that touches none of its
     kind, as in the releases.  In an image without objects every box is negative.
 
@@ -191,7 +191,7 @@ def add_gt_as_proposals(
 ) -> tuple[Proposals, Assignment]:
     """Put the objects in front of the proposals (N, P), each assigned to itself.
 
-    The box head then has positives to learn from even while the RPN proposes nothing useful.
+    So the box head has positives to train on even while the RPN proposes nothing useful.
     Padded objects become invalid rows, which are ignored.
     """
     rows = torch.arange(truth.valid.shape[1], device=truth.valid.device)

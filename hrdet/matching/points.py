@@ -57,6 +57,6 @@ def _smallest(points, ranges, radius: Tensor | None, corners: Tensor, areas: Ten
     if radius is not None:
         from_centre = (x - (x1 + x2) / 2).abs().maximum((y - (y1 + y2) / 2).abs())
         eligible &= from_centre < radius
-    # 3. The smallest of what is left, (N, chunk).
+    # 3. The smallest of these objects, (N, chunk).
     area, row = torch.where(eligible, areas, torch.inf).min(1)
     return torch.where(area < torch.inf, row, NEGATIVE)

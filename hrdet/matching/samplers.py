@@ -20,7 +20,7 @@ class Samples:
     index: Tensor  # int64: which box
     positive: Tensor  # bool: it has an object
     valid: Tensor  # bool: the row holds a box
-    gt_index: Tensor  # int64: the row of its object; 0 where there is none
+    gt_index: Tensor  # int64: the row of its object; 0 for a negative
 
 
 @register()
@@ -32,8 +32,8 @@ class RandomSampler:
     Args:
         num: S.
         pos_fraction: at most ``int(num * pos_fraction)`` are positives; negatives fill up the rest.
-        neg_pos_ub: at most this many negatives for each positive (for one, where there is none);
-            no bound below 0.
+        neg_pos_ub: at most this many negatives for each positive (for one if there is none); below
+            0 there is no bound.
         add_gt_as_proposals: whether the caller adds the objects to the proposals before sampling.
     """
 

@@ -11,8 +11,8 @@ from hrdet.structures import Batch, Views
 class BaseModel(nn.Module):
     """A network with heads of its own, which gives losses of a batch, or results for its images.
 
-    ``classes`` are the names of labels 0..K-1; whoever builds the model sets them from the data set
-    or the checkpoint.
+    ``classes`` are the names of labels 0..K-1, set after construction from the data set or the
+    checkpoint.
 
     Args:
         preprocess: from a batch to normalised images (N, 3, H, W).

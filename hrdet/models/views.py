@@ -41,7 +41,7 @@ def augmented_view(batch: Batch, convention: BoxConvention, rescale: bool) -> Au
     scale = [meta.scale if rescale else (1.0, 1.0) for meta in metas]
     return AugmentedView(
         batch.input_sizes,
-        # Made on the host and copied asynchronously, behind what the device still has to do.
+        # Made on the host and copied asynchronously.
         torch.tensor(scale).to(device, non_blocking=True),
         torch.tensor([meta.flipped for meta in metas]).to(device, non_blocking=True),
         [meta.original_size if rescale else meta.input_size for meta in metas],

@@ -31,7 +31,7 @@ class FCOS(Detector):
 
     @torch.no_grad()
     def predict(self, batch: Batch | Views, rescale: bool = True) -> list[Detections]:
-        # 1. Candidates (N, C) of every view; those of several views take part in one NMS.
+        # 1. Candidates (N, C) of every view; NMS is applied to all views together.
         boxes, scores = [], []
         for one in augmented_batches(batch, rescale):
             view = augmented_view(one, self.convention, rescale)

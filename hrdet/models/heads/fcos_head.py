@@ -140,7 +140,7 @@ class FCOSHead(nn.Module):
         nn.init.constant_(self.conv_cls.bias, -math.log(99))
 
     def forward(self, features: list[Tensor]) -> FCOSOutput:
-        """Outputs at every point, float32 whatever the features' type."""
+        """Outputs at every point, float32 for features of any type."""
         if len(features) != len(self.strides):
             raise ValueError(f'{len(features)} feature maps for {len(self.strides)} strides')
         logits, log_distances, centre_logits = [], [], []

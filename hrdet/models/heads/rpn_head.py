@@ -90,7 +90,7 @@ class RPNHead(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, features: list[Tensor]) -> RPNOutput:
-        """Logits and deltas of every anchor, float32 whatever the features' type."""
+        """Logits and deltas of every anchor, float32 for features of any type."""
         logits, deltas = [], []
         for feature in features:
             hidden = F.relu(self.rpn_conv(feature), inplace=True)
@@ -158,7 +158,7 @@ def merge_proposals(
 ) -> Proposals:
     """The best proposals of several views of N images, in pixels of the results.
 
-    The proposals of all views take part in one NMS (``nms_thr``), which keeps the best
+    NMS (``nms_thr``) is applied to the proposals of all views together and keeps the best
     ``max_num``.  The 2019 release intended the same, but by mistake kept the first view's only.
     """
     boxes = torch.cat([view.to_result(p.boxes) for p, view in zip(per_view, views)], 1)

@@ -57,11 +57,13 @@ class FusedSemanticHead(nn.Module):
         (h, w) is the size of the level ``fusion_level``.
         """
         size = features[self.fusion_level].shape[-2:]
+        # 1. All levels at the size of one, summed: (N, channels, h, w).
         fused = self.lateral_convs[self.fusion_level](features[self.fusion_level])
         for level, (feature, lateral) in enumerate(zip(features, self.lateral_convs)):
             if level != self.fusion_level:
                 resized = F.interpolate(feature, size=size, mode='bilinear', align_corners=True)
                 fused = fused + lateral(resized)
+        # 2. Convolutions shared by both outputs.
         fused = self.convs(fused)
         return self.conv_logits(fused).float(), self.conv_embedding(fused)
 
@@ -70,7 +72,7 @@ class FusedSemanticHead(nn.Module):
 
         Args:
             logits: (N, C, h, w), from ``forward``.
-            semantic: (N, h, w) uint8 classes, ``ignore_label`` where there is none.
+            semantic: (N, h, w) uint8 classes, ``ignore_label`` for unlabelled pixels.
             of_all: divide by the number of all pixels, with a class or not, as mmdetection 3 does.
 
         Raises:
@@ -84,7 +86,7 @@ class FusedSemanticHead(nn.Module):
                 'and pad images to multiples of 32 (size_divisor=32)'
             )
         target = semantic.long()
-        # Summed here: on CUDA the sum inside of cross_entropy differs from run to run.
+        # Summed here because the sum inside cross_entropy is not deterministic on CUDA.
         losses = F.cross_entropy(logits, target, ignore_index=self.ignore_label, reduction='none')
         count = target.numel() if of_all else (target != self.ignore_label).sum().clamp(min=1)
         return self.loss_weight * losses.sum() / count

@@ -12,9 +12,9 @@ from hrdet.models.roi.extractor import SingleRoIExtractor
 class RoIHead(nn.Module):
     """The second stage of a two-stage detector; each kind is written out in a class of its own.
 
-    The detector calls ``loss(features, proposals, batch)`` in training, and in prediction
-    ``prepare``, ``predict_boxes(features, rois, sizes)`` and ``predict_masks(features, rois,
-    labels)`` of what ``prepare`` returns.
+    In training the detector calls ``loss(features, proposals, batch)``.  In prediction it calls
+    ``prepare(features)`` and with the result ``predict_boxes(features, rois, sizes)`` and
+    ``predict_masks(features, rois, labels)``.
 
     Args:
         score_thr: detections must score more.

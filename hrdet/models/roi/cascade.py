@@ -78,7 +78,7 @@ class CascadeRoIHead(RoIHead):
     ) -> tuple[Tensor, Tensor]:
         """Class probabilities (R, K) and boxes (R, K or 1, 4) of ``rois`` (R, 5).
 
-        ``sizes`` (R, 2) are those of the regions' images.
+        ``sizes`` (R, 2) are the (h, w) of the regions' images.
         """
         extractor = self.bbox_roi_extractor
         return cascade_boxes(self.bbox_head, extractor, features, rois, sizes, self.convention)

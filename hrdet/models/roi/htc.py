@@ -1,7 +1,7 @@
 """The second stage of Hybrid Task Cascade (Chen et al. 2019).
 
 Boxes and masks are refined in turn (interleaved execution), every mask head gets the features of
-the mask head before it (mask information flow), and both get those of a semantic branch.
+the mask head before it (mask information flow), and a semantic branch adds its features to both.
 
 N images, R regions of all images, K classes, m: edge of a mask.
 """
@@ -58,7 +58,7 @@ class HybridTaskCascadeRoIHead(RoIHead):
         stage_loss_weights: factor of all losses of a stage but the semantic one.
         semantic_roi_extractor, semantic_head: the semantic branch, or None.
         semantic_fusion: which features it is added to: 'bbox', 'mask'.
-        interleaved: masks learn from the boxes that their stage has refined, sampled again.
+        interleaved: a mask head trains on the boxes that its stage has refined, sampled again.
         mask_info_flow: mask heads get the features of those before; without it they need no
             ``conv_res``.
         shared: arguments of ``RoIHead``.
@@ -137,7 +137,7 @@ class HybridTaskCascadeRoIHead(RoIHead):
     ) -> tuple[Tensor, Tensor]:
         """Class probabilities (R, K) and boxes (R, K or 1, 4) of ``rois`` (R, 5).
 
-        ``sizes`` (R, 2) are those of the regions' images.
+        ``sizes`` (R, 2) are the (h, w) of the regions' images.
         """
         extractor = self.box_features
         return cascade_boxes(self.bbox_head, extractor, features, rois, sizes, self.convention)
@@ -154,7 +154,7 @@ class HybridTaskCascadeRoIHead(RoIHead):
     def _embeddings(
         self, features: SemanticFeatures, rois: Tensor, heads: nn.ModuleList
     ) -> Iterator[Tensor]:
-        """Features (R, C, h, h) of each mask head, which gets those of the head before it."""
+        """The features (R, C, h, h) of each mask head, passed on to the next one."""
         regions, embedding = self.mask_features(features, rois), None
         for head in heads:
             embedding = head.embed(regions, embedding if self.mask_info_flow else None)

@@ -27,7 +27,7 @@ def mask_samples(
     left out.
     """
     if truth.masks is None:
-        raise ValueError('the mask head has no masks to learn from: data.train.with_mask=True')
+        raise ValueError('the mask head needs masks to train on: data.train.with_mask=True')
     boxes, valid = positives.boxes, positives.positive
     targets = mask_targets(truth.masks, boxes, positives.gt_index, size, convention)
     rois = batch_rois(boxes, valid)
@@ -45,8 +45,8 @@ def paste_masks(
 ) -> list[Detections]:
     """The detections with masks as COCO run lengths of the images' ``sizes`` (h, w).
 
-    ``masks`` (N, D, m, m) on the CPU are probabilities inside the boxes; of each image the first
-    rows are those of its detections.  A pixel belongs to an object above the threshold (or, with
+    ``masks`` (N, D, m, m) on the CPU are probabilities inside the boxes; the first rows of each
+    image belong to its detections.  A pixel belongs to an object above the threshold (or, with
     continuous boxes, from it).
     """
     counts = [len(found) for found in detections]

@@ -19,7 +19,7 @@ from hrdet.structures import Batch, Proposals
 
 @register()
 class StandardRoIHead(RoIHead):
-    """One box head, with or without a mask head; ``shared`` arguments are those of ``RoIHead``."""
+    """One box head, with or without a mask head; ``shared`` are arguments of ``RoIHead``."""
 
     def __init__(
         self,
