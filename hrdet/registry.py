@@ -73,14 +73,20 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f'; did you mean {matches[0]!r}?' if matches else ''
 
 
-def build(node: Any, path: str = 'config', **extra: Any) -> Any:
+def build(
+    node: Any, path: str = 'config', inherited: dict[str, Any] | None = None, **extra: Any
+) -> Any:
     """Build a node and everything inside it, bottom-up.
+
+    Arguments of a class that it names in its attribute ``passes_on`` also go to every part inside
+    of it that takes them and has no value of its own: what holds for a whole model is said once.
 
     Args:
         node: a dict with ``type`` (built), any other dict, list or tuple (its items are built), or
             a plain value or live object (returned as it is).
         path: where the node stands in the user's config, for messages; a node that carries its own
             origin in an attribute ``path`` (``hrdet.config.Node``) wins.
+        inherited: arguments that the surrounding nodes pass on.
         extra: live objects passed to the outermost constructor beside the node's own arguments.
 
     Raises:
@@ -89,15 +95,24 @@ def build(node: Any, path: str = 'config', **extra: Any) -> Any:
     """
     if isinstance(node, dict):
         path = getattr(node, 'path', None) or path
+        inherited = (inherited or {}) | _passed_on(node)
         values = {
-            key: build(value, f'{path}.{key}') for key, value in node.items() if key != 'type'
+            key: build(value, f'{path}.{key}', inherited)
+            for key, value in node.items()
+            if key != 'type'
         }
         if 'type' not in node:
             return values
-        return _call(node['type'], values | extra, path)
+        return _call(node['type'], values | extra, path, inherited)
     if isinstance(node, (list, tuple)):
-        return type(node)(build(item, f'{path}[{i}]') for i, item in enumerate(node))
+        return type(node)(build(item, f'{path}[{i}]', inherited) for i, item in enumerate(node))
     return node
+
+
+def _passed_on(node: dict[str, Any]) -> dict[str, Any]:
+    cls = node.get('type')
+    names = getattr(_CLASSES.get(cls) if isinstance(cls, str) else cls, 'passes_on', ())
+    return {name: node[name] for name in names if name in node}
 
 
 def _parameters(cls: type) -> dict[str, inspect.Parameter]:
@@ -115,11 +130,12 @@ def _is_switch(parameter: inspect.Parameter) -> bool:
     return parameter.annotation is bool or (bare and isinstance(parameter.default, bool))
 
 
-def _call(kind: str | type, arguments: dict[str, Any], path: str) -> Any:
+def _call(kind: str | type, arguments: dict[str, Any], path: str, inherited: dict[str, Any]) -> Any:
     cls = kind if isinstance(kind, type) else registered(kind, path)
     parameters = _parameters(cls)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     named = [n for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    arguments = {name: inherited[name] for name in inherited if name in named} | arguments
     unknown = [name for name in arguments if name not in named]
     if unknown and not takes_any:
         raise ConfigError(

@@ -63,6 +63,32 @@ def test_extra_arguments_reach_the_outermost_constructor_only():
     assert bike.options == {'color': 'red'}
 
 
+@register('RegistryTestHub')
+class Hub:
+    def __init__(self, metal, width=5):
+        self.metal, self.width = metal, width
+
+
+@register('RegistryTestFrame')
+class Frame:
+    passes_on = ('metal',)
+
+    def __init__(self, parts, metal='steel'):
+        self.parts, self.metal = parts, metal
+
+
+def test_what_a_class_passes_on_reaches_every_part_that_takes_it():
+    own = {'type': 'RegistryTestHub', 'metal': 'brass'}
+    wheel = {'type': 'RegistryTestWheel', 'size': {'type': 'RegistryTestHub'}}
+    frame = build({'type': 'RegistryTestFrame', 'metal': 'iron', 'parts': [own, {'deep': wheel}]})
+    assert (frame.metal, frame.parts[0].metal) == ('iron', 'brass')
+    assert frame.parts[1]['deep'].size.metal == 'iron'
+    with pytest.raises(ConfigError, match=r'model\.parts\[0\]\.metal: Hub needs this argument'):
+        build({'type': 'RegistryTestFrame', 'parts': [{'type': 'RegistryTestHub'}]}, 'model')
+    with pytest.raises(ConfigError, match=r'model\.metal: Hub needs this argument'):
+        build({'type': 'RegistryTestHub'}, 'model')
+
+
 def test_node_is_not_changed():
     node = {'type': 'RegistryTestWheel', 'size': 1}
     build(node)

@@ -34,6 +34,32 @@ def test_nothing_is_drawn_and_everything_but_the_weights_is_there(name, pytestco
         assert parameter.stride() == model.get_parameter(key).stride()
 
 
+@pytest.mark.parametrize('name', CONFIGS)
+@pytest.mark.parametrize('convention', ['inclusive', 'continuous'])
+def test_the_box_convention_is_given_to_the_detector_alone(name, convention, pytestconfig):
+    """A tree without it in any part builds the same detector."""
+    file = pytestconfig.rootpath / f'configs/quickstart/{name}_hrnetv2p_w18_small.py'
+    options = {'classes': CLASSES, 'model.box_convention': convention}
+    lowered = lower(load_config(file, options))
+    model, node = build_model(lowered, CLASSES), lowered.model
+
+    def without(value):
+        if isinstance(value, dict):
+            rest = {k: without(v) for k, v in value.items() if k != 'convention'}
+            return type(value)(value.path, **rest) if hasattr(value, 'path') else rest
+        return [without(v) for v in value] if isinstance(value, list | tuple) else value
+
+    lowered.model = without(node)
+    lowered.model['convention'] = node['convention']
+    again = build_model(lowered, CLASSES)
+    told = 0
+    for (key, part), other in zip(model.named_modules(), again.modules()):
+        for value in ('convention', 'offset', 'rounded', 'half_pixel'):
+            assert getattr(part, value, None) == getattr(other, value, None), (key, value)
+            told += hasattr(part, value)
+    assert told >= 2
+
+
 class Backbone(nn.Module):
     """Of a stranger: its constructor computes."""
 

@@ -8,7 +8,12 @@ from hrdet.models.preprocess import Preprocess
 
 
 class Detector(BaseModel):
-    """A model whose results are ``Detections``; ``convention`` says what its boxes mean."""
+    """A model whose results are ``Detections``; ``convention`` says what its boxes mean.
+
+    The convention is given to the detector only: building passes it on to every part that takes it.
+    """
+
+    passes_on = ('convention',)
 
     def __init__(
         self,
