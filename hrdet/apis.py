@@ -24,7 +24,7 @@ from hrdet.checkpoints import load_checkpoint, read_checkpoint, saved_classes
 from hrdet.config import Config, Lowered, load_config, lower
 from hrdet.data import DataError, collate
 from hrdet.data.datasets.images import decode
-from hrdet.data.transforms import TakeViews, Transform, apply
+from hrdet.data.transforms import AugmentedViews, Transform, apply
 from hrdet.models import build_model, zoo
 from hrdet.models.detectors import Detector
 from hrdet.registry import ConfigError, build
@@ -39,7 +39,7 @@ _logger = logging.getLogger('hrdet')
 class ImagePipeline:
     """Pictures to batches or views, by the transforms of a config's test data."""
 
-    transforms: Sequence[Transform | TakeViews]
+    transforms: Sequence[Transform | AugmentedViews]
     size_divisor: int
 
     def __call__(self, images: Sequence[np.ndarray], names: Sequence[str]) -> Batch | Views:

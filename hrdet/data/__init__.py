@@ -1,22 +1,26 @@
-"""From files to batches: data sets, transforms, samplers, loader, and a data set to try them on."""
+"""From files to batches: annotations, data sets, transforms, samplers and the loader.
 
+May change: a data set or a transform is a new file beside the others.  Must stay: what a sample
+is follows from seed, epoch and index alone, and pixels stay uint8 until they are on the device.
+"""
+
+from hrdet.data.annotations import AnnotationReport
 from hrdet.data.collate import check_pad_size, collate
 from hrdet.data.datasets import (
-    AnnotationReport,
     ClassBalancedDataset,
     CocoDataset,
     ConcatDataset,
-    DataError,
-    DataWarning,
     DetectionDataset,
     ImageDataset,
     RepeatDataset,
     SampleKey,
     VOCDataset,
 )
+from hrdet.data.errors import DataError, DataWarning
 from hrdet.data.loader import build_loader
 from hrdet.data.samplers import AspectGroupBatchSampler, SequentialShard
 from hrdet.data.transforms import (
+    AugmentedViews,
     Expand,
     Pad,
     PhotoMetricDistortion,
@@ -31,6 +35,7 @@ from hrdet.data.transforms import (
 __all__ = [
     'AnnotationReport',
     'AspectGroupBatchSampler',
+    'AugmentedViews',
     'ClassBalancedDataset',
     'CocoDataset',
     'ConcatDataset',

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from hrdet.data.datasets import DataError, ImageDataset
+from hrdet.data.datasets import ImageDataset
+from hrdet.data.errors import DataError
 from hrdet.structures import Annotation, Batch, ImageMeta, Sample, Views
 from hrdet.structures.arrays import zeros
 

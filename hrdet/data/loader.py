@@ -1,4 +1,4 @@
-"""torch's DataLoader, set up so that workers neither fight for cores nor copy pixels."""
+"""torch's DataLoader, set up so that workers do not compete for cores or copy pixels."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from hrdet.data.datasets import ImageDataset
 from hrdet.data.samplers import AspectGroupBatchSampler, SequentialShard
 from hrdet.ops.malloc import keep_memory
 
-KEPT = 128 << 20  # bytes of memory that a worker keeps for its next images
+KEPT = 128 << 20  # bytes of freed memory that a worker keeps for its next images
 
 
 def build_loader(
@@ -31,8 +31,8 @@ def build_loader(
 ) -> DataLoader:
     """A loader of Batches on the host, in page-locked memory if there is a GPU.
 
-    For training its ``batch_sampler`` is an AspectGroupBatchSampler, on which the caller sets the
-    epoch; otherwise a SequentialShard.  ``batch_size`` and ``num_workers`` count for one process.
+    Its ``batch_sampler`` is an AspectGroupBatchSampler for training, on which the caller sets the
+    epoch, and otherwise a SequentialShard.  ``batch_size`` and ``num_workers`` are per process.
 
     Raises:
         DataError: ``pad_size`` is too small for an image of the data set.
@@ -59,15 +59,15 @@ def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     keep_memory(KEPT)
-    # Terminals and launchers signal the workers too, whose death would interrupt the iteration that
-    # the training process wants to finish and save.
+    # Terminals and launchers send their signals to the workers too.  A worker ignores them: the
+    # training process still finishes its iteration and saves, and then ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, 'sigwaitinfo'):  # not on macOS
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_when_the_parent_says, daemon=True).start()
+        threading.Thread(target=_exit_on_sigterm_of_parent, daemon=True).start()
 
 
-def _end_when_the_parent_says() -> None:
+def _exit_on_sigterm_of_parent() -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
         pass
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Which samples make which batch, on which process, in which epoch."""
+"""Batch samplers: the sample keys of each batch, by process and epoch."""
 
 from collections.abc import Iterator
 
@@ -10,19 +10,20 @@ Keys = list[SampleKey]
 
 
 class AspectGroupBatchSampler:
-    """Batches of one orientation for training, the same number of them on every process.
+    """Batches for training, each of one orientation; every process has equally many.
 
-    In an epoch every sample is drawn once, but for the few that fill the last batch of an
+    An epoch draws every sample once, and a few of them again to fill the last batch of an
     orientation and the last round of processes.  The order follows from seed and epoch alone, so
-    that a run continued in mid-epoch sees what the uninterrupted run would have seen.
+    that a resumed run continues with the batches of the uninterrupted run.
 
     Args:
-        groups: (n,) 0 or 1, the orientation of each sample (``dataset.aspect_groups``).
-        batch_size: samples for each process and step.
+        groups: (n,) 0 or 1, the orientation of each sample (``dataset.aspect_groups``); all equal
+            where the orientation does not matter.
+        batch_size: samples per process and step.
         rank: this process, of ``world_size``.
         world_size: the number of processes.
-        seed: of the order, and of the samples' own randomness; the same on every process.
-        shuffle: draw in random order; otherwise in that of the data set.
+        seed: seed of the order and of the samples' randomness; the same on every process.
+        shuffle: draw in random order; otherwise in the order of the data set.
     """
 
     def __init__(
@@ -66,21 +67,23 @@ class AspectGroupBatchSampler:
     def _batches(self) -> np.ndarray:
         rng = np.random.default_rng((self.seed, self.epoch))
         batches = []
+        # 1. Batches (b, batch_size) of each orientation; the last one is filled from the front.
         for group in (0, 1):
             members = np.flatnonzero(self.groups == group)
             if self.shuffle:
                 members = rng.permutation(members)
             full = -(-len(members) // self.batch_size) * self.batch_size
             batches.append(np.resize(members, full).reshape(-1, self.batch_size))
+        # 2. All of them in one order, repeated to the same number for every process.
         batches = np.concatenate(batches)
         order = rng.permutation(len(batches)) if self.shuffle else batches[:, 0].argsort()
         return batches[np.resize(order, len(self) * self.world_size)]
 
 
 class SequentialShard:
-    """Batches in order for testing: process ``rank`` gets one stretch of the data set.
+    """Batches in order for testing: each process takes one contiguous part of the data set.
 
-    Nothing is drawn twice, so the results of all ranks, one after the other, are those of the data
+    No sample is drawn twice: the results of all ranks, concatenated, are in the order of the data
     set.  The last batch of a process may be smaller; processes may differ by one sample.
     """
 

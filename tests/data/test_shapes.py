@@ -11,8 +11,8 @@ import pytest
 from pycocotools.coco import COCO
 
 from hrdet.data import CocoDataset
-from hrdet.data.shape_scenes import CLASSES, GROUNDS, LEAST_PIXELS, draw_scene
 from hrdet.data.shapes import make_shapes
+from hrdet.data.shapes.scenes import CLASSES, GROUNDS, LEAST_PIXELS, draw_scene
 
 
 @pytest.fixture(scope='module')

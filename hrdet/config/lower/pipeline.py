@@ -27,7 +27,7 @@ def from_steps(path: str, *, pipeline: list[Node], around: Surroundings) -> Reci
         recipe.dataset = dict(with_crowd=False)
     _add_steps(recipe, pipeline, path, around)
     check(recipe.norm is not None, path, "there is no step dict(type='Normalize', ...)")
-    early = any(node['type'] == 'TakeViews' for node in recipe.transforms[:-1])
+    early = any(node['type'] == 'AugmentedViews' for node in recipe.transforms[:-1])
     check(not early, path, 'MultiScaleFlipAug must be the last step')
     return recipe
 

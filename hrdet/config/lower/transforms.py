@@ -62,7 +62,7 @@ class Recipe:
                 self.transforms = []
                 view(scale, flip_ratio)
                 views.append(self.transforms)
-        several = [Node(path, type='TakeViews', views=views)]
+        several = [Node(path, type='AugmentedViews', views=views)]
         self.transforms = before + (several if len(views) > 1 else views[0])
 
 

@@ -6,20 +6,12 @@ from dataclasses import replace
 import numpy as np
 
 from hrdet.boxes import BoxConvention
-from hrdet.data.datasets.annotations import (
-    AnnotationReport,
-    AnnotationTable,
-    DataError,
-    Problem,
-    raise_or_warn,
-)
+from hrdet.data.annotations import AnnotationReport, AnnotationTable, rasterise, select
 from hrdet.data.datasets.base import ImageDataset
 from hrdet.data.datasets.images import FolderImages, ZipImages, decode_checked, read_label_map
-from hrdet.data.datasets.masks import rasterise
+from hrdet.data.errors import DataError, Problem, raise_or_warn
 from hrdet.data.transforms import apply
-from hrdet.registry import nearest
 from hrdet.structures import GroundTruth, ImageMeta, LoadedProposals, Sample
-from hrdet.wording import counted
 
 
 class DetectionDataset(ImageDataset):
@@ -39,7 +31,7 @@ class AnnotatedImages(DetectionDataset):
         table: all annotations; its classes are those of the file.
         problems: what is wrong with them.
         images: where the image files are.
-        transforms: applied in order; the last may be ``TakeViews``, which makes samples lists.
+        transforms: applied in order; after ``AugmentedViews`` a sample is the list of its views.
         classes: the classes to learn, in the order of the labels; None takes the file's.
         test_mode: keep every image, load no truth.
         filter_empty: drop images without a box to learn from.
@@ -84,14 +76,8 @@ class AnnotatedImages(DetectionDataset):
         report = AnnotationReport(
             table.file, table.classes, len(table.image_ids), len(table.boxes), problems=problems
         )
-        wanted = table.classes if classes is None else tuple(classes)
-        table = _filter_boxes(table, wanted, report)
         filter_empty, min_size = (False, 0) if test_mode else (filter_empty, min_size)
-        table = _filter_images(table, filter_empty, min_size, report)
-        report.images_kept = len(table.image_ids)
-        report.crowds_kept = int(table.crowd.sum())
-        report.boxes_kept = len(table.boxes) - report.crowds_kept
-        _check_classes(wanted, report)
+        table = select(table, classes, filter_empty, min_size, report)
         self.table = table
         self.reports = [report]
         self.source, self.report = report.file, str(report)
@@ -163,67 +149,3 @@ class AnnotatedImages(DetectionDataset):
             return None
         rows = self._proposals.get(self.image_ids[index], np.empty((0, 5), np.float32))
         return LoadedProposals(rows, self._convention)
-
-
-def _filter_boxes(
-    table: AnnotationTable, wanted: tuple[str, ...], report: AnnotationReport
-) -> AnnotationTable:
-    """Drop what cannot be learnt from, by the rules of 2019, and relabel to the wanted classes."""
-    label_of = {name: label for label, name in enumerate(wanted)}
-    new_label = np.array([label_of.get(name, -1) for name in table.classes] + [-1], np.int64)
-    labels = new_label[table.labels]
-    x1, y1, x2, y2 = table.boxes.T
-    height, width = table.sizes[table.image_rows].T
-    filters = {
-        'flagged as ignored': table.flagged,
-        'of other classes': labels < 0,
-        'below 1 pixel': (x2 - x1 < 1) | (y2 - y1 < 1) | (table.areas <= 0),
-        'outside their image': (x2 <= 0) | (y2 <= 0) | (x1 >= width) | (y1 >= height),
-    }
-    keep = np.ones(len(labels), bool)
-    for reason, drop in filters.items():
-        report.dropped_boxes[reason] = int((keep & drop).sum())
-        keep &= ~drop
-    ids = dict(zip(table.classes, table.category_ids))
-    table = replace(
-        table,
-        labels=labels,
-        classes=wanted,
-        category_ids=tuple(ids.get(name, -1) for name in wanted),
-    )
-    report.dropped_boxes = {k: v for k, v in report.dropped_boxes.items() if v}
-    return table.keep_boxes(keep)
-
-
-def _filter_images(
-    table: AnnotationTable, filter_empty: bool, min_size: int, report: AnnotationReport
-) -> AnnotationTable:
-    counts = np.bincount(table.image_rows[~table.crowd], minlength=len(table.image_ids))
-    small = table.sizes.min(axis=1, initial=2**31) < min_size
-    empty = (counts == 0) & ~small & filter_empty
-    for reason, drop in ((f'below {min_size} pixels', small), ('without boxes', empty)):
-        if drop.any():
-            report.dropped_images[reason] = int(drop.sum())
-    return table.keep_images(~(small | empty))
-
-
-def _check_classes(wanted: tuple[str, ...], report: AnnotationReport) -> None:
-    if not wanted:
-        raise DataError(f'{report.file}: the file names no classes')
-    if len(set(wanted)) < len(wanted):
-        raise DataError(f'classes={wanted} names a class twice')
-    absent = [name for name in wanted if name not in report.classes]
-    if absent:
-        known = counted(len(report.classes), 'class', 'classes')
-        raise DataError(
-            f'{report.file} has no class {absent[0]!r}{nearest(absent[0], report.classes)}.\n'
-            f'  the file has {known}: {_listed(report.classes)}\n'
-            f'  the config wants {len(wanted)}: {_listed(wanted)}\n'
-            f'  {report}'
-        )
-    if report.images_kept == 0:
-        raise DataError(f'no image is left to use; {report}')
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ', '.join(names[:20]) + (f', ... ({len(names) - 20} more)' if len(names) > 20 else '')

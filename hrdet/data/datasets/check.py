@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hrdet.data.datasets.annotations import AnnotationTable, DataError, Problem
-from hrdet.data.datasets.coco_file import read_coco
+from hrdet.data.annotations import AnnotationTable, read_coco, read_voc
 from hrdet.data.datasets.images import FolderImages, ZipImages, decode_checked, image_store
-from hrdet.data.datasets.voc import read_voc
+from hrdet.data.errors import DataError, Problem
 
 
 @dataclass(slots=True)

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from hrdet.boxes import BoxConvention
+from hrdet.data.annotations import read_coco, read_proposals
 from hrdet.data.datasets.annotated import AnnotatedImages
-from hrdet.data.datasets.coco_file import read_coco
 from hrdet.data.datasets.images import image_store
-from hrdet.data.datasets.proposals import read_proposals
 from hrdet.registry import register
 
 

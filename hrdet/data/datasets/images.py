@@ -7,8 +7,7 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
-from hrdet.data.datasets.annotations import DataError
-from hrdet.data.datasets.missing import missing
+from hrdet.data.errors import DataError, missing
 
 # COCO's annotations refer to the pixels as stored, so an EXIF rotation is not applied.
 COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hrdet.data.datasets.annotations import DataError
 from hrdet.data.datasets.base import ImageDataset
+from hrdet.data.errors import DataError
 from hrdet.registry import register
 from hrdet.structures import Annotation, Sample
 

@@ -1,7 +1,62 @@
-"""Changes of colour, on uint8 BGR images."""
+"""Random changes of colour, on uint8 BGR images."""
+
+from dataclasses import replace
 
 import cv2
 import numpy as np
+
+from hrdet.data.transforms.geometry import Transform
+from hrdet.registry import register
+from hrdet.structures import Sample
+
+
+@register()
+class PhotoMetricDistortion(Transform):
+    """Change brightness, contrast, saturation, hue and channel order, each in half of the images.
+
+    Order and distributions follow SSD (Liu et al. 2016, section 2.2) as the 2019 releases have
+    them.  Arithmetic is by 256-entry tables, so a value is rounded and clipped to 0..255 after
+    each of the (at most three) steps.
+
+    Args:
+        brightness_delta: grey levels added, up to this much either way.
+        contrast_range: factor of all channels.
+        saturation_range: factor of the saturation.
+        hue_delta: degrees on the colour circle, up to this much either way.
+    """
+
+    def __init__(
+        self,
+        brightness_delta: float = 32,
+        contrast_range: tuple[float, float] = (0.5, 1.5),
+        saturation_range: tuple[float, float] = (0.5, 1.5),
+        hue_delta: float = 18,
+    ):
+        self.brightness_delta = brightness_delta
+        self.contrast_range = contrast_range
+        self.saturation_range = saturation_range
+        self.hue_delta = hue_delta
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        def draw(low, high, neutral):
+            value, chosen = rng.uniform(low, high), rng.random() < 0.5
+            return value if chosen else neutral
+
+        brightness = draw(-self.brightness_delta, self.brightness_delta, 0.0)
+        contrast_first = rng.random() < 0.5
+        contrast = draw(*self.contrast_range, 1.0)
+        saturation = draw(*self.saturation_range, 1.0)
+        hue = draw(-self.hue_delta, self.hue_delta, 0.0)
+        order = rng.permutation(3) if rng.random() < 0.5 else None
+
+        image = _levels(sample.image, brightness, contrast if contrast_first else 1.0)
+        if saturation != 1 or hue != 0:
+            image = _hue_saturation(image, hue, saturation)
+        if not contrast_first:
+            image = _levels(image, 0.0, contrast)
+        if order is not None:
+            image = np.ascontiguousarray(image[:, :, order])
+        return replace(sample, image=image)
 
 
 def distort_colours(
@@ -65,3 +120,20 @@ def _in_hsv(image: np.ndarray, channel: int, table: np.ndarray) -> np.ndarray:
     hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
     hsv[..., channel] = cv2.LUT(hsv[..., channel], table)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
+
+
+def _levels(image: np.ndarray, offset: float, factor: float) -> np.ndarray:
+    if offset == 0 and factor == 1:
+        return image
+    table = np.clip(np.rint((np.arange(256) + offset) * factor), 0, 255)
+    return cv2.LUT(image, table.astype(np.uint8))
+
+
+def _hue_saturation(image: np.ndarray, hue: float, saturation: float) -> np.ndarray:
+    values = np.arange(256)
+    table = np.empty((1, 256, 3), np.uint8)
+    table[0, :, 0] = np.rint(values + hue * 256 / 360).astype(int) % 256
+    table[0, :, 1] = np.clip(np.rint(values * saturation), 0, 255)
+    table[0, :, 2] = values
+    turned = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_BGR2HSV_FULL), table)
+    return cv2.cvtColor(turned, cv2.COLOR_HSV2BGR_FULL)

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from hrdet.data.transforms.geometry import Transform, expand, flip, resize, size_ratio
+from hrdet.data.transforms.geometry import Transform, expand, flip, resize
+from hrdet.data.transforms.sizes import scaled_size
 from hrdet.registry import register
 from hrdet.structures import Sample
 
@@ -17,11 +18,11 @@ class Resize(Transform):
     """Resize an image to one of several scales.
 
     Args:
-        scales: one (long, short) pair of pixels, or several.  Which number comes first does not
-            matter for ``keep_ratio``; without it a scale is (width, height).
+        scales: one (long, short) pair of pixels, or several.  The order of the two numbers
+            does not matter for ``keep_ratio``; without it a scale is (width, height).
         multiscale_mode: ``'value'`` draws one of the scales; ``'range'``, for exactly two scales,
             draws long and short edge between theirs, both ends included.
-        keep_ratio: the image is as large as fits into the scale; otherwise it fills it.
+        keep_ratio: the image becomes as large as fits into the scale; otherwise exactly the scale.
         exact_scale: coordinates are scaled by the ratio of the whole-pixel sizes, as in mmdetection
             2 and later; otherwise by the ratio asked for, as in the 2019 releases.
     """
@@ -46,12 +47,9 @@ class Resize(Transform):
         self.exact_scale = exact_scale
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        h, w = sample.meta.input_size
-        scale = self.draw(rng)
-        new_h, new_w, ratio = self._target(h, w, scale)
-        size = (new_h, new_w)
-        asked_for = self.keep_ratio and not self.exact_scale
-        return resize(sample, size, (ratio, ratio) if asked_for else size_ratio(sample, size))
+        size, ratio = self._target(sample.meta.input_size, self.draw(rng))
+        exact = self.exact_scale or ratio is None
+        return resize(sample, size, None if exact else (ratio, ratio))
 
     def draw(self, rng: np.random.Generator) -> Scale:
         """One scale for one image."""
@@ -68,14 +66,15 @@ class Resize(Transform):
         if self.multiscale_mode == 'range':
             scales = [(max(max(s) for s in scales), max(min(s) for s in scales))]
         rows = sizes.reshape(-1, 2).tolist()
-        bounds = [[self._target(h, w, scale)[:2] for scale in scales] for h, w in rows]
+        bounds = [[self._target(size, scale)[0] for scale in scales] for size in rows]
         return np.array(bounds, np.int64).reshape(*sizes.shape[:-1], -1, 2).max(axis=-2)
 
-    def _target(self, h: int, w: int, scale: Scale) -> tuple[int, int, float]:
+    def _target(self, size: tuple[int, int], scale: Scale) -> tuple[tuple[int, int], float | None]:
+        """The new size (h, w), and the ratio asked for where proportions are kept."""
         if not self.keep_ratio:
-            return scale[1], scale[0], 1.0
-        ratio = min(max(scale) / max(h, w), min(scale) / min(h, w))
-        return max(int(h * ratio + 0.5), 1), max(int(w * ratio + 0.5), 1), ratio
+            return scale[::-1], None
+        ratio = min(max(scale) / max(size), min(scale) / min(size))
+        return scaled_size(size, ratio), ratio
 
 
 @register()
@@ -117,7 +116,7 @@ class Expand(Transform):
 
     Args:
         mean: the colour, in the channel order of ``img_norm_cfg.mean``.
-        to_rgb: that order is RGB, so it is turned round for the BGR image.
+        to_rgb: that order is RGB, and is reversed for the BGR image.
         ratio_range: edge of the canvas over edge of the image.
     """
 

@@ -261,7 +261,7 @@ SCALES = [(1333, 800), (1000, 600)]
 def views(node):
     """(scale, mirrored) of each view; all transforms beside these are alike."""
     (step,) = node['transforms']
-    assert step['type'] == 'TakeViews'
+    assert step['type'] == 'AugmentedViews'
     found = []
     for view in step['views']:
         resize, *rest = view

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hrdet.data.datasets.annotations import DataError
-from hrdet.data.datasets.missing import missing
+from hrdet.data.errors import DataError, missing
 
 
 def read_proposals(path: str, limit: int | None = None) -> dict:

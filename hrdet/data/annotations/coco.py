@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hrdet.data.datasets.annotations import AnnotationTable, DataError, Problem
-from hrdet.data.datasets.missing import missing
+from hrdet.data.annotations.table import AnnotationTable
+from hrdet.data.errors import DataError, Problem, missing
 
 OUTSIDE_TOLERANCE = 2.0  # pixels: COCO's own boxes leave their images by rounding
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from hrdet.data.shape_scenes import CLASSES, GROUNDS, Thing, draw_scene
+from hrdet.data.shapes.scenes import CLASSES, GROUNDS, Thing, draw_scene
 from hrdet.progress import track
 
 CATEGORY_IDS = tuple(10 * (label + 1) for label in range(len(CLASSES)))

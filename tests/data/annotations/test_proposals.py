@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hrdet.data import DataError, RandomFlip, build_loader
-from hrdet.data.datasets.proposals import read_proposals
+from hrdet.data.annotations.proposals import read_proposals
 
 BOXES = np.array([[1, 2, 11, 22], [5, 5, 25, 15], [0, 0, 9, 9]], np.float32)
 SCORES = np.array([0.2, 0.9, 0.5], np.float32)

@@ -1,38 +1,12 @@
-"""Annotations of a data set as columns, what is wrong with them, and what filters drop.
+"""The annotations of a data set as columns.
 
 Numpy columns instead of dicts: all of COCO's training boxes take 30 MB, and data loader workers
 share them.  n images, m boxes.
 """
 
-import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-
-from hrdet.wording import counted
-
-MAX_LISTED = 5  # problems that an error or a warning spells out
-
-
-class DataError(ValueError):
-    """A data set that cannot be used as it is: the message names the file and the cure."""
-
-
-class DataWarning(UserWarning):
-    """Something odd in a data set that does not stop it from being used."""
-
-
-@dataclass(slots=True)
-class Problem:
-    """One thing that is wrong in a file."""
-
-    file: str
-    where: str  # 'annotations[3] (id 17)'
-    reason: str
-    fatal: bool  # the data set does not load; otherwise the item is dropped or clipped
-
-    def __str__(self) -> str:
-        return ': '.join(part for part in (self.file, self.where, self.reason) if part)
 
 
 @dataclass(slots=True)
@@ -97,46 +71,3 @@ class AnnotationTable:
         ]
         categories = [{'id': i, 'name': n} for i, n in zip(self.category_ids, self.classes)]
         return {'images': images, 'annotations': annotations, 'categories': categories}
-
-
-@dataclass(slots=True)
-class AnnotationReport:
-    """How many images and boxes a file has and how many each filter dropped."""
-
-    file: str
-    classes: tuple[str, ...]  # those of the file
-    images: int
-    boxes: int
-    images_kept: int = 0
-    boxes_kept: int = 0
-    crowds_kept: int = 0
-    dropped_images: dict[str, int] = field(default_factory=dict)
-    dropped_boxes: dict[str, int] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        def listed(counts):
-            dropped = [f'{count} {reason}' for reason, count in counts.items() if count]
-            return f' (dropped: {", ".join(dropped)})' if dropped else ''
-
-        boxes = counted(self.boxes_kept, 'box', 'boxes')
-        crowds = counted(self.crowds_kept, 'crowd region')
-        return (
-            f'{self.file}: {self.images_kept} of {counted(self.images, "image")}'
-            f'{listed(self.dropped_images)}, {boxes} and {crowds} of {self.boxes}'
-            f'{listed(self.dropped_boxes)}'
-        )
-
-
-def raise_or_warn(problems: list[Problem]) -> None:
-    """Stop on fatal problems, warn of the others, spelling out the first few of them."""
-    fatal = [problem for problem in problems if problem.fatal]
-    listed = fatal or problems
-    if not listed:
-        return
-    lines = [str(problem) for problem in listed[:MAX_LISTED]]
-    if len(listed) > MAX_LISTED:
-        lines.append(f'... and {len(listed) - MAX_LISTED} more; tools/check_dataset.py lists all')
-    if fatal:
-        raise DataError('\n'.join(lines))
-    warnings.warn('\n'.join(lines), DataWarning, stacklevel=2)

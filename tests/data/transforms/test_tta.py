@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from hrdet.data import Pad, RandomFlip, Resize, TakeViews, build_loader, collate
+from hrdet.data import AugmentedViews, Pad, RandomFlip, Resize, build_loader, collate
 from hrdet.structures import Views
 
 SCALES = [(96, 64), (160, 128)]
 
 
 def views_of_all():
-    return TakeViews(
+    return AugmentedViews(
         [[Resize(s), *flip, Pad(32)] for s in SCALES for flip in ([], [RandomFlip(ratio=1)])]
     )
 

@@ -1,4 +1,4 @@
-"""Test-time augmentation: one image in several forms."""
+"""Test-time augmentation: several views of one image."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from hrdet.registry import register
 from hrdet.structures import Sample
 
 
-@register()
-class TakeViews:
-    """The last step of a test that looks at every image several times: one sample to V.
+@register('AugmentedViews', 'TakeViews')
+class AugmentedViews:
+    """The last step of a test with augmentation: one sample becomes V samples, one a view.
 
     Args:
-        views: the transforms of each view (a resizing to its scale, a flip, ...).
+        views: the transforms of each view (a resize to its scale, a flip, ...).
     """
 
     def __init__(self, views: Sequence[Sequence[Transform]]):
@@ -25,9 +25,9 @@ class TakeViews:
 
 
 def apply(
-    transforms: Sequence[Transform | TakeViews], sample: Sample, rng: np.random.Generator
+    transforms: Sequence[Transform | AugmentedViews], sample: Sample, rng: np.random.Generator
 ) -> Sample | list[Sample]:
-    """A sample after its transforms; one for each view where the last of them takes views."""
+    """A sample after its transforms; the list of its views after ``AugmentedViews``."""
     for transform in transforms:
         sample = transform(sample, rng)
     return sample

@@ -3,7 +3,7 @@
 import pytest
 
 from hrdet.config import load_config, lower
-from hrdet.data.datasets.missing import missing
+from hrdet.data.errors import missing
 from hrdet.registry import ConfigError, build
 
 COCO = 'COCO has it: cocodataset.org/#download'

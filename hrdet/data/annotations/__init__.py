@@ -1,0 +1,22 @@
+"""Annotations of boxes: one table, its readers and its filters.
+
+May change: a reader for another format returns an ``AnnotationTable`` and a list of ``Problem``.
+Must stay: every problem names file and entry; filters count what they leave out.
+"""
+
+from hrdet.data.annotations.coco import read_coco
+from hrdet.data.annotations.filters import AnnotationReport, select
+from hrdet.data.annotations.masks import rasterise
+from hrdet.data.annotations.proposals import read_proposals
+from hrdet.data.annotations.table import AnnotationTable
+from hrdet.data.annotations.voc import read_voc
+
+__all__ = [
+    'AnnotationReport',
+    'AnnotationTable',
+    'rasterise',
+    'read_coco',
+    'read_proposals',
+    'read_voc',
+    'select',
+]

@@ -1,0 +1,119 @@
+"""Reading PASCAL VOC's XML files as an annotation table."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from hrdet.data.annotations.table import AnnotationTable
+from hrdet.data.errors import DataError, Problem, missing
+
+_FLAG = re.compile(r'\s+(-1|0|1)$')  # after the names in a list of one class
+
+
+def read_voc(ann_file: str, root: str) -> tuple[AnnotationTable, list[Problem]]:
+    """The images that a list names as columns, and what is wrong with their XML files."""
+    try:
+        lines = Path(ann_file).read_text().splitlines()
+    except FileNotFoundError:
+        raise missing('ann_file', ann_file, 'file') from None
+    except OSError as error:
+        raise DataError(f'ann_file {ann_file}: {error.strerror}') from error
+    problems: list[Problem] = []
+    folder = Path(root, 'Annotations')
+    files = sorted(folder.glob('*.xml'))
+    if not files:
+        raise DataError(f'img_prefix {root}: there are no Annotations/*.xml in it')
+    pages = {file.stem: _parse(file, problems) for file in files}
+    names = [line.strip() for line in lines if line.strip()]
+    names = [name if name in pages else _FLAG.sub('', name) for name in names]
+    wanted = {name: pages.get(name) for name in names}
+    for name, page in wanted.items():
+        if name not in pages:
+            problems.append(Problem(ann_file, f'image {name!r}', f'no {folder / name}.xml', True))
+        elif page is not None and page.size is None:
+            reason = 'no <size> with a width and height in whole pixels above 0'
+            problems.append(Problem(page.file, '', reason, True))
+    used = [(name, page) for name, page in wanted.items() if page is not None and page.size]
+    classes = sorted({o[0] for page in pages.values() if page is not None for o in page.objects})
+    return _table(ann_file, used, tuple(classes)), [
+        p for p in problems if p.file == ann_file or Path(p.file).stem in wanted
+    ]
+
+
+class _Page:
+    """One XML file: ``size`` (h, w) and ``objects`` (name, x1, y1, x2, y2, difficult)."""
+
+    __slots__ = ('file', 'file_name', 'objects', 'size')
+
+    def __init__(self, file: Path, tree: ElementTree.Element, problems: list[Problem]):
+        self.file = str(file)
+        suffix = Path(tree.findtext('filename') or '').suffix or '.jpg'
+        self.file_name = file.stem + suffix
+        self.size = None
+        try:
+            edges = [float(tree.findtext(f'size/{edge}')) for edge in ('height', 'width')]
+            if all(edge > 0 and edge.is_integer() for edge in edges):
+                self.size = (int(edges[0]), int(edges[1]))
+        except (TypeError, ValueError):
+            pass
+        self.objects = []
+        for index, entry in enumerate(tree.iter('object')):
+            try:
+                self.objects.append(self._object(index, entry, problems))
+            except ValueError as error:  # noqa: PERF203
+                problems.append(Problem(self.file, f'object[{index}]', f'{error}', True))
+
+    def _object(self, index: int, entry: ElementTree.Element, problems: list[Problem]) -> tuple:
+        name = (entry.findtext('name') or '').strip()
+        if not name:
+            raise ValueError('no <name>')
+        edges = ('xmin', 'ymin', 'xmax', 'ymax')
+        texts = [entry.findtext(f'bndbox/{edge}') for edge in edges]
+        if None in texts:
+            raise ValueError(f'no <bndbox> with {", ".join(edges)}')
+        x1, y1, x2, y2 = box = [float(text) for text in texts]
+        if not np.isfinite(box).all() or x2 < x1 or y2 < y1:
+            raise ValueError(f'the box (xmin, ymin, xmax, ymax) = {tuple(box)} is empty')
+        if x2 == x1 or y2 == y1:
+            reason = f'a box one pixel wide or high, perhaps of zero size: {tuple(box)}'
+            problems.append(Problem(self.file, f'object[{index}]', reason, False))
+        if self.size and (min(x1, y1) < -1 or x2 > self.size[1] + 1 or y2 > self.size[0] + 1):
+            reason = f'the box {tuple(box)} leaves its image of {self.size}, as (h, w)'
+            problems.append(Problem(self.file, f'object[{index}]', reason, False))
+        difficult = (entry.findtext('difficult') or '0').strip() == '1'
+        return name, x1 - 1, y1 - 1, x2, y2, difficult
+
+
+def _parse(file: Path, problems: list[Problem]) -> _Page | None:
+    try:
+        return _Page(file, ElementTree.parse(file).getroot(), problems)
+    except ElementTree.ParseError as error:
+        problems.append(Problem(str(file), '', f'not XML: {error}', True))
+    return None
+
+
+def _table(ann_file: str, pages: list, classes: tuple[str, ...]) -> AnnotationTable:
+    label = {name: i for i, name in enumerate(classes)}
+    rows = [
+        (row, label[name], *box, difficult)
+        for row, (_, page) in enumerate(pages)
+        for name, *box, difficult in page.objects
+    ]
+    table = np.array(rows, np.float64).reshape(-1, 7)
+    boxes = table[:, 2:6].astype(np.float32)
+    return AnnotationTable(
+        file=ann_file,
+        image_ids=list(range(len(pages))),
+        file_names=[page.file_name for _, page in pages],
+        sizes=np.array([page.size for _, page in pages], np.int64).reshape(-1, 2),
+        category_ids=tuple(range(1, len(classes) + 1)),
+        classes=classes,
+        image_rows=table[:, 0].astype(np.int64),
+        boxes=boxes,
+        areas=(boxes[:, 2:] - boxes[:, :2]).prod(axis=1).astype(np.float64),
+        labels=table[:, 1].astype(np.int64),
+        crowd=table[:, 6] != 0,
+        flagged=np.zeros(len(rows), bool),
+    )

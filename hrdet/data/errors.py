@@ -1,0 +1,63 @@
+"""Errors and warnings about data sets: what is wrong in which file, and the cure."""
+
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_LISTED = 5  # problems that an error or a warning spells out
+
+# Where to get the data that the paths of hrdet's own configs name; the first match counts.
+_SOURCES = {
+    r'(^|/)data/shapes/': 'python tools/make_shapes.py --out data/shapes makes this data set',
+    r'stuffthingmaps/(train|val)2017': 'COCO-Stuff has it: stuffthingmaps_trainval2017.zip',
+    r'(^|/|_)(train|val)2017(/|\.json|\.zip|$)': 'COCO has it: cocodataset.org/#download, '
+    'unpacked to annotations/, train2017/ and val2017/',
+}
+
+
+class DataError(ValueError):
+    """A data set that cannot be used as it is: the message names the file and the cure."""
+
+
+class DataWarning(UserWarning):
+    """Something doubtful in a data set, which can still be used."""
+
+
+@dataclass(slots=True)
+class Problem:
+    """One thing that is wrong in a file."""
+
+    file: str
+    where: str  # 'annotations[3] (id 17)'
+    reason: str
+    fatal: bool  # the data set does not load; otherwise the item is dropped or clipped
+
+    def __str__(self) -> str:
+        return ': '.join(part for part in (self.file, self.where, self.reason) if part)
+
+
+def raise_or_warn(problems: list[Problem]) -> None:
+    """Stop on fatal problems, warn of the others, spelling out the first few of them."""
+    fatal = [problem for problem in problems if problem.fatal]
+    listed = fatal or problems
+    if not listed:
+        return
+    lines = [str(problem) for problem in listed[:MAX_LISTED]]
+    if len(listed) > MAX_LISTED:
+        lines.append(f'... and {len(listed) - MAX_LISTED} more; tools/check_dataset.py lists all')
+    if fatal:
+        raise DataError('\n'.join(lines))
+    warnings.warn('\n'.join(lines), DataWarning, stacklevel=2)
+
+
+def missing(key: str, path: str, kind: str) -> DataError:
+    """The error for a path in ``key`` where there is no file, folder or zip file (``kind``)."""
+    here = '' if Path(path).is_absolute() else f' (looked for in {Path.cwd()})'
+    sources = [text for pattern, text in _SOURCES.items() if re.search(pattern, path)]
+    where = f'{sources[0]}. ' if sources else ''
+    return DataError(
+        f'{key}: there is no {kind} {path}{here}. hrdet downloads nothing by itself. {where}If it '
+        f'lies elsewhere, write that into {key}; tools/check_dataset.py --config CONFIG lists what '
+        f'else is missing'
+    )
