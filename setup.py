@@ -166,6 +166,7 @@ setup(
     ],
     extras_require={
         'test': ['pytest', 'hypothesis', 'ruff', 'import-linter', 'clang-format'],
+        'convert': ['scipy', 'cityscapesscripts'],  # of downloaded data sets
         'tensorboard': ['tensorboard'],
         'torchvision': ['torchvision'],
     },
