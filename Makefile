@@ -41,7 +41,7 @@ demo: install
 	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO)/model_final.pth --eval bbox --show-dir $(DEMO)/predictions
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 16 --dist worksteal
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

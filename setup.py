@@ -165,7 +165,7 @@ setup(
         'pillow',
     ],
     extras_require={
-        'test': ['pytest', 'hypothesis', 'ruff', 'import-linter', 'clang-format'],
+        'test': ['pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'import-linter', 'clang-format'],
         'convert': ['scipy', 'cityscapesscripts'],  # of downloaded data sets
         'tensorboard': ['tensorboard'],
         'torchvision': ['torchvision'],

@@ -1,13 +1,22 @@
-"""Fixtures of the whole suite."""
+"""Fixtures of the whole suite, and what makes a run independent of its machine."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# How long an example takes depends on what else the machine does.
-settings.register_profile('hrdet', deadline=None)
+# One thread a process whatever the number of cores: results are the same everywhere, and processes
+# (pytest -n) use the cores.  torch and OpenCV, imported later, read it; so do child processes.
+for _name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENCV_FOR_THREADS_NUM'):
+    os.environ.setdefault(_name, '1')
+
+# The same examples in every run, however slow the machine is at the moment.  To look for new ones:
+# pytest --hypothesis-profile=explore
+_any_speed = dict(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile('hrdet', derandomize=True, database=None, **_any_speed)
+settings.register_profile('explore', print_blob=True, **_any_speed)
 settings.load_profile('hrdet')
 
 _SHARED = Path(__file__).resolve().parents[2] / 'shared'
