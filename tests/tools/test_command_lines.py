@@ -10,7 +10,7 @@ import pytest
 from hrdet.command_line import Parser
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
-COMMANDS = [p for p in sorted(TOOLS.rglob('*.py')) if "'__main__'" in p.read_text()]
+COMMANDS = [p for p in sorted(TOOLS.rglob('*.py')) if "__name__ == '__main__'" in p.read_text()]
 
 
 @pytest.mark.parametrize('path', COMMANDS, ids=lambda path: path.stem)
