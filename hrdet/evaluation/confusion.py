@@ -6,7 +6,8 @@ K classes; matrices are (labels, predictions).
 import cv2
 import numpy as np
 
-IGNORE_INDEX = 255  # label of pixels that are not counted
+from hrdet.structures.truth import SEMANTIC_IGNORE
+
 _EXACT = 2**24  # the largest range of whole numbers that float32 holds
 
 
@@ -14,7 +15,7 @@ def confusion_matrix(
     prediction: np.ndarray,
     label: np.ndarray,
     num_classes: int,
-    ignore_index: int = IGNORE_INDEX,
+    ignore_index: int = SEMANTIC_IGNORE,
 ) -> np.ndarray:
     """Pixels counted by label and prediction.
 

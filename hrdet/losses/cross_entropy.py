@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-IGNORE_INDEX = 255  # label of pixels that belong to no class
+from hrdet.structures.truth import SEMANTIC_IGNORE
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -30,7 +30,7 @@ def soft_cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 
 def pixel_cross_entropy(
     logits: Tensor,
     labels: Tensor,
-    ignore_index: int = IGNORE_INDEX,
+    ignore_index: int = SEMANTIC_IGNORE,
     class_weight: Tensor | None = None,
     pixel_weight: Tensor | None = None,
     avg_non_ignore: bool = False,
@@ -77,7 +77,7 @@ def hard_pixels(
     labels: Tensor,
     thresh: float | None = None,
     min_kept: int = 100_000,
-    ignore_index: int = IGNORE_INDEX,
+    ignore_index: int = SEMANTIC_IGNORE,
 ) -> Tensor:
     """Online hard example mining (mmsegmentation's ``OHEMPixelSampler``): 1 for pixels to train on.
 

@@ -8,6 +8,8 @@ import math
 
 import numpy as np
 
+from hrdet.structures.truth import SEMANTIC_IGNORE
+
 Box = tuple[int, int, int, int]
 
 
@@ -57,7 +59,7 @@ def random_crop_box(
     crop: tuple[int, int],
     rng: np.random.Generator,
     cat_max_ratio: float = 1.0,
-    ignore_index: int = 255,
+    ignore_index: int = SEMANTIC_IGNORE,
     attempts: int = 10,
 ) -> Box:
     """A box anywhere in a label map (h, w), in which no class dominates.

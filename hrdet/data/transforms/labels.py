@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from hrdet.structures.truth import SEMANTIC_IGNORE
 
-def reduce_zero_label(label: np.ndarray, ignore_index: int = 255) -> np.ndarray:
+
+def reduce_zero_label(label: np.ndarray, ignore_index: int = SEMANTIC_IGNORE) -> np.ndarray:
     """A uint8 label map in which 0 is ignored and every class k becomes k - 1.
 
     ``ignore_index`` stays as it is.
