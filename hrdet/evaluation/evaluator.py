@@ -3,7 +3,7 @@
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hrdet.distributed import rank
@@ -41,6 +41,29 @@ class Evaluator(ABC):
         for meta, result in results:
             self.update(meta, result)
         return self.compute()
+
+
+def by_image(pairs: Iterable[tuple[ImageMeta, Any]], image_ids: Sequence) -> dict[Any, Any]:
+    """What was kept of each image, by image id in the order of the data set.
+
+    Raises:
+        ValueError: an image of the data set is missing, duplicated, or not in the data set.
+    """
+    found: dict[Any, Any] = {}
+    known = set(image_ids)
+    for meta, kept in pairs:
+        if meta.image_id not in known:
+            raise ValueError(f'image {meta.image_id} ({meta.path}) is not in the data set')
+        if meta.image_id in found:
+            raise ValueError(f'image {meta.image_id} ({meta.path}) was evaluated twice')
+        found[meta.image_id] = kept
+    absent = [image for image in image_ids if image not in found]
+    if absent:
+        raise ValueError(
+            f'evaluated {len(found):,} of {len(image_ids):,} images; missing: '
+            f'{", ".join(map(str, absent[:5]))}{", ..." if len(absent) > 5 else ""}'
+        )
+    return {image: found[image] for image in image_ids}
 
 
 def log_table(text: str) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from hrdet.distributed import broadcast_object, gather_objects
 from hrdet.evaluation.coco import KINDS, Scores, evaluate, flatten
-from hrdet.evaluation.evaluator import Evaluator, log_table
+from hrdet.evaluation.evaluator import Evaluator, by_image, log_table
 from hrdet.evaluation.truth import Truth
 from hrdet.registry import ConfigError, register
 from hrdet.structures import Detections, ImageMeta
@@ -69,7 +69,8 @@ class CocoMetric(Evaluator):
         gathered = gather_objects(collected)
         metrics = None
         if gathered is not None:
-            self._by_image = self._in_order(pair for part in gathered for pair in part)
+            pairs = (pair for part in gathered for pair in part)
+            self._by_image = by_image(pairs, self.image_ids)
             scores = self.scores()
             for score in scores.values():
                 log_table(f'{score}\n{score.class_table()}')
@@ -118,25 +119,6 @@ class CocoMetric(Evaluator):
         else:
             content = [self._by_class(found) for found in self._by_image.values()]
             path.write_bytes(pickle.dumps(content, protocol=4))
-
-    def _in_order(
-        self, pairs: Iterable[tuple[ImageMeta, Detections]]
-    ) -> dict[int | str, Detections]:
-        """Detections by image id, in the order of the data set."""
-        found: dict[int | str, Detections] = {}
-        for meta, detections in pairs:
-            if meta.image_id not in self.truth.order:
-                raise ValueError(f'image {meta.image_id} ({meta.path}) is not in the data set')
-            if meta.image_id in found:
-                raise ValueError(f'image {meta.image_id} ({meta.path}) was evaluated twice')
-            found[meta.image_id] = detections
-        absent = [image for image in self.image_ids if image not in found]
-        if absent:
-            raise ValueError(
-                f'evaluated {len(found):,} of {len(self.image_ids):,} images; missing: '
-                f'{", ".join(map(str, absent[:5]))}{", ..." if len(absent) > 5 else ""}'
-            )
-        return {image: found[image] for image in self.image_ids}
 
     def _columns(self, found: dict[int | str, Detections]) -> np.ndarray:
         """All boxes as the (R, 7) columns of ``Truth``, without a dict for each."""

@@ -6,18 +6,23 @@ coordinates: the width is ``x2 - x1``.  Sizes are ``(h, w)``, scales are ``(x, y
 """
 
 from hrdet.structures.batch import Batch, Views
-from hrdet.structures.results import Detections, Proposals
+from hrdet.structures.labels import ClassLabel, SegmentationMap
+from hrdet.structures.results import ClassScores, Detections, LabelMap, Proposals
 from hrdet.structures.sample import Annotation, ImageMeta, Sample
 from hrdet.structures.truth import GroundTruth, LoadedProposals
 
 __all__ = [
     'Annotation',
     'Batch',
+    'ClassLabel',
+    'ClassScores',
     'Detections',
     'GroundTruth',
     'ImageMeta',
+    'LabelMap',
     'LoadedProposals',
     'Proposals',
     'Sample',
+    'SegmentationMap',
     'Views',
 ]

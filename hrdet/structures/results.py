@@ -1,9 +1,9 @@
-"""What comes out of a model: proposals inside it, detections at its end."""
+"""What comes out of a model: proposals inside it; detections, scores or label maps at its end."""
 
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,43 @@ class Detections:
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(self.to_coco(image_id, category_ids)))
+
+
+@dataclass(slots=True)
+class ClassScores:
+    """The probability of each class for one image."""
+
+    scores: Tensor | np.ndarray  # (K,), sums to 1
+
+    def numpy(self) -> 'ClassScores':
+        """The same scores as a float32 array."""
+        return ClassScores(_array(self.scores, np.float32))
+
+    @property
+    def label(self) -> int:
+        """The most probable class, in 0..K-1."""
+        return int(self.scores.argmax())
+
+
+@dataclass(slots=True)
+class LabelMap:
+    """The most probable class of every pixel of one image, in pixels of the original image.
+
+    ``np.asarray(label_map)`` is the array of labels.
+    """
+
+    labels: Tensor | np.ndarray  # (h, w) uint8, in 0..K-1
+    logits: Tensor | np.ndarray | None = None  # (K, h, w), only on request
+    classes: tuple[str, ...] | None = None  # names of the labels, and their colours as RGB
+    palette: tuple[tuple[int, int, int], ...] | None = None
+
+    def numpy(self) -> 'LabelMap':
+        """The same map as arrays: uint8 labels, float32 logits."""
+        logits = None if self.logits is None else _array(self.logits, np.float32)
+        return replace(self, labels=_array(self.labels, np.uint8), logits=logits)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(_array(self.labels, np.uint8), dtype=dtype, copy=copy)
 
 
 def _array(values: Tensor | np.ndarray, dtype: type) -> np.ndarray:

@@ -1,0 +1,103 @@
+"""Accuracy of image classification."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from hrdet.distributed import broadcast_object, gather_objects
+from hrdet.evaluation.evaluator import Evaluator, by_image, log_table
+from hrdet.registry import register
+from hrdet.structures import ClassScores, ImageMeta
+
+
+class _Prediction(NamedTuple):
+    """What is kept of one image."""
+
+    path: str
+    label: int
+    score: float
+    truth: int
+    rank: int  # of the true class by score; 0: it is the predicted one
+
+
+@register()
+class Accuracy(Evaluator):
+    """Top-k accuracy: the share of images whose class is among the k with the highest scores.
+
+    Args:
+        dataset: has ``image_ids``, ``classes`` and ``labels`` (n,), the class of each image.
+        topk: the numbers k; those above the number of classes are left out.
+    """
+
+    def __init__(self, dataset, topk: Sequence[int] = (1, 5)) -> None:
+        self.classes = tuple(dataset.classes)
+        self.topk = tuple(k for k in topk if k <= len(self.classes)) or (1,)
+        self.image_ids = list(dataset.image_ids)
+        self._truth = dict(zip(self.image_ids, np.asarray(dataset.labels).tolist()))
+        self._collected: list[tuple[ImageMeta, _Prediction]] = []
+        self.predictions: list[_Prediction] = []  # of the last evaluation, on rank 0
+
+    def update(self, meta: ImageMeta, result: ClassScores) -> None:
+        scores = result.numpy().scores
+        truth = self._truth[meta.image_id]
+        # The order of equal scores is that of their labels, as if sorted stably.
+        before = np.count_nonzero(scores > scores[truth])
+        rank = before + np.count_nonzero(scores[:truth] == scores[truth])
+        label = int(scores.argmax())
+        kept = _Prediction(meta.path, label, float(scores[label]), truth, int(rank))
+        self._collected.append((meta, kept))
+
+    def compute(self) -> dict[str, float]:
+        """``{'top1': 0.76, 'top5': 0.93, 'mean_class_accuracy': 0.75}``, as fractions.
+
+        Raises:
+            ValueError: an image of the data set is missing, duplicated, or not in the data set.
+        """
+        gathered = gather_objects(self._collected)
+        self._collected = []
+        metrics = None
+        if gathered is not None:
+            pairs = (pair for part in gathered for pair in part)
+            self.predictions = list(by_image(pairs, self.image_ids).values())
+            metrics = self._metrics()
+            log_table(self._table(metrics))
+        return broadcast_object(metrics)
+
+    def confusion_matrix(self) -> np.ndarray:
+        """(K, K) images of the last evaluation by true class and predicted class, on rank 0."""
+        matrix = np.zeros((len(self.classes),) * 2, np.int64)
+        pairs = np.array([(one.truth, one.label) for one in self.predictions]).reshape(-1, 2)
+        np.add.at(matrix, tuple(pairs.T), 1)
+        return matrix
+
+    def write(self, path: str | os.PathLike) -> None:
+        """Write the predictions of the last evaluation as a JSON list, one dict an image."""
+        results = [
+            {
+                'path': one.path,
+                'pred_label': one.label,
+                'pred_class': self.classes[one.label],
+                'pred_score': one.score,
+                'gt_label': one.truth,
+            }
+            for one in self.predictions
+        ]
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(results))
+
+    def _metrics(self) -> dict[str, float]:
+        ranks = np.array([one.rank for one in self.predictions])
+        metrics = {f'top{k}': float(np.mean(ranks < k)) for k in self.topk}
+        matrix = self.confusion_matrix()
+        with np.errstate(invalid='ignore'):
+            per_class = np.diagonal(matrix) / matrix.sum(axis=1)
+        return metrics | {'mean_class_accuracy': float(np.nanmean(per_class))}
+
+    def _table(self, metrics: dict[str, float]) -> str:
+        lines = [f'{name:<20} {value:>7.2%}' for name, value in metrics.items()]
+        return '\n'.join([f'accuracy of {len(self.predictions):,} images', *lines])

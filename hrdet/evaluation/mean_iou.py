@@ -1,0 +1,144 @@
+"""Intersection over union and its relatives of semantic segmentation."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hrdet.distributed import broadcast_object, gather_objects
+from hrdet.evaluation.confusion import confusion_matrix, iou_scores
+from hrdet.evaluation.evaluator import Evaluator, by_image, log_table
+from hrdet.registry import register
+from hrdet.structures import ImageMeta, LabelMap
+from hrdet.structures.truth import SEMANTIC_IGNORE
+
+_logger = logging.getLogger('hrdet')
+# The names of the means, and the score of each class that they average.
+MEANS = {
+    'mIoU': ('IoU', 'Acc'),
+    'mDice': ('Dice', 'Acc'),
+    'mFscore': ('Fscore', 'Precision', 'Recall'),
+}
+
+
+class _Image(NamedTuple):
+    """What is kept of one image."""
+
+    path: str
+    iou: float  # the mean over the classes on this image
+    foreign: dict[int, int]  # pixels by label that is neither a class nor ignored
+
+
+@register('IoUMetric', 'MeanIoU')
+class MeanIoU(Evaluator):
+    """mIoU, mAcc and aAcc, streamed: one integer matrix, however many images there are.
+
+    A class that neither the labels nor the predictions hold is left out of the means.
+
+    Args:
+        dataset: has ``image_ids``, ``classes`` and ``truth(index)``, a ``SegmentationMap``
+            in pixels of the file.
+        iou_metrics: what to compute, of ``MEANS``.
+        left_out: names of classes that the means do not count, such as Potsdam's clutter.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        iou_metrics: Sequence[str] = ('mIoU',),
+        left_out: Sequence[str] = (),
+    ) -> None:
+        names = [iou_metrics] if isinstance(iou_metrics, str) else list(iou_metrics)
+        for name in names:
+            if name not in MEANS:
+                raise ValueError(f'iou_metrics={name!r}: choose from {", ".join(MEANS)}')
+        self.classes = tuple(dataset.classes)
+        for name in left_out:
+            if name not in self.classes:
+                raise ValueError(f'left_out={name!r} is no class of the data set: {self.classes}')
+        self.scores = list(dict.fromkeys(score for name in names for score in MEANS[name]))
+        self.left_out = tuple(left_out)
+        self.image_ids = list(dataset.image_ids)
+        self._dataset = dataset
+        self._index = {image: index for index, image in enumerate(self.image_ids)}
+        self._collected: list[tuple[ImageMeta, _Image]] = []
+        self._matrix = self._empty()
+        self.matrix = self._empty()  # of the last evaluation, on rank 0
+        self.images: list[_Image] = []  # of the last evaluation, on rank 0
+
+    def update(self, meta: ImageMeta, result: LabelMap) -> None:
+        labels = self._dataset.truth(self._index[meta.image_id]).labels
+        matrix = confusion_matrix(result.numpy().labels, labels, len(self.classes))
+        foreign: dict[int, int] = {}
+        if matrix[-1].any():
+            values, counts = np.unique(labels[labels != SEMANTIC_IGNORE], return_counts=True)
+            pairs = zip(values.tolist(), counts.tolist())
+            foreign = {value: count for value, count in pairs if value >= len(self.classes)}
+        self._matrix += matrix
+        iou = iou_scores(matrix)['IoU']
+        mean = float(np.nanmean(iou)) if np.isfinite(iou).any() else float('nan')
+        self._collected.append((meta, _Image(meta.path, mean, foreign)))
+
+    def compute(self) -> dict[str, float]:
+        """``{'mIoU': 0.8, 'mAcc': 0.9, 'aAcc': 0.95, 'IoU.road': 0.9, ...}``, as fractions.
+
+        Raises:
+            ValueError: an image of the data set is missing, duplicated, or not in the data set.
+        """
+        gathered = gather_objects((self._matrix, self._collected))
+        self._matrix, self._collected = self._empty(), []
+        metrics = None
+        if gathered is not None:
+            self.matrix = sum(matrix for matrix, _ in gathered)
+            pairs = (pair for _, part in gathered for pair in part)
+            self.images = list(by_image(pairs, self.image_ids).values())
+            self._warn_of_foreign_labels()
+            scores = iou_scores(self.matrix)
+            metrics = self._metrics(scores)
+            log_table(self._table(scores, metrics))
+        return broadcast_object(metrics)
+
+    def _empty(self) -> np.ndarray:
+        return np.zeros((len(self.classes) + 1,) * 2, np.int64)
+
+    def _metrics(self, scores: dict[str, np.ndarray]) -> dict[str, float]:
+        counted = np.array([name not in self.left_out for name in self.classes])
+        means = {}
+        for name in self.scores:
+            values = scores[name][counted]
+            means[f'm{name}'] = float(np.nanmean(values)) if np.isfinite(values).any() else 0.0
+        means['aAcc'] = float(scores['aAcc'])
+        per_class = {
+            f'{score}.{name}': float(value)
+            for score in self.scores
+            for name, value in zip(self.classes, scores[score])
+            if np.isfinite(value)
+        }
+        return means | per_class
+
+    def _table(self, scores: dict[str, np.ndarray], metrics: dict[str, float]) -> str:
+        width = max(map(len, self.classes))
+        lines = [f'{"class":<{width}} ' + ' '.join(f'{name:>9}' for name in self.scores) + '  in %']
+        for k, name in enumerate(self.classes):
+            values = (scores[score][k] for score in self.scores)
+            cells = ' '.join(f'{100 * v:9.2f}' if np.isfinite(v) else f'{"-":>9}' for v in values)
+            lines.append(f'{name:<{width}} {cells}' + ' (left out)' * (name in self.left_out))
+        means = ', '.join(f'{k} {100 * v:.2f}' for k, v in metrics.items() if '.' not in k)
+        return '\n'.join([*lines, f'{len(self.images):,} images: {means}'])
+
+    def _warn_of_foreign_labels(self) -> None:
+        images = [image for image in self.images if image.foreign]
+        if images:
+            label, count = next(iter(images[0].foreign.items()))
+            _logger.warning(
+                'label %d in %d pixels of %s (and other foreign labels in %d images in all): %d '
+                'classes end at %d, and %d is ignored. Their pixels still count as predictions',
+                label,
+                count,
+                images[0].path,
+                len(images),
+                len(self.classes),
+                len(self.classes) - 1,
+                SEMANTIC_IGNORE,
+            )
