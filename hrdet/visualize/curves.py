@@ -1,27 +1,34 @@
-"""Loss and AP over a training run, from its JSON-lines log."""
+"""Losses and metrics over a training run, from its JSON-lines log."""
 
 import json
+import logging
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-_METRICS = ('AP', 'AP50', 'AP75')
+_logger = logging.getLogger('hrdet')
+_NOT_METRICS = ('mode', 'step', 'epoch', 'iter', 'time')
+_PER_GROUP = 3  # metrics drawn of those that share a prefix; the most important come first
 _SMOOTHED_OVER = 0.02  # of the run
+
+Entry = dict[str, Any]
 
 
 def plot_curves(log_path: str | os.PathLike, out_png: str | os.PathLike) -> None:
-    """Draw the training losses and the validation AP of a run.
+    """Draw the training losses and the validation metrics of a run.
 
     Args:
         log_path: the run's ``log.jsonl``: one JSON object a line with ``mode`` ('start', 'train',
-            'val') and ``step``; losses are ``loss``, ``loss_*`` and, of a cascade, ``s0.loss_*``,
-            metrics ``bbox_AP`` and so on. What a resumed run did again is drawn once.
+            'val') and ``step``; losses are named ``loss``, ``loss_*`` or, of a part of the model,
+            ``s0.loss_*``; all other numbers of a 'val' line are metrics.  Iterations that a resumed
+            run repeated are drawn once.
         out_png: the picture to write.
 
     Raises:
-        ValueError: the log holds no losses yet, or a line of it is not JSON.
+        ValueError: the log holds no losses yet.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -40,29 +47,54 @@ def plot_curves(log_path: str | os.PathLike, out_png: str | os.PathLike) -> None
     figure.savefig(out_png, dpi=130)
 
 
-def read_log(path: str | os.PathLike) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The training and validation entries that lead to the last state, in order of their steps."""
-    lines = Path(path).read_text().splitlines()
-    entries: list[dict[str, Any]] = []
+def read_log(path: str | os.PathLike) -> tuple[list[Entry], list[Entry]]:
+    """The training and validation entries that lead to the last state, in order of their steps.
+
+    A full disk or a killed run leaves torn lines, and the next line may be appended to one: what
+    cannot be read is skipped with a warning.
+    """
+    lines = Path(path).read_text(errors='replace').splitlines()
+    entries: list[Entry] = []
+    torn = []
     for number, line in enumerate(lines, 1):
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            if number == len(lines):  # a run that was killed while it wrote
-                break
-            raise ValueError(f'{path}, line {number}: not JSON: {line[:60]!r}') from None
-        if entry['mode'] == 'start':  # a resumed run: later steps were done again
+        entry, whole = _parse(line)
+        if not whole and line.strip():
+            torn.append(number)
+        if entry is None:
+            continue
+        if entry['mode'] == 'start':  # a resumed run: later steps were repeated
             entries = [e for e in entries if e['step'] <= entry['step']]
         else:
             entries.append(entry)
+    if torn:
+        _logger.warning(
+            '%s: %d of %d lines are not JSON and are left out, line %d first (a full disk or a '
+            'killed run leaves such lines)',
+            path,
+            len(torn),
+            len(lines),
+            torn[0],
+        )
     return tuple([e for e in entries if e['mode'] == mode] for mode in ('train', 'val'))
 
 
-def _plot_losses(axes: Any, train: list[dict[str, Any]]) -> None:
+def _parse(line: str) -> tuple[Entry | None, bool]:
+    """The entry at the end of a line, if there is one, and whether it is the whole line."""
+    for match in re.finditer(r'\{', line):
+        try:
+            entry = json.loads(line[match.start() :])
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and 'mode' in entry and 'step' in entry:
+            return entry, match.start() == 0
+    return None, False
+
+
+def _plot_losses(axes: Any, train: list[Entry]) -> None:
     steps = np.array([entry['step'] for entry in train])
     names = [name for name in train[-1] if name.split('.')[-1].startswith('loss')]
     names.sort(key=lambda name: name != 'loss')  # the sum first
-    smoothed_top = []
+    highest = [0.0]
     for index, name in enumerate(names):
         values = np.array([entry.get(name, np.nan) for entry in train], float)
         colour = '#222222' if name == 'loss' else f'C{index - 1}'
@@ -70,25 +102,37 @@ def _plot_losses(axes: Any, train: list[dict[str, Any]]) -> None:
         if len(values) > 20:
             axes.plot(steps, values, color=colour, alpha=0.2, linewidth=0.8)
         label = 'sum' if name == 'loss' else name.replace('loss_', '')
-        look = dict(linewidth=2 if name == 'loss' else 1.4, linestyle='--' if index > 10 else '-')
-        axes.plot(steps, smooth, color=colour, label=label, **look)
-        smoothed_top.append(np.nanmax(smooth))
-    axes.set(title='training loss', xlabel='iteration', ylim=(0, 1.1 * max(smoothed_top)))
+        style = dict(linewidth=2 if name == 'loss' else 1.4, linestyle='--' if index > 10 else '-')
+        axes.plot(steps, smooth, color=colour, label=label, **style)
+        highest.append(_highest(smooth))
+    axes.set(title='training loss', xlabel='iteration', ylim=(0, 1.1 * max(highest) or 1))
     _finish(axes)
 
 
-def _plot_metrics(axes: Any, val: list[dict[str, Any]]) -> None:
-    epochs = [entry.get('epoch', entry['step']) for entry in val]
-    kinds = [kind for kind in ('bbox', 'segm') if f'{kind}_AP' in val[-1]]
-    for kind, style in zip(kinds, ('-', '--')):
-        for index, name in enumerate(_METRICS):
-            values = [entry.get(f'{kind}_{name}', np.nan) for entry in val]
-            label = f'{name} {kind}' if len(kinds) > 1 else name
-            label += f'  {values[-1]:.3f}'
-            axes.plot(epochs, values, f'o{style}', color=f'C{index}', markersize=4, label=label)
-    axes.set(title='validation', xlabel='epoch', ylim=(0, 1))
+def _plot_metrics(axes: Any, val: list[Entry]) -> None:
+    by_epoch = all('epoch' in entry for entry in val)
+    times = [entry['epoch' if by_epoch else 'step'] for entry in val]
+    top = 0.0
+    for group, style in zip(metric_groups(val[-1]), ('-', '--', ':', '-.')):
+        for index, name in enumerate(group):
+            values = np.array([entry.get(name, np.nan) for entry in val], float)
+            top = max(top, _highest(values))
+            label = f'{name}  {values[-1]:.3f}'
+            axes.plot(times, values, f'o{style}', color=f'C{index}', markersize=4, label=label)
+    unit = 1 if top <= 1 else 100  # fractions, or per cent
+    axes.set(title='validation', xlabel='epoch' if by_epoch else 'iteration', ylim=(0, unit))
     axes.xaxis.get_major_locator().set_params(integer=True)
     _finish(axes)
+
+
+def metric_groups(entry: Entry) -> list[list[str]]:
+    """The first metrics of each prefix, such as 'bbox' or 'accuracy', in the order of the entry."""
+    groups: dict[str, list[str]] = {}
+    for name, value in entry.items():
+        if name not in _NOT_METRICS and isinstance(value, (int, float)):
+            prefix = re.match(r'(.*?)[_/]', name)
+            groups.setdefault(prefix.group(1) if prefix else '', []).append(name)
+    return [names[:_PER_GROUP] for names in groups.values()]
 
 
 def _finish(axes: Any) -> None:
@@ -98,6 +142,11 @@ def _finish(axes: Any) -> None:
     if handles:
         # beside the axes, where no line is: constrained layout makes the room
         axes.legend(loc='center left', bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
+
+
+def _highest(values: np.ndarray) -> float:
+    """The largest finite value; 0 where there is none."""
+    return float(np.max(values[np.isfinite(values)], initial=0))
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:

@@ -1,15 +1,15 @@
-"""Contact sheets: what was found beside what is there."""
+"""Contact sheets: predictions beside the truth."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from hrdet.structures import Detections, GroundTruth, ImageMeta
-from hrdet.visualize.draw import draw, write_image
+from hrdet.structures import ImageMeta
+from hrdet.visualize.draw import describe, draw, write_image
 
 _PAPER, _INK = 255, (60, 60, 60)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -18,12 +18,12 @@ _GAP, _CAPTION = 10, 26  # pixels
 
 
 class Pair(NamedTuple):
-    """One entry of a sheet; boxes in pixels of ``image`` (h, w, 3) uint8 BGR."""
+    """One entry of a sheet: ``image`` (h, w, 3) uint8 BGR, result and truth in its pixels."""
 
     title: str
     image: np.ndarray
-    found: Detections
-    truth: GroundTruth
+    result: Any
+    truth: Any
 
 
 def contact_sheet(
@@ -33,7 +33,7 @@ def contact_sheet(
     columns: int = 2,
     tile: int = 400,
 ) -> np.ndarray:
-    """Pairs of pictures, the predictions left and the truth right, ``columns`` pairs abreast.
+    """Pairs of pictures, the prediction left and the truth right, ``columns`` pairs in a row.
 
     Every picture fits into a square of ``tile`` pixels. Returns (H, W, 3) uint8 BGR.
     """
@@ -57,7 +57,7 @@ def contact_sheet(
 
 def prediction_sheet(
     dataset: Any,
-    predictions: Sequence[tuple[ImageMeta, Detections]],
+    predictions: Sequence[tuple[ImageMeta, Any]],
     path: str | os.PathLike,
     score_thr: float = 0.3,
     limit: int = 12,
@@ -66,51 +66,31 @@ def prediction_sheet(
 
     Args:
         dataset: a ``hrdet.data`` data set.
-        predictions: detections in original pixels, in the order of the data set.
+        predictions: results in original pixels, in the order of the data set.
         path: a .png or .jpg file.
         score_thr: detections below it are left out.
         limit: how many images.
     """
-    truths = truth_by_image(dataset.to_coco(), dataset.category_ids)
     chosen = np.linspace(0, len(predictions) - 1, min(limit, len(predictions))).round().astype(int)
     pairs = []
     for index in dict.fromkeys(chosen.tolist()):
-        meta, found = predictions[index]
-        truth = truths[meta.image_id]
-        pairs.append(Pair(Path(meta.path).name, dataset.image(index), found, truth))
+        meta, result = predictions[index]
+        title, image, truth = Path(meta.path).name, dataset.image(index), dataset.truth(index)
+        pairs.append(Pair(title, image, result, truth))
     write_image(path, contact_sheet(pairs, dataset.classes, score_thr))
-
-
-def truth_by_image(
-    annotations: Mapping[str, Any], category_ids: Sequence[int]
-) -> dict[int | str, GroundTruth]:
-    """COCO annotations as boxes and labels of every image, in original pixels."""
-    label_of = {category: label for label, category in enumerate(category_ids)}
-    rows: dict[int | str, list] = {image['id']: [] for image in annotations['images']}
-    for annotation in annotations['annotations']:
-        rows[annotation['image_id']].append(annotation)
-    truths = {}
-    for image_id, mine in rows.items():
-        xywh = np.array([a['bbox'] for a in mine], np.float32).reshape(-1, 4)
-        boxes = np.concatenate((xywh[:, :2], xywh[:, :2] + xywh[:, 2:]), axis=1)
-        crowd = np.array([bool(a.get('iscrowd')) for a in mine], bool)
-        labels = np.array([label_of[a['category_id']] for a in mine], np.int64)
-        truths[image_id] = GroundTruth(boxes[~crowd], labels[~crowd], boxes[crowd])
-    return truths
 
 
 def _block(pair: Pair, classes: Sequence[str] | None, score_thr: float, tile: int) -> np.ndarray:
     """Predictions left, truth right, a line of text above each."""
-    found = draw(pair.image, pair.found, classes, score_thr, long_side=tile)
+    result = draw(pair.image, pair.result, classes, score_thr, long_side=tile)
     truth = draw(pair.image, pair.truth, classes, long_side=tile)
-    block = _paper(_CAPTION + len(found), 2 * tile + _GAP)
-    count = len(pair.found.above(score_thr))
+    block = _paper(_CAPTION + len(result), 2 * tile + _GAP)
     captions = (
-        f'{pair.title}: {count} found, score >= {score_thr:g}',
-        f'truth: {len(pair.truth.boxes)}',
+        f'{pair.title}: {describe(pair.result, score_thr)}',
+        describe(pair.truth, score_thr),
     )
-    margin = (tile - found.shape[1]) // 2
-    for text, picture, left in zip(captions, (found, truth), (0, tile + _GAP)):
+    margin = (tile - result.shape[1]) // 2
+    for text, picture, left in zip(captions, (result, truth), (0, tile + _GAP)):
         start = left + margin
         block[_CAPTION:, start : start + picture.shape[1]] = picture
         text = _shortened(text, tile)
@@ -124,7 +104,7 @@ def _paper(height: int, width: int) -> np.ndarray:
 
 
 def _shortened(text: str, width: int) -> str:
-    """Text that fits into so many pixels; the middle goes."""
+    """Text that fits into so many pixels: its middle is left out."""
     while cv2.getTextSize(text, _FONT, _LETTERS, 1)[0][0] > width - 4 and len(text) > 12:
         middle = len(text) // 2
         text = text[: middle - 2] + '…' + text[middle + 1 :]

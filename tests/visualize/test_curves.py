@@ -6,7 +6,7 @@ import cv2
 import pytest
 
 from hrdet.visualize import plot_curves
-from hrdet.visualize.curves import read_log
+from hrdet.visualize.curves import metric_groups, read_log
 
 
 def entry(step, mode='train', **values):
@@ -38,12 +38,62 @@ def test_what_a_resumed_run_did_again_counts_once(tmp_path):
     assert [e['bbox_AP'] for e in val] == [0.1]
 
 
-def test_a_last_line_cut_short_is_left_out_others_are_errors(tmp_path):
-    log = write(tmp_path / 'log.jsonl', losses(1), tail='{"mode": "tra')
-    assert len(read_log(log)[0]) == 1
-    log.write_text('{"mode":\n' + json.dumps(losses(1)))
-    with pytest.raises(ValueError, match=r'log.jsonl, line 1: not JSON'):
-        read_log(log)
+def test_torn_lines_are_skipped_with_one_warning(tmp_path, caplog):
+    """A full disk tears a line; a resumed run appends its first line to what is left of it."""
+    torn = json.dumps(losses(3))[:20]
+    log = tmp_path / 'log.jsonl'
+    lines = [json.dumps(losses(1)), '{"mode":', torn + json.dumps(entry(1, 'start')), '[1]', '']
+    log.write_text('\n'.join([*lines, json.dumps(losses(2)), '{"mode": "tra']))
+    train, val = read_log(log)
+    assert [e['step'] for e in train] == [1, 2]
+    assert val == []
+    (record,) = caplog.records
+    assert '4 of 7 lines are not JSON' in record.message
+    assert 'line 2 first' in record.message
+    plot_curves(log, tmp_path / 'curves.png')
+
+
+def test_a_start_after_a_torn_line_still_counts(tmp_path):
+    log = tmp_path / 'log.jsonl'
+    lines = [*map(json.dumps, (losses(10), losses(20))), '{"mo' + json.dumps(entry(10, 'start'))]
+    log.write_text('\n'.join(lines))
+    assert [e['step'] for e in read_log(log)[0]] == [10]
+
+
+def test_a_whole_log_warns_of_nothing(tmp_path, caplog):
+    read_log(write(tmp_path / 'log.jsonl', entry(0, 'start'), losses(1)))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ('metrics', 'groups'),
+    [
+        (
+            ['bbox_AP', 'bbox_AP50', 'bbox_AP75', 'bbox_APs', 'segm_AP', 'segm_AP50'],
+            [['bbox_AP', 'bbox_AP50', 'bbox_AP75'], ['segm_AP', 'segm_AP50']],
+        ),
+        (['accuracy/top1', 'accuracy/top5'], [['accuracy/top1', 'accuracy/top5']]),
+        (['mIoU', 'mAcc', 'aAcc', 'mDice'], [['mIoU', 'mAcc', 'aAcc']]),
+    ],
+)
+def test_the_first_metrics_of_every_kind(metrics, groups):
+    values = {name: 0.5 for name in metrics}
+    assert metric_groups(entry(7, 'val', epoch=1, **values)) == groups
+
+
+def test_metrics_in_per_cent_by_iteration(tmp_path, monkeypatch):
+    axes = {}
+    monkeypatch.setattr('hrdet.visualize.curves._finish', lambda a: axes.update({a.get_title(): a}))
+    entries = [losses(1), entry(1, 'val', mIoU=41.0), entry(2, 'val', mIoU=float('nan'))]
+    plot_curves(write(tmp_path / 'log.jsonl', *entries), tmp_path / 'a.png')
+    assert axes['validation'].get_ylim() == (0, 100)
+    assert axes['validation'].get_xlabel() == 'iteration'
+
+
+def test_losses_that_are_not_finite(tmp_path):
+    nothing = float('nan')
+    plot_curves(write(tmp_path / 'log.jsonl', entry(1, loss=nothing)), tmp_path / 'a.png')
+    assert (tmp_path / 'a.png').is_file()
 
 
 @pytest.mark.parametrize('metrics', [(), ('bbox',), ('bbox', 'segm')])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as rle
 
 from hrdet.structures import Detections, GroundTruth
-from hrdet.visualize import colour_of, draw, save_picture
+from hrdet.visualize import colour_of, describe, draw, paint, save_picture
 
 
 def detections(*rows, masks=None):
@@ -109,3 +109,25 @@ def test_save_picture(tmp_path):
             save_picture(tmp_path / 'in.png', found, tmp_path / name)
     with pytest.raises(ValueError, match=r'uint8, not \(5, 5\)'):
         draw(np.zeros((5, 5), np.uint8), found)
+
+
+def test_a_new_kind_of_result_registers_its_picture():
+    class Verdict(str):
+        """A result of a user's own task."""
+
+    image = np.full((100, 500, 3), 90, np.uint8)
+    with pytest.raises(TypeError, match='Verdict has no picture: register'):
+        draw(image, Verdict('fine'))
+
+    @paint.register
+    def _(verdict: Verdict, canvas):
+        cv2.putText(canvas.pixels, verdict, (5, 80), cv2.FONT_HERSHEY_PLAIN, 5, (255, 0, 0), 5)
+
+    @describe.register
+    def _(verdict: Verdict, score_thr):
+        return f'it is {verdict}'
+
+    picture = draw(image, Verdict('fine'))
+    assert (picture[..., 0] > 200).any()
+    assert (image == 90).all()
+    assert describe(Verdict('fine'), 0.5) == 'it is fine'

@@ -47,18 +47,17 @@ def test_sheet_of_a_data_set(tmp_path):
     """Predictions and truth in original pixels."""
 
     class Grey:
-        classes, category_ids, image_ids = ('a', 'b'), (4, 7), [5, 9]
+        classes = ('a', 'b')
 
         def image(self, index):
             return np.full((200, 300, 3), 90, np.uint8)
 
-        def to_coco(self):
-            box = dict(image_id=9, category_id=7, bbox=[30, 40, 200, 100])
-            return dict(
-                images=[dict(id=5), dict(id=9)],
-                categories=[],
-                annotations=[box | dict(iscrowd=0), box | dict(iscrowd=1)],
-            )
+        def truth(self, index):
+            boxes = np.array([[30, 40, 230, 140.0]])
+            nothing = np.zeros((0, 4))
+            if index == 0:
+                return GroundTruth(nothing, np.zeros(0, int), nothing)
+            return GroundTruth(boxes, np.array([1]), boxes)
 
     empty = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
     meta = SimpleNamespace(image_id=5, path='x/0.jpg')
