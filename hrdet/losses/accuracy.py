@@ -26,7 +26,8 @@ def topk_hits(scores: Tensor, labels: Tensor, topk: Sequence[int] = (1,)) -> Ten
     else:
         best = scores.topk(largest, dim=1).indices  # (N, largest, ...), highest first
     hits = (best == labels[:, None]).transpose(0, 1).flatten(1).sum(dim=1)  # (largest,)
-    return hits.cumsum(0)[[k - 1 for k in topk]]
+    hits = hits.cumsum(0)
+    return torch.stack([hits[k - 1] for k in topk])
 
 
 @torch.no_grad()
@@ -50,9 +51,6 @@ def accuracy(
         (len(topk),) float32.
     """
     hits = topk_hits(scores, labels, topk)
-    if ignore_index is None:
-        counted = torch.tensor(labels.numel(), device=labels.device)
-    else:
-        counted = (labels != ignore_index).sum()
+    counted = labels.numel() if ignore_index is None else (labels != ignore_index).sum()
     eps = torch.finfo(torch.float32).eps
     return (hits + eps) * 100 / (counted + eps)

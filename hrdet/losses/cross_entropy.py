@@ -101,8 +101,7 @@ def hard_pixels(
     if thresh is None:
         losses = _pixel_losses(logits, labels, ignore_index).masked_fill(~valid, -1)
         hardest = losses.flatten().topk(kept).indices
-        chosen = torch.zeros_like(losses).flatten()
-        chosen[hardest] = 1
+        chosen = torch.zeros_like(losses).flatten().scatter_(0, hardest, 1)
         return (chosen.view_as(losses) * valid).to(logits.dtype)
     # 1. The probability of each pixel's label; ignored pixels come after all others.
     probability = _wide(logits).softmax(dim=1)  # (N, K, H, W)
@@ -112,7 +111,7 @@ def hard_pixels(
     #    count of valid pixels is a tensor, and stays on the device.
     smallest = probability.flatten().topk(min(kept + 1, labels.numel()), largest=False).values
     position = (valid.sum() - 1).clamp(min=0, max=len(smallest) - 1)
-    threshold = smallest[position].clamp(min=thresh)
+    threshold = smallest.gather(0, position[None]).clamp(min=thresh)  # (1,)
     return ((probability < threshold) & valid).to(logits.dtype)
 
 
