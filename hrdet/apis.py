@@ -1,8 +1,8 @@
-"""The notebook's door: a detector from a config and a checkpoint, and what it sees on images.
+"""Python API: build a model from a config and a checkpoint, and run it on images.
 
-model = init_detector('configs/hrnet/faster_rcnn_hrnetv2p_w18_1x.py', 'model_final.pth')
-found = inference_detector(model, 'street.jpg')
-found.boxes, found.scores, [model.classes[label] for label in found.labels]
+model = init_model('configs/hrnet/faster_rcnn_hrnetv2p_w18_1x.py', 'model_final.pth')
+result = inference_model(model, 'street.jpg')
+result.boxes, result.scores, [model.classes[label] for label in result.labels]
 """
 
 import hrdet.quick_torch  # before any other that imports torch
@@ -20,12 +20,15 @@ import numpy as np
 import torch
 
 import hrdet.optimize
+from hrdet import zoo
 from hrdet.checkpoints import load_checkpoint, read_checkpoint, saved_classes
-from hrdet.config import Config, Lowered, load_config, lower
+from hrdet.config import Config, RunConfig, load_config, lower
 from hrdet.data import DataError, collate
 from hrdet.data.datasets.images import decode
+from hrdet.data.errors import MissingDataError
 from hrdet.data.transforms import AugmentedViews, Transform, apply
-from hrdet.models import build_model, zoo
+from hrdet.models import build_model
+from hrdet.models.base import BaseModel
 from hrdet.models.detectors import Detector
 from hrdet.registry import ConfigError, build
 from hrdet.structures import Batch, Detections, ImageMeta, Sample, Views
@@ -37,7 +40,7 @@ _logger = logging.getLogger('hrdet')
 
 @dataclass(slots=True)
 class ImagePipeline:
-    """Pictures to batches or views, by the transforms of a config's test data."""
+    """From images to a batch or views, by the transforms of a config's test data."""
 
     transforms: Sequence[Transform | AugmentedViews]
     size_divisor: int
@@ -51,14 +54,14 @@ class ImagePipeline:
         return collate(samples, size_divisor=self.size_divisor)
 
 
-def init_detector(
+def init_model(
     config: str | os.PathLike | Mapping[str, Any] | Config,
     checkpoint: str | os.PathLike | None = None,
     device: str | torch.device | None = None,
     cfg_options: Mapping[str, Any] | None = None,
     optimize: bool | Mapping[str, Any] | None = None,
-) -> Detector:
-    """Build a detector for inference and load its weights.
+) -> BaseModel:
+    """Build a model for inference and load its weights.
 
     Args:
         config: a config file, its content, or the name of a published model (``zoo.MODELS``).
@@ -70,29 +73,34 @@ def init_detector(
             or arguments of ``hrdet.optimize.optimize``, such as ``dict(dtype=torch.bfloat16)``.
 
     Returns:
-        The detector in eval mode. ``classes`` are the names of its labels: from the checkpoint,
-        else from the config, else from the annotation file that the config names.
+        The model in eval mode. ``classes`` are the names of its labels: from the checkpoint, else
+        from the config, else from the data set that the config names.
 
     Raises:
         ConfigError, CheckpointError, FileNotFoundError: with what to change.
     """
+    # 1. What to build, and from which weights.
     config, checkpoint = zoo.resolve(config, checkpoint)
     if not isinstance(config, Config) or cfg_options:
         config = load_config(config, cfg_options)
     lowered = lower(config)
+    run = lowered.as_run_config()
     content = None if checkpoint is None else read_checkpoint(checkpoint, mapped=True)
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     if device.type == 'cuda' and not torch.cuda.is_available():
         raise ConfigError(f"device={str(device)!r}: torch sees no GPU here; use device='cpu'")
-    model = build_model(lowered, _classes(lowered, content), fresh=content is None)
+
+    # 2. The model with its weights.
+    model = build_model(lowered, _classes(run, content), fresh=content is None)
     if content is not None:
         report = load_checkpoint(model, content, name=str(checkpoint))
         _logger.info('%s', report)
         for text in report.warnings:
             _logger.warning('%s: %s', checkpoint, text)
-    model.pipeline = ImagePipeline(
-        build(_test_data(lowered)['transforms']), lowered.test_loader['size_divisor']
-    )
+
+    # 3. How it is fed, and how it runs.
+    loader, dataset = _test_data(run)
+    model.pipeline = ImagePipeline(build(dataset['transforms']), loader['size_divisor'])
     model = model.to(device).eval()
     if optimize is None or optimize is False:
         return model
@@ -105,6 +113,59 @@ def init_detector(
 
 
 @overload
+def inference_model(model: BaseModel, images: Image, batch_size: int = 1) -> Any: ...
+@overload
+def inference_model(
+    model: BaseModel, images: Sequence[Image], batch_size: int = 1
+) -> list[Any]: ...
+def inference_model(
+    model: BaseModel, images: Image | Sequence[Image], batch_size: int = 1
+) -> Any | list[Any]:
+    """Run a model on images.
+
+    Args:
+        model: from ``init_model``.
+        images: a file name, an array (h, w, 3) uint8 BGR as OpenCV gives it, or a list of these.
+        batch_size: how many images of a list go through the network at once; they are padded to
+            the largest of them, which may change scores in the last digits.
+
+    Returns:
+        The model's kind of result (``Detections``, ...) as numpy arrays, in pixels of the image as
+        given; a list for a list.
+
+    Raises:
+        DataError: a file is missing or not an image; the message names it.
+        ValueError: an array of another shape or type.
+    """
+    if isinstance(images, (str, os.PathLike, np.ndarray)):
+        return inference_model(model, [images])[0]
+    if not hasattr(model, 'pipeline'):
+        raise ValueError('this model does not know how to prepare images: use init_model')
+    device = next(model.parameters()).device
+    results: list[Any] = []
+    for start in range(0, len(images), batch_size):
+        chunk = images[start : start + batch_size]
+        names = [
+            f'images[{start + i}]' if isinstance(image, np.ndarray) else str(image)
+            for i, image in enumerate(chunk)
+        ]
+        batch = model.pipeline([read_image(image) for image in chunk], names)
+        results += [result.numpy() for result in model.predict(batch.to(device))]
+    return results
+
+
+def init_detector(
+    config: str | os.PathLike | Mapping[str, Any] | Config,
+    checkpoint: str | os.PathLike | None = None,
+    device: str | torch.device | None = None,
+    cfg_options: Mapping[str, Any] | None = None,
+    optimize: bool | Mapping[str, Any] | None = None,
+) -> Detector:
+    """``init_model`` of a detector."""
+    return init_model(config, checkpoint, device, cfg_options, optimize)
+
+
+@overload
 def inference_detector(model: Detector, images: Image, batch_size: int = 1) -> Detections: ...
 @overload
 def inference_detector(
@@ -113,40 +174,12 @@ def inference_detector(
 def inference_detector(
     model: Detector, images: Image | Sequence[Image], batch_size: int = 1
 ) -> Detections | list[Detections]:
-    """What a detector sees.
-
-    Args:
-        model: from ``init_detector``.
-        images: a file name, an array (h, w, 3) uint8 BGR as OpenCV gives it, or a list of these.
-        batch_size: how many images of a list go through the network at once; they are padded to
-            the largest of them, which may change scores in the last digits.
-
-    Returns:
-        Detections in pixels of the image as given, best first, as numpy arrays; a list for a list.
-
-    Raises:
-        DataError: a file is missing or no image; the message names it.
-        ValueError: an array of another shape or type.
-    """
-    if isinstance(images, (str, os.PathLike, np.ndarray)):
-        return inference_detector(model, [images])[0]
-    if not hasattr(model, 'pipeline'):
-        raise ValueError('this model does not know how to prepare images: use init_detector')
-    device = next(model.parameters()).device
-    found: list[Detections] = []
-    for start in range(0, len(images), batch_size):
-        some = images[start : start + batch_size]
-        names = [
-            f'images[{start + i}]' if isinstance(image, np.ndarray) else str(image)
-            for i, image in enumerate(some)
-        ]
-        batch = model.pipeline([read_image(image) for image in some], names)
-        found += [result.numpy() for result in model.predict(batch.to(device))]
-    return found
+    """``inference_model`` of a detector: its detections, best first."""
+    return inference_model(model, images, batch_size)
 
 
 def read_image(image: Image) -> np.ndarray:
-    """(h, w, 3) uint8 BGR from a file, turned upright by its EXIF mark, or from such an array."""
+    """An image (h, w, 3) uint8 BGR from a file, upright by its EXIF tag, or an array as it is."""
     if not isinstance(image, np.ndarray):
         name = str(image)
         try:
@@ -161,36 +194,38 @@ def read_image(image: Image) -> np.ndarray:
     return image
 
 
-def _classes(lowered: Lowered, content: Mapping[str, Any] | None) -> tuple[str, ...]:
+def _classes(run: RunConfig, content: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Names of the labels: from the checkpoint, the config, or the data set of the config."""
     saved = None if content is None else saved_classes(content)
     if isinstance(saved, tuple):
         return saved
-    if lowered.classes:
-        return lowered.classes
-    data = _test_data(lowered)
-    if Path(data['ann_file']).is_file():
-        return build(data).classes
-    count = saved or next(_class_counts(lowered.model), None)
-    if count is None:
-        raise ConfigError(
-            f'{data["ann_file"]}, from which the classes would be read, does not exist: write '
-            f'classes=(...) with their names into the config'
+    if run.classes:
+        return run.classes
+    try:
+        return build(_test_data(run)[1]).classes
+    except ConfigError as error:
+        if not isinstance(error.__cause__, MissingDataError):
+            raise
+        count = saved or next(_class_counts(run.model), None)
+        if count is None:
+            raise ConfigError(
+                f'{error}. Or write classes=(...) with the names of the classes into the config'
+            ) from error
+        _logger.warning(
+            'neither the checkpoint nor the config names the classes, so labels are shown as '
+            'numbers: write classes=(...) with the names of all %d into the config (%s)',
+            count,
+            error,
         )
-    _logger.warning(
-        'the checkpoint names no classes and there is no %s: labels are shown as numbers; write '
-        'classes=(...) with the names of all %d into the config',
-        data['ann_file'],
-        count,
-    )
-    return tuple(map(str, range(count)))
+        return tuple(map(str, range(count)))
 
 
-def _test_data(lowered: Lowered) -> dict[str, Any]:
-    """The first data set with files of its own among those for test and validation."""
-    for node in (lowered.test_dataset, lowered.val_dataset):  # training's transforms are random
-        for leaf in _nodes(node):
-            if 'ann_file' in leaf:
-                return leaf
+def _test_data(run: RunConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The loader's arguments and the data set with transforms for test, else for validation."""
+    for split in (run.test, run.val):  # the transforms of training are random
+        for node in _nodes(split):
+            if 'transforms' in node:
+                return split, node
     raise ConfigError('data.test: how to prepare images is read from it (or data.val); add it')
 
 

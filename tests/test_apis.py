@@ -10,7 +10,14 @@ from pycocotools import mask as rle
 from torch import nn
 
 import hrdet
-from hrdet.apis import ImagePipeline, inference_detector, init_detector, read_image
+from hrdet.apis import (
+    ImagePipeline,
+    inference_detector,
+    inference_model,
+    init_detector,
+    init_model,
+    read_image,
+)
 from hrdet.checkpoints import CheckpointError, save_checkpoint
 from hrdet.config import load_config
 from hrdet.data import CocoDataset, DataError, Pad, RandomFlip, Resize, collate
@@ -41,7 +48,7 @@ def checkpoint(config_file, tmp_path_factory):
     torch.manual_seed(0)
     model = init_detector(config_file, cfg_options=QUICK | {'classes': CLASSES}, device='cpu')
     path = tmp_path_factory.mktemp('weights') / 'latest.pth'
-    meta = dict(hrdet_version=hrdet.__version__, classes=list(CLASSES), box_exact_scale=True)
+    meta = dict(hrdet_version=hrdet.__version__, classes=list(CLASSES), box_convention='continuous')
     save_checkpoint(path, dict(state_dict=model.state_dict(), meta=meta))
     return path
 
@@ -104,6 +111,13 @@ def test_as_the_data_set_would_have_it(model, pictures, tmp_path):
     assert found.boxes.max() > 90
     assert (found.boxes >= 0).all()
     assert (found.boxes <= np.array([200, 90, 200, 90]) + 1e-3).all()
+
+
+def test_a_detector_is_one_kind_of_model(config_file, checkpoint, model, pictures):
+    """The names of mmdetection are those of every task, for detectors."""
+    other = init_model(config_file, checkpoint, 'cpu', QUICK)
+    assert type(other) is type(model)
+    assert same(inference_model(other, pictures[0]), inference_detector(model, pictures[0]))
 
 
 def test_files_arrays_and_lists_are_the_same(model, pictures):
@@ -185,7 +199,7 @@ def test_arrays_that_are_no_pictures(model, image):
 
 
 def test_a_model_from_elsewhere_is_refused(pictures):
-    with pytest.raises(ValueError, match='use init_detector'):
+    with pytest.raises(ValueError, match='use init_model'):
         inference_detector(torch.nn.Linear(1, 1), pictures[0])
 
 

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from hrdet import zoo
 from hrdet.checkpoints.contents import class_count, class_names, unpack
 from hrdet.checkpoints.families import Conversion, Family, convert, recognise, stated_convention
 from hrdet.checkpoints.files import CheckpointError
-from hrdet.models import zoo
 from hrdet.wording import counted
 
 _CLASS_LAYER = re.compile(r'.*\.(fc_cls|fc_reg|conv_logits|conv_cls)\.(weight|bias)')

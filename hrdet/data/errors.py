@@ -20,6 +20,10 @@ class DataError(ValueError):
     """A data set that cannot be used as it is: the message names the file and the cure."""
 
 
+class MissingDataError(DataError):
+    """A file or folder of a data set does not exist."""
+
+
 class DataWarning(UserWarning):
     """Something doubtful in a data set, which can still be used."""
 
@@ -51,12 +55,12 @@ def raise_or_warn(problems: list[Problem]) -> None:
     warnings.warn('\n'.join(lines), DataWarning, stacklevel=2)
 
 
-def missing(key: str, path: str, kind: str) -> DataError:
+def missing(key: str, path: str, kind: str) -> MissingDataError:
     """The error for a path in ``key`` where there is no file, folder or zip file (``kind``)."""
     here = '' if Path(path).is_absolute() else f' (looked for in {Path.cwd()})'
     sources = [text for pattern, text in _SOURCES.items() if re.search(pattern, path)]
     where = f'{sources[0]}. ' if sources else ''
-    return DataError(
+    return MissingDataError(
         f'{key}: there is no {kind} {path}{here}. hrdet downloads nothing by itself. {where}If it '
         f'lies elsewhere, write that into {key}; tools/check_dataset.py --config CONFIG lists what '
         f'else is missing'

@@ -3,7 +3,7 @@
     python tools/analysis/model_table.py
     python tools/analysis/model_table.py --weights
 
-AP and addresses are what the authors published (hrdet.models.zoo); parameters and GFLOPs are
+AP and addresses are what the authors published (hrdet.zoo); parameters and GFLOPs are
 counted here, in the units of HRNet's tables (get_flops.py --release-units).
 """
 
@@ -19,14 +19,14 @@ from hrdet.command_line import Parser
 from tools.analysis.get_flops import cost_of, cut
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
-    from hrdet.models.zoo import Published
+    from hrdet.zoo import Published
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 
 def models() -> list[Published]:
     """Those of 2019, whose boxes are inclusive."""
-    from hrdet.models.zoo import MODELS
+    from hrdet.zoo import MODELS
 
     return [model for model in MODELS.values() if Path(model.config).parent == Path('hrnet')]
 
@@ -54,7 +54,7 @@ def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument('--weights', action='store_true', help='rows of docs/model_zoo.md')
     if parser.parse_args().weights:
-        from hrdet.models.zoo import MODELS
+        from hrdet.zoo import MODELS
 
         print(*map(weights_row, MODELS.values()), sep='\n')
         return

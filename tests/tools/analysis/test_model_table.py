@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hrdet.models.zoo import MODELS as ALL_MODELS
+from hrdet.zoo import MODELS as ALL_MODELS
 from tools.analysis import model_table
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from hrdet import zoo
 from hrdet.apis import init_detector
-from hrdet.models import zoo
 from hrdet.registry import ConfigError
 
 NAME = 'faster_rcnn_hrnetv2p_w18_1x'
@@ -128,3 +128,10 @@ def test_without_hrdet_home_the_folder_is_that_of_torch_hub(tmp_path, monkeypatc
     monkeypatch.delenv('HRDET_HOME')
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
     assert zoo.cache_folder() == tmp_path / 'torch/hub/checkpoints'
+
+
+def test_the_earlier_place_still_imports():
+    from hrdet.models.zoo import MODELS
+
+    assert MODELS is zoo.MODELS
+    assert zoo.MODELS[NAME].figures == {'box_ap': 36.1}
