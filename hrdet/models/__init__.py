@@ -4,17 +4,28 @@ from typing import Any
 
 import hrdet.losses
 import hrdet.matching  # noqa: F401
-from hrdet.models import backbones, detectors, heads, necks, preprocess, roi
+from hrdet.models import (
+    backbones,
+    classifiers,
+    detectors,
+    heads,
+    necks,
+    preprocess,
+    roi,
+    segmentors,
+)
 from hrdet.models.build import build_model
 
 __all__ = [
     'backbones',
     'build_model',
+    'classifiers',
     'detectors',
     'heads',
     'necks',
     'preprocess',
     'roi',
+    'segmentors',
 ]
 
 

@@ -1,6 +1,7 @@
 """Necks: from the backbone's feature maps to the levels the heads look at."""
 
 from hrdet.models.necks.fpn import FPN
+from hrdet.models.necks.hr_fuse_scales import GlobalAveragePooling, HRFuseScales
 from hrdet.models.necks.hrfpn import HRFPN
 
-__all__ = ['FPN', 'HRFPN']
+__all__ = ['FPN', 'HRFPN', 'GlobalAveragePooling', 'HRFuseScales']

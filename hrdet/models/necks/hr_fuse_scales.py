@@ -1,0 +1,68 @@
+"""The neck of HRNet's classifiers (Wang et al. 2019, arXiv 1908.07919, figure 4a).
+
+Source of names and shapes: HRNet-Image-Classification, as mmpretrain has it.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from types import MappingProxyType
+
+from torch import Tensor, nn
+
+from hrdet.models.layers import Bottleneck, NormCfg, conv_module
+from hrdet.models.layers.norm import norm_maker
+from hrdet.registry import register
+
+_PLANES = (32, 64, 128, 256)  # of the bottleneck on each branch, which widens them four times
+
+
+@register()
+class HRFuseScales(nn.Module):
+    """All branches summed at the coarsest resolution, each step with a convolution of stride 2.
+
+    Args:
+        in_channels: channels of the branches, finest first.
+        out_channels: of the last 1x1 convolution.
+        norm_cfg: kind of norm layers.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int = 2048,
+        norm_cfg: NormCfg | Mapping = MappingProxyType({'type': 'BN'}),
+    ) -> None:
+        super().__init__()
+        norm = norm_maker(norm_cfg)
+        self.in_channels, self.out_channels = list(in_channels), out_channels
+        planes = _PLANES[: len(self.in_channels)]
+        widths = [channels * Bottleneck.expansion for channels in planes]
+        self.increase_layers = nn.ModuleList(
+            nn.Sequential(Bottleneck(channels, plane, norm))
+            for channels, plane in zip(self.in_channels, planes)
+        )
+        self.downsample_layers = nn.ModuleList(
+            conv_module(fine, coarse, 3, stride=2, norm_cfg=norm_cfg)
+            for fine, coarse in pairwise(widths)
+        )
+        self.final_layer = conv_module(widths[-1], out_channels, 1, norm_cfg=norm_cfg)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Maps (N, C_i, h_i, w_i), finest first, to one (N, out_channels, h, w) of the coarsest."""
+        x = self.increase_layers[0](features[0])
+        for downsample, increase, feature in zip(
+            self.downsample_layers, self.increase_layers[1:], features[1:]
+        ):
+            x = downsample(x) + increase(feature)
+        return self.final_layer(x)
+
+
+@register()
+class GlobalAveragePooling(nn.Module):
+    """The mean over all pixels: (N, C, h, w) to (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=(2, 3))

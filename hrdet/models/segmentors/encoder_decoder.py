@@ -1,0 +1,132 @@
+"""Semantic segmentors: features, logits of every pixel, and label maps of the original size."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hrdet.boxes.windows import sliding_windows
+from hrdet.models.base import BaseModel
+from hrdet.models.heads.fcn_head import FCNHead
+from hrdet.models.preprocess import Preprocess
+from hrdet.models.segmentors.label_maps import resized_stripes
+from hrdet.models.views import augmented_batches
+from hrdet.registry import register
+from hrdet.structures import Batch, LabelMap, Views
+
+
+@register()
+class EncoderDecoder(BaseModel):
+    """The algorithm.
+
+    Logits are resized twice, as the published figures were made: to the size of the input, and then
+    to the size of the original image.
+
+    Args:
+        crop_size: (h, w) of the windows that a large image is cut into; None predicts it whole.
+        stride: (y, x) from one window to the next; where windows overlap, logits are averaged.
+    """
+
+    palette: tuple[tuple[int, int, int], ...] | None = None  # RGB of each class, for pictures
+
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        backbone: nn.Module,
+        decode_head: FCNHead,
+        neck: nn.Module | None = None,
+        crop_size: Sequence[int] | None = None,
+        stride: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(preprocess, backbone, neck)
+        if (crop_size is None) != (stride is None):
+            raise ValueError('sliding inference needs both crop_size and stride')
+        self.decode_head = decode_head
+        self.crop_size = None if crop_size is None else tuple(crop_size)
+        self.stride = None if stride is None else tuple(stride)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        losses = self.decode_head.loss(self.decode_head(self.extract(batch)), batch.truth.labels)
+        return {f'decode.{name}': loss for name, loss in losses.items()}
+
+    @torch.no_grad()
+    def predict(
+        self, batch: Batch | Views, rescale: bool = True, with_logits: bool = False
+    ) -> list[LabelMap]:
+        """Label maps in pixels of the original image, or of the input.
+
+        Several views are averaged as probabilities, in pixels of the original image.
+        ``with_logits`` keeps the logits (of several views: the mean probabilities) beside them.
+        """
+        views = augmented_batches(batch, rescale)
+        maps = [self._maps(view, rescale) for view in views]  # of each view: one for each image
+        results = []
+        for of_image in zip(*maps):
+            labels, kept = [], []
+            for stripes in zip(*of_image):  # the same rows (K, rows, w) in every view
+                total = stripes[0]
+                if len(stripes) > 1:
+                    total = torch.stack([logits.softmax(dim=0) for logits in stripes]).mean(dim=0)
+                labels.append(total.argmax(dim=0).to(torch.uint8))
+                kept += [total.cpu()] * with_logits
+            logits = torch.cat(kept, dim=1) if with_logits else None
+            results.append(LabelMap(torch.cat(labels).cpu(), logits, self.classes, self.palette))
+        return results
+
+    def _maps(self, batch: Batch, rescale: bool) -> Iterator[Iterator[Tensor]]:
+        """For each image its logits in pixels of the result, as stripes (K, rows, w)."""
+        images = self.preprocess(batch)
+        whole = self.crop_size is None
+        logits = None
+        if whole and all(meta.input_size == images.shape[-2:] for meta in batch.metas):
+            logits = self._logits(images)
+        for index, meta in enumerate(batch.metas):
+            # Images of different sizes go through the network one by one: the padding of a batch
+            # would change their logits.
+            h, w = meta.input_size
+            sizes = [(h, w), meta.original_size if rescale else (h, w)]
+            if not whole:
+                bands = self._slide(images[index : index + 1, :, :h, :w])
+            else:
+                alone = logits is None
+                part = self._logits(images[index : index + 1, :, :h, :w]) if alone else logits
+                part = part[0 if alone else index]
+                bands, sizes = [part], [part.shape[1:], *sizes]
+            if meta.flipped:
+                bands = (band.flip(2) for band in bands)
+            yield resized_stripes(bands, sizes, self.decode_head.num_classes)
+
+    def _logits(self, images: Tensor) -> Tensor:
+        """Normalised images (N, 3, H, W) to float32 logits (N, K, H / 4, W / 4)."""
+        return self.decode_head(self.neck(self.backbone(images))).float()
+
+    def _slide(self, image: Tensor) -> Iterator[Tensor]:
+        """Mean logits of all windows over an image (1, 3, H, W), as bands (K, rows, W).
+
+        A band is complete when no later window reaches it: memory holds one row of windows.
+        """
+        height, width = image.shape[-2:]
+        windows = sliding_windows((height, width), self.crop_size, self.stride)
+        first, total, count = 0, None, None  # sums of the rows from ``first`` on
+        for top, row in groupby(windows, key=lambda window: window[0]):
+            if total is not None:
+                yield total[:, : top - first] / count[: top - first]
+                total, count = total[:, top - first :], count[top - first :]
+            first = top
+            for y1, y2, x1, x2 in row:
+                logits = self._logits(image[..., y1:y2, x1:x2])
+                logits = F.interpolate(
+                    logits, size=(y2 - y1, x2 - x1), mode='bilinear', align_corners=False
+                )[0]
+                held = 0 if total is None else total.shape[1]
+                if held < y2 - y1:  # room for the rows that this row of windows adds
+                    more = y2 - y1 - held
+                    added = logits.new_zeros(len(logits), more, width)
+                    total = added if total is None else torch.cat([total, added], dim=1)
+                    added = logits.new_zeros(more, width)
+                    count = added if count is None else torch.cat([count, added])
+                total[:, :, x1:x2] += logits
+                count[:, x1:x2] += 1
+        yield total / count

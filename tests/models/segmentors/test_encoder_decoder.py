@@ -1,0 +1,180 @@
+"""Segmentors: the published layout, whole and sliding inference, and the loss."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from hrdet.models.backbones import HRNet
+from hrdet.models.heads import FCNHead
+from hrdet.models.preprocess import Preprocess
+from hrdet.models.segmentors import EncoderDecoder
+from hrdet.models.segmentors.label_maps import resized_stripes
+from hrdet.structures import Batch, ImageMeta, SegmentationMap, Views
+
+MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+
+
+def segmentor(width='18-small', num_classes=5, **options):
+    backbone = HRNet(width=width, norm_eval=False)
+    channels = backbone.out_channels
+    head = FCNHead(
+        num_classes,
+        channels,
+        sum(channels),
+        num_convs=1,
+        kernel_size=1,
+        concat_input=False,
+        dropout_ratio=-1,
+    )
+    return EncoderDecoder(Preprocess(MEAN, STD, size_divisor=1), backbone, head, **options)
+
+
+def batch(sizes=((64, 96), (64, 96)), original=None, flipped=False, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    height, width = (max(edge) for edge in zip(*sizes))
+    images = torch.zeros(len(sizes), 3, height, width, dtype=torch.uint8)
+    labels = torch.full((len(sizes), height, width), 255, dtype=torch.uint8)
+    for image, label, (h, w) in zip(images, labels, sizes):
+        image[:, :h, :w] = torch.randint(0, 255, (3, h, w), generator=generator)
+        label[:h, :w] = torch.randint(0, 5, (h, w), generator=generator)
+    metas = [
+        ImageMeta(f'{i}.png', i, original or size, size, size, flipped=flipped)
+        for i, size in enumerate(sizes)
+    ]
+    input_sizes = torch.tensor(sizes, dtype=torch.float32)
+    return Batch(images, metas, input_sizes, input_sizes, SegmentationMap(labels))
+
+
+def reference_logits(model, image, sizes):
+    """Logits (K, h, w) of one normalised image, resized step by step, all at once."""
+    logits = model.decode_head(model.backbone(image[None]))
+    for size in sizes:
+        logits = F.interpolate(logits, size=size, mode='bilinear', align_corners=False)
+    return logits[0]
+
+
+def close(found, expected):
+    """Equal to the rounding of float32 at the scale of the logits, which untrained are about 30."""
+    return (found - expected).abs().max() <= 1e-5 * expected.abs().max().clamp(min=1)
+
+
+def normalised(image):
+    mean, std = (torch.tensor(v)[:, None, None] for v in (MEAN, STD))
+    return (image.flip(0).float() - mean) / std
+
+
+@pytest.mark.parametrize(('name', 'width'), [('18s', '18-small'), ('18', 18), ('48', 48)])
+def test_layout_is_mmsegmentation_s(reference_dir, name, width):
+    manifest = json.loads((reference_dir / f'manifests/tasks/mmseg_fcn_hr{name}.json').read_text())
+    with torch.device('meta'):
+        model = segmentor(width, 19)
+    found = [[name, list(value.shape)] for name, value in model.state_dict().items()]
+    expected = next(v for v in manifest.values() if isinstance(v, list))
+    assert sorted(found) == sorted(expected)
+
+
+@pytest.mark.parametrize('original', [None, (50, 70), (131, 200)])
+def test_whole_inference_resizes_in_two_steps(original):
+    model, one = segmentor().eval(), batch(original=original)
+    for i, result in enumerate(model.predict(one, with_logits=True)):
+        with torch.no_grad():
+            sizes = [(64, 96), original or (64, 96)]
+            expected = reference_logits(model, normalised(one.images[i]), sizes)
+        assert close(result.logits, expected)
+        assert result.labels.dtype == torch.uint8
+        assert np.asarray(result).shape == expected.shape[1:]
+        assert (result.labels == result.logits.argmax(0)).all()
+
+
+def test_images_of_different_sizes_do_not_change_each_other():
+    model = segmentor().eval()
+    sizes = ((64, 96), (50, 77))
+    together = model.predict(batch(sizes), with_logits=True)
+    for i, size in enumerate(sizes):
+        both = batch(sizes)
+        alone = batch((size,))
+        alone.images[0] = both.images[i, :, : size[0], : size[1]]
+        (result,) = model.predict(alone, with_logits=True)
+        assert close(together[i].logits, result.logits)
+
+
+@pytest.mark.parametrize('size', [(64, 96), (101, 77), (40, 150), (30, 30)])
+def test_sliding_windows_are_averaged(size):
+    model = segmentor(crop_size=(48, 48), stride=(32, 20)).eval()
+    one = batch((size,))
+    image = normalised(one.images[0])
+    total, count = torch.zeros(5, *size), torch.zeros(size)
+    rows, columns = (max(edge - 48 + s - 1, 0) // s + 1 for edge, s in zip(size, (32, 20)))
+    with torch.no_grad():
+        for row in range(rows):
+            for column in range(columns):
+                y2, x2 = min(row * 32 + 48, size[0]), min(column * 20 + 48, size[1])
+                y1, x1 = max(y2 - 48, 0), max(x2 - 48, 0)
+                window = image[:, y1:y2, x1:x2]
+                total[:, y1:y2, x1:x2] += reference_logits(model, window, [window.shape[1:]])
+                count[y1:y2, x1:x2] += 1
+    (result,) = model.predict(one, with_logits=True)
+    assert close(result.logits, total / count)
+
+
+def test_several_views_are_averaged_as_probabilities():
+    model = segmentor().eval()
+    plain, mirrored = batch(), batch(flipped=True)
+    mirrored.images = mirrored.images.flip(3)
+    small = batch(((32, 48), (32, 48)), original=(64, 96), seed=1)
+    results = model.predict(Views([plain, mirrored, small]), with_logits=True)
+    with torch.no_grad():
+        for i, result in enumerate(results):
+            views = [
+                reference_logits(model, normalised(plain.images[i]), [(64, 96)] * 2),
+                reference_logits(model, normalised(mirrored.images[i]), [(64, 96)] * 2).flip(2),
+                reference_logits(model, normalised(small.images[i]), [(32, 48), (64, 96)]),
+            ]
+            expected = torch.stack([view.softmax(0) for view in views]).mean(0)
+            # Probabilities of logits of about 30, which are equal to 3e-4.
+            assert torch.allclose(result.logits, expected, atol=3e-4)
+
+
+@pytest.mark.parametrize('bands', [1, 3])
+@pytest.mark.parametrize('sizes', [[(20, 30), (80, 119), (75, 500)], [(80, 60), (33, 30)]])
+def test_stripes_equal_resizing_at_once(monkeypatch, bands, sizes):
+    monkeypatch.setattr('hrdet.models.segmentors.label_maps.STRIPE_BYTES', 4 * 3 * sizes[-1][1] * 7)
+    logits = torch.randn(3, *sizes[0], generator=torch.Generator().manual_seed(0))
+    expected = logits[None]
+    for size in sizes[1:]:
+        expected = F.interpolate(expected, size=size, mode='bilinear', align_corners=False)
+    stripes = list(resized_stripes(logits.chunk(bands, dim=1), sizes, 3))
+    assert len(stripes) > 1
+    # Positions are exact here and float32 in interpolate, whose weights are off by a few 1e-6.
+    assert torch.allclose(torch.cat(stripes, 1), expected[0], atol=5e-5)
+
+
+def test_loss_counts_ignored_pixels_in_the_mean():
+    model, one = segmentor().eval(), batch(((64, 96), (50, 77)))
+    losses = model(one)
+    with torch.no_grad():
+        logits = F.interpolate(
+            model.decode_head(model.extract(one)), size=(64, 96), mode='bilinear'
+        )
+        rows = F.cross_entropy(logits, one.truth.labels.long(), ignore_index=255, reduction='sum')
+    assert list(losses) == ['decode.loss_ce']
+    assert losses['decode.loss_ce'].item() == pytest.approx((rows / (2 * 64 * 96)).item(), rel=1e-5)
+
+
+def test_hard_pixels_and_class_weights_train():
+    torch.manual_seed(0)
+    model = segmentor()
+    model.decode_head = FCNHead(
+        5,
+        model.backbone.out_channels,
+        32,
+        class_weight=[1, 2, 1, 0.5, 1],
+        hard_pixel_mining=dict(thresh=0.7, min_kept=100),
+    )
+    loss = model(batch())['decode.loss_ce']
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad is not None for p in model.parameters())
