@@ -1,12 +1,12 @@
-"""List everything that is wrong with a data set: annotations, and image files one by one.
+"""List everything that is wrong with a data set: its annotations and every image file.
 
     python tools/check_dataset.py annotations.json [IMAGES]   COCO; a folder or a .zip
     python tools/check_dataset.py VOC_ROOT                    VOC; every ImageSets/Main/*.txt
     python tools/check_dataset.py ImageSets/Main/train.txt VOC_ROOT
     python tools/check_dataset.py --config CONFIG             the data sets of a config
 
-Ends with status 1 if there is an error, that is, something that stops training.  Missing masks stop
-the training of a config that loads masks; without --config they are not asked for, and broken
+The exit status is 1 if there is an error, that is, something that stops training.  Missing masks
+stop the training of a config that loads masks; without --config they are not needed, and broken
 polygons are warnings.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('annotations', nargs='?', help='COCO .json, VOC .txt, or VOC folder')
     parser.add_argument('images', nargs='?', help='images of a .json; VOC folder of a .txt')
     parser.add_argument('--config', help='check the data sets of this config instead')
-    parser.add_argument('--no-images', action='store_true', help='look at annotations only')
+    parser.add_argument('--no-images', action='store_true', help='check annotations only')
     args = parser.parse_args(arguments)
     if (args.annotations is None) == (args.config is None):
         parser.error('give either annotations or --config')
@@ -50,14 +50,8 @@ def data_sets(args: argparse.Namespace) -> Iterator[DatasetCheck]:
     from hrdet.data.datasets.check import open_coco, open_voc
 
     if args.config is not None:
-        lowered = lower(load_config(args.config))
-        seen = set()
-        for split in (lowered.train_dataset, lowered.val_dataset, lowered.test_dataset):
-            for node in _leaves(split):
-                key = (node['ann_file'], node.get('img_prefix', ''))
-                if key not in seen:
-                    seen.add(key)
-                    yield _open(node, *key)
+        run = lower(load_config(args.config)).as_run_config()
+        yield from _of_config((run.train, run.val, run.test))
     elif Path(args.annotations).is_dir():
         lists = sorted(Path(args.annotations, 'ImageSets', 'Main').glob('*.txt'))
         if not lists:
@@ -70,38 +64,40 @@ def data_sets(args: argparse.Namespace) -> Iterator[DatasetCheck]:
         yield open_coco(args.annotations, args.images)
 
 
-def _open(node: dict, ann_file: str, img_prefix: str) -> DatasetCheck:
-    """The data set of a config's node; masks matter where it is going to load them."""
-    from hrdet.data.datasets.check import open_coco, open_voc
+def _of_config(splits: Any) -> Iterator[DatasetCheck]:
+    """The data sets in a tree of nodes; of several with the same files the first."""
+    from hrdet.data.datasets.check import examine
 
-    if node['type'] == 'VOCDataset':
-        return open_voc(ann_file, img_prefix, node.get('classes'))
-    with_mask = node.get('with_mask', False) and not node.get('test_mode', False)
-    return open_coco(ann_file, img_prefix, node.get('classes'), with_mask)
+    seen = set()
+    for node in _nodes(splits):
+        files = frozenset((key, value) for key, value in node.items() if isinstance(value, str))
+        if files not in seen:
+            seen.add(files)
+            yield examine(node)
 
 
-def _leaves(node: Any) -> Iterator[dict]:
-    """The data sets with files of their own in a tree of wrappers."""
-    if isinstance(node, dict) and 'ann_file' in node:
-        yield node
-    elif isinstance(node, (dict, list, tuple)):
-        for child in node.values() if isinstance(node, dict) else node:
-            yield from _leaves(child)
+def _nodes(tree: Any) -> Iterator[dict]:
+    """The nodes of data sets in a tree of wrappers."""
+    if isinstance(tree, dict):
+        if 'transforms' in tree:
+            yield tree
+            return
+        tree = tree.values()
+    if not isinstance(tree, (str, bytes)) and isinstance(tree, Iterable):
+        for child in tree:
+            yield from _nodes(child)
 
 
 def report(check: DatasetCheck, with_images: bool) -> int:
     """Print what is wrong with one data set; the number of errors."""
-    if check.table is not None and check.images is not None and with_images:
-        steps = check.check_images()
-        for _ in track(steps, check.name, total=len(check.table.file_names)):
+    if with_images:
+        for _ in track(check.check_images() if len(check) else (), check.name, total=len(check)):
             pass
     for problem in check.problems:
         print(f'{"error" if problem.fatal else "warning"}: {problem}')
     errors = sum(problem.fatal for problem in check.problems)
-    if check.table is not None:
-        images = counted(len(check.table.file_names), 'image')
-        counts = ', '.join(f'{name} {count}' for name, count in check.class_counts().items())
-        print(f'{check.name}: {images}; boxes by class: {counts}')
+    if check.summary():
+        print(f'{check.name}: {check.summary()}')
     warnings = counted(len(check.problems) - errors, 'warning')
     print(f'{check.name}: {counted(errors, "error")}, {warnings}')
     return errors

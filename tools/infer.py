@@ -1,24 +1,23 @@
-"""Find objects on images of your own.
+"""Run a model on images of your own.
 
     python tools/infer.py CONFIG CHECKPOINT street.jpg
     python tools/infer.py CONFIG CHECKPOINT photos/ 'more/**/*.png' --out-dir found --score-thr 0.5
 
 INPUT is an image file, a folder (searched with its sub-folders) or a pattern in quotes; ** stands
-for any number of folders.  Into --out-dir go a picture of every image, with the objects drawn on
-it that reach --score-thr, and detections.json: COCO's format with images, categories and
-annotations, these with every object found and its score.  Images that cannot be read are listed
-at the end, and the exit status is then 1.
+for any number of folders.  The folder --out-dir gets a picture of every image, on which objects are
+drawn that reach --score-thr, and the results of all images; of a detector detections.json: COCO's
+format with images, categories and annotations, one for every object with its score.  Images that
+cannot be read are listed at the end, and the exit status is then 1.
 """
 
 from __future__ import annotations
 
 import argparse
 import glob
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -29,8 +28,7 @@ from hrdet.wording import counted
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
     import numpy as np
 
-    from hrdet.models.detectors import Detector
-    from hrdet.structures import Detections
+    from hrdet.models.base import BaseModel
 
 _SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'}
 
@@ -43,7 +41,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='image, folder or pattern')
     parser.add_argument('--out-dir', default='found', help='folder for the results (%(default)s)')
     parser.add_argument(
-        '--score-thr', type=float, default=0.3, help='least score of a drawn object (%(default)s)'
+        '--score-thr', type=float, default=0.3, help='minimum score of drawn objects (%(default)s)'
     )
     parser.add_argument(
         '--device', help='such as cpu, cuda, cuda:1; default: a GPU if there is one'
@@ -60,12 +58,11 @@ def find_images(inputs: Sequence[str], out_dir: str) -> dict[str, Path]:
     """Image files by the name of their result, in order, each file once, without earlier results.
 
     Raises:
-        FileNotFoundError: an input with which no image is found; or none of the files is an image,
-            by its first bytes.
+        FileNotFoundError: an input matches no image file; or no file begins as an image does.
     """
     import cv2
 
-    found: dict[Path, Path] = {}  # file -> name relative to what was asked for
+    chosen: dict[Path, Path] = {}  # file -> its name relative to the input
     for text in inputs:
         path = Path(text)
         if path.is_dir():
@@ -82,9 +79,9 @@ def find_images(inputs: Sequence[str], out_dir: str) -> dict[str, Path]:
             raise FileNotFoundError(f'{text}: {reason}')
         for file, name in named.items():
             if Path(out_dir).resolve() not in file.resolve().parents:
-                found.setdefault(file, name)
+                chosen.setdefault(file, name)
     results: dict[str, Path] = {}
-    for file, name in found.items():
+    for file, name in chosen.items():
         title, count = name.with_suffix('').as_posix(), 1
         while title + '.jpg' in results:
             count += 1
@@ -96,23 +93,28 @@ def find_images(inputs: Sequence[str], out_dir: str) -> dict[str, Path]:
     return results
 
 
-def infer(model: Detector, images: dict[str, Path], args: argparse.Namespace) -> list[str]:
-    """Draw and write everything; returns what is wrong with the images that were left out."""
-    from hrdet.apis import inference_detector
+def infer(
+    model: BaseModel, images: dict[str, Path], args: argparse.Namespace
+) -> tuple[list[str], list[str]]:
+    """Draw and write everything; returns what was written, and what is wrong with other images."""
+    from hrdet.apis import inference_model
     from hrdet.visualize import save_picture
 
     out, problems = Path(args.out_dir), []
-    content: dict[str, list] = {'images': [], 'categories': _categories(model), 'annotations': []}
+    drawn, file = 0, None
     for names in track(_chunks(list(images), args.batch_size), 'images'):
         pictures = {name: _read(images[name], problems) for name in names}
         pictures = {name: picture for name, picture in pictures.items() if picture is not None}
-        found = inference_detector(model, list(pictures.values()), args.batch_size)
-        for (name, picture), one in zip(pictures.items(), found):
-            save_picture(picture, one, out / name, model.classes, args.score_thr)
-            _add(content, str(images[name]), picture.shape[:2], one)
-    if content['images']:
-        (out / 'detections.json').write_text(json.dumps(content))
-    return problems
+        results = inference_model(model, list(pictures.values()), args.batch_size)
+        for (name, picture), result in zip(pictures.items(), results):
+            file = file or result.open_file(out, model.classes)
+            save_picture(picture, result, out / name, model.classes, args.score_thr)
+            file.add(str(images[name]), picture.shape[:2], result)
+            drawn += 1
+    if file is None:
+        return [], problems
+    file.close()
+    return [counted(drawn, 'picture'), file.name], problems
 
 
 def _read(file: Path, problems: list[str]) -> np.ndarray | None:
@@ -130,26 +132,10 @@ def _chunks(names: list[str], size: int) -> list[list[str]]:
     return [names[start : start + size] for start in range(0, len(names), size)]
 
 
-def _categories(model: Detector) -> list[dict[str, Any]]:
-    return [{'id': label + 1, 'name': name} for label, name in enumerate(model.classes)]
-
-
-def _add(content: dict[str, list], file: str, size: tuple[int, int], found: Detections) -> None:
-    image_id = len(content['images']) + 1
-    image = {'id': image_id, 'file_name': file, 'height': size[0], 'width': size[1]}
-    content['images'].append(image)
-    for result in found.to_coco(image_id):
-        _, _, width, height = result['bbox']
-        number = len(content['annotations']) + 1
-        content['annotations'].append(
-            {'id': number, **result, 'area': width * height, 'iscrowd': 0}
-        )
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The whole command; the exit status."""
     args = parse_args(arguments)
-    from hrdet.apis import init_detector
+    from hrdet.apis import init_model
     from hrdet.checkpoints import CheckpointError
     from hrdet.data import DataError
     from hrdet.engine.command import speed_options
@@ -157,15 +143,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         images = find_images(args.inputs, args.out_dir)
-        model = init_detector(
+        model = init_model(
             args.config, args.checkpoint, args.device, args.cfg_options, speed_options(args)
         )
     except (ConfigError, CheckpointError, DataError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from None
-    problems = infer(model, images, args)
-    if len(problems) < len(images):
-        pictures = counted(len(images) - len(problems), 'picture')
-        print(f'{pictures} and detections.json in {args.out_dir}')
+    written, problems = infer(model, images, args)
+    if written:
+        print(f'{" and ".join(written)} in {args.out_dir}')
     for problem in problems:
         print(f'error: {problem}', file=sys.stderr)
     return 1 if problems else 0

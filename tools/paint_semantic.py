@@ -1,11 +1,10 @@
-"""Semantic maps for Hybrid Task Cascade from the masks of a data set that has no stuff maps.
+"""Paint semantic maps for Hybrid Task Cascade from the masks of a COCO file.
 
     python tools/paint_semantic.py data/cells/train.json data/cells/train data/cells/semantic/train
 
-Every object is painted in the number of its class (0..K-1, the order of the ids in the file),
-smaller objects over larger ones, everything else in K, and crowds, where they are not objects, in
-255, which does not train.  In the config: data.train.seg_prefix is the folder, and
-model.semantic_head.num_classes is K + 1.
+Every object is painted with the label of its class (0..K-1, in the order of the category ids),
+small objects over large ones; all other pixels get K, and crowds 255, which training ignores.  In
+the config, data.train.seg_prefix is the folder and model.semantic_head.num_classes is K + 1.
 """
 
 from __future__ import annotations
@@ -25,8 +24,6 @@ if TYPE_CHECKING:  # slow to import: where it is used, not for --help
 
     from hrdet.structures import GroundTruth
 
-UNSURE = 255
-
 
 def parse_args() -> argparse.Namespace:
     """Options."""
@@ -41,9 +38,11 @@ def semantic_map(truth: GroundTruth, num_classes: int, size: tuple[int, int]) ->
     """The map (h, w) uint8 of one image's objects (masks, labels) and crowds (boxes)."""
     import numpy as np
 
+    from hrdet.structures.truth import SEMANTIC_IGNORE
+
     canvas = np.full(size, num_classes, np.uint8)
     for x1, y1, x2, y2 in np.rint(truth.ignored).astype(int).clip(0):
-        canvas[y1:y2, x1:x2] = UNSURE
+        canvas[y1:y2, x1:x2] = SEMANTIC_IGNORE
     for i in np.argsort(-truth.masks.sum((1, 2)), kind='stable'):
         canvas[truth.masks[i] > 0] = truth.labels[i]
     return canvas
@@ -54,10 +53,11 @@ def paint(annotations: str, images: str, out: str) -> int:
     import cv2
 
     from hrdet.data import CocoDataset, DataError
+    from hrdet.structures.truth import SEMANTIC_IGNORE
 
     dataset = CocoDataset(annotations, images, filter_empty=False, min_size=0, with_mask=True)
     num_classes = len(dataset.classes)
-    if num_classes >= UNSURE:
+    if num_classes >= SEMANTIC_IGNORE:
         raise DataError(f'{annotations}: {num_classes} classes do not fit into 8 bits')
     for index in track(range(len(dataset)), 'maps'):
         sample = dataset[index]

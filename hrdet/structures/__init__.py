@@ -7,7 +7,7 @@ coordinates: the width is ``x2 - x1``.  Sizes are ``(h, w)``, scales are ``(x, y
 
 from hrdet.structures.batch import Batch, Views
 from hrdet.structures.labels import ClassLabel, SegmentationMap
-from hrdet.structures.results import ClassScores, Detections, LabelMap, Proposals
+from hrdet.structures.results import ClassScores, Detections, LabelMap, Proposals, Result
 from hrdet.structures.sample import Annotation, ImageMeta, Sample
 from hrdet.structures.truth import GroundTruth, LoadedProposals
 
@@ -22,6 +22,7 @@ __all__ = [
     'LabelMap',
     'LoadedProposals',
     'Proposals',
+    'Result',
     'Sample',
     'SegmentationMap',
     'Views',

@@ -2,6 +2,7 @@
 
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,26 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
+
+from hrdet.structures.result_files import DetectionsFile, ResultFile
+
+
+class Result(ABC):
+    """What a model returns for one image; each task has a subclass, a dataclass.
+
+    How a kind is drawn is registered in ``hrdet.visualize``.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def numpy(self) -> 'Result':
+        """The same result as numpy arrays."""
+
+    @staticmethod
+    def open_file(folder: Path, classes: Sequence[str]) -> ResultFile:
+        """A file in ``folder`` for many results of this kind; ``classes`` name their labels."""
+        raise TypeError('this kind of result has no file: give its class an open_file')
 
 
 @dataclass(slots=True)
@@ -21,7 +42,7 @@ class Proposals:
 
 
 @dataclass(slots=True)
-class Detections:
+class Detections(Result):
     """The objects found on one image, best first; pixels of the original image."""
 
     boxes: Tensor | np.ndarray  # (D, 4)
@@ -42,11 +63,15 @@ class Detections:
         )
 
     def above(self, score: float) -> 'Detections':
-        """Those with at least this score, as arrays."""
-        found = self.numpy()
-        keep = found.scores >= score
+        """The detections with at least this score, as arrays."""
+        arrays = self.numpy()
+        keep = arrays.scores >= score
         masks = self.masks and [mask for mask, kept in zip(self.masks, keep) if kept]
-        return Detections(found.boxes[keep], found.scores[keep], found.labels[keep], masks)
+        return Detections(arrays.boxes[keep], arrays.scores[keep], arrays.labels[keep], masks)
+
+    @staticmethod
+    def open_file(folder: Path, classes: Sequence[str]) -> DetectionsFile:
+        return DetectionsFile(folder, classes)
 
     def to_coco(
         self, image_id: int | str = 0, category_ids: Sequence[int] | None = None
@@ -56,15 +81,15 @@ class Detections:
         ``category_ids`` are the COCO ids of labels 0..K-1 (a data set's ``category_ids``); without
         them the ids count from 1 in the order of the labels.
         """
-        found = self.numpy()
+        arrays = self.numpy()
         results = []
-        for index, (x1, y1, x2, y2) in enumerate(found.boxes.tolist()):
-            label = int(found.labels[index])
+        for index, (x1, y1, x2, y2) in enumerate(arrays.boxes.tolist()):
+            label = int(arrays.labels[index])
             result = {
                 'image_id': image_id,
                 'category_id': label + 1 if category_ids is None else int(category_ids[label]),
                 'bbox': [x1, y1, x2 - x1, y2 - y1],
-                'score': float(found.scores[index]),
+                'score': float(arrays.scores[index]),
             }
             if self.masks is not None:
                 counts = self.masks[index]['counts']
@@ -93,7 +118,7 @@ class Detections:
 
 
 @dataclass(slots=True)
-class ClassScores:
+class ClassScores(Result):
     """The probability of each class for one image."""
 
     scores: Tensor | np.ndarray  # (K,), sums to 1
@@ -109,7 +134,7 @@ class ClassScores:
 
 
 @dataclass(slots=True)
-class LabelMap:
+class LabelMap(Result):
     """The most probable class of every pixel of one image, in pixels of the original image.
 
     ``np.asarray(label_map)`` is the array of labels.

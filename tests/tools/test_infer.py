@@ -74,16 +74,16 @@ def test_pictures_and_one_json(tool, photos, monkeypatch, capsys):
     model = type('Model', (), {'classes': ('ant', 'bee')})()
     asked = {}
 
-    def init_detector(*arguments):
+    def init_model(*arguments):
         asked['init'] = arguments
         return model
 
-    def inference_detector(model, images, batch_size):
+    def inference_model(model, images, batch_size):
         asked.setdefault('batches', []).append(len(images))
         return [one] * len(images)
 
-    monkeypatch.setattr(apis, 'init_detector', init_detector)
-    monkeypatch.setattr(apis, 'inference_detector', inference_detector)
+    monkeypatch.setattr(apis, 'init_model', init_model)
+    monkeypatch.setattr(apis, 'inference_model', inference_model)
     out = photos.parent / 'out'
     status = tool.main(
         ['c.py', 'w.pth', str(photos), '--out-dir', str(out), '--batch-size', '4', '--device',
@@ -110,8 +110,8 @@ def test_no_folder_for_no_pictures(tool, photos, monkeypatch, capsys):
     """Of files that begin as images do, and are none."""
     (photos / 'cut.jpg').write_bytes(cv2.imencode('.jpg', np.zeros((60, 80, 3), np.uint8))[1][:99])
     model = type('Model', (), {'classes': ('ant', 'bee')})()
-    monkeypatch.setattr(apis, 'init_detector', lambda *_: model)
-    monkeypatch.setattr(apis, 'inference_detector', lambda *_: [])
+    monkeypatch.setattr(apis, 'init_model', lambda *_: model)
+    monkeypatch.setattr(apis, 'inference_model', lambda *_: [])
     out = photos.parent / 'out'
     assert tool.main(['c.py', 'w.pth', str(photos / 'cut.jpg'), '--out_dir', str(out)]) == 1
     told = capsys.readouterr()

@@ -1,10 +1,12 @@
 """Data sets in COCO's format, with images in a folder or in a zip file."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from hrdet.boxes import BoxConvention
 from hrdet.data.annotations import read_coco, read_proposals
 from hrdet.data.datasets.annotated import AnnotatedImages
+from hrdet.data.datasets.check import AnnotationCheck, open_coco
 from hrdet.data.datasets.images import image_store
 from hrdet.registry import register
 
@@ -59,3 +61,16 @@ class CocoDataset(AnnotatedImages):
             image_store(seg_prefix, 'seg_prefix') if seg_prefix and not test_mode else None,
             box_convention,
         )
+
+    @classmethod
+    def examine(
+        cls,
+        ann_file: str,
+        img_prefix: str = '',
+        classes: Sequence[str] | None = None,
+        with_mask: bool = False,
+        test_mode: bool = False,
+        **others: Any,
+    ) -> AnnotationCheck:
+        """What is wrong with the data set of these arguments; masks count where it loads them."""
+        return open_coco(ann_file, img_prefix, classes, with_mask and not test_mode)

@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from hrdet.boxes import BoxConvention
 from hrdet.data.annotations import read_voc
 from hrdet.data.datasets.annotated import AnnotatedImages
+from hrdet.data.datasets.check import AnnotationCheck, open_voc
 from hrdet.data.datasets.images import FolderImages
 from hrdet.registry import register
 
@@ -54,3 +56,10 @@ class VOCDataset(AnnotatedImages):
             with_crowd=with_crowd,
             box_convention=box_convention,
         )
+
+    @classmethod
+    def examine(
+        cls, ann_file: str, img_prefix: str, classes: Sequence[str] | None = None, **others: Any
+    ) -> AnnotationCheck:
+        """What is wrong with the data set of these arguments."""
+        return open_voc(ann_file, img_prefix, classes)

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from hrdet.data.datasets.check import open_coco
+from hrdet.data.datasets.check import examine, open_coco
+from hrdet.registry import register
 
 
 @pytest.fixture
@@ -143,3 +144,15 @@ def test_images_step_by_step(coco_folder):
     check = open_coco(coco_folder.ann_file, coco_folder.img_prefix)
     assert len(list(check.check_images())) == 3
     assert check.problems == []
+
+
+def test_data_sets_without_a_check_are_named():
+    @register('Unexamined')
+    class Unexamined:
+        pass
+
+    check = examine(dict(type='Unexamined', transforms=[]))
+    assert [str(problem) for problem in check.problems] == [
+        'Unexamined: data sets of this type are not checked: the class has no method examine'
+    ]
+    assert (len(check), check.summary(), list(check.check_images())) == (0, '', [])
