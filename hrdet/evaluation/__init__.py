@@ -6,14 +6,17 @@ metrics are unrounded, and equal to those of the field's reference implementatio
 
 from hrdet.evaluation.accuracy import Accuracy
 from hrdet.evaluation.coco import KINDS, Scores, evaluate, evaluate_coco, flatten
+from hrdet.evaluation.coco_annotations import CocoAnnotations
 from hrdet.evaluation.evaluator import Evaluator
 from hrdet.evaluation.mean_iou import MeanIoU
 from hrdet.evaluation.metric import CocoMetric
-from hrdet.evaluation.truth import Truth
+
+Truth = CocoAnnotations  # the earlier name
 
 __all__ = [
     'KINDS',
     'Accuracy',
+    'CocoAnnotations',
     'CocoMetric',
     'Evaluator',
     'MeanIoU',

@@ -11,8 +11,8 @@ import numpy as np
 
 from hrdet.distributed import broadcast_object, gather_objects
 from hrdet.evaluation.coco import KINDS, Scores, evaluate, flatten
+from hrdet.evaluation.coco_annotations import CocoAnnotations
 from hrdet.evaluation.evaluator import Evaluator, by_image, log_table
-from hrdet.evaluation.truth import Truth
 from hrdet.registry import ConfigError, register
 from hrdet.structures import Detections, ImageMeta
 
@@ -48,7 +48,7 @@ class CocoMetric(Evaluator):
         source = file if file.endswith('.json') else dataset.to_coco()
         self.image_ids = list(dataset.image_ids)
         self.category_ids = [int(i) for i in dataset.category_ids]
-        self.truth = Truth.read(source, self.image_ids, self.category_ids)
+        self.truth = CocoAnnotations.read(source, self.image_ids, self.category_ids)
         self.metrics = tuple(metrics)
         self._collected: list[tuple[ImageMeta, Detections]] = []
         self._by_image: dict[int | str, Detections] = {}  # of the last evaluation, on rank 0
@@ -121,7 +121,7 @@ class CocoMetric(Evaluator):
             path.write_bytes(pickle.dumps(content, protocol=4))
 
     def _columns(self, found: dict[int | str, Detections]) -> np.ndarray:
-        """All boxes as the (R, 7) columns of ``Truth``, without a dict for each."""
+        """All boxes as the (R, 7) columns of ``CocoAnnotations``, without a dict for each."""
         ids = np.array(self.category_ids, np.float64)
         blocks = [np.empty((0, 7))]
         for image, one in found.items():

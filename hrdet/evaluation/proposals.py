@@ -1,38 +1,41 @@
 """Recall of class-agnostic proposals by the 2019 release's own matching.
 
 HRNet-Object-Detection (``proposal_fast``): on every image the pair of object and proposal with the
-largest IoU is matched and removed, until the objects or the proposals run out.  An object counts as
-found at a threshold when its match reaches it.  Unlike COCO's matching, ignored objects (crowds)
-are left out altogether.
+largest IoU is matched and removed, until the objects or the proposals run out.  An object is
+recalled at a threshold that the IoU of its match reaches.  Unlike COCO's matching, ignored objects
+(crowds) are left out altogether.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from hrdet.evaluation.truth import Truth
+from hrdet.evaluation.coco_annotations import CocoAnnotations
 
 _THRESHOLDS = np.arange(0.5, 0.96, 0.05)
 
 
-def fast_recall(truth: Truth, columns: np.ndarray, limits: Sequence[int]) -> np.ndarray:
+def fast_recall(truth: CocoAnnotations, columns: np.ndarray, limits: Sequence[int]) -> np.ndarray:
     """Recall (T, 1, 1, M) at ten IoU thresholds for M numbers of proposals per image.
 
-    ``columns`` (R, 7) as in ``Truth.columns``. -1 where there is no object.
+    ``columns`` (R, 7) as in ``CocoAnnotations.columns``. -1 where there is no object.
     """
     objects: dict[int, list] = {image['id']: [] for image in truth.images}
     for annotation in truth.annotations:
         if not annotation['iscrowd'] and not annotation.get('ignore'):
             objects[annotation['image_id']].append(annotation['bbox'])
+    # 1. Proposals (R, 7) by image, best score first; where each image starts.
     columns = columns[np.lexsort((-columns[:, 5], columns[:, 0]))]
     starts = np.searchsorted(columns[:, 0], [*objects, np.inf])
-    found: list[list[np.ndarray]] = [[] for _ in limits]
+    # 2. For each limit the IoU of every object with its match, image by image.
+    matched: list[list[np.ndarray]] = [[] for _ in limits]
     for boxes, start, end in zip(objects.values(), starts, starts[1:]):
         iou = _iou(np.array(boxes, np.float64).reshape(-1, 4), columns[start:end, 1:5])
-        for collected, limit in zip(found, limits):
+        for collected, limit in zip(matched, limits):
             collected.append(_greedy_matches(iou[:, :limit]))
+    # 3. The share of objects whose match reaches each threshold.
     recall = np.full((len(_THRESHOLDS), 1, 1, len(limits)), -1.0)
-    for index, collected in enumerate(found):
+    for index, collected in enumerate(matched):
         best = np.concatenate(collected)
         if len(best):
             recall[:, 0, 0, index] = (best >= _THRESHOLDS[:, None]).mean(1)

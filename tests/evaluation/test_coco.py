@@ -16,7 +16,7 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from hrdet.evaluation import Truth, evaluate, evaluate_coco
+from hrdet.evaluation import CocoAnnotations, evaluate, evaluate_coco
 
 NAMES = ['AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR1', 'AR10', 'AR100', 'ARs', 'ARm', 'ARl']
 
@@ -167,7 +167,7 @@ def test_no_results_is_zero_and_explained(kind, caplog):
     numbers = evaluate_coco(truth, [], kind)
     assert set(numbers.values()) <= {0.0, -1.0}
     assert next(iter(numbers.values())) == 0
-    assert 'not one detection' in caplog.text
+    assert 'no detection on any of 4 images' in caplog.text
     if kind == 'bbox':
         assert list(numbers.values()) == pycocotools_numbers(truth, [])
 
@@ -182,7 +182,7 @@ def test_no_objects_is_minus_one_and_explained(kind, caplog):
 
 def test_per_class_ap_is_that_of_the_class_alone():
     truth, results = random_scene(2, images=8)
-    scores = evaluate(Truth.read(truth), results)
+    scores = evaluate(CocoAnnotations.read(truth), results)
     assert list(scores.per_class) == ['class 0', 'class 1', 'class 2']
     for category in truth['categories']:
         one = {
@@ -211,7 +211,7 @@ def test_missing_area_and_iscrowd_are_filled_in():
 def test_polygon_areas(data_dir):
     truth = json.loads((data_dir / 'cocoapi' / 'instances_val2014_100.json').read_text())
     stated = [a.pop('area') for a in truth['annotations']]
-    filled = [a['area'] for a in Truth.read(truth).annotations]
+    filled = [a['area'] for a in CocoAnnotations.read(truth).annotations]
     # COCO states the polygon's own area, the raster's differs by the pixels along its outline
     np.testing.assert_allclose(filled, stated, rtol=0.5, atol=30)
 
@@ -293,7 +293,7 @@ def test_files_that_are_no_annotations_are_named(tmp_path):
 def test_tables(caplog):
     caplog.set_level(logging.INFO)
     truth, results = random_scene(7)
-    scores = evaluate(Truth.read(truth), results)
+    scores = evaluate(CocoAnnotations.read(truth), results)
     lines = str(scores).splitlines()
     assert lines[0] == 'bbox:'
     assert len(lines) == 13

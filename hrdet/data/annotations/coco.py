@@ -19,7 +19,7 @@ def read_coco(path: str, with_mask: bool = False) -> tuple[AnnotationTable, list
     ``with_mask``, which also keeps the segmentations in memory.
 
     Raises:
-        DataError: the file is missing, not JSON, or no COCO instances file.
+        DataError: the file is missing, not JSON, or not a COCO instances file.
     """
     return _CocoFile(path, with_mask).read()
 
@@ -202,14 +202,14 @@ def _polygons(polygons: list, convert: bool) -> tuple[list, str]:
     arrays = []
     for number, polygon in enumerate(polygons):
         if not isinstance(polygon, list) or len(polygon) % 2:
-            return [], f'polygon {number} is no list of x, y pairs'
+            return [], f'polygon {number} is not a list of x, y pairs'
         if len(polygon) < 6:
             return [], f'polygon {number} has fewer than three points: {polygon}'
         if convert:
             try:
                 arrays.append(np.array(polygon, np.float64))
             except (TypeError, ValueError):
-                return [], f'polygon {number} has coordinates that are no numbers'
+                return [], f'polygon {number} has coordinates that are not numbers'
             if not np.isfinite(arrays[-1]).all():
                 return [], f'polygon {number} has coordinates that are not finite'
     return arrays, ''

@@ -1,4 +1,4 @@
-"""Segmentations of a COCO file as pixels."""
+"""Segmentations of a COCO file as masks."""
 
 import numpy as np
 from pycocotools import mask as coco_mask

@@ -14,7 +14,7 @@ def read_proposals(path: str, limit: int | None = None) -> dict:
     Two forms, both in pixels of the original image.  JSON: a list in COCO's result format,
     ``{'image_id', 'bbox': [x, y, width, height], 'score'}``.  npz: arrays ``image_ids`` (P,),
     ``boxes`` (P, 4) as continuous corners and ``scores`` (P,).  Pickles, which the 2019 releases
-    used, can run code when they are read and are refused.
+    used, are refused: reading one can run code.
 
     Args:
         path: a file that ends in .json or .npz.

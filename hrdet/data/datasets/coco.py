@@ -17,7 +17,7 @@ class CocoDataset(AnnotatedImages):
 
     Boxes are [x, y, width, height]; ids may be any numbers, labels follow the sorted category ids
     or ``classes``.  Crowd regions become ignored boxes and never masks.  A zip file as
-    ``img_prefix`` is read in place, whichever of its two names the data set is asked for by.
+    ``img_prefix`` is read in place, under either name of the data set.
 
     Args:
         ann_file: the JSON file.

@@ -27,7 +27,7 @@ def image_store(prefix: str, key: str = 'img_prefix') -> 'FolderImages | ZipImag
 def decode(data: bytes, origin: str, flags: int = COLOUR) -> np.ndarray:
     """The pixels of an encoded image; ``origin`` names it in errors.
 
-    A JPEG without its end marker is refused: OpenCV would fill what is missing with grey.
+    A JPEG without its end marker is an error: OpenCV would fill the missing part with grey.
     """
     if data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < 0:  # it is at the end
         raise DataError(f'{origin}: the JPEG is cut off after {len(data)} bytes; fetch it again')
@@ -46,7 +46,7 @@ class FolderImages:
         self.folder = folder
 
     def path(self, name: str) -> str:
-        """How an image is called in messages and results."""
+        """The name of an image in messages and results."""
         return os.path.join(self.folder, name)
 
     def read(self, name: str) -> bytes:
@@ -58,10 +58,10 @@ class FolderImages:
 
 
 class ZipImages:
-    """Image files in a zip archive, found under ``inside/NAME``, ``NAME`` or any ``.../NAME``.
+    """Image files in a zip archive, as members ``inside/NAME``, ``NAME`` or any ``.../NAME``.
 
-    Every process opens the archive for itself when it first reads from it, so data loader workers
-    share no file position, and the store travels between processes without its handle.
+    Every process opens the archive itself when it first reads from it: data loader workers share
+    no file position, and the store is pickled without its handle.
     """
 
     def __init__(self, archive: str, inside: str = '', key: str = 'img_prefix'):
@@ -75,7 +75,7 @@ class ZipImages:
         return self.__dict__ | {'_open_for': None}
 
     def path(self, name: str) -> str:
-        """How an image is called in messages and results."""
+        """The name of an image in messages and results."""
         return f'{self.archive}/{PurePosixPath(self.inside, name)}'
 
     def read(self, name: str) -> bytes:
@@ -92,15 +92,15 @@ class ZipImages:
         same_name = members.get(wanted.name, [])
         if str(wanted) in same_name:
             return str(wanted)
-        found = [member for member in same_name if f'/{member}'.endswith(f'/{wanted}')]
-        if not found:
+        matches = [member for member in same_name if f'/{member}'.endswith(f'/{wanted}')]
+        if not matches:
             raise DataError(f'{self.archive} has no member {wanted}')
-        if len(found) > 1:
+        if len(matches) > 1:
             raise DataError(
-                f'{self.archive} has {len(found)} members {wanted}: {", ".join(found[:4])}; '
+                f'{self.archive} has {len(matches)} members {wanted}: {", ".join(matches[:4])}; '
                 f'say which folder: img_prefix={self.archive}/FOLDER'
             )
-        return found[0]
+        return matches[0]
 
     def _opened(self) -> tuple[zipfile.ZipFile, dict[str, list[str]]]:
         if self._open_for is None or self._open_for[0] != os.getpid():
@@ -124,11 +124,11 @@ def decode_checked(
     """The pixels (h, w, 3) of an image, which must have the size that its annotation says."""
     origin = images.path(name)
     image = decode(images.read(name), origin)
-    found = image.shape[:2]
-    if found != size:
-        turned = ' (turned by EXIF? store the pixels upright)' if found == size[::-1] else ''
+    actual = image.shape[:2]
+    if actual != size:
+        turned = ' (turned by EXIF? store the pixels upright)' if actual == size[::-1] else ''
         raise DataError(
-            f'{origin}: the file is {found[1]} x {found[0]} pixels, its annotation says '
+            f'{origin}: the file is {actual[1]} x {actual[0]} pixels, its annotation says '
             f'{size[1]} x {size[0]}{turned}'
         )
     return image

@@ -22,8 +22,8 @@ class VOCDataset(AnnotatedImages):
 
     Args:
         ann_file: text file with an image name in each line (``ImageSets/Main/train.txt``).  The
-            second column of VOC's lists of one class (``name -1``) is left alone: what is on an
-            image, its XML file says.
+            second column of VOC's lists of one class (``name -1``) is ignored: the XML file says
+            what is on an image.
         img_prefix: the folder with ``Annotations`` and ``JPEGImages``.
         classes: None takes every name that any file in ``Annotations`` has, in alphabetical
             order, so that the splits of a data set agree.

@@ -1,4 +1,4 @@
-"""Drawing one scene of shapes: the ground, the things on it, and what of them is visible."""
+"""Draw one scene of shapes: the ground, the objects on it, and their visible parts."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ import numpy as np
 CLASSES = ('circle', 'square', 'triangle', 'star', 'ring', 'cross')
 GROUNDS = ('sky', 'sand', 'grass', 'tiles')
 _GROUND_COLOURS = ((190, 150, 110), (135, 175, 200), (75, 130, 85), (125, 115, 125))  # BGR
-LEAST_VISIBLE = 0.45  # share of a thing that must show, or it is not in the scene
-LEAST_PIXELS = 150  # smaller remains are taken away too
+LEAST_VISIBLE = 0.45  # smallest visible share of an object that stays in the scene
+LEAST_PIXELS = 150  # smallest visible area of an object that stays
 CROWD_CHANCE = 0.1
 _SUBPIXEL = 4  # bits of fraction in OpenCV's drawing coordinates
 
@@ -25,7 +25,7 @@ class Thing:
 
 @dataclass(slots=True)
 class Scene:
-    """An image with everything there is to know about it."""
+    """An image with its complete truth."""
 
     image: np.ndarray  # (h, w, 3) uint8 BGR
     ground: np.ndarray  # (h, w) uint8 into GROUNDS
@@ -34,11 +34,12 @@ class Scene:
 
 def draw_scene(size: tuple[int, int], rng: np.random.Generator) -> Scene:
     """A scene of ``size`` (h, w): 2 to 6 shapes, now and then a crowd, later ones in front."""
+    # 1. The ground, and outlines of what may stand on it, from back to front.
     canvas, ground = _ground(size, rng)
     plan = [(_placed(size, rng), False) for _ in range(rng.integers(2, 7))]
     if rng.random() < CROWD_CHANCE:
         plan.insert(0, (_crowd(size, rng), True))
-    # Decide who is hidden before painting, so that nothing unlabelled is ever in the picture.
+    # 2. Drop what is hidden before painting, so that nothing unlabelled is in the picture.
     masks = [[_stencil(outline, size) for _, outline in group] for group, _ in plan]
     bodies = [np.max(group, axis=0) >= 128 for group in masks]
     keep = _unhidden(bodies)
@@ -47,6 +48,7 @@ def draw_scene(size: tuple[int, int], rng: np.random.Generator) -> Scene:
     for i in reversed(keep):
         visible[i] = bodies[i] & ~covered
         covered |= bodies[i]
+    # 3. Paint what stays, then add noise to the whole picture.
     for i in keep:
         for (label, _), alpha in zip(plan[i][0], masks[i]):
             _paint(canvas, alpha, label, rng)
@@ -57,7 +59,7 @@ def draw_scene(size: tuple[int, int], rng: np.random.Generator) -> Scene:
 
 
 def _unhidden(bodies: list[np.ndarray]) -> list[int]:
-    """The things to keep: taking hidden ones away, front to back, uncovers none of the kept."""
+    """Indices of the objects to keep, dropped front to back, so that no kept one is uncovered."""
     keep, covered = [], np.zeros_like(bodies[0])
     for i in reversed(range(len(bodies))):
         seen = int((bodies[i] & ~covered).sum())

@@ -1,7 +1,7 @@
-"""A generated data set: overlapping textured shapes on textured grounds, in COCO's layout.
+"""Write a generated data set: overlapping textured shapes on textured grounds, in COCO's layout.
 
-Small enough to learn from scratch on a CPU, with everything real annotations have: occlusion,
-crowds, polygons with holes, category ids with gaps, maps of things and stuff.
+A CPU learns it from scratch.  Its annotations have what real ones have: occlusion, crowds, polygons
+with holes, category ids with gaps, maps of things and stuff.
 """
 
 import json
@@ -19,7 +19,7 @@ TRACE_SCALE = 4  # contours are followed on an enlarged mask: to an eighth of a 
 
 
 class ShapesPaths(NamedTuple):
-    """Where ``make_shapes`` put things."""
+    """Paths of a written data set."""
 
     train_ann: str
     train_images: str
@@ -130,7 +130,7 @@ def _rle(mask: np.ndarray) -> dict:
 def _polygons(window: np.ndarray, x: int, y: int) -> list[list[float]]:
     """The outlines of a mask in image coordinates.
 
-    COCO's polygons know no holes: a hole is joined to its outline by a cut of no width.
+    COCO's polygons have no holes: a hole is joined to its outline by a cut of zero width.
     """
     scale = TRACE_SCALE
     large = cv2.resize(

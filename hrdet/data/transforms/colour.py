@@ -12,11 +12,11 @@ from hrdet.structures import Sample
 
 @register()
 class PhotoMetricDistortion(Transform):
-    """Change brightness, contrast, saturation, hue and channel order, each in half of the images.
+    """Change brightness, contrast, saturation, hue and channel order, each with probability 1/2.
 
-    Order and distributions follow SSD (Liu et al. 2016, section 2.2) as the 2019 releases have
-    them.  Arithmetic is by 256-entry tables, so a value is rounded and clipped to 0..255 after
-    each of the (at most three) steps.
+    Order and distributions follow SSD (Liu et al. 2016, section 2.2) as in the 2019 releases.
+    Arithmetic is by 256-entry tables, so a value is rounded and clipped to 0..255 after each of the
+    (at most three) steps.
 
     Args:
         brightness_delta: grey levels added, up to this much either way.

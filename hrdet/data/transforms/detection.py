@@ -82,13 +82,13 @@ class RandResizeCrop(Transform):
 
 @register()
 class RandomCrop(Transform):
-    """Cut a random patch that overlaps every box by a random minimum IoU (SSD, section 2.2).
+    """Cut a random patch whose IoU with every box reaches a random minimum (SSD, section 2.2).
 
     Args:
-        min_ious: the minima to draw from, beside "anything" and "leave the image whole".
-        min_crop_size: least edge of the patch over that of the image.
-        keep_orientation: cut only patches that are wider than high out of images that are, and
-            others out of others, as batches of one ``pad_size`` need them.
+        min_ious: the minima to draw from, besides "any patch" and "the whole image".
+        min_crop_size: smallest edge of the patch over the edge of the image.
+        keep_orientation: a patch is wider than high exactly if the image is, as batches of one
+            ``pad_size`` require.
     """
 
     def __init__(
@@ -107,11 +107,13 @@ class RandomCrop(Transform):
         h, w = sample.meta.input_size
         boxes = sample.truth.boxes
         landscape = _is_landscape(*sample.meta.original_size)
-        while True:  # ends: one of the drawn modes is "whole"
+        while True:  # ends, because one of the modes is "the whole image"
+            # 1. A mode: the whole image, any patch, or a minimum IoU.
             mode = rng.integers(len(self.min_ious) + 2)
             if mode == 0:
                 return sample
             min_iou = (0.0, *self.min_ious)[mode - 1]
+            # 2. Up to 50 patches of random size and place; the first that fits is cut.
             for _ in range(50):
                 patch_h = int(h * rng.uniform(self.min_crop_size, 1))
                 patch_w = int(w * rng.uniform(self.min_crop_size, 1))
@@ -128,7 +130,7 @@ class RandomCrop(Transform):
                     return crop(sample, left, top, size)
 
     def largest_sizes(self, sizes: np.ndarray) -> np.ndarray:
-        """Beside the images, the squarest and the slimmest patches: a resizing is between these."""
+        """The images, and their squarest and slimmest patches: all others resize to less."""
         landscape = _is_landscape(sizes[..., 0], sizes[..., 1])
         short, long = sizes.min(axis=-1), sizes.max(axis=-1)
         half = np.minimum(short, long // 2)
@@ -142,7 +144,7 @@ class RandomCrop(Transform):
 
 @register()
 class SegRescale(Transform):
-    """Take every 1/scale_factor-th pixel of the semantic map, as its head's output has them.
+    """Take every 1/scale_factor-th pixel of the semantic map, to match the stride of its head.
 
     Belongs at the end of the list.  An h x w map becomes ceil(h/s) x ceil(w/s).
     """

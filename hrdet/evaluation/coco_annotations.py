@@ -1,8 +1,8 @@
-"""What the evaluation compares: COCO annotations made complete, and results checked against them.
+"""COCO annotations made complete, and results checked against them.
 
-The evaluation engines rank by image id, and pycocotools loses a match with annotation id 0; both
-ids are therefore replaced by 1, 2, ... in sorted order here, which changes no number otherwise and
-lets image ids be strings.
+The evaluation engines sort by image id, and pycocotools loses a match with annotation id 0.  Both
+ids are therefore replaced by 1, 2, ... in sorted order, which changes no other number and allows
+strings as image ids.
 """
 
 import json
@@ -19,7 +19,7 @@ _LISTED = 5  # ids named in a message before '...'
 
 
 @dataclass(slots=True)
-class Truth:
+class CocoAnnotations:
     """COCO annotations ready for an engine; ``order`` maps the file's image ids to 1..N."""
 
     images: list[dict[str, Any]]
@@ -33,7 +33,7 @@ class Truth:
         source: str | os.PathLike | Mapping[str, Any],
         image_ids: Sequence[int | str] | None = None,
         category_ids: Sequence[int] | None = None,
-    ) -> 'Truth':
+    ) -> 'CocoAnnotations':
         """From a COCO annotation file or its content, all of it or some images and categories.
 
         Missing ``iscrowd`` is 0; missing ``area`` is the mask's, or the box's without a mask.
