@@ -7,11 +7,21 @@ values and no module ever holds a config.
 
 import difflib
 import inspect
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 _CLASSES: dict[str, type] = {}
+_WORDS = {
+    bool: 'True or False',
+    int: 'an integer',
+    float: 'a finite number',
+    str: 'a string',
+    NoneType: 'None',
+}
 
 
 class ConfigError(ValueError):
@@ -73,8 +83,19 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f'; did you mean {matches[0]!r}?' if matches else ''
 
 
+def check_keys(section: Iterable[str], accepted: Iterable[str], path: str) -> None:
+    """Raise a ConfigError for the first key of ``section`` that is not ``accepted``."""
+    accepted = list(accepted)
+    for key in section:
+        if key not in accepted:
+            raise ConfigError(
+                f'{path}.{key}: there is no such key here{nearest(key, accepted)} '
+                f'(accepted: {", ".join(accepted) or "none"})'
+            )
+
+
 def build(
-    node: Any, path: str = 'config', inherited: dict[str, Any] | None = None, **extra: Any
+    node: Any, path: str = 'config', inherited: Mapping[str, Any] | None = None, **extra: Any
 ) -> Any:
     """Build a node and everything inside it, bottom-up.
 
@@ -91,33 +112,94 @@ def build(
 
     Raises:
         ConfigError: unknown type, unknown argument (with the nearest known one and the list of
-            those accepted), missing argument, a word or number for a switch.
+            those accepted), missing argument, a value of another type than the argument's.
     """
-    if isinstance(node, dict):
-        path = getattr(node, 'path', None) or path
-        inherited = (inherited or {}) | _passed_on(node)
-        values = {
-            key: build(value, f'{path}.{key}', inherited)
-            for key, value in node.items()
-            if key != 'type'
+    return _walk(node, path, inherited or {}, _call, extra)
+
+
+def check(node: Any, path: str = 'config', **extra: Any) -> None:
+    """Raise the ConfigError that ``build`` would, as far as no constructor is asked; fast."""
+    _walk(node, path, {}, lambda cls, arguments, path: _Unbuilt(), extra)
+
+
+class _Unbuilt:
+    """What ``check`` has in place of an object."""
+
+
+def _walk(
+    node: Any,
+    path: str,
+    inherited: Mapping[str, Any],
+    make: Callable[[type, dict[str, Any], str], Any],
+    extra: Mapping[str, Any],
+) -> Any:
+    if isinstance(node, (list, tuple)):
+        parts = enumerate(node)
+        return type(node)(_walk(part, f'{path}[{i}]', inherited, make, {}) for i, part in parts)
+    if not isinstance(node, dict):
+        return node
+    path = getattr(node, 'path', None) or path
+    try:
+        kind = node.get('type')
+        cls = registered(kind, path) if isinstance(kind, str) else kind
+        inherited = {
+            **inherited,
+            **{n: node[n] for n in getattr(cls, 'passes_on', ()) if n in node},
         }
+        parts = ((name, part) for name, part in node.items() if name != 'type')
+        values = {n: _walk(part, f'{path}.{n}', inherited, make, {}) for n, part in parts}
         if 'type' not in node:
             return values
-        return _call(node['type'], values | extra, path, inherited)
-    if isinstance(node, (list, tuple)):
-        return type(node)(build(item, f'{path}[{i}]', inherited) for i, item in enumerate(node))
-    return node
+        values = _checked(cls, values | dict(extra), inherited, path, getattr(node, 'names', ()))
+        return make(cls, values, path)
+    except ConfigError as error:
+        error.locate(getattr(node, 'origins', {}))
+        raise
 
 
-def _passed_on(node: dict[str, Any]) -> dict[str, Any]:
-    cls = node.get('type')
-    names = getattr(_CLASSES.get(cls) if isinstance(cls, str) else cls, 'passes_on', ())
-    return {name: node[name] for name in names if name in node}
+def _call(cls: type, arguments: dict[str, Any], path: str) -> Any:
+    try:
+        return cls(**arguments)
+    except ConfigError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f'{path} ({cls.__name__}): {error}') from error
+
+
+def _checked(
+    cls: type,
+    arguments: dict[str, Any],
+    inherited: Mapping[str, Any],
+    path: str,
+    names: Collection[str],
+) -> dict[str, Any]:
+    """The arguments of a constructor, those that it inherits among them.
+
+    ``names`` are what a config calls the arguments that its reader gives, if one has.
+    """
+    parameters = _parameters(cls)
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    named = [n for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    arguments = {n: value for n, value in inherited.items() if n in named} | arguments
+    unknown = [name for name in arguments if name not in named]
+    if unknown and not open_ended:
+        given = arguments if names else ()  # by the reader, under other names
+        check_keys(unknown, [*names, *(n for n in named if n not in (*names, *given))], path)
+    for name in named:
+        parameter = parameters[name]
+        if name in arguments:
+            _check_value(arguments[name], parameter, f'{path}.{name}')
+        elif parameter.default is parameter.empty:
+            raise ConfigError(f'{path}.{name}: {cls.__name__} needs this argument')
+    return arguments
 
 
 def _parameters(cls: type) -> dict[str, inspect.Parameter]:
     """Of the constructor; its ``**others`` are those of the registered class that it extends."""
-    own = dict(inspect.signature(cls).parameters)
+    try:
+        own = dict(inspect.signature(cls, eval_str=True).parameters)
+    except NameError:  # an annotation that exists for type checkers only
+        own = dict(inspect.signature(cls).parameters)
     others = [name for name, p in own.items() if p.kind is p.VAR_KEYWORD]
     if others and cls.__base__ in _CLASSES.values():
         del own[others[0]]
@@ -125,34 +207,42 @@ def _parameters(cls: type) -> dict[str, inspect.Parameter]:
     return own
 
 
-def _is_switch(parameter: inspect.Parameter) -> bool:
-    bare = parameter.annotation is inspect.Parameter.empty
-    return parameter.annotation is bool or (bare and isinstance(parameter.default, bool))
+def _check_value(value: Any, parameter: inspect.Parameter, path: str) -> None:
+    annotation = parameter.annotation
+    if annotation is parameter.empty and isinstance(parameter.default, bool):
+        annotation = bool
+    if not _fits(value, annotation):
+        raise ConfigError(f'{path}: must be {_described(annotation)}, not {value!r}')
 
 
-def _call(kind: str | type, arguments: dict[str, Any], path: str, inherited: dict[str, Any]) -> Any:
-    cls = kind if isinstance(kind, type) else registered(kind, path)
-    parameters = _parameters(cls)
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    named = [n for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    arguments = {name: inherited[name] for name in inherited if name in named} | arguments
-    unknown = [name for name in arguments if name not in named]
-    if unknown and not takes_any:
-        raise ConfigError(
-            f'{path}.{unknown[0]}: {cls.__name__} takes no such argument'
-            f'{nearest(unknown[0], named)}. It accepts: {", ".join(named) or "nothing"}'
-        )
-    missing = [
-        n for n in named if parameters[n].default is inspect.Parameter.empty and n not in arguments
-    ]
-    if missing:
-        raise ConfigError(f'{path}.{missing[0]}: {cls.__name__} needs this argument')
-    for name, value in arguments.items():  # 'no', as any word, would count as true
-        if name in parameters and _is_switch(parameters[name]) and not isinstance(value, bool):
-            raise ConfigError(f'{path}.{name}: must be True or False, not {value!r}')
-    try:
-        return cls(**arguments)
-    except ConfigError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f'{path} ({cls.__name__}): {error}') from error
+def _fits(value: Any, annotation: Any) -> bool:
+    """Whether a value has the annotated type; of other types than plain ones: True."""
+    if annotation in (int, float):
+        number = Integral if annotation is int else Real
+        real = isinstance(value, number) and not isinstance(value, bool)
+        return real and -float('inf') < value < float('inf')
+    if annotation in (bool, NoneType, None):
+        return isinstance(value, NoneType if annotation is None else annotation)
+    if annotation is str:
+        return isinstance(value, (str, os.PathLike))
+    kind, inner = get_origin(annotation), get_args(annotation)
+    if kind in (Union, UnionType):
+        return any(_fits(value, option) for option in inner)
+    if kind in (list, tuple, Sequence):
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            return False
+        if kind is tuple and Ellipsis not in inner:
+            return len(value) == len(inner) and all(map(_fits, value, inner))
+        return all(_fits(item, inner[0]) for item in value)
+    return True
+
+
+def _described(annotation: Any) -> str:
+    kind, inner = get_origin(annotation), get_args(annotation)
+    if kind in (Union, UnionType):
+        return ' or '.join(_described(option) for option in inner)
+    if kind in (list, tuple, Sequence):
+        several = len(inner) > 1 and Ellipsis not in inner
+        each = ', '.join(map(_described, inner if several else inner[:1]))
+        return f'a list ({"" if several else "each "}{each})'
+    return _WORDS.get(annotation) or getattr(annotation, '__name__', str(annotation))

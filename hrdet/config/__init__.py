@@ -11,10 +11,13 @@ from hrdet.command_line import (
 from hrdet.config.classes import check_num_classes, with_num_classes
 from hrdet.config.config import Config, values_of
 from hrdet.config.load import load_config
-from hrdet.config.lower import Lowered, lower
-from hrdet.config.lower.training import METRICS
+from hrdet.config.lower import lower
+from hrdet.config.lower.detection import METRICS
+from hrdet.config.lower.lowered import lowered_text
 from hrdet.config.node import Node
 from hrdet.config.run_config import RunConfig, Runtime, Training
+
+Lowered = RunConfig  # its name before
 
 __all__ = [
     'LAUNCHERS',
@@ -33,6 +36,7 @@ __all__ = [
     'check_num_classes',
     'load_config',
     'lower',
+    'lowered_text',
     'values_of',
     'with_num_classes',
 ]

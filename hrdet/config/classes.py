@@ -23,11 +23,13 @@ def check_num_classes(model: Node, classes: Sequence[str]) -> None:
         if k is not None and k != len(classes):
             names = ', '.join(classes[:5]) + (', ...' if len(classes) > 5 else '')
             ours, theirs = (counted(n, 'class', 'classes') for n in (k, len(classes)))
-            raise ConfigError(
+            error = ConfigError(
                 f'{head.path}.num_classes: {k + 1} means {ours} and the background, but the '
                 f'data set has {theirs} ({names}): write {len(classes) + 1}, or '
                 f'leave num_classes out and it is taken from the data set'
             )
+            error.locate(head.origins)
+            raise error
 
 
 def _filled(value: Any, num_classes: int) -> Any:
@@ -35,7 +37,7 @@ def _filled(value: Any, num_classes: int) -> Any:
         filled = {k: _filled(v, num_classes) for k, v in value.items()}
         if 'num_classes' in filled and filled['num_classes'] is None:
             filled['num_classes'] = num_classes
-        return Node(value.path, **filled)
+        return value.replaced(**filled)
     if isinstance(value, (list, tuple)):
         return type(value)(_filled(item, num_classes) for item in value)
     return value

@@ -6,7 +6,7 @@ from typing import Any
 
 from hrdet.registry import ConfigError
 
-# Keys of the config language with the values they have where a config leaves them out.
+# Keys of the 2019 language with the values they have where a config leaves them out.
 DEFAULTS: dict[str, Any] = {
     'model': None,
     'train_cfg': None,
@@ -17,9 +17,13 @@ DEFAULTS: dict[str, Any] = {
     'optimizer_config': {},
     'lr_config': {'policy': 'fixed'},
     'total_epochs': None,
+    'total_iters': None,
     'checkpoint_config': {},
     'log_config': {},
     'evaluation': {},
+    'early_stopping': None,
+    'custom_hooks': [],
+    'trackers': [],
     'work_dir': None,
     'load_from': None,
     'resume_from': None,
@@ -36,30 +40,29 @@ DEFAULTS: dict[str, Any] = {
     'auto_scale_lr': None,
     'custom_imports': None,
 }
+# Keys of a config in the lowered language; ``language`` says that it is one.
+LOWERED = ('model', 'classes', 'train', 'val', 'test', 'training', 'runtime', 'custom_imports')
 
-# Fields of mmengine's Runner whose names the language does not use itself; a config that sets one
-# speaks to the Runner directly.
-RUNNER_FIELDS = (
-    'train_dataloader',
-    'val_dataloader',
-    'test_dataloader',
-    'val_cfg',
-    'optim_wrapper',
-    'param_scheduler',
-    'val_evaluator',
-    'test_evaluator',
-    'default_hooks',
-    'custom_hooks',
-    'resume',
-    'env_cfg',
-    'log_processor',
-    'visualizer',
-    'default_scope',
-    'randomness',
-    'experiment_name',
-)
-
-KEYS = (*DEFAULTS, *RUNNER_FIELDS)
+# Fields of mmengine's Runner, and the keys that say the same here.
+_ELSEWHERE = {
+    'train_dataloader': 'data.train',
+    'val_dataloader': 'data.val',
+    'test_dataloader': 'data.test',
+    'val_cfg': 'evaluation',
+    'optim_wrapper': 'optimizer, optimizer_config and amp',
+    'param_scheduler': 'lr_config',
+    'val_evaluator': 'evaluation',
+    'test_evaluator': 'evaluation',
+    'default_hooks': 'checkpoint_config, log_config and evaluation; custom_hooks for your own',
+    'resume': 'resume_from, or --auto-resume of tools/train.py',
+    'env_cfg': 'cudnn_benchmark and dist_params',
+    'log_processor': 'log_config',
+    'visualizer': "trackers, such as [dict(type='TensorBoard')]",
+    'vis_backends': "trackers, such as [dict(type='TensorBoard')]",
+    'default_scope': 'nothing: leave it out',
+    'randomness': 'seed, and --deterministic of tools/train.py',
+    'experiment_name': 'work_dir',
+}
 
 # Variables that config files of this language commonly define for their own use.
 _HELPERS = {
@@ -75,26 +78,33 @@ _HELPERS = {
 }
 
 
-def split_keys(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
-    """The values of the language with defaults, the Runner fields, and warnings.
+def keys_of_language(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys that a config in its language may have at the top."""
+    return ('language', *(LOWERED if config.get('language') == 'lowered' else DEFAULTS))
+
+
+def split_keys(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The values of the 2019 language with defaults, and warnings.
 
     A config file keeps every variable it defines, so an unknown name may be a helper or a typing
     mistake.  One that resembles a key is taken for a mistake; of any other there is a warning,
     unless it is one of the usual helpers or starts with an underscore.
 
     Raises:
-        ConfigError: a name that resembles a key.
+        ConfigError: a name that resembles a key, or one of mmengine's Runner.
     """
     warnings = []
     for name in config:
-        if name in KEYS or name in _HELPERS or name.startswith('_'):
+        if name in DEFAULTS or name in _HELPERS or name.startswith('_'):
             continue
-        similar = difflib.get_close_matches(name, KEYS, n=1, cutoff=0.8)
+        if name in _ELSEWHERE:
+            raise ConfigError(f"{name}: a key of mmengine's; write {_ELSEWHERE[name]} instead")
+        similar = difflib.get_close_matches(name, DEFAULTS, n=1, cutoff=0.8)
         if similar:
             raise ConfigError(
                 f'{name}: there is no such key; did you mean {similar[0]!r}? If it is a variable '
-                f'of your own, begin its name with an underscore. Accepted: {", ".join(KEYS)}'
+                f'of your own, begin its name with an underscore. Accepted: {", ".join(DEFAULTS)}'
             )
         warnings.append(f'{name}: not a key of the config language; taken for a helper variable')
     values = {key: config.get(key, default) for key, default in DEFAULTS.items()}
-    return values, {key: config[key] for key in RUNNER_FIELDS if key in config}, warnings
+    return values, warnings

@@ -12,7 +12,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from hrdet.config.config import Config, merge
-from hrdet.config.keys import KEYS
+from hrdet.config.keys import keys_of_language
 from hrdet.config.node import read
 from hrdet.config.origins import Assignments
 from hrdet.registry import ConfigError, nearest
@@ -179,14 +179,15 @@ def _import_one(name: str, may_fail: bool, path: str) -> None:
 
 def _override(config: Config, path: str, value: Any) -> None:
     key = path.partition('.')[0]
-    if key not in KEYS and key in config:
+    keys = keys_of_language(config)
+    if key not in keys and key in config:
         raise ConfigError(
             f'{path}: a variable of the config file, whose value is already where it is used; '
             f'override that place instead, such as data.train.ann_file'
         )
-    if key not in KEYS:
+    if key not in keys:
         raise ConfigError(
-            f'{path}: there is no such key here{nearest(key, KEYS)} (accepted: {", ".join(KEYS)})'
+            f'{path}: there is no such key here{nearest(key, keys)} (accepted: {", ".join(keys)})'
         )
     config.override(path, value)
 

@@ -1,24 +1,39 @@
 """Sections of a config that know where they stand, and the one strict way to read them.
 
 The keys a section may have are the parameters of the function that reads it: its signature is the
-schema, with the defaults in it.
+schema, with the defaults in it.  A reader with ``**rest`` translates the keys that it names and
+passes the rest through; ``build`` then checks these against the constructor.
 """
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from hrdet.registry import ConfigError, nearest
+from hrdet.registry import ConfigError, check_keys, nearest
 
 
 class Node(dict):
-    """A section of a config; ``path`` is its place in the user's config, for messages."""
+    """A section of a config: a dict with a ``path``, its place in the user's config, for messages.
 
-    __slots__ = ('path',)
+    ``rest`` are keys passed through as they are; ``values`` win over none of them: a key given
+    twice is an error.  ``names`` are the keys that the node's reader knows beside the rest, and
+    ``origins`` the places that wrote the values of the whole config.
+    """
 
-    def __init__(self, path: str, /, **values: Any) -> None:
-        super().__init__(values)
-        self.path = path
+    __slots__ = ('names', 'origins', 'path')
+
+    def __init__(self, path: str, rest: Mapping[str, Any] | None = None, /, **values: Any) -> None:
+        rest = rest or {}
+        for key in rest:
+            check(key not in values, f'{path}.{key}', 'there is no such key here')
+        super().__init__(values, **rest)
+        self.path, self.names, self.origins = path, (), {}
+
+    def replaced(self, **values: Any) -> 'Node':
+        """A copy with other values."""
+        node = Node(self.path, {}, **{**self, **values})
+        node.names, node.origins = self.names, self.origins
+        return node
 
 
 def as_nodes(value: Any, path: str = '') -> Any:
@@ -47,32 +62,27 @@ def read(reader: Callable[..., Any], section: Any, path: str, **context: Any) ->
     Raises:
         ConfigError: the section is not a dict, has an unknown key or lacks a needed one.
     """
-    if not isinstance(section, Mapping):
-        raise ConfigError(f'{path}: a dict is wanted here, not {section!r}')
-    keys = keys_of(reader, context)
-    check_keys(section, keys, path)
+    check(isinstance(section, Mapping), path, f'a dict is wanted here, not {section!r}')
     parameters = inspect.signature(reader).parameters
+    keys = keys_of(reader, context)
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    unknown = [key for key in section if key not in keys and (key in context or not open_ended)]
+    check_keys(unknown, keys, path)
     for name in keys:
-        needed = parameters[name].default is inspect.Parameter.empty
-        check(not needed or name in section, f'{path}.{name}', 'this key is needed')
-    return reader(path, **section, **context)
+        if parameters[name].default is inspect.Parameter.empty and name not in section:
+            similar = [key for key in section if key not in keys and nearest(key, [name])]
+            check_keys(similar, keys, path)
+            raise ConfigError(f'{path}.{name}: this key is needed')
+    result = reader(path, **section, **context)
+    if open_ended and isinstance(result, Node):
+        result.names = tuple(keys)
+    return result
 
 
 def keys_of(reader: Callable[..., Any], context: Iterable[str] = ()) -> list[str]:
     """The keys that ``reader`` takes from a section: its keyword parameters but the context."""
     parameters = inspect.signature(reader).parameters
     return [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and n not in context]
-
-
-def check_keys(section: Iterable[str], accepted: Iterable[str], path: str) -> None:
-    """Raise a ConfigError for the first key of ``section`` that is not ``accepted``."""
-    accepted = list(accepted)
-    for key in section:
-        if key not in accepted:
-            raise ConfigError(
-                f'{path}.{key}: there is no such key here{nearest(key, accepted)} '
-                f'(accepted: {", ".join(accepted)})'
-            )
 
 
 def check(condition: bool, path: str, message: str) -> None:

@@ -1,9 +1,12 @@
 """What a config means: trees for ``hrdet.registry.build`` and typed settings, one a line."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from hrdet.config.classes import with_num_classes
 from hrdet.config.node import Node
+from hrdet.registry import ConfigError, check
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,6 +29,11 @@ class Training:
     trackers: list[Node] = field(default_factory=list)  # besides log.jsonl
     hooks: list[Node] = field(default_factory=list)  # a user's own
 
+    @property
+    def nodes(self) -> list[Node]:
+        """What is built beside the model and its data."""
+        return [*self.trackers, *self.hooks]
+
 
 @dataclass(slots=True, kw_only=True)
 class Runtime:
@@ -45,7 +53,7 @@ class Runtime:
 
 @dataclass(slots=True, kw_only=True)
 class RunConfig:
-    """A whole config, lowered.
+    """A whole config, lowered: what ``lower`` returns.
 
     ``train``, ``val`` and ``test`` hold ``dataset`` (a node) and the arguments of
     ``hrdet.data.build_loader``; ``val`` and ``test`` also ``evaluator`` (a node, built with the
@@ -60,3 +68,58 @@ class RunConfig:
     training: Training | None = None  # None: the config only predicts
     runtime: Runtime = field(default_factory=Runtime)
     warnings: list[str] = field(default_factory=list)
+
+    def check_trainable(self) -> None:
+        """Raise a ConfigError naming the section that training needs and this config lacks."""
+        length = self.training and (self.training.max_epochs or self.training.max_iters)
+        needed = {'data.train': self.train, 'optimizer': self.training, 'total_epochs': length}
+        for path, value in needed.items():
+            if value is None:
+                raise ConfigError(f'{path}: training needs this key')
+
+    def check(self) -> None:
+        """Raise a ConfigError for a key or type that no part has, before anything is built.
+
+        The modules that register the parts must be imported.
+        """
+        check(with_num_classes(self.model, 1))
+        for split in self.splits():
+            check({key: value for key, value in split.items() if key != 'evaluator'}, split.path)
+            if 'evaluator' in split:
+                check(split['evaluator'], dataset=None)
+        if self.training is not None:
+            check(self.training.nodes)
+
+    def splits(self) -> Iterator[Node]:
+        """Those of ``train``, ``val`` and ``test`` that the config has."""
+        yield from (split for split in (self.train, self.val, self.test) if split is not None)
+
+    def as_run_config(self) -> 'RunConfig':
+        return self
+
+    def __getattr__(self, name: str) -> Any:  # flat names of before
+        split, _, part = name.partition('_')
+        if split in ('train', 'val', 'test') and part in ('dataset', 'loader'):
+            node = getattr(self, split)
+            if part == 'dataset':
+                return None if node is None else node['dataset']
+            return {k: v for k, v in (node or {}).items() if k not in ('dataset', 'evaluator')}
+        if name == 'box_convention':
+            return self.model['convention']
+        if name == 'dist_params':
+            return dict(backend=self.runtime.backend)
+        if name == 'evaluation':
+            split = self.val or self.test
+            interval = self.training.val_interval if self.training else 1
+            return dict(interval=interval, metrics=split['evaluator']['metrics'] if split else [])
+        if name == 'log':
+            on = any(t['type'] == 'TensorBoard' for t in self.training.trackers)
+            return dict(interval=self.training.log_interval, tensorboard=on)
+        if name == 'runner_fields':
+            return {}
+        for owner in (self.runtime, self.training):
+            if name in getattr(type(owner), '__slots__', ()):
+                return getattr(owner, name)
+        if self.training is None and name in Training.__slots__:
+            return None
+        raise AttributeError(name)

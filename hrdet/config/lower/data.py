@@ -5,35 +5,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hrdet.config.lower.pipeline import from_steps
-from hrdet.config.lower.transforms import Norm, Recipe, Surroundings, from_keys
-from hrdet.config.node import Node, check, check_count, check_keys, check_typed, keys_of, read
-from hrdet.registry import ConfigError
+from hrdet.config.lower.transforms import Context, Norm, Pipeline, from_keys
+from hrdet.config.node import Node, check, check_count, check_typed, keys_of, read
+from hrdet.registry import ConfigError, check_keys
 
-# Keys that go to the constructor of hrdet's own data sets.
-_DATASET_KEYS = (
-    'type',
-    'ann_file',
-    'img_prefix',
-    'seg_prefix',
-    'proposal_file',
-    'num_max_proposals',
-    'classes',
-    'min_size',
-    'filter_empty',
-)
-# Keys that are settled here, and other names of keys.
-_OTHER_KEYS = ('test_mode', 'data_root')
 _NAMES = {'skip_img_without_anno': 'filter_empty', 'semantic_scale_factor': 'seg_scale_factor'}
-_DATASETS = ('CocoDataset', 'CocoZipDataset', 'VOCDataset')
 _FILES = ('ann_file', 'img_prefix', 'seg_prefix', 'proposal_file')
 
 
 @dataclass(slots=True)
 class Data:
-    """What ``data`` means: three data sets, arguments of their loaders, and the rest."""
+    """What ``data`` means: data sets with the arguments of their loaders, and the rest."""
 
-    datasets: dict[str, Node | None]
-    loaders: dict[str, dict[str, Any]]
+    splits: dict[str, Node | None]
     norm: Norm
     size_divisor: int
     classes: tuple[str, ...] | None
@@ -68,27 +52,27 @@ def read_data(
         pair = isinstance(pad_size, (list, tuple)) and len(pad_size) == 2
         check(pair, f'{path}.pad_size', f'a pair (w, h) is wanted here, not {pad_size!r}')
         pad_size = tuple(pad_size)
-    sections = dict(train=train, val=val, test=test)
+    sections = {'train': train, 'val': val, 'test': test}
     check(any(sections.values()), path, 'there is none of train, val and test')
-    readers, datasets, loaders = {}, {}, {}
+    readers, splits = {}, {}
     for split, section in sections.items():
+        training = split == 'train'
         reader = readers[split] = _SplitReader(
-            split == 'train', convention, masks, semantics, pad_size is not None, classes
+            training, convention, masks, semantics, pad_size is not None, classes
         )
-        datasets[split] = reader.dataset(section, f'{path}.{split}') if section else None
-        loaders[split] = dict(
-            batch_size=imgs_per_gpu if split == 'train' else test_imgs_per_gpu,
+        splits[split] = section and Node(
+            f'{path}.{split}',
+            dataset=reader.dataset(section, f'{path}.{split}'),
+            batch_size=imgs_per_gpu if training else test_imgs_per_gpu,
             num_workers=workers_per_gpu,
-            pad_size=pad_size if split == 'train' else None,
+            pad_size=pad_size if training else None,
             size_divisor=reader.size_divisor,
         )
-    found = readers.values()
     return Data(
-        datasets,
-        loaders,
-        norm=_agreed_norm([norm for reader in found for norm in reader.norms]),
-        size_divisor=max(reader.size_divisor for reader in found),
-        classes=_agreed_classes([pair for reader in found for pair in reader.classes_found]),
+        splits,
+        norm=_agreed_norm([norm for reader in readers.values() for norm in reader.norms]),
+        size_divisor=max(reader.size_divisor for reader in readers.values()),
+        classes=_agreed_classes([c for reader in readers.values() for c in reader.classes_found]),
         semantics=_agreed_maps(readers['train'].with_maps),
     )
 
@@ -115,8 +99,8 @@ class _SplitReader:
                 [self.dataset(s, f'{path}[{i}]') for i, s in enumerate(section)], path
             )
         wrapper = {
-            'RepeatDataset': self._repeat,
-            'ClassBalancedDataset': self._balance,
+            'RepeatDataset': self._wrap,
+            'ClassBalancedDataset': self._wrap,
             'ConcatDataset': self._concat,
         }.get(check_typed(section, path)['type'])
         if wrapper is not None:
@@ -126,12 +110,8 @@ class _SplitReader:
             return self._join([self._plain(part, path) for part in _parts(section, path)], path)
         return self._plain(section, path)
 
-    def _repeat(self, path: str, *, type: str, times: int, dataset: Any) -> Node:
-        return Node(path, type=type, times=times, dataset=self.dataset(dataset, f'{path}.dataset'))
-
-    def _balance(self, path: str, *, type: str, oversample_thr: float, dataset: Any) -> Node:
-        dataset = self.dataset(dataset, f'{path}.dataset')
-        return Node(path, type=type, oversample_thr=oversample_thr, dataset=dataset)
+    def _wrap(self, path: str, *, type: str, dataset: Any, **rest: Any) -> Node:
+        return Node(path, rest, type=type, dataset=self.dataset(dataset, f'{path}.dataset'))
 
     def _concat(self, path: str, *, type: str, datasets: list[Any]) -> Node:
         return self.dataset(datasets, f'{path}.datasets')
@@ -142,34 +122,34 @@ class _SplitReader:
         return nodes[0] if len(nodes) == 1 else Node(path, type='ConcatDataset', datasets=nodes)
 
     def _plain(self, section: Node, path: str) -> Node:
-        kind, section = section['type'], _renamed(section, path)
+        section = _renamed(section, path)
         form = from_steps if 'pipeline' in section else from_keys
-        names = keys_of(form, ['around'])
-        arguments = {key: value for key, value in section.items() if key not in names}
-        if kind in _DATASETS:
-            check_keys(arguments, (*_DATASET_KEYS, *_OTHER_KEYS, *names), path)
-        zipped = kind == 'CocoZipDataset'
-        around = Surroundings(self.training, self.convention, zipped, self.masks, self.one_size)
-        images = Node(path, **{key: section[key] for key in names if key in section})
+        keys = keys_of(form, ['context'])
+        settled = set(keys_of(from_keys, ['context'])) - set(keys) if form is from_steps else ()
+        check_keys([key for key in section if key in settled], keys, path)
+        zipped = section['type'] == 'CocoZipDataset'
+        context = Context(self.training, self.convention, zipped, self.masks, self.one_size)
+        maps = {}
         if form is from_keys and self.semantics and section.get('seg_prefix') is not None:
             maps = dict(with_semantic_seg=True, seg_scale_factor=1 / self.semantics)
-            images = Node(path, **maps | images)
-        recipe = read(form, images, path, around=around)
+        pipeline = read(form, maps | section, path, context=context)
         if self.training:
-            self._check_truth(recipe, section, path)
-        self.norms.append(recipe.norm)
-        self.size_divisor = max(self.size_divisor, recipe.size_divisor)
-        return self._node(path, arguments, recipe)
+            self._check_truth(pipeline, section, path)
+        self.norms.append(pipeline.norm)
+        self.size_divisor = max(self.size_divisor, pipeline.size_divisor)
+        node = self._node(path, pipeline)
+        node.names = (*keys, 'data_root')
+        return node
 
-    def _check_truth(self, recipe: Recipe, section: Node, path: str) -> None:
+    def _check_truth(self, pipeline: Pipeline, section: Node, path: str) -> None:
         """Raise a ConfigError if what is loaded is not what the model learns from."""
         without = (
             'with_mask is False, but model.mask_head learns from masks: with_mask=True (in a '
             'pipeline, of the step LoadAnnotations)'
         )
-        check(not self.masks or recipe.dataset.get('with_mask', False), path, without)
-        if self.semantics and recipe.semantic and section.get('seg_prefix') is not None:
-            steps = [step for step in recipe.transforms if step['type'] == 'SegRescale']
+        check(not self.masks or pipeline.dataset.get('with_mask', False), path, without)
+        if self.semantics and pipeline.semantic and section.get('seg_prefix') is not None:
+            steps = [step for step in pipeline.transforms if step['type'] == 'SegRescale']
             scale = steps[0].get('scale_factor', 1) if steps else 1
             other = (
                 f'semantic maps are scaled by {scale!r}, but those of model.semantic_head have '
@@ -178,29 +158,29 @@ class _SplitReader:
             )
             check(scale == 1 / self.semantics, steps[0].path if steps else path, other)
 
-    def _node(self, path: str, arguments: dict[str, Any], recipe: Recipe) -> Node:
+    def _node(self, path: str, pipeline: Pipeline) -> Node:
+        arguments = pipeline.rest
         root = arguments.pop('data_root', None)
-        for key in _FILES:
+        for key in (*_FILES, 'classes'):
             if arguments.get(key) is None:
                 arguments.pop(key, None)
-            elif root is not None:
+            elif root is not None and key in _FILES:
                 arguments[key] = os.path.join(root, arguments[key])
-        seg_prefix = arguments.pop('seg_prefix', None)
-        self.with_maps.append((path, recipe.semantic and seg_prefix is not None))
-        if recipe.semantic and not self.semantics:
-            check(seg_prefix is not None, f'{path}.seg_prefix', 'this key is needed for its maps')
-        if recipe.semantic and seg_prefix is not None:
-            arguments['seg_prefix'] = seg_prefix
-        if arguments.get('classes') is None:
-            arguments.pop('classes', None)
-        classes = arguments.get('classes', self.classes)
+        maps = pipeline.semantic and 'seg_prefix' in arguments
+        self.with_maps.append((path, maps))
+        if pipeline.semantic and not self.semantics:
+            check(maps, f'{path}.seg_prefix', 'this key is needed for its maps')
+        if not maps:
+            arguments.pop('seg_prefix', None)
+        classes = arguments.pop('classes', self.classes)
         if classes is not None:
             arguments['classes'] = _class_names(classes, f'{path}.classes')
             self.classes_found.append((f'{path}.classes', arguments['classes']))
-        arguments['test_mode'] = not self.training
+        arguments.pop('test_mode', None)
+        given = dict(test_mode=not self.training, transforms=pipeline.transforms)
         if self.convention != 'inclusive':
-            arguments['box_convention'] = self.convention
-        return Node(path, **arguments | recipe.dataset, transforms=recipe.transforms)
+            given['box_convention'] = self.convention
+        return Node(path, arguments, **pipeline.dataset, **given)
 
 
 def _renamed(section: Node, path: str) -> Node:

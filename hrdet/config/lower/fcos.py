@@ -34,7 +34,7 @@ def fcos(
         preprocess=preprocess,
         backbone=check_typed(backbone, f'{path}.backbone'),
         neck=parts.neck(neck, backbone, f'{path}.neck'),
-        bbox_head=_head(bbox_head, f'{path}.bbox_head', testing | {'convention': box_convention}),
+        bbox_head=_head(bbox_head, f'{path}.bbox_head', testing),
         convention=box_convention,
     )
 
@@ -59,10 +59,9 @@ def _test_cfg(
     nms_pre: int = -1,
     min_bbox_size: float = 0,
 ) -> dict[str, Any]:
-    check_choice(check_typed(nms, f'{path}.nms')['type'], ('nms', 'soft_nms'), f'{path}.nms.type')
     return dict(
         score_thr=score_thr,
-        nms=nms,
+        nms=parts.nms(nms, f'{path}.nms'),
         max_per_img=max_per_img,
         nms_pre=nms_pre,
         min_bbox_size=min_bbox_size,
@@ -73,46 +72,34 @@ def _head(section: Node, path: str, settings: dict[str, Any]) -> Node:
     """A head of the user's own gets the settings of the test beside its own arguments."""
     if check_typed(section, path)['type'] == 'FCOSHead':
         return read(_fcos_head, section, path, settings=settings)
-    return Node(path, **parts.own_head(section, path) | settings)
+    return parts.own_head(section, path).replaced(**settings)
 
 
 def _fcos_head(
     path: str,
     *,
-    type: str,
     num_classes: int | None = None,
-    in_channels: int,
-    feat_channels: int = 256,
-    stacked_convs: int = 4,
     strides: list[int] = (4, 8, 16, 32, 64),
     regress_ranges: list[list[float]] = _RANGES,
-    center_sampling: bool = False,
-    center_sample_radius: float = 1.5,
     norm_cfg: Node | None = _GN,
     loss_cls: Node | None = None,
     loss_bbox: Node | None = None,
     loss_centerness: Node | None = None,
     settings: dict[str, Any],
+    **rest: Any,
 ) -> Node:
-    check_choice(center_sampling, (True, False), f'{path}.center_sampling')
     _check_ranges(regress_ranges, f'{path}.regress_ranges')
+    centerness = dict(type='CrossEntropyLoss', use_sigmoid=True)
     return Node(
         path,
-        type=type,
+        rest,
         num_classes=parts.without_background(num_classes, path),
-        in_channels=in_channels,
-        feat_channels=feat_channels,
-        stacked_convs=stacked_convs,
         strides=strides,
         regress_ranges=regress_ranges,
-        center_sampling=center_sampling,
-        center_sample_radius=center_sample_radius,
         norm_cfg=norm_cfg,
         loss_cls=parts.loss(loss_cls, f'{path}.loss_cls', type='FocalLoss'),
         loss_bbox=parts.loss(loss_bbox, f'{path}.loss_bbox', type='IoULoss'),
-        loss_centerness=parts.loss(
-            loss_centerness, f'{path}.loss_centerness', type='CrossEntropyLoss', use_sigmoid=True
-        ),
+        loss_centerness=parts.loss(loss_centerness, f'{path}.loss_centerness', **centerness),
         **settings,
     )
 

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from hrdet.config.node import Node, check_count, check_typed
+from hrdet.config.node import Node, check_choice, check_count, check_typed
 
 
 def loss(section: Node | None, path: str, **default: Any) -> Node:
     """A loss as it is written, or the default where it is left out."""
-    return Node(path, **default) if section is None else check_typed(section, path)
+    return Node(path, default) if section is None else check_typed(section, path)
 
 
 def matching(path: str, assigner: Node, sampler: Node) -> dict[str, Any]:
@@ -23,9 +23,13 @@ def _sampler(section: Node, path: str) -> Node:
     inner = ('pos_sampler', 'neg_sampler')
     shared = {k: v for k, v in section.items() if k != 'type' and k not in inner}
     parts = {name: check_typed(section.get(name), f'{path}.{name}') for name in inner}
-    return Node(
-        path, **section | {k: Node(part.path, **shared | part) for k, part in parts.items()}
-    )
+    return section.replaced(**{k: part.replaced(**shared | part) for k, part in parts.items()})
+
+
+def nms(section: Any, path: str) -> Node:
+    """A section ``nms``, of one of the two kinds."""
+    check_choice(check_typed(section, path)['type'], ('nms', 'soft_nms'), f'{path}.type')
+    return section
 
 
 def own_head(section: Node, path: str) -> Node:
@@ -34,7 +38,7 @@ def own_head(section: Node, path: str) -> Node:
     Left out, it is None, which ``with_num_classes`` fills in.
     """
     num_classes = without_background(section.get('num_classes'), path)
-    return Node(path, **section | dict(num_classes=num_classes))
+    return section.replaced(num_classes=num_classes)
 
 
 def without_background(num_classes: int | None, path: str) -> int | None:
@@ -51,5 +55,4 @@ def neck(section: Node, backbone: Node, path: str) -> Node:
     width = str(backbone.get('width')).partition('-')[0]  # 18, or '18-small'
     if 'in_channels' in section or not width.isdigit():
         return section
-    width = int(width)
-    return Node(path, **section | {'in_channels': [width, 2 * width, 4 * width, 8 * width]})
+    return section.replaced(in_channels=[int(width) * factor for factor in (1, 2, 4, 8)])

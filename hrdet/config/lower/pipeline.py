@@ -1,47 +1,45 @@
 """Image pipelines as mmdetection 1.x writes them, as a list of steps, to transforms."""
 
+from typing import Any
+
 from hrdet.config.lower.transforms import (
-    Recipe,
+    Context,
+    Pipeline,
     Scale,
-    Surroundings,
-    add_flip,
-    exact_scale,
     expand_node,
     norm,
-    random_crop_node,
     read_scales,
-    resize_node,
 )
 from hrdet.config.node import Node, check, check_typed, read
 
 
-def from_steps(path: str, *, pipeline: list[Node], around: Surroundings) -> Recipe:
+def from_steps(path: str, *, pipeline: list[Node], context: Context, **rest: Any) -> Pipeline:
     """The steps of a data set's ``pipeline``, in their order.
 
     A step of a type unknown here is a transform of the user's own and stays as it is.
     """
     path = f'{path}.pipeline'
     check(isinstance(pipeline, (list, tuple)), path, f'a list is wanted here, not {pipeline!r}')
-    recipe = Recipe()
-    if around.training:
-        recipe.dataset = dict(with_crowd=False)
-    _add_steps(recipe, pipeline, path, around)
-    check(recipe.norm is not None, path, "there is no step dict(type='Normalize', ...)")
-    early = any(node['type'] == 'AugmentedViews' for node in recipe.transforms[:-1])
+    result = Pipeline(rest=rest)
+    if context.training:
+        result.dataset = dict(with_crowd=False)
+    _add_steps(result, pipeline, path, context)
+    check(result.norm is not None, path, "there is no step dict(type='Normalize', ...)")
+    early = any(node['type'] == 'AugmentedViews' for node in result.transforms[:-1])
     check(not early, path, 'MultiScaleFlipAug must be the last step')
-    return recipe
+    return result
 
 
-def _add_steps(recipe: Recipe, steps: list[Node], path: str, around: Surroundings) -> None:
+def _add_steps(result: Pipeline, steps: list[Node], path: str, context: Context) -> None:
     for i, step in enumerate(steps):
         kind = check_typed(step, f'{path}[{i}]')['type']
         if kind in _READERS:
-            read(_READERS[kind], step, step.path, recipe=recipe, around=around)
+            read(_READERS[kind], step, step.path, result=result, context=context)
         else:
-            recipe.transforms.append(step)
+            result.transforms.append(step)
 
 
-def _load_image(path, *, type, to_float32=False, recipe, around):
+def _load_image(path, *, type, to_float32=False, result, context):
     """Every data set loads its images; they stay uint8."""
 
 
@@ -54,68 +52,66 @@ def _load_annotations(
     with_mask=False,
     with_seg=False,
     poly2mask=True,
-    recipe,
-    around,
+    result,
+    context,
 ):
-    if around.training:
+    if context.training:
         for name, value in (('with_bbox', with_bbox), ('with_label', with_label)):
             check(value, f'{path}.{name}', 'a detector cannot train without boxes and labels')
         if with_mask:
-            recipe.dataset['with_mask'] = True
-        recipe.semantic = with_seg
+            result.dataset['with_mask'] = True
+        result.semantic = with_seg
 
 
-def _load_proposals(path, *, type, num_max_proposals=None, recipe, around):
+def _load_proposals(path, *, type, num_max_proposals=None, result, context):
     if num_max_proposals is not None:
-        recipe.dataset['num_max_proposals'] = num_max_proposals
+        result.dataset['num_max_proposals'] = num_max_proposals
 
 
-def _resize(path, *, type, img_scale, multiscale_mode='range', keep_ratio=True, recipe, around):
-    recipe.transforms.append(resize_node(path, img_scale, multiscale_mode, keep_ratio, around))
+def _resize(path, *, type, img_scale, multiscale_mode='range', keep_ratio=True, result, context):
+    result.resize(path, img_scale, multiscale_mode, keep_ratio, context)
 
 
-def _random_flip(path, *, type, flip_ratio=None, recipe, around):
-    add_flip(recipe, path, flip_ratio, around)
+def _random_flip(path, *, type, flip_ratio=None, result, context):
+    result.flip(path, flip_ratio, context)
 
 
-def _normalize(path, *, type, mean, std, to_rgb=True, recipe, around):
-    recipe.norm = norm(path, mean=mean, std=std, to_rgb=to_rgb, around=around)
+def _normalize(path, *, type, mean, std, to_rgb=True, result, context):
+    result.norm = norm(path, mean=mean, std=std, to_rgb=to_rgb, context=context)
 
 
-def _pad(path, *, type, size_divisor, recipe, around):
-    recipe.pad(path, size_divisor)
+def _pad(path, *, type, size_divisor, result, context):
+    result.pad(path, size_divisor)
 
 
-def _expand(path, *, type, mean=(0, 0, 0), to_rgb=True, ratio_range=(1, 4), recipe, around):
-    arguments = dict(mean=mean, to_rgb=to_rgb, ratio_range=ratio_range)
-    recipe.transforms.append(expand_node(path, **arguments, around=around))
+def _expand(path, *, type, result, context, **rest):
+    result.transforms.append(read(expand_node, rest, path, context=context))
 
 
-def _random_crop(path, *, type, min_ious=None, min_crop_size=None, recipe, around):
-    arguments = dict(min_ious=min_ious, min_crop_size=min_crop_size)
-    given = {name: value for name, value in arguments.items() if value is not None}
-    recipe.transforms.append(random_crop_node(path, given, around))
+def _random_crop(path, *, type, result, context, **rest):
+    given = {name: value for name, value in rest.items() if value is not None}
+    result.add(path, given, **context.random_crop())
 
 
-def _rand_resize_crop(path, *, type, scales, size, recipe, around):
-    recipe.transforms.append(Node(path, type=type, scales=scales, size=size, **exact_scale(around)))
+def _rand_resize_crop(path, *, type, result, context, **rest):
+    result.add(path, rest, type=type, **context.exact_scale())
 
 
-def _format(path, *, type, recipe, around):
+def _format(path, *, type, result, context):
     """Tensors are made when a batch is put together."""
 
 
-def _image_to_tensor(path, *, type, keys=(), recipe, around):
+def _image_to_tensor(path, *, type, keys=(), result, context):
     """Tensors are made when a batch is put together."""
 
 
-def _collect(path, *, type, keys, meta_keys=(), recipe, around):
-    if around.training:
-        recipe.dataset['with_crowd'] = 'gt_bboxes_ignore' in keys
+def _collect(path, *, type, keys, meta_keys=(), result, context):
+    if context.training:
+        result.dataset['with_crowd'] = 'gt_bboxes_ignore' in keys
 
 
-def _test_augmentation(path, *, type, img_scale, transforms, flip=False, recipe, around):
-    check(not around.training, path, 'test-time augmentation belongs to data.val and data.test')
+def _test_augmentation(path, *, type, img_scale, transforms, flip=False, result, context):
+    check(not context.training, path, 'test-time augmentation belongs to data.val and data.test')
     scales = read_scales(img_scale, path)
     kinds = [
         check_typed(step, f'{path}.transforms[{i}]')['type'] for i, step in enumerate(transforms)
@@ -130,9 +126,9 @@ def _test_augmentation(path, *, type, img_scale, transforms, flip=False, recipe,
     def view(scale: Scale, flip_ratio: int) -> None:
         settings = {'Resize': dict(img_scale=scale), 'RandomFlip': dict(flip_ratio=flip_ratio)}
         steps = [Node(s.path, **s | settings.get(s['type'], {})) for s in transforms]
-        _add_steps(recipe, steps, f'{path}.transforms', around)
+        _add_steps(result, steps, f'{path}.transforms', context)
 
-    recipe.branch(path, scales, flip, view)
+    result.branch(path, scales, flip, view)
 
 
 _READERS = {

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from hrdet.config.lower.heads import box_head, mask_head, roi_extractor, semantic_head
 from hrdet.config.lower.parts import matching
-from hrdet.config.lower.regions import box_head, mask_head, roi_extractor, semantic_head
+from hrdet.config.lower.parts import nms as read_nms
 from hrdet.config.node import Node, check, check_choice, check_count, check_typed, is_number, read
 
 
@@ -15,7 +16,6 @@ class RoISettings:
     train: Any  # train_cfg.rcnn: a section, or one for each stage
     loss_weights: Any
     test: Node
-    convention: str
 
 
 def faster_rcnn(
@@ -35,7 +35,7 @@ def mask_rcnn(
     settings: RoISettings,
 ) -> Node:
     """The head of a Mask R-CNN."""
-    masks = _mask_parts(path, mask_roi_extractor, mask_head, settings.convention)
+    masks = _mask_parts(path, mask_roi_extractor, mask_head)
     return _one_stage(path, bbox_roi_extractor, bbox_head, masks, settings)
 
 
@@ -45,19 +45,11 @@ def _one_stage(
     one = settings.loss_weights is None
     check(one, 'train_cfg.stage_loss_weights', 'this detector has one stage: leave it out')
     sampler, mask_size = read(_training, settings.train, 'train_cfg.rcnn', masks=bool(masks))
-    return Node(
-        path,
-        type='StandardRoIHead',
-        bbox_roi_extractor=roi_extractor(
-            extractor, f'{path}.bbox_roi_extractor', settings.convention
-        ),
+    return _roi_head(
+        path, 'StandardRoIHead', extractor, settings, masks | mask_size,
         bbox_head=box_head(head, f'{path}.bbox_head'),
         region_sampler=sampler,
-        **masks,
-        **mask_size,
-        **read(_testing, settings.test, 'test_cfg.rcnn', masks=bool(masks)),
-        convention=settings.convention,
-    )
+    )  # fmt: skip
 
 
 def cascade_rcnn(
@@ -75,7 +67,7 @@ def cascade_rcnn(
     masks = {}
     if mask_head is not None or mask_roi_extractor is not None:
         masks = _mask_parts(
-            path, mask_roi_extractor, mask_head, settings.convention, stages=num_stages
+            path, mask_roi_extractor, mask_head, stages=num_stages
         )
     boxes = _for_stages(bbox_head, num_stages, f'{path}.bbox_head')
     is_list = isinstance(settings.train, (list, tuple))
@@ -86,35 +78,27 @@ def cascade_rcnn(
     ]
     sizes = [size for _, size in stages]
     check(sizes.count(sizes[0]) == num_stages, 'train_cfg.rcnn', 'the stages differ in mask_size')
-    return Node(
-        path,
-        type='CascadeRoIHead',
-        bbox_roi_extractor=roi_extractor(
-            bbox_roi_extractor, f'{path}.bbox_roi_extractor', settings.convention
-        ),
+    return _roi_head(
+        path, 'CascadeRoIHead', bbox_roi_extractor, settings, masks | sizes[0],
         bbox_head=[box_head(section, section.path) for section in boxes],
         region_sampler=[sampler for sampler, _ in stages],
         stage_loss_weights=_loss_weights(settings.loss_weights, num_stages),
-        **masks,
-        **sizes[0],
-        **read(_testing, settings.test, 'test_cfg.rcnn', masks=bool(masks)),
-        convention=settings.convention,
-    )
+    )  # fmt: skip
 
 
 def htc(
     path: str,
     *,
-    num_stages: int,
-    bbox_roi_extractor: Node,
-    bbox_head: Node | list[Node],
-    mask_roi_extractor: Node,
-    mask_head: Node | list[Node],
     semantic_roi_extractor: Node | None = None,
     semantic_head: Node | None = None,
     semantic_fusion: list[str] = ('bbox', 'mask'),
     interleaved: bool = True,
     mask_info_flow: bool = True,
+    num_stages: int,
+    bbox_roi_extractor: Node,
+    bbox_head: Node | list[Node],
+    mask_roi_extractor: Node,
+    mask_head: Node | list[Node],
     settings: RoISettings,
 ) -> Node:
     """The heads of a Hybrid Task Cascade, with the semantic branch or without."""
@@ -134,17 +118,31 @@ def htc(
         else:
             flow = f'{head["type"]} passes no features on; write HTCMaskHead'
             check(not mask_info_flow or head['type'] != 'FCNMaskHead', f'{head.path}.type', flow)
-    for name, value in dict(interleaved=interleaved, mask_info_flow=mask_info_flow).items():
+    options = dict(interleaved=interleaved, mask_info_flow=mask_info_flow)
+    for name, value in options.items():
         check_choice(value, (True, False), f'{path}.{name}')
     semantics = _semantic_parts(
-        path, semantic_roi_extractor, semantic_head, semantic_fusion, settings.convention
+        path, semantic_roi_extractor, semantic_head, semantic_fusion
     )
-    options = dict(interleaved=interleaved, mask_info_flow=mask_info_flow)
-    return Node(path, **node | semantics | options | {'type': 'HybridTaskCascadeRoIHead'})
+    return node.replaced(**semantics, **options, type='HybridTaskCascadeRoIHead')
+
+
+def _roi_head(
+    path: str, kind: str, extractor: Node, settings: RoISettings, masks: dict, **stages: Any
+) -> Node:
+        testing = read(_testing, settings.test, 'test_cfg.rcnn', masks='mask_head' in masks)
+    return Node(
+        path,
+        type=kind,
+        bbox_roi_extractor=roi_extractor(extractor, f'{path}.bbox_roi_extractor'),
+        **stages,
+        **masks,
+        **testing,
+    )
 
 
 def _semantic_parts(
-    path: str, extractor: Node | None, head: Node | None, fusion: list[str], convention: str
+    path: str, extractor: Node | None, head: Node | None, fusion: list[str]
 ) -> dict[str, Any]:
     here = f'{path}.semantic_fusion'
     names = "a list of 'bbox' and 'mask' is wanted here"
@@ -165,7 +163,7 @@ def _semantic_parts(
 
 
 def _mask_parts(
-    path: str, extractor: Node, head: Any, convention: str, stages: int | None = None
+    path: str, extractor: Node, head: Any, stages: int | None = None
 ) -> dict[str, Any]:
     here = f'{path}.mask_head'
     if stages is None:
@@ -173,7 +171,7 @@ def _mask_parts(
     else:
         heads = [mask_head(section, section.path) for section in _for_stages(head, stages, here)]
     return dict(
-        mask_roi_extractor=roi_extractor(extractor, f'{path}.mask_roi_extractor', convention),
+        mask_roi_extractor=roi_extractor(extractor, f'{path}.mask_roi_extractor'),
         mask_head=heads,
     )
 
@@ -209,8 +207,8 @@ def _training(
 ) -> tuple[Node, dict[str, int]]:
     """How one stage draws its samples, and the argument ``mask_size`` if there is one."""
     _check_masks(mask_size, masks, f'{path}.mask_size')
-    node = Node(path, type='RegionSampler', **matching(path, assigner, sampler))
-    node['pos_weight'] = pos_weight
+    drawn = matching(path, assigner, sampler)
+    node = Node(path, type='RegionSampler', **drawn, pos_weight=pos_weight)
     return node, {} if mask_size is None else dict(mask_size=mask_size)
 
 
@@ -223,13 +221,12 @@ def _testing(
     mask_thr_binary: float | None = None,
     masks: bool,
 ) -> dict[str, Any]:
-    check_choice(check_typed(nms, f'{path}.nms')['type'], ('nms', 'soft_nms'), f'{path}.nms.type')
+    values = dict(score_thr=score_thr, nms=read_nms(nms, f'{path}.nms'), max_per_img=max_per_img)
     here = f'{path}.mask_thr_binary'
     _check_masks(mask_thr_binary, masks, here)
     inside = mask_thr_binary is None or (is_number(mask_thr_binary) and 0 < mask_thr_binary < 1)
     check(inside, here, f'{mask_thr_binary!r} is not a number between 0 and 1')
-    threshold = {} if mask_thr_binary is None else dict(mask_thr_binary=mask_thr_binary)
-    return dict(score_thr=score_thr, nms=nms, max_per_img=max_per_img) | threshold
+    return values | ({} if mask_thr_binary is None else dict(mask_thr_binary=mask_thr_binary))
 
 
 def _check_masks(value: Any, masks: bool, path: str) -> None:

@@ -23,7 +23,7 @@ class Norm:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Context:
     """What the meaning of a pipeline depends on, beside itself."""
 
     training: bool
@@ -32,9 +32,17 @@ class Surroundings:
     masks: bool  # the model has masks to learn
     one_size: bool  # all batches have ``pad_size``, turned for portraits
 
+    def exact_scale(self) -> dict[str, bool]:
+        """Arguments of resizing transforms: continuous boxes are scaled by whole-pixel sizes."""
+        return dict(exact_scale=True) if self.convention == 'continuous' else {}
+
+    def random_crop(self) -> dict[str, Any]:
+        """What a random crop has beside the user's keys."""
+        return dict(type='RandomCrop', keep_orientation=self.one_size)
+
 
 @dataclass(slots=True)
-class Recipe:
+class Pipeline:
     """A lowered pipeline: the transforms, and what it asks of others."""
 
     transforms: list[Node] = field(default_factory=list)
@@ -42,18 +50,48 @@ class Recipe:
     semantic: bool = False  # load semantic maps
     dataset: dict[str, Any] = field(default_factory=dict)  # arguments for the data set
     size_divisor: int = 1  # what image sizes are padded to a multiple of
+    rest: dict[str, Any] = field(default_factory=dict)  # keys that are not about images
+
+    def add(self, path: str, rest: Any = None, /, **values: Any) -> None:
+        """Append a transform."""
+        self.transforms.append(Node(path, rest, **values))
 
     def pad(self, path: str, size_divisor: int) -> None:
         """Append the transform that pads images."""
         self.size_divisor = size_divisor
-        self.transforms.append(Node(path, type='Pad', size_divisor=size_divisor))
+        self.add(path, type='Pad', size_divisor=size_divisor)
+
+    def flip(self, path: str, ratio: float | None, context: Context) -> None:
+        """Append the transform that mirrors images; at test time all (1) or none (0)."""
+        message = f'at test time all images are mirrored (1) or none (0), not {ratio!r} of them'
+        check(context.training or ratio in (None, 0, 1), f'{path}.flip_ratio', message)
+        if ratio:
+            self.add(path, type='RandomFlip', ratio=ratio)
+
+    def resize(self, path: str, img_scale: Any, mode: str, ratio: bool, context: Context) -> None:
+        """Append the transform that resizes to one of several scales; one only at test time."""
+        scales = read_scales(img_scale, path)
+        check_choice(mode, ('value', 'range'), f'{path}.multiscale_mode')
+        mode, here = 'value' if len(scales) == 1 else mode, f'{path}.img_scale'
+        count = f'a range has two ends, but there are {len(scales)} scales'
+        check(mode == 'value' or len(scales) == 2, here, count)
+        several = 'a test does not draw one of several scales; MultiScaleFlipAug takes all of them'
+        check(context.training or len(scales) == 1, here, several)
+        self.add(
+            path,
+            type='Resize',
+            scales=scales,
+            multiscale_mode=mode,
+            keep_ratio=ratio,
+            **context.exact_scale(),
+        )
 
     def branch(
         self, path: str, scales: list[Scale], flip: bool, view: Callable[[Scale, int], None]
     ) -> None:
         """Append ``view(scale, flip_ratio)``, or a step that takes all views of an image.
 
-        ``view`` appends the transforms of one view to this recipe.  The mirror image follows its
+        ``view`` appends the transforms of one view to this pipeline.  The mirror image follows its
         original at each scale.
         """
         before, views = self.transforms, []
@@ -82,39 +120,42 @@ def from_keys(
     with_semantic_seg: bool = False,
     seg_scale_factor: float = 1,
     extra_aug: Node | None = None,
-    around: Surroundings,
-) -> Recipe:
+    context: Context,
+    **rest: Any,
+) -> Pipeline:
     """The keys of a data set that concern its images."""
-    norm_path = f'{path}.img_norm_cfg'
-    recipe = Recipe(norm=read(norm, img_norm_cfg, norm_path, around=around))
-    if around.training:
+    pipeline = Pipeline(rest=rest)
+    pipeline.norm = read(norm, img_norm_cfg, f'{path}.img_norm_cfg', context=context)
+    if context.training:
         check(with_label, f'{path}.with_label', 'a detector cannot train without labels')
-        recipe.semantic = with_semantic_seg
-        masks = around.masks if with_mask is None else with_mask
-        recipe.dataset = dict(with_crowd=with_crowd) | (dict(with_mask=True) if masks else {})
+        pipeline.semantic = with_semantic_seg
+        masks = context.masks if with_mask is None else with_mask
+        pipeline.dataset = dict(with_crowd=with_crowd) | (dict(with_mask=True) if masks else {})
         if extra_aug is not None:
-            recipe.transforms += read(_extra_aug, extra_aug, f'{path}.extra_aug', around=around)
+            where = f'{path}.extra_aug'
+            read(_extra_aug, extra_aug, where, pipeline=pipeline, context=context)
     mode = multiscale_mode
     if mode is None:
         # The release's zip data set takes two scales for the ends of a range.
-        mode = 'range' if around.zipped and len(read_scales(img_scale, path)) == 2 else 'value'
+        mode = 'range' if context.zipped and len(read_scales(img_scale, path)) == 2 else 'value'
+    # RandResizeCrop resizes to scales of its own: the release then leaves img_scale alone.
+    resized = any(node['type'] == 'RandResizeCrop' for node in pipeline.transforms)
 
     def steps(scale: Any, ratio: float) -> None:
-        if not any(node['type'] == 'RandResizeCrop' for node in recipe.transforms):
-            # That one resizes to scales of its own: the release then leaves img_scale alone.
-            recipe.transforms.append(resize_node(path, scale, mode, resize_keep_ratio, around))
-        add_flip(recipe, path, ratio, around)
+        if not resized:
+            pipeline.resize(path, scale, mode, resize_keep_ratio, context)
+        pipeline.flip(path, ratio, context)
         if size_divisor is not None:
-            recipe.pad(path, size_divisor)
+            pipeline.pad(path, size_divisor)
 
-    if around.training:
+    if context.training:
         check(not flip, f'{path}.flip', 'training takes flip_ratio, the probability of a flip')
         steps(img_scale, flip_ratio)
     else:
-        recipe.branch(path, read_scales(img_scale, path), bool(flip or flip_ratio), steps)
-    if recipe.semantic and seg_scale_factor != 1:
-        recipe.transforms.append(Node(path, type='SegRescale', scale_factor=seg_scale_factor))
-    return recipe
+        pipeline.branch(path, read_scales(img_scale, path), bool(flip or flip_ratio), steps)
+    if pipeline.semantic and seg_scale_factor != 1:
+        pipeline.add(path, type='SegRescale', scale_factor=seg_scale_factor)
+    return pipeline
 
 
 def _extra_aug(
@@ -124,76 +165,36 @@ def _extra_aug(
     expand: Node | None = None,
     random_crop: Node | None = None,
     rand_resize_crop: Node | None = None,
-    around: Surroundings,
-) -> list[Node]:
-    nodes = []
+    pipeline: Pipeline,
+    context: Context,
+) -> None:
+    """Augmentations in this order, whatever their order in the config."""
     if photo_metric_distortion is not None:
         here = f'{path}.photo_metric_distortion'
-        nodes.append(Node(here, type='PhotoMetricDistortion', **photo_metric_distortion))
+        pipeline.add(here, photo_metric_distortion, type='PhotoMetricDistortion')
     if expand is not None:
-        nodes.append(read(expand_node, expand, f'{path}.expand', around=around))
+        pipeline.transforms.append(read(expand_node, expand, f'{path}.expand', context=context))
     if random_crop is not None:
-        nodes.append(random_crop_node(f'{path}.random_crop', random_crop, around))
+        pipeline.add(f'{path}.random_crop', random_crop, **context.random_crop())
     if rand_resize_crop is not None:
-        arguments = rand_resize_crop | exact_scale(around)
-        nodes.append(Node(f'{path}.rand_resize_crop', type='RandResizeCrop', **arguments))
-    return nodes
+        values = dict(type='RandResizeCrop', **context.exact_scale())
+        pipeline.add(f'{path}.rand_resize_crop', rand_resize_crop, **values)
 
 
-def random_crop_node(path: str, arguments: dict[str, Any], around: Surroundings) -> Node:
-    """The transform that cuts a random patch."""
-    return Node(path, type='RandomCrop', **dict(keep_orientation=around.one_size) | arguments)
-
-
-def exact_scale(around: Surroundings) -> dict[str, bool]:
-    """Arguments of a transform that resizes: continuous boxes are scaled by whole-pixel sizes."""
-    return dict(exact_scale=True) if around.convention == 'continuous' else {}
-
-
-def expand_node(
-    path: str,
-    *,
-    mean: Any = (0, 0, 0),
-    to_rgb: bool = True,
-    ratio_range: Any = (1, 4),
-    around: Surroundings,
-) -> Node:
+def expand_node(path: str, *, to_rgb: bool = True, context: Context, **rest: Any) -> Node:
     """The transform that puts an image on a larger canvas."""
+    check_choice(to_rgb, (True, False), f'{path}.to_rgb')
     # ``to_rgb`` reverses the mean; where the release holds RGB, hrdet holds BGR.
-    to_rgb = bool(to_rgb) != around.zipped
-    return Node(path, type='Expand', mean=mean, to_rgb=to_rgb, ratio_range=ratio_range)
+    return Node(path, rest, **{'type': 'Expand', 'to_rgb': to_rgb != context.zipped})
 
 
-def norm(path: str, *, mean: Any, std: Any, to_rgb: bool = True, around: Surroundings) -> Norm:
+def norm(path: str, *, mean: Any, std: Any, to_rgb: bool = True, context: Context) -> Norm:
     """``img_norm_cfg``."""
     for name, values in (('mean', mean), ('std', std)):
         numbers = isinstance(values, (list, tuple)) and len(values) == 3
         check(numbers, f'{path}.{name}', f'three numbers are wanted here, not {values!r}')
-    return Norm(path, tuple(mean), tuple(std), 'rgb' if to_rgb or around.zipped else 'bgr')
-
-
-def resize_node(path: str, img_scale: Any, mode: str, ratio: bool, around: Surroundings) -> Node:
-    """The transform that resizes to one of several scales; that of a test has one only."""
-    scales = read_scales(img_scale, path)
-    check_choice(mode, ('value', 'range'), f'{path}.multiscale_mode')
-    if len(scales) == 1:
-        mode = 'value'
-    here = f'{path}.img_scale'
-    count = f'a range has two ends, but there are {len(scales)} scales'
-    check(mode == 'value' or len(scales) == 2, here, count)
-    check(
-        around.training or len(scales) == 1,
-        here,
-        'a test does not draw one of several scales; MultiScaleFlipAug takes all of them',
-    )
-    return Node(
-        path,
-        type='Resize',
-        scales=scales,
-        multiscale_mode=mode,
-        keep_ratio=ratio,
-        **exact_scale(around),
-    )
+    check_choice(to_rgb, (True, False), f'{path}.to_rgb')
+    return Norm(path, tuple(mean), tuple(std), 'rgb' if to_rgb or context.zipped else 'bgr')
 
 
 def read_scales(img_scale: Any, path: str) -> list[Scale]:
@@ -205,11 +206,3 @@ def read_scales(img_scale: Any, path: str) -> list[Scale]:
         message = f'{img_scale!r} is neither a pair (w, h) of pixels nor a list of pairs'
         check(whole and len(row) == 2 and min(row) > 0, f'{path}.img_scale', message)
     return [tuple(row) for row in rows]
-
-
-def add_flip(recipe: Recipe, path: str, ratio: float | None, around: Surroundings) -> None:
-    """Append the transform that mirrors images with a probability, which in a test is 0 or 1."""
-    sure = f'a test mirrors all images (1) or none (0), not {ratio!r} of them'
-    check(around.training or ratio in (None, 0, 1), f'{path}.flip_ratio', sure)
-    if ratio:
-        recipe.transforms.append(Node(path, type='RandomFlip', ratio=ratio))

@@ -6,7 +6,8 @@ from hrdet.config.lower.parts import neck as read_neck
 from hrdet.config.lower.roi import RoISettings, cascade_rcnn, faster_rcnn, htc, mask_rcnn
 from hrdet.config.lower.rpn import rpn_head as read_rpn_head
 from hrdet.config.lower.rpn import rpn_settings
-from hrdet.config.node import Node, check_choice, check_keys, check_typed, keys_of, read
+from hrdet.config.node import Node, check_choice, check_typed, keys_of, read
+from hrdet.registry import check_keys
 
 # A detector's type and the function that reads the keys of its second stage.
 ROI_HEADS = {
@@ -17,16 +18,13 @@ ROI_HEADS = {
 }
 
 
-def two_stage(
-    section: Node, path: str, *, train_cfg: Node, test_cfg: Node, preprocess: Node
-) -> Node:
-    """The tree of a detector whose section ``model`` is given."""
+def two_stage(section: Node, path: str, **context: Any) -> Node:
+    """The tree of a detector whose section ``model`` is given; ``context`` as ``_detector``'s."""
     roi_reader = ROI_HEADS[section['type']]
     roi_keys = keys_of(roi_reader, ['settings'])
-    context = dict(train_cfg=train_cfg, test_cfg=test_cfg, preprocess=preprocess)
     check_keys(section, [*keys_of(_detector, [*context, 'roi']), *roi_keys], path)
-    roi = Node(path, **{key: section[key] for key in roi_keys if key in section})
-    rest = Node(path, **{key: value for key, value in section.items() if key not in roi})
+    roi = {key: section[key] for key in roi_keys if key in section}
+    rest = {key: value for key, value in section.items() if key not in roi}
     return read(_detector, rest, path, roi=(roi_reader, roi), **context)
 
 
@@ -39,7 +37,7 @@ def _detector(
     rpn_head: Node,
     pretrained: str | None = None,
     box_convention: str = 'inclusive',
-    roi: tuple[Any, Node],
+    roi: tuple[Any, dict[str, Any]],
     train_cfg: Node,
     test_cfg: Node,
     preprocess: Node,
@@ -48,9 +46,7 @@ def _detector(
     train = read(_train_cfg, train_cfg, 'train_cfg')
     test = read(_test_cfg, test_cfg, 'test_cfg')
     rpn = rpn_settings(train['rpn'], train['rpn_proposal'], test['rpn'])
-    regions = RoISettings(
-        train['rcnn'], train['stage_loss_weights'], test['rcnn'], convention=box_convention
-    )
+    second = RoISettings(train['rcnn'], train['stage_loss_weights'], test['rcnn'])
     roi_reader, roi_section = roi
     return Node(
         path,
@@ -58,10 +54,8 @@ def _detector(
         preprocess=preprocess,
         backbone=check_typed(backbone, f'{path}.backbone'),
         neck=read_neck(neck, backbone, f'{path}.neck'),
-        rpn_head=read(
-            read_rpn_head, rpn_head, f'{path}.rpn_head', settings=rpn, convention=box_convention
-        ),
-        roi_head=read(roi_reader, roi_section, path, settings=regions),
+        rpn_head=read(read_rpn_head, rpn_head, f'{path}.rpn_head', settings=rpn),
+        roi_head=read(roi_reader, roi_section, path, settings=second),
         convention=box_convention,
     )
 

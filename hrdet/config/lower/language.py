@@ -1,0 +1,45 @@
+"""From a config in any language to a RunConfig."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hrdet.config.config import origins_of
+from hrdet.config.lower.lowered import read_lowered
+from hrdet.config.lower.release import lower_release
+from hrdet.config.node import Node, check_choice
+from hrdet.config.run_config import RunConfig
+from hrdet.registry import ConfigError
+
+LANGUAGES = {'release': lower_release, 'lowered': read_lowered}
+
+
+def lower(config: Mapping[str, Any]) -> RunConfig:
+    """Lower a config (a Config, or a dict): one pass, checked strictly.
+
+    Keys of parts that are built (heads, losses, transforms, ...) are checked against their
+    constructors, by ``RunConfig.check`` and when they are built.
+
+    Raises:
+        ConfigError: an unknown key, a missing one, or a value that cannot be meant; the message
+            names its path in the config, and the file and line that wrote it.
+    """
+    origins = origins_of(config)
+    try:
+        language = config.get('language', 'release')
+        check_choice(language, LANGUAGES, 'language')
+        run = LANGUAGES[language]({k: v for k, v in config.items() if k != 'language'})
+    except ConfigError as error:
+        error.locate(origins)
+        raise
+    for node in (run.model, run.train, run.val, run.test, run.training and run.training.nodes):
+        _set_origins(node, origins)
+    return run
+
+
+def _set_origins(value: Any, origins: Mapping[str, str]) -> None:
+    if isinstance(value, Node):
+        value.origins = origins
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            _set_origins(item, origins)

@@ -1,0 +1,69 @@
+"""The lowered language: what a config means, written as a config that means the same."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from hrdet.config.dump import as_text
+from hrdet.config.node import Node, as_nodes, check, check_typed, read
+from hrdet.config.run_config import RunConfig, Runtime, Training
+from hrdet.registry import check_keys
+
+
+def read_lowered(config: dict[str, Any]) -> RunConfig:
+    """The meaning of a config in this language."""
+    config = {k: v for k, v in config.items() if k not in ('custom_imports', 'work_dir')}
+    return read(_read, as_nodes(config), 'config')
+
+
+def lowered_text(run: RunConfig, custom_imports: Mapping[str, Any] | None = None) -> str:
+    """A config file in this language; beside each part the section that it comes from."""
+    values: dict[str, Any] = {'language': 'lowered'}
+    if custom_imports:
+        values['custom_imports'] = custom_imports
+    return as_text(values | _settings(run))
+
+
+def _read(
+    path: str,
+    *,
+    model: Node,
+    classes: Any = None,
+    train: Node | None = None,
+    val: Node | None = None,
+    test: Node | None = None,
+    training: Node | None = None,
+    runtime: Node | None = None,
+) -> RunConfig:
+    for name, split in dict(train=train, val=val, test=test).items():
+        check(split is None or 'dataset' in split, f'{name}.dataset', 'this key is needed')
+    return RunConfig(
+        model=check_typed(model, 'model'),
+        classes=None if classes is None else tuple(classes),
+        train=train,
+        val=val,
+        test=test,
+        training=training and _typed(Training, training, 'training'),
+        runtime=_typed(Runtime, runtime or {}, 'runtime'),
+    )
+
+
+def _typed(cls: type, section: Any, path: str) -> Any:
+    known = {field.name: field for field in fields(cls)}
+    check(isinstance(section, Mapping), path, f'a dict is wanted here, not {section!r}')
+    check_keys(section, known, path)
+    for name, field in known.items():
+        optional = field.default is not MISSING or field.default_factory is not MISSING
+        check(optional or name in section, f'{path}.{name}', 'this key is needed')
+    return cls(**section)
+
+
+def _settings(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass that differ from their defaults; warnings aside."""
+    found = {}
+    for field in fields(value):
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        item = getattr(value, field.name)
+        if field.name != 'warnings' and item != default:
+            found[field.name] = _settings(item) if isinstance(item, (Training, Runtime)) else item
+    return found
