@@ -9,7 +9,7 @@ import difflib
 import inspect
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
@@ -150,7 +150,7 @@ def _walk(
         values = {n: _walk(part, f'{path}.{n}', inherited, make, {}) for n, part in parts}
         if 'type' not in node:
             return values
-        values = _checked(cls, values | dict(extra), inherited, path, getattr(node, 'names', ()))
+        values = _checked(cls, values | dict(extra), inherited, path, node)
         return make(cls, values, path)
     except ConfigError as error:
         error.locate(getattr(node, 'origins', {}))
@@ -171,20 +171,20 @@ def _checked(
     arguments: dict[str, Any],
     inherited: Mapping[str, Any],
     path: str,
-    names: Collection[str],
+    node: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The arguments of a constructor, those that it inherits among them.
-
-    ``names`` are what a config calls the arguments that its reader gives, if one has.
-    """
+    """The arguments of a constructor, those that it inherits among them."""
     parameters = _parameters(cls)
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     named = [n for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     arguments = {n: value for n, value in inherited.items() if n in named} | arguments
     unknown = [name for name in arguments if name not in named]
     if unknown and not open_ended:
-        given = arguments if names else ()  # by the reader, under other names
-        check_keys(unknown, [*names, *(n for n in named if n not in (*names, *given))], path)
+        # Of a ``hrdet.config.Node``: the user's names, and the arguments with the names that the
+        # user gives; all others come from its reader.
+        names, passed = getattr(node, 'names', ()), getattr(node, 'passed', named)
+        free = (n for n in named if n not in names and (n in passed or n not in arguments))
+        check_keys(unknown, [*names, *free], path)
     for name in named:
         parameter = parameters[name]
         if name in arguments:

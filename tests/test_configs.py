@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hrdet.config import load_config, lower
+from hrdet.config import RunConfig, load_config, lower, lowered_text
 from hrdet.data import collate
 from hrdet.data.shapes import make_shapes
 from hrdet.models import build_model
@@ -41,12 +41,13 @@ def test_every_row_is_there():
 def test_a_shipped_config_lowers_without_a_warning_and_builds(path):
     lowered = lower(load_config(path))
     lowered.check_trainable()
+    lowered.check()
     assert lowered.warnings == []
-    assert lowered.auto_scale_lr['enable']
-    assert Path(lowered.work_dir).parent == Path('work_dirs')
+    assert lowered.training.auto_scale_lr['enable']
+    assert Path(lowered.runtime.work_dir).parent == Path('work_dirs')
     assert parameters(lowered.model) > 4e6
     for split in ('train', 'val', 'test'):
-        build(getattr(lowered, f'{split}_dataset')['transforms'])
+        build(getattr(lowered, split)['dataset']['transforms'])
 
 
 @pytest.fixture(scope='session')
@@ -90,11 +91,11 @@ _SEEN = set()  # models and data that have run: many configs differ in their sch
 def test_a_shipped_config_trains_and_predicts(shapes, path):
     torch.manual_seed(0)
     lowered = lower(on_shapes(path, shapes))
-    meaning = repr((lowered.model, lowered.train_dataset, lowered.test_dataset))
+    meaning = repr((lowered.model, lowered.train['dataset'], lowered.test['dataset']))
     if meaning in _SEEN:
         return
     _SEEN.add(meaning)
-    train_set, test_set = build(lowered.train_dataset), build(lowered.test_dataset)
+    train_set, test_set = build(lowered.train['dataset']), build(lowered.test['dataset'])
     model = build_model(lowered, train_set.classes).train()
     small = path in QUICKSTART  # enough for the gradients too
     with torch.set_grad_enabled(small):
@@ -114,6 +115,27 @@ def test_a_shipped_config_trains_and_predicts(shapes, path):
     assert (found.masks is not None) == masks
     if masks:
         assert found.masks[0]['size'] == [64, 96]
+
+
+def one_step(run: RunConfig) -> dict[str, torch.Tensor]:
+    """The weights after a step of plain SGD, and the losses before it."""
+    torch.manual_seed(0)
+    train_set = build(run.train['dataset'])
+    model = build_model(run, train_set.classes).train()
+    losses = model.loss(collate([train_set[0], train_set[1]], size_divisor=32))
+    sum(losses.values()).backward()
+    torch.optim.SGD(model.parameters(), lr=run.training.optimizer['lr']).step()
+    return model.state_dict() | losses
+
+
+@pytest.mark.parametrize('path', QUICKSTART, ids=lambda path: path.stem)
+def test_a_step_from_the_lowered_config_is_the_same(shapes, tmp_path, path):
+    run = lower(on_shapes(path, shapes))
+    (tmp_path / 'lowered.py').write_text(lowered_text(run))
+    expected, found = one_step(run), one_step(lower(load_config(tmp_path / 'lowered.py')))
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        assert torch.equal(value, found[name]), name
 
 
 def documented(start: str) -> str:

@@ -94,8 +94,12 @@ def test_the_loss_is_the_one_of_the_document(folder):
 @pytest.mark.parametrize(
     ('path', 'value', 'message'),
     [
-        ('model.bbox_head.num_conv', 2, r"model\.bbox_head\.num_conv: .*'num_convs'"),
-        ('model.bbox_head.loss_cls.smooting', 0.1, r'model\.bbox_head\.loss_cls\.smooting'),
+        (
+            'model.bbox_head.num_conv',
+            2,
+            r"model\.bbox_head\.num_conv, set by --cfg-options: .*'num_convs'",
+        ),
+        ('model.bbox_head.loss_cls.smooting', 0.1, r'model\.bbox_head\.loss_cls\.smooting, set by'),
         ('model.backbone.norm_cfg.groups', 2, r'model\.backbone\.norm_cfg\.groups'),
         ('model.bbox_head.num_classes', 3, r'3 means 2 classes'),
     ],

@@ -1,8 +1,10 @@
 """The registry builds strictly and its errors say where, what and how to mend it."""
 
+from collections.abc import Sequence
+
 import pytest
 
-from hrdet.registry import ConfigError, build, register
+from hrdet.registry import ConfigError, build, check, register
 
 
 @register('RegistryTestWheel')
@@ -152,3 +154,78 @@ def test_a_switch_is_true_or_false(values):
     ):
         build({'type': 'RegistryTestBrake', **values}, 'brake')
     build({'type': 'RegistryTestBrake', 'front': False, 'back': False, 'force': 0.5})
+
+
+@register('RegistryTestGears')
+class Gears:
+    def __init__(
+        self,
+        count: int = 3,
+        ratio: float = 1.0,
+        name: str | None = None,
+        teeth: Sequence[int] = (),
+        span: tuple[float, float] = (0, 1),
+        wheel: Wheel | None = None,
+        **others,
+    ):
+        self.count = count
+
+
+@pytest.mark.parametrize(
+    ('values', 'message'),
+    [
+        (dict(count=2.0), 'count: must be an integer, not 2.0'),
+        (dict(count=True), 'count: must be an integer, not True'),
+        (dict(count={}), 'count: must be an integer, not {}'),
+        (dict(ratio='5'), "ratio: must be a finite number, not '5'"),
+        (dict(ratio=float('nan')), 'ratio: must be a finite number, not nan'),
+        (dict(ratio=float('inf')), 'ratio: must be a finite number, not inf'),
+        (dict(ratio=None), 'ratio: must be a finite number, not None'),
+        (dict(name=3), 'name: must be a string or None, not 3'),
+        (dict(teeth=[8, 0.5]), r'teeth: must be a list \(each an integer\), not \[8, 0.5\]'),
+        (dict(teeth=8), r'teeth: must be a list \(each an integer\), not 8'),
+        (dict(teeth='88'), r"teeth: must be a list \(each an integer\), not '88'"),
+        (dict(span=(1,)), r'span: must be a list \(a finite number, a finite number\), not \(1,\)'),
+    ],
+)
+def test_values_have_the_type_of_their_argument(values, message):
+    with pytest.raises(ConfigError, match=r'bike\.' + message):
+        build({'type': 'RegistryTestGears', **values}, 'bike')
+
+
+def test_values_that_fit():
+    wheel = {'type': 'RegistryTestWheel', 'size': object()}
+    values = dict(count=10**400, ratio=10**400, name='x', teeth=(1, 2), span=[0, 2.5], wheel=wheel)
+    assert build({'type': 'RegistryTestGears', **values, 'more': 1}).count == 10**400
+
+
+def test_check_finds_mistakes_without_building():
+    bike = {'type': 'RegistryTestBike', 'wheels': [{'type': 'RegistryTestPickier', 'value': 3}]}
+
+    @register('RegistryTestPickier')
+    class Pickier:
+        def __init__(self, value: int):
+            raise AssertionError('built')
+
+    check(bike)
+    check({'type': 'RegistryTestPickier'}, value=3)
+    bike['wheels'][0]['valu'] = 3
+    with pytest.raises(ConfigError, match=r"x\.wheels\[0\]\.valu: .*did you mean 'value'"):
+        check(bike, 'x')
+    bike['wheels'] = [{'type': 'RegistryTestWheel', 'size': 1, 'spokes': wheelless()}]
+    check(bike)
+
+
+def wheelless():
+    return {'type': 'RegistryTestWheel', 'size': 2}
+
+
+def test_errors_name_the_file_that_wrote_the_value():
+    error = ConfigError('model.neck.strid: there is no such key here')
+    error.locate({'model': 'a.py:1', 'model.neck': 'a.py:2', 'model.neck.strid': 'b.py:7'})
+    error.locate({'model': 'other.py:1'})
+    assert str(error) == 'model.neck.strid, written in b.py:7: there is no such key here'
+    error = ConfigError('model.heads[1].size (Head): too large')
+    error.locate({'model.heads': 'a.py:3'})
+    message = 'model.heads[1].size, in the section written in a.py:3 (Head): too large'
+    assert str(error) == message

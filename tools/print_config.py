@@ -7,20 +7,19 @@
 
 Prints the config with everything it inherits, as a file that can take its place.
 --origins: each value, with the file and line that wrote it.
---lowered: what is built and run, and beside each part the section of the config it comes from.
+--lowered: what is built and run, as a config that means the same; beside each part the section
+it comes from.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hrdet.command_line import Parser, add_cfg_options
-from hrdet.config import Node, load_config, lower, values_of
+from hrdet.config import load_config, lower, lowered_text, values_of
 from hrdet.registry import ConfigError
 
 
@@ -31,23 +30,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--lowered', action='store_true', help='what is built and run')
     add_cfg_options(parser)
     return parser.parse_args()
-
-
-def outline(name: str, value: Any, depth: int = 0) -> Iterator[str]:
-    """Lines that show a value: nodes, and dicts and lists of them, as indented blocks."""
-    head = f'{"    " * depth}{name}: '
-    if isinstance(value, dict) and value:
-        origin = f'  # {value.path}' if isinstance(value, Node) else ''
-        yield (head + value.get('type', '')).rstrip(': ') + origin
-        for key, item in value.items():
-            if key != 'type':
-                yield from outline(key, item, depth + 1)
-    elif _holds_nodes(value):
-        yield head.rstrip(': ')
-        for i, item in enumerate(value):
-            yield from outline(str(i), item, depth + 1)
-    else:
-        yield head + repr(value)
 
 
 def _has_parts(value: Any) -> bool:
@@ -67,16 +49,14 @@ def main() -> None:
                 if not _has_parts(value):
                     print(f'{path} = {value!r}  # {origin or "a default"}')
             return
-        lowered = lower(config)
+        run = lower(config)
     except (ConfigError, FileNotFoundError) as error:
         raise SystemExit(f'{args.config}: {error}') from None
     if not args.lowered:
         print(config.pretty_text)
     else:
-        for field in fields(lowered):
-            if field.name != 'warnings':
-                print('\n'.join(outline(field.name, getattr(lowered, field.name))))
-    for warning in lowered.warnings:
+        print(lowered_text(run, config.get('custom_imports')), end='')
+    for warning in run.warnings:
         print(f'warning: {warning}', file=sys.stderr)
 
 

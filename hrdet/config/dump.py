@@ -11,38 +11,45 @@ _WIDTH = 100
 
 
 def as_text(values: Mapping[str, Any]) -> str:
-    """One assignment a key.
+    """One assignment a key; behind a ``Node`` from elsewhere stands its path.
 
     Raises:
         ConfigError: a value that no Python literal can stand for, such as an object.
     """
-    return ''.join(
-        f'{key} = {_text(value, key, 0, len(key) + 3)}\n' for key, value in values.items()
-    )
+    rows = (_row(f'{key} = ', value, key, 0, '') for key, value in values.items())
+    return ''.join(f'{row}\n' for row in rows)
 
 
-def _text(value: Any, path: str, depth: int, used: int) -> str:
-    """``value`` on one line if it fits behind ``used`` characters, else an item a line."""
+def _row(start: str, value: Any, path: str, depth: int, end: str) -> str:
+    """``start`` and the value: on one line if it fits, else with an item a line."""
+    origin = f'  # {value.path}' if getattr(value, 'path', path) != path else ''
+    start = ' ' * 4 * depth + start
+    line = start + _line(value, path) + end + origin
+    if len(line) <= _WIDTH or not isinstance(value, (Mapping, list, tuple)):
+        return line
+    opening, closing, items = _items(value, path)
+    rows = [_row(prefix, item, place, depth + 1, ',') for prefix, item, place in items]
+    return '\n'.join([start + opening + origin, *rows, ' ' * 4 * depth + closing + end])
+
+
+def _line(value: Any, path: str) -> str:
     if not isinstance(value, (Mapping, list, tuple)):
         return _literal(value, path)
-    if isinstance(value, Mapping):
-        names = all(isinstance(key, str) and _is_name(key) for key in value)
-        start, end = ('dict(', ')') if names else ('{', '}')
-        prefixes = [f'{key}=' if names else f'{_literal(key, path)}: ' for key in value]
-        items = list(zip(prefixes, value.values(), (f'{path}.{key}' for key in value)))
-    else:
-        start, end = '[]' if isinstance(value, list) else '()'
+    opening, closing, items = _items(value, path)
+    texts = [prefix + _line(item, place) for prefix, item, place in items]
+    single = ',' if opening == '(' and len(items) == 1 else ''
+    return opening + ', '.join(texts) + single + closing
+
+
+def _items(value: Any, path: str) -> tuple[str, str, list[tuple[str, Any, str]]]:
+    """The brackets of a dict, list or tuple, and what stands before each item, with its path."""
+    if not isinstance(value, Mapping):
         items = [('', item, f'{path}[{i}]') for i, item in enumerate(value)]
-    texts = [prefix + _text(item, place, 0, -(10**9)) for prefix, item, place in items]
-    line = start + ', '.join(texts) + (',' if start == '(' and len(items) == 1 else '') + end
-    if used + len(line) <= _WIDTH:
-        return line
-    indent = ' ' * 4 * (depth + 1)
-    rows = [
-        indent + prefix + _text(item, place, depth + 1, len(indent + prefix) + 1) + ','
-        for prefix, item, place in items
-    ]
-    return '\n'.join([start, *rows, ' ' * 4 * depth + end])
+        return ('[', ']', items) if isinstance(value, list) else ('(', ')', items)
+    names = all(isinstance(key, str) and _is_name(key) for key in value)
+    prefixes = [f'{key}=' if names else f'{_literal(key, path)}: ' for key in value]
+    items = list(zip(prefixes, value.values(), (f'{path}.{key}' for key in value)))
+    return ('dict(', ')', items) if names else ('{', '}', items)
 
 
 def _is_name(key: str) -> bool:

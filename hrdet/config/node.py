@@ -20,19 +20,20 @@ class Node(dict):
     ``origins`` the places that wrote the values of the whole config.
     """
 
-    __slots__ = ('names', 'origins', 'path')
+    __slots__ = ('names', 'origins', 'passed', 'path')
 
     def __init__(self, path: str, rest: Mapping[str, Any] | None = None, /, **values: Any) -> None:
         rest = rest or {}
         for key in rest:
             check(key not in values, f'{path}.{key}', 'there is no such key here')
-        super().__init__(values, **rest)
-        self.path, self.names, self.origins = path, (), {}
+        first = {'type': rest['type']} if 'type' in rest else {}
+        super().__init__(first | values | rest)
+        self.path, self.passed, self.names, self.origins = path, tuple(rest), (), {}
 
     def replaced(self, **values: Any) -> 'Node':
         """A copy with other values."""
         node = Node(self.path, {}, **{**self, **values})
-        node.names, node.origins = self.names, self.origins
+        node.passed, node.names, node.origins = self.passed, self.names, self.origins
         return node
 
 
@@ -42,9 +43,8 @@ def as_nodes(value: Any, path: str = '') -> Any:
         for key in value:
             if not isinstance(key, str):
                 raise ConfigError(f'{path or "config"}: the key {key!r} is not a string')
-        return Node(
-            path, **{k: as_nodes(v, f'{path}.{k}' if path else k) for k, v in value.items()}
-        )
+        start = f'{path}.' if path else ''
+        return Node(path, {k: as_nodes(v, f'{start}{k}') for k, v in value.items()})
     if isinstance(value, (list, tuple)):
         return type(value)(as_nodes(item, f'{path}[{i}]') for i, item in enumerate(value))
     return value

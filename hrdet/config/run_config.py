@@ -78,7 +78,7 @@ class RunConfig:
                 raise ConfigError(f'{path}: training needs this key')
 
     def check(self) -> None:
-        """Raise a ConfigError for a key or type that no part has, before anything is built.
+        """Raise a ConfigError for a key or type that no model or data set has, before one is built.
 
         The modules that register the parts must be imported.
         """
@@ -87,8 +87,6 @@ class RunConfig:
             check({key: value for key, value in split.items() if key != 'evaluator'}, split.path)
             if 'evaluator' in split:
                 check(split['evaluator'], dataset=None)
-        if self.training is not None:
-            check(self.training.nodes)
 
     def splits(self) -> Iterator[Node]:
         """Those of ``train``, ``val`` and ``test`` that the config has."""
@@ -98,6 +96,8 @@ class RunConfig:
         return self
 
     def __getattr__(self, name: str) -> Any:  # flat names of before
+        if name in RunConfig.__slots__ or name.startswith('_'):
+            raise AttributeError(name)
         split, _, part = name.partition('_')
         if split in ('train', 'val', 'test') and part in ('dataset', 'loader'):
             node = getattr(self, split)

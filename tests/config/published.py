@@ -3,6 +3,8 @@
 import copy
 import inspect
 import json
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ import hrdet.data
 import hrdet.losses
 import hrdet.matching
 import hrdet.models  # noqa: F401  all register their types
-from hrdet.config import Lowered, Node, with_num_classes
-from hrdet.registry import build, registered
+from hrdet.config import Node, RunConfig, with_num_classes
+from hrdet.registry import ConfigError, build, registered
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs'
@@ -52,6 +54,7 @@ MMDET_1 = [
 ]
 MMDET_3 = sorted(path.stem for path in (CONFIGS / 'hrnet/continuous').glob('*.py'))
 
+_PLACES = ('pretrained', 'work_dir')
 _COUNTED: dict[str, int] = {}
 
 
@@ -105,9 +108,9 @@ def stages_of(backbone: dict) -> tuple:
     return tuple(stages)
 
 
-def model_meaning(lowered: Lowered) -> dict:
+def model_meaning(run: RunConfig) -> dict:
     """A lowered model of 80 classes with its HRNet in one form and the defaults of its parts."""
-    model = with_num_classes(lowered.model, 80)
+    model = with_num_classes(run.model, 80)
     kind = model['backbone']['type'].replace('HighResolutionNet', 'HRNet')
     if kind != 'ResNet':
         model['backbone'] = (kind, stages_of(model['backbone']))
@@ -117,8 +120,8 @@ def model_meaning(lowered: Lowered) -> dict:
 def _with_defaults(value: Any) -> Any:
     if isinstance(value, dict):
         defaults = {}
-        if str(value.get('type')).endswith(('Loss', 'Assigner', 'ResNet', 'FPN')):
-            parameters = inspect.signature(registered(value['type'])).parameters
+        with suppress(ConfigError):
+            parameters = inspect.signature(registered(value.get('type'))).parameters
             defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
         return defaults | {key: _with_defaults(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -126,21 +129,20 @@ def _with_defaults(value: Any) -> Any:
     return value
 
 
-def meaning(lowered: Lowered) -> dict:
+def meaning(run: RunConfig) -> dict:
     """What a config means, paths and worker processes aside, in whichever way it is written."""
-    values = {name: copy.deepcopy(getattr(lowered, name)) for name in Lowered.__slots__}
-    values['model'] = model_meaning(lowered)
+    run = copy.deepcopy(run)
+    values = dict(model=model_meaning(run), classes=run.classes, **asdict(run.training))
+    values |= {name: value for name, value in asdict(run.runtime).items() if name not in _PLACES}
     rate, batch = values['optimizer'].pop('lr'), values.pop('auto_scale_lr')['base_batch_size']
     if batch is None:  # for 4 GPUs x 2 images where it is 0.01, and for 8 x 2 where it is 0.02
-        batch = {0.01: 8, 0.02: 16}[rate] * values['train_loader']['batch_size'] // 2
+        batch = {0.01: 8, 0.02: 16}[rate] * run.train['batch_size'] // 2
     values['lr_per_image'] = rate / batch
     for split in ('train', 'val', 'test'):
-        dataset = values[f'{split}_dataset']
+        values[split] = getattr(run, split)
         for key in ('type', 'ann_file', 'img_prefix'):
-            del dataset[key]
-        del values[f'{split}_loader']['num_workers']
-    for name in ('pretrained', 'work_dir', 'warnings'):
-        del values[name]
+            del values[split]['dataset'][key]
+        del values[split]['num_workers']
     return values
 
 

@@ -125,8 +125,8 @@ def test_a_missing_file(tmp_path):
 def test_overrides_reach_into_lists(config):
     config['log_config']['hooks'] = [{'type': 'TextLoggerHook'}, {'type': 'Nonsense'}]
     loaded = load_config(config, {'log_config.hooks.1.type': 'TensorboardLoggerHook', 'seed': 3})
-    assert lower(loaded).log['tensorboard'] is True
-    assert lower(loaded).seed == 3
+    assert lower(loaded).training.trackers == [{'type': 'TensorBoard'}]
+    assert lower(loaded).runtime.seed == 3
     assert config['log_config']['hooks'][1]['type'] == 'Nonsense'
 
 
@@ -210,6 +210,14 @@ def test_helper_variables(config):
     assert warning.startswith('num_points: not a key')
 
 
-def test_runner_fields_are_handed_on(config):
-    hooks = [{'type': 'SomeHook', 'whatever': 1}]
-    assert lower(config | {'custom_hooks': hooks}).runner_fields == {'custom_hooks': hooks}
+@pytest.mark.parametrize(
+    ('key', 'ours'),
+    [
+        ('default_hooks', 'checkpoint_config, log_config and evaluation'),
+        ('visualizer', r"trackers, such as \[dict\(type='TensorBoard'\)\]"),
+        ('train_dataloader', r'data\.train'),
+    ],
+)
+def test_keys_of_mmengine_have_others_in_their_place(config, key, ours):
+    with pytest.raises(ConfigError, match=f"{key}: a key of mmengine's; write {ours}"):
+        lower(config | {key: {}})

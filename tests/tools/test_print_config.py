@@ -28,9 +28,16 @@ def test_lowered(tmp_path):
     result = run('--lowered', '--cfg-options', 'lr_config.step=[20]', 'data.test.flip=True')
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert '        assigner: MaxIoUAssigner  # train_cfg.rpn.assigner' in lines
-    assert 'optimizer: SGD' in lines
-    assert lines.count(' ' * 20 + '1: RandomFlip  # data.test') == 1  # the second of two views
+    assert '        assigner=dict(  # train_cfg.rpn.assigner' in lines
+    assert '    optimizer=dict(' in result.stdout
+    second_view = [line.strip() for line in lines if 'RandomFlip' in line and 'test' in line]
+    assert second_view == ["dict(type='RandomFlip', ratio=1),  # data.test"]
+    copy = tmp_path / 'copy.py'
+    copy.write_text(result.stdout)
+    options = {'lr_config.step': [20], 'data.test.flip': True}
+    meant = lower(load_config(CONFIG, options))
+    meant.warnings.clear()
+    assert lower(load_config(copy)) == meant
     assert 'warning: lr_config.step: [20] is never reached in 12 epochs' in result.stderr
 
 

@@ -43,7 +43,7 @@ def _read(
         train=train,
         val=val,
         test=test,
-        training=training and _typed(Training, training, 'training'),
+        training=None if training is None else _typed(Training, training, 'training'),
         runtime=_typed(Runtime, runtime or {}, 'runtime'),
     )
 

@@ -37,8 +37,9 @@ def own_head(section: Node, path: str) -> Node:
 
     Left out, it is None, which ``with_num_classes`` fills in.
     """
-    num_classes = without_background(section.get('num_classes'), path)
-    return section.replaced(num_classes=num_classes)
+    node = section.replaced(num_classes=without_background(section.get('num_classes'), path))
+    node.names = ('num_classes',)
+    return node
 
 
 def without_background(num_classes: int | None, path: str) -> int | None:

@@ -66,9 +66,7 @@ def cascade_rcnn(
     check_count(num_stages, f'{path}.num_stages')
     masks = {}
     if mask_head is not None or mask_roi_extractor is not None:
-        masks = _mask_parts(
-            path, mask_roi_extractor, mask_head, stages=num_stages
-        )
+        masks = _mask_parts(path, mask_roi_extractor, mask_head, stages=num_stages)
     boxes = _for_stages(bbox_head, num_stages, f'{path}.bbox_head')
     is_list = isinstance(settings.train, (list, tuple))
     check(is_list, 'train_cfg.rcnn', 'a cascade needs a list with a dict for each stage')
@@ -121,16 +119,14 @@ def htc(
     options = dict(interleaved=interleaved, mask_info_flow=mask_info_flow)
     for name, value in options.items():
         check_choice(value, (True, False), f'{path}.{name}')
-    semantics = _semantic_parts(
-        path, semantic_roi_extractor, semantic_head, semantic_fusion
-    )
+    semantics = _semantic_parts(path, semantic_roi_extractor, semantic_head, semantic_fusion)
     return node.replaced(**semantics, **options, type='HybridTaskCascadeRoIHead')
 
 
 def _roi_head(
     path: str, kind: str, extractor: Node, settings: RoISettings, masks: dict, **stages: Any
 ) -> Node:
-        testing = read(_testing, settings.test, 'test_cfg.rcnn', masks='mask_head' in masks)
+    testing = read(_testing, settings.test, 'test_cfg.rcnn', masks='mask_head' in masks)
     return Node(
         path,
         type=kind,
@@ -154,17 +150,13 @@ def _semantic_parts(
     # Else nothing would train its embedding.
     check(len(fusion) > 0, here, f'{names}; to fuse nothing, set {path}.semantic_head=None')
     return dict(
-        semantic_roi_extractor=roi_extractor(
-            extractor, f'{path}.semantic_roi_extractor', convention
-        ),
+        semantic_roi_extractor=roi_extractor(extractor, f'{path}.semantic_roi_extractor'),
         semantic_head=read(semantic_head, head, f'{path}.semantic_head'),
         semantic_fusion=tuple(fusion),
     )
 
 
-def _mask_parts(
-    path: str, extractor: Node, head: Any, stages: int | None = None
-) -> dict[str, Any]:
+def _mask_parts(path: str, extractor: Node, head: Any, stages: int | None = None) -> dict[str, Any]:
     here = f'{path}.mask_head'
     if stages is None:
         heads = mask_head(head, here)

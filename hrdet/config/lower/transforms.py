@@ -63,7 +63,7 @@ class Pipeline:
 
     def flip(self, path: str, ratio: float | None, context: Context) -> None:
         """Append the transform that mirrors images; at test time all (1) or none (0)."""
-        message = f'at test time all images are mirrored (1) or none (0), not {ratio!r} of them'
+        message = f'a test mirrors all images (1) or none (0), not {ratio!r} of them'
         check(context.training or ratio in (None, 0, 1), f'{path}.flip_ratio', message)
         if ratio:
             self.add(path, type='RandomFlip', ratio=ratio)

@@ -2,6 +2,9 @@
 
 import pytest
 
+import hrdet.data
+import hrdet.evaluation
+import hrdet.models  # noqa: F401  all register their types
 from hrdet.config import lower
 from hrdet.registry import ConfigError
 
@@ -15,37 +18,41 @@ def only(node, kind):
     return found
 
 
+def loader(split):
+    return {key: value for key, value in split.items() if key not in ('dataset', 'evaluator')}
+
+
 def test_both_forms_mean_the_same(config, config_1x):
     """1.x loads no crowd regions; workers aside, everything else about the data is equal."""
     old, new = lower(config), lower(config_1x)
-    for dataset in (old.train_dataset, new.train_dataset):
+    for dataset in (old.train['dataset'], new.train['dataset']):
         assert kinds(dataset) == ['Resize', 'RandomFlip', 'Pad']
-    assert old.train_dataset.pop('with_crowd') is True
-    assert new.train_dataset.pop('with_crowd') is False
+    assert old.train['dataset'].pop('with_crowd') is True
+    assert new.train['dataset'].pop('with_crowd') is False
     for split in ('train', 'val', 'test'):
-        assert getattr(old, f'{split}_dataset') == getattr(new, f'{split}_dataset')
+        assert getattr(old, split)['dataset'] == getattr(new, split)['dataset']
     assert old.model['preprocess'] == new.model['preprocess']
 
 
 def test_paths_of_steps(config_1x):
-    assert only(lower(config_1x).train_dataset, 'Resize').path == 'data.train.pipeline[2]'
-    resize = only(lower(config_1x).test_dataset, 'Resize')
+    assert only(lower(config_1x).train['dataset'], 'Resize').path == 'data.train.pipeline[2]'
+    resize = only(lower(config_1x).test['dataset'], 'Resize')
     assert resize.path == 'data.test.pipeline[1].transforms[0]'
 
 
 def test_pad_size_belongs_to_training(config):
     config['data'] |= dict(pad_size=[1600, 1024], test_imgs_per_gpu=4)
     lowered = lower(config)
-    assert lowered.train_loader == dict(
+    assert loader(lowered.train) == dict(
         batch_size=2, num_workers=4, pad_size=(1600, 1024), size_divisor=32
     )
-    assert lowered.test_loader == dict(batch_size=4, num_workers=4, pad_size=None, size_divisor=32)
+    assert loader(lowered.test) == dict(batch_size=4, num_workers=4, pad_size=None, size_divisor=32)
 
 
 def test_preprocessing_pads_to_the_largest_divisor(config):
     config['data']['train']['size_divisor'] = 1
     lowered = lower(config)
-    assert only(lowered.train_dataset, 'Pad')['size_divisor'] == 1
+    assert only(lowered.train['dataset'], 'Pad')['size_divisor'] == 1
     assert lowered.model['preprocess']['size_divisor'] == 32
 
 
@@ -78,7 +85,7 @@ def test_normalisations_must_agree(config):
 
 def test_scales_of_the_default_multi_scale_training(config):
     config['data']['train']['img_scale'] = [[1600, 1000], [1000, 600], [1333, 800]]
-    resize = only(lower(config).train_dataset, 'Resize')
+    resize = only(lower(config).train['dataset'], 'Resize')
     assert resize['scales'] == [(1600, 1000), (1000, 600), (1333, 800)]
     assert resize['multiscale_mode'] == 'value'
 
@@ -96,7 +103,7 @@ def test_two_scales(config, kind, mode, meant):
     config['data']['train'] |= dict(type=kind, img_scale=[(1333, 640), (1333, 800)])
     if mode is not None:
         config['data']['train']['multiscale_mode'] = mode
-    assert only(lower(config).train_dataset, 'Resize')['multiscale_mode'] == meant
+    assert only(lower(config).train['dataset'], 'Resize')['multiscale_mode'] == meant
 
 
 def test_extra_aug_in_the_order_of_the_release(config):
@@ -106,7 +113,7 @@ def test_extra_aug_in_the_order_of_the_release(config):
         expand=dict(mean=[1, 2, 3], to_rgb=False, ratio_range=(1, 2)),
         photo_metric_distortion=dict(hue_delta=10),
     )
-    dataset = lower(config).train_dataset
+    dataset = lower(config).train['dataset']
     assert kinds(dataset) == [
         'PhotoMetricDistortion',
         'Expand',
@@ -128,14 +135,14 @@ def test_crops_keep_their_orientation_where_batches_have_one_size(config, config
     config_1x['data']['train']['pipeline'].insert(2, dict(type='MinIoURandomCrop'))
     for each in (config, config_1x):
         each['data']['pad_size'] = pad_size
-        crop = only(lower(each).train_dataset, 'RandomCrop')
+        crop = only(lower(each).train['dataset'], 'RandomCrop')
         assert crop['keep_orientation'] is (pad_size is not None)
 
 
 def test_the_canvas_of_expand_has_the_colour_of_the_release(config):
     """Its zip data set holds RGB where hrdet holds BGR: the mean is reversed there."""
     config['data']['train'] |= dict(type='CocoZipDataset', extra_aug=dict(expand={}))
-    assert only(lower(config).train_dataset, 'Expand')['to_rgb'] is False
+    assert only(lower(config).train['dataset'], 'Expand')['to_rgb'] is False
 
 
 def test_augmentations_as_steps(config_1x):
@@ -145,7 +152,7 @@ def test_augmentations_as_steps(config_1x):
         dict(type='MinIoURandomCrop', min_ious=(0.5,), min_crop_size=0.3),
         dict(type='MyTransform', mine=1),
     ]
-    dataset = lower(config_1x).train_dataset
+    dataset = lower(config_1x).train['dataset']
     assert kinds(dataset)[:4] == ['PhotoMetricDistortion', 'Expand', 'RandomCrop', 'MyTransform']
     assert only(dataset, 'MyTransform').path == 'data.train.pipeline[5]'
 
@@ -163,7 +170,7 @@ def test_masks_crowds_and_semantic_maps(config, config_1x):
     steps.insert(6, dict(type='SegRescale', scale_factor=0.125))
     config_1x['data']['train']['seg_prefix'] = 'maps'
     for each in (config, config_1x):
-        dataset = lower(each).train_dataset
+        dataset = lower(each).train['dataset']
         assert (dataset['with_mask'], dataset['with_crowd']) == (True, False)
         assert dataset['seg_prefix'] == 'maps'
         assert dataset['transforms'][-1] == dict(type='SegRescale', scale_factor=0.125)
@@ -179,7 +186,7 @@ def test_options_of_a_data_set(config):
         skip_img_without_anno=False,
         min_size=8,
     )
-    dataset = lower(config).train_dataset
+    dataset = lower(config).train['dataset']
     assert dataset['ann_file'] == '/archive/a.json'
     assert dataset['img_prefix'] == '/elsewhere/images'
     assert dataset['proposal_file'] == '/archive/p.pkl'
@@ -192,14 +199,14 @@ def test_options_of_a_data_set(config):
 def test_lists_are_joined(config):
     train = config['data']['train']
     config['data']['train'] = [train, train | dict(ann_file='b.json')]
-    joined = lower(config).train_dataset
+    joined = lower(config).train['dataset']
     assert joined['type'] == 'ConcatDataset'
     assert [node['ann_file'] for node in joined['datasets']] == [train['ann_file'], 'b.json']
 
     files = dict(ann_file=['a.json', 'b.json'], img_prefix=['a', 'b'])
     repeat = dict(type='RepeatDataset', times=3, dataset=train | files)
     config['data']['train'] = dict(type='ClassBalancedDataset', oversample_thr=0.1, dataset=repeat)
-    node = lower(config).train_dataset
+    node = lower(config).train['dataset']
     assert (node['type'], node['oversample_thr']) == ('ClassBalancedDataset', 0.1)
     assert (node['dataset']['type'], node['dataset']['times']) == ('RepeatDataset', 3)
     parts = node['dataset']['dataset']['datasets']
@@ -208,11 +215,11 @@ def test_lists_are_joined(config):
 
 def test_classes(config):
     assert lower(config).classes is None
-    assert 'classes' not in lower(config).train_dataset
+    assert 'classes' not in lower(config).train['dataset']
     config['classes'] = ['cat', 'dog']
     lowered = lower(config)
     assert lowered.classes == ('cat', 'dog')
-    assert lowered.test_dataset['classes'] == ('cat', 'dog')
+    assert lowered.test['dataset']['classes'] == ('cat', 'dog')
     config['data']['val']['classes'] = ('dog', 'cat')
     with pytest.raises(ConfigError, match=r'data\.train\.classes and data\.val\.classes differ'):
         lower(config)
@@ -222,7 +229,7 @@ def test_a_config_that_only_predicts(config):
     del config['data']['train'], config['data']['val']
     del config['optimizer'], config['total_epochs']
     lowered = lower(config)
-    assert lowered.train_dataset is None
+    assert (lowered.train, lowered.training) == (None, None)
     with pytest.raises(ConfigError, match=r'data\.train: training needs this key'):
         lowered.check_trainable()
 
@@ -252,7 +259,7 @@ def test_a_config_that_only_predicts(config):
 def test_mistakes_in_a_data_set(config, change, message):
     config['data']['train'] |= change
     with pytest.raises(ConfigError, match=message):
-        lower(config)
+        lower(config).check()
 
 
 SCALES = [(1333, 800), (1000, 600)]
@@ -289,38 +296,38 @@ def test_scales_and_flips_of_a_test_are_its_views(config, config_1x, split, scal
         config['data'][split].pop('flip_ratio', None)
         config['data'][split] |= dict(img_scale=scale, **spelling)
         lowered = lower(config)
-        assert views(getattr(lowered, f'{split}_dataset')) == expected
-        assert lowered.test_loader['size_divisor'] == 32
+        assert views(getattr(lowered, split)['dataset']) == expected
+        assert lowered.test['size_divisor'] == 32
         del config['data'][split]['flip' if 'flip' in spelling else 'flip_ratio']
     config_1x['data'][split]['pipeline'][1] |= dict(img_scale=scale, flip=flip)
     lowered = lower(config_1x)
-    node = getattr(lowered, f'{split}_dataset')
+    node = getattr(lowered, split)['dataset']
     assert node['transforms'][0]['views'][0][0].path == f'data.{split}.pipeline[1].transforms[0]'
     assert views(node) == expected
-    assert getattr(lowered, f'{split}_loader')['size_divisor'] == 32
+    assert getattr(lowered, split)['size_divisor'] == 32
     assert lowered.model['preprocess']['mean'] == (123.675, 116.28, 103.53)
 
 
 def test_a_zip_data_set_takes_two_scales_of_a_test_for_two_views(config):
     """Not, as in training, for the ends of a range."""
     config['data']['test'] |= dict(type='CocoZipDataset', img_scale=SCALES)
-    assert views(lower(config).test_dataset) == [(SCALES[0], False), (SCALES[1], False)]
+    assert views(lower(config).test['dataset']) == [(SCALES[0], False), (SCALES[1], False)]
 
 
 def test_one_view_is_an_ordinary_test(config, config_1x):
-    plain = lower(config).test_dataset
+    plain = lower(config).test['dataset']
     config['data']['test'] |= dict(img_scale=[(1333, 800)], flip=False)
     config_1x['data']['test']['pipeline'][1] |= dict(img_scale=[(1333, 800)], flip=False)
     assert kinds(plain) == ['Resize', 'Pad']
-    assert lower(config).test_dataset == plain
-    assert kinds(lower(config_1x).test_dataset) == ['Resize', 'Pad']
+    assert lower(config).test['dataset'] == plain
+    assert kinds(lower(config_1x).test['dataset']) == ['Resize', 'Pad']
 
 
 def test_a_test_may_mirror_every_image(config_1x):
     steps = config_1x['data']['test']['pipeline'][1].pop('transforms')
     steps[0]['img_scale'], steps[1]['flip_ratio'] = (1333, 800), 1
     config_1x['data']['test']['pipeline'][1:] = steps
-    assert kinds(lower(config_1x).test_dataset) == ['Resize', 'RandomFlip', 'Pad']
+    assert kinds(lower(config_1x).test['dataset']) == ['Resize', 'RandomFlip', 'Pad']
     steps[1]['flip_ratio'] = 0.5
     with pytest.raises(
         ConfigError, match=r'pipeline\[2\]\.flip_ratio: .* all images \(1\) or none'

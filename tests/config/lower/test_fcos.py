@@ -49,15 +49,16 @@ def test_mmdetection_s_configs_build_unchanged(manifest, width):
     # The caffe-style normalisation of these files, and their learning rate of biases.
     assert detector.preprocess.channel_order == 'bgr'
     assert lowered.model['preprocess']['std'] == (1.0, 1.0, 1.0)
-    assert lowered.optimizer['paramwise_cfg'] == dict(bias_lr_mult=2.0, bias_decay_mult=0.0)
-    assert lowered.schedule[0]['type'] == 'ConstantLR'
+    paramwise = dict(bias_lr_mult=2.0, bias_decay_mult=0.0)
+    assert lowered.training.optimizer['paramwise_cfg'] == paramwise
+    assert lowered.training.schedule[0]['type'] == 'ConstantLR'
     assert [w for w in lowered.warnings if 'auto_scale_lr' not in w] == []
 
 
 def test_what_is_left_out_is_mmdetection_s(fcos):
     fcos['model']['box_convention'] = 'continuous'
     model = lower(fcos).model
-    head = build(with_num_classes(model, 3)['bbox_head'])
+    head = build(with_num_classes(model, 3)).bbox_head
     assert model['neck']['in_channels'] == [18, 36, 72, 144]
     assert head.regress_ranges == ((-1, 64), (64, 128), (128, 256), (256, 512), (512, 1e8))
     assert head.conv_cls.out_channels == 3
@@ -77,7 +78,7 @@ def test_arguments_reach_the_head(fcos):
         center_sampling=True,
         norm_cfg=dict(type='GN', num_groups=8),
     )
-    head = build(lower(fcos).model['bbox_head'])
+    head = build(lower(fcos).model).bbox_head
     assert head.num_classes == 3
     assert len(head.reg_convs) == 1
     assert (head.reg_convs[0].gn.num_groups, head.reg_convs[0].gn.num_channels) == (8, 64)
@@ -88,12 +89,11 @@ def test_a_head_of_the_user_gets_the_settings_of_the_test(fcos):
     fcos['model']['bbox_head'] = {'type': 'MyHead', 'num_classes': 4, 'mine': 1}
     head = lower(fcos).model['bbox_head']
     assert isinstance(head, Node)
-    assert {k: head[k] for k in ('type', 'num_classes', 'mine', 'score_thr', 'convention')} == {
+    assert {k: head[k] for k in ('type', 'num_classes', 'mine', 'score_thr')} == {
         'type': 'MyHead',
         'num_classes': 3,
         'mine': 1,
         'score_thr': 0.05,
-        'convention': 'inclusive',
     }
 
 
@@ -107,7 +107,7 @@ def test_num_classes_are_checked(fcos):
     ('path', 'value', 'message'),
     [
         ('model.bbox_head.stride', [8], r"model\.bbox_head\.stride: .*'strides'"),
-        ('model.bbox_head.center_sampling', 'yes', r"center_sampling: 'yes' is not one of True"),
+        ('model.bbox_head.center_sampling', 'yes', r'center_sampling: must be True or False'),
         ('model.bbox_head.regress_ranges', [1, 2, 3, 4, 5], r'regress_ranges: a list of pairs'),
         ('model.bbox_head.regress_ranges', [(8, 4)], r'pairs .* is wanted here, not \[\(8, 4\)\]'),
         ('model.bbox_head.regress_ranges', 64, r'regress_ranges: .* is wanted here, not 64'),
@@ -130,4 +130,4 @@ def test_mistakes_are_named_by_their_path(fcos, path, value, message):
         place = place[section]
     place[key] = value
     with pytest.raises(ConfigError, match=message):
-        lower(fcos)
+        lower(fcos).check()

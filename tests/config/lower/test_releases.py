@@ -55,17 +55,21 @@ def test_shipped_configs_mean_what_the_release_means(reference_dir, release, nam
     """Images in folders instead of zip files, both seen as RGB by the model."""
     theirs = meaning(lower(config_in(record_of(reference_dir, release, name))))
     ours = meaning(lower(load_config(CONFIGS / f'hrnet/{name}.py')))
-    allowed = {'log'}  # which writes TensorBoard's files or not
+    allowed = {'trackers'}  # which writes TensorBoard's files or not
     if name.endswith('w18_randresizecrop_2x'):
         # The release's file of this name is its 1x file with another work_dir.
         allowed |= {'max_epochs', 'schedule'}
     if release == 'mmdet1':
         # It does not load crowds, which no assigner of these models asks for.
-        assert ours['train_dataset'].pop('with_crowd') != theirs['train_dataset'].pop('with_crowd')
+        assert crowds(ours) != crowds(theirs)
         if name in HRNET_RELEASE:  # whose tests take 2000 proposals instead of 1000
             for values in (ours, theirs):
                 del values['model']['rpn_head']['test_proposals']
     assert set(found := differences(ours, theirs)) <= allowed, found
+
+
+def crowds(meaning: dict) -> bool:
+    return meaning['train']['dataset'].pop('with_crowd')
 
 
 def in_words_of_2019(model: dict) -> dict:
@@ -138,16 +142,16 @@ def test_the_schedules_of_mmdetection_3(name):
     config = lower(load_config(CONFIGS / f'hrnet/continuous/{name}.py'))
     epochs, steps = EPOCHS[re.search(r'(1x|2x|20e|28e)', name)[0]]
     fcos = name.startswith('fcos')
-    assert config.max_epochs == epochs
-    warmup, steps_found = config.schedule
+    assert config.training.max_epochs == epochs
+    warmup, steps_found = config.training.schedule
     assert steps_found['milestones'] == steps
     constant = fcos and epochs == 12
     assert warmup['type'] == ('ConstantLR' if constant else 'LinearLR')
     factor = warmup['factor' if constant else 'start_factor']
     assert factor == (1 / 3 if constant else 0.001)
-    assert config.optimizer['lr'] == (0.01 if fcos else 0.02)
-    assert (config.grad_clip is None) == (not fcos)
-    scales = config.train_dataset['transforms'][0]['scales']
+    assert config.training.optimizer['lr'] == (0.01 if fcos else 0.02)
+    assert (config.training.grad_clip is None) == (not fcos)
+    scales = config.train['dataset']['transforms'][0]['scales']
     multi = [(1333, 640), (1333, 800)]
     assert scales == (multi if 'ms-640-800' in name else multi[1:])
 
@@ -175,21 +179,14 @@ def misspelt(config: dict, path: tuple) -> dict:
     return config
 
 
-def built(config: dict, with_backbone: bool) -> None:
-    """Lower a config and build all its parts that check arguments and are quick to build."""
-    lowered = lower(config)
-    model = lowered.model
-    parts = [lowered.train_dataset['transforms'], model['neck']]
-    if 'roi_head' in model:
-        rpn, roi = model['rpn_head'], model['roi_head']
-        parts += [rpn['assigner'], rpn['sampler'], roi['region_sampler'], roi['nms']]
-        parts += [head[key] for head in (rpn, *heads(roi, 'bbox_head')) for key in LOSSES]
-        parts += [roi.get(name) for name in ('mask_head', 'semantic_head')]
-    else:
-        parts.append(model['bbox_head'])
-    with torch.device('meta'):
-        build(parts + ([model['backbone']] if with_backbone else []))
-    build_optimizer(torch.nn.Linear(1, 1), lowered.optimizer)
+def checked(config: dict, with_backbone: bool) -> None:
+    """Lower a config and check all its parts; build the backbone, which reads ``extra`` itself."""
+    run = lower(config)
+    run.check()
+    if with_backbone:
+        with torch.device('meta'):
+            build(run.model['backbone'])
+    build_optimizer(torch.nn.Linear(1, 1), run.training.optimizer)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +202,7 @@ def built(config: dict, with_backbone: bool) -> None:
 def test_every_misspelt_key_is_found(reference_dir, release, name):
     """Whatever key of a release's config is misspelt, lowering or building says where."""
     config = config_in(record_of(reference_dir, release, name))
-    built(config, with_backbone=True)
+    checked(config, with_backbone=True)
     variables = ('dataset_type', 'data_root', 'img_norm_cfg', 'train_pipeline', 'test_pipeline')
     paths = [path for path in key_paths(config) if path[0] not in variables]
     if config['model']['type'] == 'FCOS':  # which has no use for its assigner
@@ -213,7 +210,7 @@ def test_every_misspelt_key_is_found(reference_dir, release, name):
     assert len(paths) > 80
     for path in paths:
         with pytest.raises(ConfigError) as caught:
-            built(misspelt(config, path), with_backbone='backbone' in path)
+            checked(misspelt(config, path), with_backbone='backbone' in path)
         # One message covers what stands inside the backbone's own ``extra``.
         sections = path[:2] if 'extra' in path else path[:-1]
         named = '.'.join(str(key) for key in sections if not isinstance(key, int))

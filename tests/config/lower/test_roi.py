@@ -4,6 +4,9 @@ import copy
 
 import pytest
 
+import hrdet.data
+import hrdet.evaluation
+import hrdet.models  # noqa: F401  all register their types
 from hrdet.config import check_num_classes, load_config, lower, with_num_classes
 from hrdet.registry import ConfigError, build
 from tests.config.published import CONFIGS
@@ -37,10 +40,10 @@ def test_masks_end_up_where_they_are_used(configs):
     assert (roi['mask_size'], roi['mask_thr_binary']) == (20, 0.4)
     assert roi['mask_roi_extractor']['out_size'] == 14
     assert roi['mask_head']['loss_mask'] == dict(type='CrossEntropyLoss', use_sigmoid=True)
-    assert lowered.train_dataset['with_mask']
-    assert lowered.evaluation['metrics'] == ['bbox', 'segm']
+    assert lowered.train['dataset']['with_mask']
+    assert lowered.test['evaluator']['metrics'] == ['bbox', 'segm']
     config['evaluation']['metric'] = 'bbox'
-    assert lower(config).evaluation['metrics'] == ['bbox']
+    assert lower(config).test['evaluator']['metrics'] == ['bbox']
 
 
 def test_the_mask_loss_of_mmdetection(configs):
@@ -83,8 +86,8 @@ def test_one_head_is_for_all_stages(configs):
     roi = lower(configs['cascade_mask']).model['roi_head']
     assert len(roi['bbox_head']) == len(roi['mask_head']) == 3
     assert roi['bbox_head'][0] == roi['bbox_head'][2]
-    built = build(with_num_classes(lower(configs['cascade_mask']).model, 2)['roi_head'])
-    assert built.bbox_head[0] is not built.bbox_head[2]
+    heads = build(with_num_classes(lower(configs['cascade_mask']).model, 2)).roi_head.bbox_head
+    assert heads[0] is not heads[2]
 
 
 @pytest.mark.parametrize(('flow', 'expected'), [(True, [False, True, True]), (False, [False] * 3)])
@@ -105,15 +108,15 @@ def test_htc_learns_from_semantic_maps(configs):
     assert roi['semantic_head']['semantic_classes'] == 183
     assert roi['semantic_fusion'] == ('bbox', 'mask')
     assert (roi['interleaved'], roi['mask_info_flow']) == (True, True)
-    assert lowered.train_dataset['seg_prefix'].endswith('stuffthingmaps/train2017/')
-    rescale = lowered.train_dataset['transforms'][-1]
+    assert lowered.train['dataset']['seg_prefix'].endswith('stuffthingmaps/train2017/')
+    rescale = lowered.train['dataset']['transforms'][-1]
     assert rescale == dict(type='SegRescale', scale_factor=0.125)
     configs['htc']['model']['semantic_head']['fusion_level'] = 0
     configs['htc']['model']['semantic_roi_extractor']['featmap_strides'] = [4]
     for factor in ({}, dict(seg_scale_factor=0.25), dict(semantic_scale_factor=0.25)):
         config = copy.deepcopy(configs['htc'])
         config['data']['train'] |= factor
-        rescale = lower(config).train_dataset['transforms'][-1]
+        rescale = lower(config).train['dataset']['transforms'][-1]
         assert rescale == dict(type='SegRescale', scale_factor=0.25)
 
 
@@ -139,7 +142,7 @@ def test_steps_that_load_semantic_maps_without_their_folder(configs, config_1x):
     steps[1] |= dict(with_mask=True, with_seg=True)
     steps.insert(6, dict(type='SegRescale', scale_factor=0.125))
     lowered = lower(config)
-    assert 'seg_prefix' not in lowered.train_dataset
+    assert 'seg_prefix' not in lowered.train['dataset']
     assert 'semantic_head' not in lowered.model['roi_head']
     assert len(lowered.warnings) == 1
     config['data']['train']['seg_prefix'] = 'maps'
@@ -225,4 +228,4 @@ def test_mistakes_are_named_by_their_path(configs, kind, path, value, message):
         place = place[int(section) if section.isdigit() else section]
     place[key] = value
     with pytest.raises(ConfigError, match=message):
-        lower(configs[kind])
+        lower(configs[kind]).check()

@@ -18,9 +18,10 @@ def simulated(config, base_lr=0.3):
     lowered = lower(config)
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=base_lr)
     about = dict(optimizer=optimizer, epoch_length=EPOCH)
-    schedulers = [PARAM_SCHEDULERS.build(dict(s), default_args=about) for s in lowered.schedule]
+    factors = lowered.training.schedule
+    schedulers = [PARAM_SCHEDULERS.build(dict(s), default_args=about) for s in factors]
     rates = []
-    for i in range(lowered.max_epochs * EPOCH):
+    for i in range(lowered.training.max_epochs * EPOCH):
         rates.append(optimizer.param_groups[0]['lr'] / base_lr)
         optimizer.step()
         for scheduler in schedulers:
@@ -91,40 +92,43 @@ def test_optimizer(config):
     config['optimizer']['paramwise_options'] = options
     config['optimizer_config'] = dict(grad_clip=dict(max_norm=35), cumulative_iters=4)
     lowered = lower(config)
-    assert lowered.optimizer == dict(
+    assert lowered.training.optimizer == dict(
         type='SGD', lr=0.02, momentum=0.9, weight_decay=0.0001, paramwise_cfg=options
     )
-    assert lowered.grad_clip == dict(max_norm=35, norm_type=2)
-    assert lowered.accumulate == 4
+    assert lowered.training.grad_clip == dict(max_norm=35, norm_type=2)
+    assert lowered.training.accumulate == 4
     config['optimizer_config'] = dict(grad_clip=None)
-    assert lower(config).grad_clip is None
+    assert lower(config).training.grad_clip is None
 
 
 def test_auto_scale_lr(config):
-    assert lower(config).auto_scale_lr == dict(enable=True, base_batch_size=16)
+    assert lower(config).training.auto_scale_lr == dict(enable=True, base_batch_size=16)
     del config['auto_scale_lr']
     lowered = lower(config)
-    assert lowered.auto_scale_lr['enable'] is False
+    assert lowered.training.auto_scale_lr['enable'] is False
     assert lowered.warnings[0].startswith('auto_scale_lr: the config does not say how many images')
 
 
 def test_precision(config):
-    assert lower(config).amp is None
-    assert lower(config | dict(amp='bfloat16')).amp == 'bfloat16'
+    assert lower(config).training.amp is None
+    assert lower(config | dict(amp='bfloat16')).training.amp == 'bfloat16'
     lowered = lower(config | dict(fp16=dict(loss_scale=512.0)))
-    assert lowered.amp == 'float16'
+    assert lowered.training.amp == 'float16'
     assert lowered.warnings == ['fp16.loss_scale: adapted while training']
 
 
 def test_what_is_left_out(config):
     needed = ('model', 'train_cfg', 'test_cfg', 'data', 'optimizer', 'total_epochs')
     lowered = lower({key: config[key] for key in needed})
-    assert lowered.schedule == []
-    assert lowered.checkpoint == dict(interval=1, max_keep=-1)
-    assert lowered.log == dict(interval=50, tensorboard=False)
-    assert lowered.evaluation == dict(interval=1, metrics=['bbox'])
-    assert (lowered.accumulate, lowered.grad_clip, lowered.ema) == (1, None, None)
-    assert (lowered.seed, lowered.compile, lowered.resume_from) == (None, False, None)
+    assert lowered.training.schedule == []
+    assert lowered.training.checkpoint == dict(interval=1, max_keep=-1)
+    assert (lowered.training.log_interval, lowered.training.trackers) == (50, [])
+    assert lowered.training.val_interval == 1
+    assert lowered.test['evaluator'] == dict(type='CocoMetric', metrics=['bbox'])
+    training = lowered.training
+    assert (training.accumulate, training.grad_clip, training.ema) == (1, None, None)
+    runtime = lowered.runtime
+    assert (runtime.seed, runtime.compile, runtime.resume_from) == (None, False, None)
 
 
 def test_periods(config):
@@ -135,15 +139,109 @@ def test_periods(config):
         ema=dict(momentum=0.01),
     )
     lowered = lower(config)
-    assert lowered.checkpoint == dict(interval=2, max_keep=3)
-    assert lowered.log == dict(interval=10, tensorboard=True)
-    assert lowered.evaluation == dict(interval=5, metrics=['bbox', 'proposal_fast'])
-    assert lowered.ema == dict(momentum=0.01)
+    assert lowered.training.checkpoint == dict(interval=2, max_keep=3)
+    assert lowered.training.log_interval == 10
+    assert lowered.training.trackers == [dict(type='TensorBoard')]
+    assert lowered.training.val_interval == 5
+    assert lowered.val['evaluator']['metrics'] == ['bbox', 'proposal_fast']
+    assert lowered.training.ema == dict(momentum=0.01)
+
+
+def test_a_run_counted_in_iterations(config):
+    del config['total_epochs']
+    config |= dict(
+        total_iters=800,
+        lr_config=dict(policy='poly', power=0.9, min_lr=1e-4),
+        evaluation=dict(interval=100),
+        checkpoint_config={},
+    )
+    training = lower(config).training
+    assert (training.max_epochs, training.max_iters, training.val_interval) == (None, 800, 100)
+    assert training.checkpoint == dict(interval=80, max_keep=-1), 'ten times, if unsaid'
+    assert training.schedule == [
+        dict(by_epoch=False, type='PolyLR', power=0.9, eta_min=1e-4, end=800)
+    ]
+    config['lr_config'] = dict(policy='step', step=[600, 900])
+    run = lower(config)
+    assert run.training.schedule[0]['by_epoch'] is False
+    assert run.warnings == ['lr_config.step: [900] is never reached in 800 iterations']
+    config['lr_config'] = dict(policy='cosine', by_epoch=False)
+    assert lower(config).training.schedule == [
+        dict(by_epoch=False, T_max=800, type='CosineAnnealingLR', eta_min=0.0, end=800)
+    ]
+    lower(config).check_trainable()
+
+
+def test_polynomial_over_epochs(config):
+    config['lr_config'] = dict(policy='poly')
+    (factor,) = lower(config).training.schedule
+    assert factor == dict(by_epoch=True, type='PolyLR', power=1.0, eta_min=0.0, end=12)
+
+
+def test_hooks_trackers_and_early_stopping(config):
+    config |= dict(
+        custom_hooks=[dict(type='MyHook', period=3)],
+        trackers=[dict(type='WandB', project='cells')],
+        log_config=dict(
+            hooks=[
+                dict(type='TextLoggerHook'),
+                dict(type='MlflowLoggerHook', exp_name='a'),
+                dict(type='TensorboardLoggerHook'),
+            ]
+        ),
+        early_stopping=dict(patience=3, metric='bbox_AP', min_delta=0.001),
+        checkpoint_config=dict(interval=2, interval_minutes=5),
+    )
+    training = lower(config).training
+    assert training.hooks == [dict(type='MyHook', period=3)]
+    assert training.hooks[0].path == 'custom_hooks[0]'
+    assert training.trackers == [
+        dict(type='MLflow', exp_name='a'),
+        dict(type='TensorBoard'),
+        dict(type='WandB', project='cells'),
+    ]
+    assert training.early_stopping == dict(patience=3, metric='bbox_AP', min_delta=0.001)
+    assert training.checkpoint == dict(interval=2, max_keep=-1, interval_minutes=5)
 
 
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
+        (dict(total_iters=5), r'total_iters: total_epochs is given too'),
+        (dict(total_epochs=None, total_iters=0), r'total_iters: 0 is not an integer'),
+        (
+            dict(total_epochs=None, total_iters=9, lr_config=dict(policy='exp', by_epoch=True)),
+            r'lr_config\.by_epoch: total_iters counts iterations',
+        ),
+        (dict(lr_config=dict(policy='fixed', by_epoch='no')), r"by_epoch: 'no' is not one of True"),
+        (dict(custom_hooks=dict(type='A')), r'custom_hooks: a list is wanted here'),
+        (dict(custom_hooks=[dict(a=1)]), r'custom_hooks\[0\]\.type: this key is needed'),
+        (
+            dict(trackers=['WandB']),
+            r'trackers\[0\]: a dict with a type is wanted here',
+        ),
+        (dict(early_stopping={}), r'early_stopping\.patience: this key is needed'),
+        (dict(early_stopping=dict(patience=0)), r'early_stopping\.patience: 0 is not an integer'),
+        (dict(early_stopping=dict(patience=1, min_delta=-1)), r'min_delta: -1 is not a number'),
+        (dict(early_stopping=dict(patience=1, metric=3)), r'metric: the name of a metric is'),
+        (dict(checkpoint_config=dict(max_keep_ckpts=0)), r'max_keep_ckpts: 0 is not an integer'),
+        (dict(checkpoint_config=dict(interval_minutes=0)), r'interval_minutes: 0 is not a pos'),
+        (
+            dict(optimizer=dict(type='SGD', lr=float('nan'))),
+            r'optimizer\.lr: nan is not a pos',
+        ),
+        (
+            dict(optimizer=dict(type='SGD', lr=float('inf'))),
+            r'optimizer\.lr: inf is not a pos',
+        ),
+        (dict(optimizer_config=dict(grad_clip=dict(max_norm=1, norm_type=0))), r'norm_type: 0 is'),
+        (
+            dict(auto_scale_lr=dict(enable='x', base_batch_size=1)),
+            r"enable: 'x' is not one of True",
+        ),
+        (dict(evaluation=dict(interval=0)), r'evaluation\.interval: 0 is not an integer'),
+        (dict(work_dir=3), r'work_dir: a path or None is wanted here, not 3'),
+        (dict(log_config=[]), r'log_config: a dict is wanted here, not \[\]'),
         (dict(optimizer=dict(lr=0.1)), r'optimizer\.type: this key is needed'),
         (dict(optimizer=dict(type='SGD', lr='0.1')), r"optimizer\.lr: '0\.1' is not a positive"),
         (dict(optimizer_config=dict(clip=1)), r'optimizer_config\.clip: there is no such key'),

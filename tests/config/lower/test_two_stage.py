@@ -2,7 +2,11 @@
 
 import pytest
 
+import hrdet.data
+import hrdet.evaluation
 import hrdet.matching
+import hrdet.models  # all register their types
+from hrdet.boxes import BoxConvention
 from hrdet.config import Node, check_num_classes, lower, with_num_classes
 from hrdet.registry import ConfigError, build
 
@@ -16,7 +20,6 @@ def test_sections_end_up_where_they_are_used(config):
         'scales': [8],
         'ratios': [0.5, 1.0, 2.0],
         'base_sizes': None,
-        'convention': 'inclusive',
     }
     assert rpn['coder']['stds'] == [1.0, 1.0, 1.0, 1.0]
     assert rpn['assigner'] == config['train_cfg']['rpn']['assigner']
@@ -58,14 +61,13 @@ def test_the_1x_dialect(config, config_1x):
 def test_the_convention_reaches_every_part_that_asks(config):
     config['model']['box_convention'] = 'continuous'
     lowered = lower(config)
-    model = lowered.model
-    parts = [model, model['rpn_head'], model['roi_head'], model['rpn_head']['anchors']]
-    parts += [model['roi_head']['bbox_roi_extractor']]
-    assert {part['convention'] for part in parts} == {'continuous'}
-    for dataset in (lowered.train_dataset, lowered.val_dataset, lowered.test_dataset):
+    model = build(with_num_classes(lowered.model, 2))
+    assert model.convention == model.roi_head.convention == BoxConvention.CONTINUOUS
+    assert model.roi_head.bbox_roi_extractor.half_pixel
+    assert str(lowered.model).count("'continuous'") == 1, 'said once, and passed on'
+    for dataset in (lowered.train['dataset'], lowered.val['dataset'], lowered.test['dataset']):
         assert dataset['box_convention'] == 'continuous'
         assert dataset['transforms'][0]['exact_scale'] is True
-    assert lowered.box_convention == 'continuous'
 
 
 @pytest.mark.parametrize(('width', 'base'), [(32, 32), ('18-small', 18)])
@@ -128,7 +130,7 @@ def test_mistakes_are_named_by_their_path(config, path, value, message):
         place = place[section]
     place[key] = value
     with pytest.raises(ConfigError, match=message):
-        lower(config)
+        lower(config).check()
 
 
 def test_build_names_the_place_in_the_users_config(config):
