@@ -3,7 +3,7 @@
 Everything works on a padded batch with static shapes and without host synchronisation.
 """
 
-from hrdet.matching.assigner import Assignment, MaxIoUAssigner, add_gt_as_proposals
+from hrdet.matching.assigner import Assignment, MaxIoUAssigner
 from hrdet.matching.points import assign_points
 from hrdet.matching.samplers import (
     CombinedSampler,
@@ -15,8 +15,6 @@ from hrdet.matching.samplers import (
     Samples,
 )
 
-add_truth = add_gt_as_proposals  # its earlier name
-
 __all__ = [
     'Assignment',
     'CombinedSampler',
@@ -27,6 +25,5 @@ __all__ = [
     'PseudoSampler',
     'RandomSampler',
     'Samples',
-    'add_gt_as_proposals',
     'assign_points',
 ]

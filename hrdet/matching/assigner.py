@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hrdet.boxes import pairwise_iof, pairwise_iou
 from hrdet.registry import register
-from hrdet.structures import GroundTruth, Proposals
+from hrdet.structures import GroundTruth
 
 NEGATIVE, IGNORED = -1, -2
 
@@ -184,28 +184,3 @@ def chunk_slices(boxes: Tensor, objects: Tensor) -> list[slice]:
     limit = CHUNK_ELEMENTS.get(boxes.device.type, CHUNK_ELEMENTS['other'])
     step = max(1, limit // max(1, objects.shape[0] * objects.shape[1]))
     return [slice(start, start + step) for start in range(0, max(1, boxes.shape[-2]), step)]
-
-
-def add_gt_as_proposals(
-    proposals: Proposals, assignment: Assignment, truth: GroundTruth
-) -> tuple[Proposals, Assignment]:
-    """Put the objects in front of the proposals (N, P), each assigned to itself.
-
-    So the box head has positives to train on even while the RPN proposes nothing useful.
-    Padded objects become invalid rows, which are ignored.
-    """
-    rows = torch.arange(truth.valid.shape[1], device=truth.valid.device)
-    gt_index = torch.where(truth.valid, rows, IGNORED)
-    score = truth.valid.to(proposals.scores.dtype)
-    iou = torch.where(truth.valid, 1.0, -1.0)
-    return (
-        Proposals(
-            torch.cat([truth.boxes, proposals.boxes], 1),
-            torch.cat([score, proposals.scores], 1),
-            torch.cat([truth.valid, proposals.valid], 1),
-        ),
-        Assignment(
-            torch.cat([gt_index, assignment.gt_index], 1),
-            torch.cat([iou, assignment.max_iou], 1),
-        ),
-    )

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hrdet.matching import Assignment, MaxIoUAssigner, add_gt_as_proposals, assigner
+from hrdet.matching import MaxIoUAssigner, assigner
 from hrdet.registry import ConfigError, build
-from hrdet.structures import GroundTruth, Proposals
+from hrdet.structures import GroundTruth
 
 ONE = torch.tensor([0.0, 0, 1, 1])
 GOLDEN = {
@@ -192,20 +192,6 @@ def test_memory_is_bounded_whatever_the_number_of_objects(monkeypatch):
     assert largest.bytes <= 4 << 16
     assert (assignment.gt_index[0, :400] == torch.arange(400)).all()
     assert (assignment.gt_index[1, 1000:1300] == torch.arange(300)).all()
-
-
-def test_objects_in_front_of_proposals():
-    truth = truth_of([([(0, 0, 4, 4), (2, 2, 8, 8)], []), ([(1, 1, 5, 5)], [])])
-    boxes = torch.arange(24.0).reshape(2, 3, 4)
-    proposals = Proposals(boxes, torch.rand(2, 3), torch.tensor([[True] * 3, [True, False, False]]))
-    assignment = Assignment(torch.tensor([[0, -1, 1], [0, -2, -2]]), torch.rand(2, 3))
-    more, assigned = add_gt_as_proposals(proposals, assignment, truth)
-    assert torch.equal(more.boxes, torch.cat([truth.boxes, boxes], 1))
-    assert torch.equal(more.scores[:, 2:], proposals.scores)
-    assert more.valid.tolist() == [[True] * 5, [True, False, True, False, False]]
-    assert assigned.gt_index.tolist() == [[0, 1, 0, -1, 1], [0, -2, 0, -2, -2]]
-    assert assigned.max_iou[:, :2].tolist() == [[1, 1], [1, -1]]
-    assert torch.equal(assigned.max_iou[:, 2:], assignment.max_iou)
 
 
 @pytest.mark.parametrize(

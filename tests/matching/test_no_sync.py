@@ -14,8 +14,8 @@ from hrdet.matching import (
     OHEMSampler,
     PseudoSampler,
     RandomSampler,
-    add_gt_as_proposals,
 )
+from hrdet.models.roi.sampling import add_gt_as_proposals
 from hrdet.structures import GroundTruth, Proposals
 
 DATA_DEPENDENT = ('nonzero', '_local_scalar_dense', 'masked_select', 'unique', 'bincount', 'equal')

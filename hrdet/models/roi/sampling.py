@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hrdet.matching import add_gt_as_proposals
+from hrdet.matching.assigner import IGNORED, Assignment
 from hrdet.models.roi.extractor import batch_rois
 from hrdet.registry import register
 from hrdet.structures import GroundTruth, Proposals
@@ -91,3 +91,28 @@ class RoISampler:
             positive=samples.positive,
             is_gt=samples.valid & (samples.index < num_added),
         )
+
+
+def add_gt_as_proposals(
+    proposals: Proposals, assignment: Assignment, truth: GroundTruth
+) -> tuple[Proposals, Assignment]:
+    """Put the objects in front of the proposals (N, P), each assigned to itself.
+
+    So the box head has positives to train on even while the RPN proposes nothing useful.
+    Padded objects become invalid rows, which are ignored.
+    """
+    rows = torch.arange(truth.valid.shape[1], device=truth.valid.device)
+    gt_index = torch.where(truth.valid, rows, IGNORED)
+    score = truth.valid.to(proposals.scores.dtype)
+    iou = torch.where(truth.valid, 1.0, -1.0)
+    return (
+        Proposals(
+            torch.cat([truth.boxes, proposals.boxes], 1),
+            torch.cat([score, proposals.scores], 1),
+            torch.cat([truth.valid, proposals.valid], 1),
+        ),
+        Assignment(
+            torch.cat([gt_index, assignment.gt_index], 1),
+            torch.cat([iou, assignment.max_iou], 1),
+        ),
+    )
