@@ -3,11 +3,13 @@
     python tools/check_dataset.py annotations.json [IMAGES]   COCO; a folder or a .zip
     python tools/check_dataset.py VOC_ROOT                    VOC; every ImageSets/Main/*.txt
     python tools/check_dataset.py ImageSets/Main/train.txt VOC_ROOT
+    python tools/check_dataset.py IMAGES LABEL_MAPS --classes road,car,sky
+    python tools/check_dataset.py FOLDER                      images, a folder for each class
     python tools/check_dataset.py --config CONFIG             the data sets of a config
 
 The exit status is 1 if there is an error, that is, something that stops training.  Missing masks
 stop the training of a config that loads masks; without --config they are not needed, and broken
-polygons are warnings.
+polygons are warnings.  Of label maps the values, the share of each class and the sizes are told.
 """
 
 from __future__ import annotations
@@ -33,15 +35,29 @@ if TYPE_CHECKING:  # slow to import: where it is used, not for --help
 def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Options; without --config there is a path."""
     parser = Parser(__doc__)
-    parser.add_argument('annotations', nargs='?', help='COCO .json, VOC .txt, or VOC folder')
-    parser.add_argument('images', nargs='?', help='images of a .json; VOC folder of a .txt')
+    parser.add_argument(
+        'annotations', nargs='?', help='COCO .json, VOC .txt, or a folder (.zip, .tar) of images'
+    )
+    parser.add_argument(
+        'images', nargs='?', help='images of a .json; VOC folder of a .txt; label maps of images'
+    )
     parser.add_argument('--config', help='check the data sets of this config instead')
     parser.add_argument('--no-images', action='store_true', help='check annotations only')
+    maps = parser.add_argument_group('label maps')
+    maps.add_argument(
+        '--classes', help='names separated by commas, a file with one a line, or a known data set'
+    )
+    maps.add_argument('--img-suffix', help='end of the images (.jpg)')
+    maps.add_argument('--seg-map-suffix', help='end of the label maps (.png)')
+    maps.add_argument('--reduce-zero-label', action='store_true', help='0 is ignored, 1 is class 0')
+    maps.add_argument('--ignore-index', type=int, help='a value that is ignored, beside 255')
     args = parser.parse_args(arguments)
     if (args.annotations is None) == (args.config is None):
         parser.error('give either annotations or --config')
     if args.annotations and args.annotations.endswith('.txt') and args.images is None:
         parser.error('a .txt list needs the VOC folder after it')
+    if _is_folder(args.annotations) and args.images and not args.classes:
+        parser.error('label maps need --classes')
     return args
 
 
@@ -52,16 +68,56 @@ def data_sets(args: argparse.Namespace) -> Iterator[DatasetCheck]:
     if args.config is not None:
         run = lower(load_config(args.config)).as_run_config()
         yield from _of_config((run.train, run.val, run.test))
-    elif Path(args.annotations).is_dir():
-        lists = sorted(Path(args.annotations, 'ImageSets', 'Main').glob('*.txt'))
-        if not lists:
-            raise SystemExit(f'error: there are no ImageSets/Main/*.txt in {args.annotations}')
-        for path in lists:
-            yield open_voc(str(path), args.annotations)
+    elif _is_folder(args.annotations):
+        yield from _of_folder(args)
     elif args.annotations.endswith('.txt'):
         yield open_voc(args.annotations, args.images)
     else:
         yield open_coco(args.annotations, args.images)
+
+
+def _is_folder(path: str | None) -> bool:
+    """Whether images are in it: a folder, an archive, or a folder inside one."""
+    return bool(path) and (Path(path).is_dir() or '.zip' in path or '.tar' in path)
+
+
+def _of_folder(args: argparse.Namespace) -> Iterator[DatasetCheck]:
+    """A VOC folder, class folders, or images with label maps."""
+    from hrdet.data import ClassFolders
+    from hrdet.data.datasets.check import open_voc
+
+    root = Path(args.annotations)
+    if args.images:
+        yield _label_maps(args)
+    elif (root / 'ImageSets').is_dir() or (root / 'JPEGImages').is_dir():
+        lists = sorted((root / 'ImageSets' / 'Main').glob('*.txt'))
+        if not lists:
+            raise SystemExit(f'error: there are no ImageSets/Main/*.txt in {root}')
+        for path in lists:
+            yield open_voc(str(path), args.annotations)
+    else:
+        yield ClassFolders.examine(data_prefix=args.annotations)
+
+
+def _label_maps(args: argparse.Namespace) -> DatasetCheck:
+    """Two folders, of the classes that the command line names."""
+    from hrdet.data import LabelMapDataset
+    from hrdet.data.datasets.palettes import SEGMENTATION_SOURCES
+    from hrdet.registry import registered
+
+    options = {
+        'img_suffix': args.img_suffix,
+        'seg_map_suffix': args.seg_map_suffix,
+        'reduce_zero_label': args.reduce_zero_label or None,
+        'ignore_index': args.ignore_index,
+    }
+    kind = LabelMapDataset
+    if args.classes in SEGMENTATION_SOURCES:
+        kind = registered(SEGMENTATION_SOURCES[args.classes].type)
+    else:
+        listed = Path(args.classes).is_file()
+        options['classes'] = args.classes if listed else tuple(args.classes.split(','))
+    return kind.examine(img_dir=args.annotations, ann_dir=args.images, **options)
 
 
 def _of_config(splits: Any) -> Iterator[DatasetCheck]:

@@ -1,10 +1,12 @@
 """What every data set declares, whatever its task."""
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import Dataset
 
+from hrdet.data.errors import DataError, Problem, raise_or_warn
 from hrdet.structures import Annotation, Sample
 
 
@@ -24,9 +26,11 @@ class ImageDataset(Dataset):
     """
 
     classes: tuple[str, ...]
-    image_ids: list  # unique, unless a data set repeats images
+    image_ids: Sequence  # unique, unless a data set repeats images
     sizes: np.ndarray | None = None  # (n, 2) as (h, w), of the image files
     source: str = ''  # the file or folder that the data set was read from, for messages
+    labels: np.ndarray | None = None  # (n,) the class of each image, where it has one
+    palette: tuple | None = None  # the colour (R, G, B) of each class; None: nobody chose any
     report: str = ''  # what was read and what was left out, in lines for the log
 
     def __getitem__(self, key: int | SampleKey) -> Sample | list[Sample]:
@@ -69,3 +73,27 @@ class ImageDataset(Dataset):
     def largest_sizes(self) -> np.ndarray | None:
         """Upper bounds (n, 2) as (h, w) of the padded sizes of the samples; None: unknown."""
         return None
+
+    def check(self, indices: Iterable[int]) -> list[Problem]:
+        """What is wrong with these images and their truths."""
+        problems = (self._problem(index) for index in indices)
+        return [problem for problem in problems if problem is not None]
+
+    def _problem(self, index: int) -> Problem | None:
+        try:
+            self.image(index)
+            self.truth(index)
+        except DataError as error:
+            return Problem('', '', str(error), fatal=True)
+        return None
+
+
+def check_some(dataset: ImageDataset, images: int = 16) -> None:
+    """Check some images, spread over the data set, before training begins.
+
+    Raises:
+        DataError: one of them cannot be used.
+    """
+    count = min(images, len(dataset))
+    indices = np.linspace(0, len(dataset) - 1, count).round().astype(int)
+    raise_or_warn(dataset.check(indices.tolist()))

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
+from hrdet.data.datasets.listing import FileNames, list_folder
 from hrdet.data.errors import DataError, missing
 
 # COCO's annotations refer to the pixels as stored, so an EXIF rotation is not applied.
@@ -48,6 +49,15 @@ class FolderImages:
     def path(self, name: str) -> str:
         """The name of an image in messages and results."""
         return os.path.join(self.folder, name)
+
+    def files(self) -> FileNames:
+        """All files below the folder, as sorted paths relative to it."""
+        return list_folder(self.folder)
+
+    def folders(self) -> set[str]:
+        """The folders directly in the folder, without hidden ones."""
+        with os.scandir(self.folder) as entries:
+            return {e.name for e in entries if e.is_dir() and not e.name.startswith('.')}
 
     def read(self, name: str) -> bytes:
         """The bytes of one file."""

@@ -1,11 +1,11 @@
 """Data sets made of data sets: repeated, joined, balanced."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from hrdet.data.datasets.base import ImageDataset
-from hrdet.data.errors import DataError
+from hrdet.data.errors import DataError, Problem
 from hrdet.registry import register
 from hrdet.structures import Annotation, Sample
 
@@ -19,6 +19,8 @@ class _Selection(ImageDataset):
         self.classes = dataset.classes
         self.image_ids = [dataset.image_ids[i] for i in positions]
         self.sizes = None if dataset.sizes is None else dataset.sizes[positions]
+        self.labels = None if dataset.labels is None else dataset.labels[positions]
+        self.palette = dataset.palette
         self.source, self.report = dataset.source, dataset.report
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample | list[Sample]:
@@ -36,6 +38,9 @@ class _Selection(ImageDataset):
     def largest_sizes(self) -> np.ndarray | None:
         sizes = self.dataset.largest_sizes()
         return None if sizes is None else sizes[self.positions]
+
+    def check(self, indices: Iterable[int]) -> list[Problem]:
+        return self.dataset.check(sorted({int(self.positions[index]) for index in indices}))
 
     @property
     def category_ids(self) -> tuple[int, ...]:
@@ -95,6 +100,8 @@ class ConcatDataset(ImageDataset):
                 )
         self.image_ids = [i for dataset in datasets for i in dataset.image_ids]
         self.sizes = _joined([dataset.sizes for dataset in datasets])
+        self.labels = _joined([dataset.labels for dataset in datasets])
+        self.palette = datasets[0].palette
         self.source = ', '.join(dataset.source for dataset in datasets)
         self.report = '\n'.join(dataset.report for dataset in datasets)
         self._starts = np.cumsum([0] + [len(dataset) for dataset in datasets])
@@ -117,6 +124,14 @@ class ConcatDataset(ImageDataset):
 
     def largest_sizes(self) -> np.ndarray | None:
         return _joined([dataset.largest_sizes() for dataset in self.datasets])
+
+    def check(self, indices: Iterable[int]) -> list[Problem]:
+        inner: list[list[int]] = [[] for _ in self.datasets]
+        for index in indices:
+            part = int(np.searchsorted(self._starts, index, side='right')) - 1
+            inner[part].append(index - int(self._starts[part]))
+        parts = zip(self.datasets, inner)
+        return [p for dataset, rows in parts if rows for p in dataset.check(rows)]
 
     @property
     def category_ids(self) -> tuple[int, ...]:
@@ -141,6 +156,6 @@ class ConcatDataset(ImageDataset):
         return self.datasets[part], index - int(self._starts[part])
 
 
-def _joined(sizes: list[np.ndarray | None]) -> np.ndarray | None:
-    """Sizes of all parts; None where one of them does not know its own."""
-    return None if any(part is None for part in sizes) else np.concatenate(sizes)
+def _joined(rows: list[np.ndarray | None]) -> np.ndarray | None:
+    """The rows of all parts; None where one of them has none."""
+    return None if any(part is None for part in rows) else np.concatenate(rows)

@@ -1,6 +1,5 @@
 """tools/check_dataset.py: every problem of a data set at once."""
 
-import importlib.util
 from pathlib import Path
 
 import cv2
@@ -9,25 +8,6 @@ import pytest
 
 from hrdet.data.datasets.check import examine, open_coco
 from hrdet.registry import register
-
-
-@pytest.fixture
-def run(pytestconfig, capsys):
-    """Runs the tool in this process: its exit status and what it printed."""
-    path = pytestconfig.rootpath / 'tools' / 'check_dataset.py'
-    spec = importlib.util.spec_from_file_location('check_dataset', path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-
-    def call(*arguments):
-        try:
-            status = tool.main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            status = stop.code
-        captured = capsys.readouterr()
-        return status, captured.out + captured.err
-
-    return call
 
 
 def break_everything(coco_folder):

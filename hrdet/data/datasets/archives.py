@@ -1,0 +1,148 @@
+"""Images inside an archive of any size, .zip or .tar, which is never unpacked."""
+
+import io
+import os
+import struct
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from hrdet.data.datasets.images import FolderImages
+from hrdet.data.datasets.listing import CACHED_FROM, FileNames, load_listing, save_listing
+from hrdet.data.errors import DataError, missing
+
+_LOCAL_HEADER = struct.Struct('<4s22xHH')  # of a zip's member: b'PK\3\4', name and extra length
+_NO_CHECKSUM = -1
+_FIELDS = ('text', 'ends', 'offsets', 'sizes', 'methods', 'checksums')
+
+
+def open_store(prefix: str, key: str) -> 'FolderImages | ArchiveImages':
+    """The images of the prefix in ``key``: a folder, an archive, or a folder inside an archive."""
+    path = Path(prefix)
+    if not prefix:
+        raise DataError(f'{key}: give the folder, .zip or .tar file of the images')
+    for archive in (path, *path.parents):
+        name = archive.name.lower()
+        if name.endswith(('.tgz', '.tar.gz', '.tar.bz2', '.tar.xz')) and archive.is_file():
+            raise DataError(
+                f'{key}: images cannot be read out of the compressed {archive}; unpack it to a '
+                f'folder or to a plain .tar'
+            )
+        if archive.suffix.lower() in ('.zip', '.tar') and not archive.is_dir():
+            inside = path.relative_to(archive).as_posix()
+            return ArchiveImages(str(archive), '' if inside == '.' else inside, key)
+    return FolderImages(prefix, key)
+
+
+class ArchiveImages:
+    """Members of a .zip or .tar file below the folder ``inside``.
+
+    Its table of contents is read once, into arrays that workers share, and that of a large archive
+    is kept in the cache for the next run.  Every process opens the file for itself.
+    """
+
+    def __init__(self, archive: str, inside: str = '', key: str = 'img_prefix'):
+        if not Path(archive).is_file():
+            raise missing(key, archive, 'archive')
+        self.archive, self.inside = archive, inside
+        contents = _contents(archive)
+        self.members = FileNames.from_arrays(contents['text'], contents['ends'])
+        self._places = np.stack([contents[field] for field in _FIELDS[2:]], axis=1)
+        self._opened: tuple[int, io.FileIO] | None = None
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {'_opened': None}
+
+    def path(self, name: str) -> str:
+        """How an image is called in messages and results."""
+        return f'{self.archive}/{PurePosixPath(self.inside, name)}'
+
+    def files(self) -> FileNames:
+        """All members below ``inside``, as sorted paths relative to it."""
+        if not self.inside:
+            return self.members
+        start = self.inside.rstrip('/') + '/'
+        return FileNames(name[len(start) :] for name in self.members if name.startswith(start))
+
+    def folders(self) -> set[str]:
+        """The folders directly in ``inside`` that hold a file."""
+        return {name.split('/', 1)[0] for name in self.files() if '/' in name}
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one member; those of a zip are checked against its checksum."""
+        member = str(PurePosixPath(self.inside, name))
+        index = self.members.position(member)
+        if index is None:
+            raise DataError(f'{self.archive} has no member {member}')
+        offset, size, method, checksum = self._places[index].tolist()
+        file = self._file()
+        try:
+            if checksum != _NO_CHECKSUM:  # a zip: the data follow a header of its own
+                file.seek(offset)
+                _, name_length, extra_length = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+                offset += _LOCAL_HEADER.size + name_length + extra_length
+            file.seek(offset)
+            data = file.read(size)
+            if len(data) == size and method == zipfile.ZIP_DEFLATED:
+                data = zlib.decompress(data, -zlib.MAX_WBITS)
+            elif len(data) < size:
+                raise OSError('the file is cut off')
+            if checksum != _NO_CHECKSUM and zlib.crc32(data) != checksum:
+                raise OSError('its checksum is wrong')
+        except (OSError, zlib.error, struct.error) as error:
+            raise DataError(
+                f'{self.archive}: member {member} cannot be read ({error}); fetch the file again'
+            ) from error
+        return data
+
+    def _file(self) -> io.FileIO:
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = (os.getpid(), io.FileIO(self.archive))
+        return self._opened[1]
+
+
+def _contents(archive: str) -> dict[str, np.ndarray]:
+    """Where everything is: names, sorted; offsets, sizes, methods, checksums (n,) int64."""
+    path, state = os.path.abspath(archive), os.stat(archive)
+    stamp = np.array([state.st_size, state.st_mtime_ns])
+    known = load_listing(path)
+    if known is not None and np.array_equal(known.get('stamp'), stamp):
+        return known
+    read = _read_zip if archive.lower().endswith('.zip') else _read_tar
+    try:
+        rows = sorted(read(archive))
+    except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f'{archive}: the archive cannot be read ({error}); fetch the file again'
+        ) from error
+    names = FileNames(row[0] for row in rows)
+    columns = np.array([row[1:] for row in rows], np.int64).reshape(-1, 4).T
+    contents = dict(zip(_FIELDS, (names.text, names.ends, *columns)))
+    if len(names) >= CACHED_FROM:
+        save_listing(path, stamp=stamp, **contents)
+    return contents
+
+
+def _read_zip(archive: str) -> list[tuple[str, int, int, int, int]]:
+    rows = []
+    with zipfile.ZipFile(archive) as file:
+        for member in file.infolist():
+            if member.is_dir():
+                continue
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise zipfile.BadZipFile(f'{member.filename} is neither stored nor deflated')
+            place = (member.header_offset, member.compress_size, member.compress_type, member.CRC)
+            rows.append((member.filename, *place))
+    return rows
+
+
+def _read_tar(archive: str) -> list[tuple[str, int, int, int, int]]:
+    with tarfile.open(archive, 'r:') as file:
+        return [
+            (str(PurePosixPath(member.name)), member.offset_data, member.size, 0, _NO_CHECKSUM)
+            for member in file
+            if member.isreg()
+        ]

@@ -1,0 +1,241 @@
+"""Images with one class each: class folders, or a file that lists names and labels."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hrdet.data.datasets.archives import ArchiveImages, open_store
+from hrdet.data.datasets.check import DatasetCheck
+from hrdet.data.datasets.imagenet_names import imagenet_classes
+from hrdet.data.datasets.images import FolderImages
+from hrdet.data.datasets.listing import FileNames
+from hrdet.data.datasets.stored import IMAGE_SUFFIXES, StoredImages, names_of_classes
+from hrdet.data.errors import DataError, missing
+from hrdet.registry import nearest, register
+from hrdet.structures import ClassLabel
+from hrdet.wording import counted
+
+
+@register('CustomDataset', 'ClassFolders')
+class ClassFolders(StoredImages):
+    """Images of one class each.
+
+    Without ``ann_file`` every folder below ``data_prefix`` is a class, and labels are the ranks of
+    the folders' sorted names.  Nothing is opened but folders, whose listing is remembered.
+
+    Args:
+        data_root: put before ``data_prefix`` and ``ann_file``.
+        data_prefix: folder of the images, a .zip or .tar file, or a folder inside one.
+        ann_file: text file of lines ``name label``, names relative to ``data_prefix``.
+        transforms: see ``StoredImages``.
+        classes: names, or a file with one name a line.  If they are names of class folders, only
+            these are loaded and the labels follow the order given here; otherwise they are shown in
+            place of the folders' sorted names, and there must be equally many.
+        with_label: False: images without classes.
+        extensions: suffixes of the image files, in small letters.
+        test_mode: load no truth with a sample.
+
+    Raises:
+        DataError: a class folder without images, a line without a label, a label out of range.
+    """
+
+    def __init__(
+        self,
+        data_root: str = '',
+        data_prefix: str = '',
+        ann_file: str = '',
+        transforms: Sequence[Callable] = (),
+        classes: Sequence[str] | str | None = None,
+        with_label: bool = True,
+        extensions: Sequence[str] = IMAGE_SUFFIXES,
+        test_mode: bool = False,
+    ):
+        prefix = os.path.join(data_root, data_prefix)
+        store = open_store(prefix, 'data_prefix')
+        names, self.labels = None, None
+        wanted = names_of_classes(classes)
+        if ann_file:
+            path = os.path.join(data_root, ann_file)
+            names, self.labels = _read_list(path, with_label)
+            self.classes = wanted or _numbered(self.labels)
+            _check_range(path, names, self.labels, self.classes)
+        else:
+            files = _images_among(store.files(), extensions)
+            if not with_label:
+                names, self.classes = files, wanted or ()
+            else:
+                names, self.labels, folders = _by_folder(files, store, prefix, wanted)
+                self.classes = _shown(folders, wanted, prefix)
+        super().__init__(store, names, transforms, test_mode)
+        self.source = os.path.join(data_root, ann_file) if ann_file else prefix
+        if not len(names):
+            raise DataError(f'{self.source}: there are no images (suffixes {" ".join(extensions)})')
+        self.report = self._describe()
+
+    def truth(self, index: int) -> ClassLabel | None:
+        return None if self.labels is None else ClassLabel(int(self.labels[index]))
+
+    def labels_of(self, index: int) -> np.ndarray:
+        return self.labels[index : index + 1]
+
+    def class_counts(self) -> np.ndarray:
+        """(K,) images of each class."""
+        return np.bincount(self.labels, minlength=len(self.classes))
+
+    def _describe(self) -> str:
+        text = f'{self.source}: {counted(len(self), "image")}'
+        if self.labels is None:
+            return text
+        counts = self.class_counts()
+        kinds = counted(len(self.classes), 'class', 'classes')
+        return f'{text} of {kinds}, {counts.min():,} to {counts.max():,} of each'
+
+    @classmethod
+    def examine(cls, **arguments: Any) -> DatasetCheck:
+        """What is wrong with the data set of these arguments."""
+        from hrdet.data.datasets.check_classes import ClassFoldersCheck
+
+        return ClassFoldersCheck.of(cls, arguments)
+
+
+@register()
+class ImageNet(ClassFolders):
+    """ImageNet 2012: ``{split}/<wnid>/*.JPEG``, or any names with ``meta/{split}.txt``.
+
+    Args:
+        data_root: put before ``data_prefix`` and ``ann_file``.
+        split: ``'train'``, ``'val'`` or ``'test'`` (which has no labels): the default of
+            ``data_prefix``, and of ``ann_file`` where ``meta/{split}.txt`` exists.
+        data_prefix: see ``ClassFolders``.
+        ann_file: see ``ClassFolders``.
+        transforms: see ``StoredImages``.
+        classes: see ``ClassFolders``; of 1,000 classes without names they are ImageNet's.
+        with_label: see ``ClassFolders``.
+        test_mode: see ``StoredImages``.
+    """
+
+    def __init__(
+        self,
+        data_root: str = '',
+        split: str = '',
+        data_prefix: str = '',
+        ann_file: str = '',
+        transforms: Sequence[Callable] = (),
+        classes: Sequence[str] | str | None = None,
+        with_label: bool = True,
+        test_mode: bool = False,
+    ):
+        if split not in ('', 'train', 'val', 'test'):
+            raise ValueError(f"split is 'train', 'val' or 'test', not {split!r}")
+        if split:
+            data_prefix = data_prefix or split
+            listed = os.path.join('meta', f'{split}.txt')
+            if not ann_file and os.path.isfile(os.path.join(data_root, listed)):
+                ann_file = listed
+        if ann_file and classes is None:
+            classes = imagenet_classes()
+        super().__init__(
+            data_root,
+            data_prefix,
+            ann_file,
+            transforms,
+            classes,
+            with_label and split != 'test',
+            IMAGE_SUFFIXES,
+            test_mode,
+        )
+        if classes is None and len(self.classes) in (0, len(imagenet_classes())):
+            self.classes = imagenet_classes()
+
+
+def _images_among(files: FileNames, extensions: Sequence[str]) -> FileNames:
+    if isinstance(extensions, str):
+        raise ValueError(f'extensions must be a tuple of suffixes: ({extensions!r},)')
+    suffixes = tuple(suffix.lower() for suffix in extensions)
+    kept = [name for name in files if name.lower().endswith(suffixes)]
+    return files if len(kept) == len(files) else FileNames(kept)
+
+
+def _by_folder(
+    files: FileNames,
+    store: FolderImages | ArchiveImages,
+    prefix: str,
+    wanted: tuple[str, ...] | None,
+) -> tuple[FileNames, np.ndarray, list[str]]:
+    """Names, labels (n,) and the folders of the labels."""
+    tops = [name.split('/', 1)[0] if '/' in name else '' for name in files]
+    folders = sorted(set(tops) - {''})
+    if not folders:
+        what = 'images but no folders' if len(files) else 'no folders with images'
+        raise DataError(
+            f'{prefix}: there are {what}; each class is a folder here, or give ann_file, a list of '
+            f'lines "name label"'
+        )
+    empty = sorted(store.folders() - set(folders))
+    if empty:
+        raise DataError(
+            f'{prefix}: {counted(len(empty), "class folder")} without an image '
+            f'({", ".join(empty[:5])}): fill or remove'
+        )
+    if wanted is not None and set(wanted) <= set(folders):
+        folders = list(wanted)
+    rank = {folder: label for label, folder in enumerate(folders)}
+    labels = np.array([rank.get(top, -1) for top in tops])
+    if (labels < 0).any():
+        files = FileNames(name for name, label in zip(files, labels) if label >= 0)
+        labels = labels[labels >= 0]
+    return files, labels, folders
+
+
+def _shown(folders: list[str], wanted: tuple[str, ...] | None, prefix: str) -> tuple[str, ...]:
+    """The names of the classes that these folders hold."""
+    if wanted is None or len(wanted) == len(folders):
+        return wanted or tuple(folders)
+    unknown = [name for name in wanted if name not in folders]
+    raise DataError(
+        f'{prefix}: classes names {counted(len(wanted), "class", "classes")} and there are '
+        f'{counted(len(folders), "class folder")}; no folder is called '
+        f'{unknown[0]!r}{nearest(unknown[0], folders)}'
+    )
+
+
+def _read_list(path: str, with_label: bool) -> tuple[FileNames, np.ndarray | None]:
+    """The names and labels (n,) of a list."""
+    if not os.path.isfile(path):
+        raise missing('ann_file', path, 'file')
+    names, labels = [], []
+    with open(path, encoding='utf-8') as file:
+        for number, line in enumerate(file, 1):
+            line = line.strip()
+            if not line:
+                continue
+            name, _, label = line.rpartition(' ')
+            if not with_label:
+                names.append(name if label.isdigit() and name else line)
+                continue
+            if not name or not label.isdigit():
+                raise DataError(
+                    f'{path}, line {number}: {line!r} is not "name label" with a number as label'
+                )
+            names.append(name)
+            labels.append(int(label))
+    return FileNames(names), np.array(labels, np.int64) if with_label else None
+
+
+def _numbered(labels: np.ndarray | None) -> tuple[str, ...]:
+    """Classes without names are called by their labels."""
+    return () if labels is None or not len(labels) else tuple(map(str, range(labels.max() + 1)))
+
+
+def _check_range(
+    path: str, names: FileNames, labels: np.ndarray | None, classes: tuple[str, ...]
+) -> None:
+    if labels is None or not len(labels) or labels.max() < len(classes):
+        return
+    first = int(np.argmax(labels >= len(classes)))
+    raise DataError(
+        f'{path}: label {labels[first]} of {names[first]}, but {len(classes)} classes end at '
+        f'{len(classes) - 1}: labels count from 0'
+    )

@@ -1,0 +1,88 @@
+"""Which label map belongs to which image."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from hrdet.data.datasets.listing import FileNames
+from hrdet.data.errors import Problem, missing
+
+_SHOWN = 5  # names in a message
+
+
+@dataclass(slots=True)
+class Pairs:
+    """Images and their label maps, in order; what has no partner is among the problems."""
+
+    images: FileNames
+    maps: FileNames | None  # None: there are no label maps
+    problems: list[Problem] = field(default_factory=list)
+
+
+def pair_up(images: Any, maps: Any, img_suffix: str, seg_map_suffix: str, split: str = '') -> Pairs:
+    """Image and label map of one name, which differ in their suffixes.
+
+    Args:
+        images: the store of the images.
+        maps: the store of the label maps; None: there are none.
+        img_suffix: end of the images' names.
+        seg_map_suffix: end of the label maps' names.
+        split: file that lists the names without suffix; '' takes every image, sorted.
+    """
+    problems: list[Problem] = []
+    known = [name for name in images.files() if name.endswith(img_suffix)]
+    stems = [name[: len(name) - len(img_suffix)] for name in known]
+    if not known:
+        suffixes = _suffixes(images.files())
+        found = f'it has {", ".join(suffixes)}' if suffixes else 'it is empty'
+        reason = f'no file ends in {img_suffix}, which img_suffix says; {found}'
+        problems.append(Problem(images.path(''), '', reason, fatal=True))
+    elif split:
+        stems = _listed(split)
+        absent = _missing([stem + img_suffix for stem in stems], set(known))
+        _note(problems, absent, images.path(''), f'named in {split}: no image', fatal=True)
+        stems = [stem for stem in stems if stem + img_suffix not in set(absent)]
+    if maps is None:
+        return Pairs(FileNames(stem + img_suffix for stem in stems), None, problems)
+    at_hand = {name for name in maps.files() if name.endswith(seg_map_suffix)}
+    absent = set(_missing([stem + seg_map_suffix for stem in stems], at_hand))
+    without_map = [stem + img_suffix for stem in stems if stem + seg_map_suffix in absent]
+    where = f'no label map ({seg_map_suffix}) in {maps.path("")}'
+    _note(problems, without_map, images.path(''), where, fatal=True)
+    if not split:
+        lone = sorted(at_hand - {stem + seg_map_suffix for stem in stems})
+        _note(problems, lone, maps.path(''), f'no image in {images.path("")}', fatal=False)
+    stems = [stem for stem in stems if stem + seg_map_suffix not in absent]
+    return Pairs(
+        FileNames(stem + img_suffix for stem in stems),
+        FileNames(stem + seg_map_suffix for stem in stems),
+        problems,
+    )
+
+
+def _listed(split: str) -> list[str]:
+    """The names in a list, one a line."""
+    if not os.path.isfile(split):
+        raise missing('split', split, 'file')
+    with open(split, encoding='utf-8') as file:
+        return [line.strip() for line in file if line.strip()]
+
+
+def _missing(names: Sequence[str], known: set[str]) -> list[str]:
+    return [name for name in names if name not in known]
+
+
+def _note(
+    problems: list[Problem], names: Sequence[str], folder: str, reason: str, fatal: bool
+) -> None:
+    if names:
+        shown = ', '.join(names[:_SHOWN]) + (', ...' if len(names) > _SHOWN else '')
+        problems.append(Problem(folder, '', f'{len(names):,} x {reason}: {shown}', fatal))
+
+
+def _suffixes(names: Sequence[str]) -> list[str]:
+    """The suffixes of some names, the most frequent first."""
+    suffixes = [PurePosixPath(name).suffix for name in names]
+    return sorted(set(suffixes), key=lambda suffix: -suffixes.count(suffix))[:4]

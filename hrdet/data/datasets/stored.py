@@ -1,0 +1,79 @@
+"""Images that are known by their names alone: the base of class folders and label maps."""
+
+import os
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+
+from hrdet.data.datasets.archives import ArchiveImages
+from hrdet.data.datasets.base import ImageDataset
+from hrdet.data.datasets.images import FolderImages, decode
+from hrdet.data.errors import DataError
+from hrdet.data.transforms import apply
+from hrdet.structures import Annotation, ImageMeta, Sample
+
+# Suffixes, in small letters, of the image files that OpenCV reads.
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp')
+UPRIGHT = cv2.IMREAD_COLOR  # an EXIF rotation is applied, as mmpretrain and mmsegmentation do
+
+
+class StoredImages(ImageDataset):
+    """Images of a folder or an archive; their names are the image ids.
+
+    Args:
+        store: where they are.
+        names: their files in it.
+        transforms: applied in order; after ``AugmentedViews`` a sample is the list of its views.
+        test_mode: load no truth with a sample.
+    """
+
+    def __init__(
+        self,
+        store: FolderImages | ArchiveImages,
+        names: Sequence[str],
+        transforms: Sequence[Callable[[Sample, np.random.Generator], Sample]] = (),
+        test_mode: bool = False,
+    ):
+        self.image_ids = names
+        self.transforms = list(transforms)
+        self.test_mode = test_mode
+        self._store = store
+
+    def path(self, index: int) -> str:
+        """The file of image ``index``."""
+        return self._store.path(self.image_ids[index])
+
+    def image(self, index: int) -> np.ndarray:
+        name = self.image_ids[index]
+        return decode(self._store.read(name), self._store.path(name), UPRIGHT)
+
+    def sample(self, index: int, rng: np.random.Generator) -> Sample | list[Sample]:
+        name, origin = self.image_ids[index], self.path(index)
+        try:
+            image = self.image(index)
+            size = image.shape[:2]
+            truth = None if self.test_mode else self.training_truth(index, size)
+            meta = ImageMeta(origin, name, size, size, size)
+            return apply(self.transforms, Sample(image, meta, truth), rng)
+        except DataError:  # which names the file
+            raise
+        except Exception as error:
+            raise DataError(f'{origin}: {type(error).__name__}: {error}') from error
+
+    def training_truth(self, index: int, size: tuple[int, int]) -> Annotation | None:
+        """The truth about image ``index``, which is of ``size`` (h, w)."""
+        return self.truth(index)
+
+
+def names_of_classes(classes: Sequence[str] | str | None) -> tuple[str, ...] | None:
+    """Class names as a tuple, from the names or from a text file with one name a line."""
+    if not isinstance(classes, str):
+        return None if classes is None else tuple(classes)
+    if not os.path.isfile(classes):
+        raise DataError(
+            f'classes: there is no file {classes!r} with one name a line; the names themselves '
+            f'are given as a tuple: ({classes!r},)'
+        )
+    with open(classes, encoding='utf-8') as file:
+        return tuple(line.rstrip('\r\n') for line in file if line.strip())
