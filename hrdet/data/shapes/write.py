@@ -82,8 +82,8 @@ def _write_part(images: Path, maps: Path, count: int, size: tuple, seed: tuple) 
     for image_id in track(range(1, count + 1), f'images of {images.name}'):
         scene = draw_scene(size, np.random.default_rng((*seed, image_id)))
         name = f'{image_id:06d}'
-        cv2.imwrite(str(images / f'{name}.jpg'), scene.image, [cv2.IMWRITE_JPEG_QUALITY, 92])
-        cv2.imwrite(str(maps / f'{name}.png'), _semantic_map(scene.ground, scene.things))
+        write_jpeg(images / f'{name}.jpg', scene.image)
+        cv2.imwrite(str(maps / f'{name}.png'), semantic_map(scene.ground, scene.things))
         content['images'].append(
             {'id': image_id, 'file_name': f'{name}.jpg', 'height': size[0], 'width': size[1]}
         )
@@ -93,7 +93,13 @@ def _write_part(images: Path, maps: Path, count: int, size: tuple, seed: tuple) 
     return content
 
 
-def _semantic_map(ground: np.ndarray, things: list[Thing]) -> np.ndarray:
+def write_jpeg(path: Path, image: np.ndarray) -> None:
+    """Write an image (h, w, 3) uint8 BGR, equal bytes for equal pixels."""
+    cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 92])
+
+
+def semantic_map(ground: np.ndarray, things: list[Thing]) -> np.ndarray:
+    """Labels (h, w) uint8: things, then grounds; 255 along the outlines of things."""
     labels = ground + np.uint8(len(CLASSES))
     for thing in things:
         mask = thing.visible.astype(np.uint8)
