@@ -1,6 +1,8 @@
-"""Weights from files: reading safely, recognising whose they are, converting, reporting.
+"""Checkpoints: read files of every published family, convert them, and report every key.
 
-hrdet's own layout of a state_dict is mmdetection 3's, so weights travel both ways.
+May change: a family is a signature and a table of rules.  Must stay: nothing in a file is executed,
+damage is found, and no entry is dropped without being reported.  hrdet's own layout of a state_dict
+is mmdetection 3's, so that weights travel both ways.
 """
 
 from hrdet.checkpoints.contents import saved_classes

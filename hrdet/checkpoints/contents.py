@@ -1,4 +1,4 @@
-"""What a checkpoint's content holds: weights, meta, class names, and averages of the weights."""
+"""Find the weights, meta, class names and averaged weights in the content of a checkpoint."""
 
 import os
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from torch import Tensor
 from hrdet.checkpoints.files import CheckpointError, read_checkpoint
 
 _WRAPPERS = ('module.', '_orig_mod.')  # DistributedDataParallel, torch.compile
-_WRAPPINGS = ('state_dict', 'model')  # keys under which programs save weights
-_DEEPEST = 8  # wrappings inside of each other
+_WRAPPINGS = ('state_dict', 'model')  # keys under which training programs save weights
+_DEEPEST = 8  # levels of nesting that are searched
 _COUNTERS = ('n_averaged', 'steps')  # of an average of weights: torch's, mmengine's
 
 
@@ -32,11 +32,11 @@ def unpack(
     """The weights of a file, of its content (``state_dict`` or ``model``), or of a state_dict.
 
     Args:
-        source: as said.
+        source: the file, its content, or the state_dict.
         trusted: see ``read_checkpoint``.
         name: what messages call a source that is not a file.
-        average: where training kept a moving average of the weights (EMA), take it, as hrdet,
-            mmengine and mmcv test and save it; False takes the weights that training goes on from.
+        average: take the moving average of the weights (EMA) where the training kept one, which
+            hrdet, mmengine and mmcv test; False takes the weights that training resumes from.
 
     Raises:
         FileNotFoundError, CheckpointError: no such file, no weights in it, or no average.
@@ -53,8 +53,9 @@ def unpack(
         meta = content.get('meta', meta)
     weights = _tensors(content)
     if not weights:
-        found = ', '.join(map(str, list(content)[:8])) or 'nothing'
-        raise CheckpointError(f'{name}: no weights in it; found {found}')
+        keys = ', '.join(map(str, list(content)[:8])) or 'nothing'
+        raise CheckpointError(f'{name}: no weights in it; found {keys}')
+    _check_dense(weights, name)
     if not average:
         weights.update(_in_training(outer, weights, name))
     rest = () if content is outer else tuple(k for k in outer if k not in (*_WRAPPINGS, 'meta'))
@@ -63,7 +64,7 @@ def unpack(
 
 def class_names(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Class names: hrdet's ``classes``, mmdetection's ``CLASSES``, 3.x's ``dataset_meta``."""
-    for table in (meta, meta.get('dataset_meta') or {}):
+    for table in (meta, _table(meta.get('dataset_meta'))):
         for key in ('classes', 'CLASSES'):
             names = table.get(key)
             if isinstance(names, (list, tuple)) and all(isinstance(n, str) for n in names):
@@ -74,6 +75,8 @@ def class_names(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
 def class_count(key: str, shape: tuple[int, ...]) -> int | None:
     """K, if this entry scores classes: a box head's rows count the background, FCOS's do not."""
     layer = key.rpartition('.')[0].rpartition('.')[2]
+    if not shape:
+        return None
     if layer == 'fc_cls':
         return shape[0] - 1
     return shape[0] if layer in ('conv_cls', 'fcos_cls') else None
@@ -86,15 +89,27 @@ def saved_classes(content: Mapping[str, Any]) -> tuple[str, ...] | int | None:
     return class_names(meta) or next(filter(None, counts), None)
 
 
+def _check_dense(weights: Mapping[str, Tensor], name: str) -> None:
+    for key, value in weights.items():
+        kind = 'quantized' if value.is_quantized else str(value.layout).removeprefix('torch.')
+        if kind != 'strided':
+            raise CheckpointError(f'{name}: {key} is a {kind} tensor; save dense ones')
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
 def _tensors(table: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a state_dict; entries without a name are not a module's."""
     return {
-        _bare(key): value
+        _without_wrappers(key): value
         for key, value in table.items()
-        if isinstance(value, Tensor) and key not in _COUNTERS
+        if isinstance(value, Tensor) and isinstance(key, str) and key not in _COUNTERS
     }
 
 
-def _bare(key: str) -> str:
+def _without_wrappers(key: str) -> str:
     while key.startswith(_WRAPPERS):
         key = key.split('.', 1)[1]
     return key
@@ -104,14 +119,14 @@ def _in_training(
     content: Mapping[str, Any], weights: Mapping[str, Tensor], name: str
 ) -> dict[str, Tensor]:
     """The weights that are averaged: hrdet's, mmengine's or mmcv's record of them."""
-    record = _tensors(dict(content.get('ema') or {}).get('training') or {})
-    record |= _tensors(content.get('ema_state_dict') or {})
-    found = {key: record[key] for key in weights if key in record}
-    if not found:
+    record = _tensors(_table(_table(content.get('ema')).get('training')))
+    record |= _tensors(_table(content.get('ema_state_dict')))
+    trained = {key: record[key] for key in weights if key in record}
+    if not trained:  # mmcv's: the trained weights are buffers under flat names
         flat = {key: f'ema_{key.replace(".", "_")}' for key in weights}
-        found = {key: weights[buffer] for key, buffer in flat.items() if buffer in weights}
-    if not found:
+        trained = {key: weights[buffer] for key, buffer in flat.items() if buffer in weights}
+    if not trained:
         raise CheckpointError(
             f'{name}: holds no moving average (EMA) beside its weights, which are the trained ones'
         )
-    return found
+    return trained

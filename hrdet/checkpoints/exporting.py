@@ -1,4 +1,4 @@
-"""Weights to give away: one file in a stated layout, without what only its training needs."""
+"""Export weights for publication: one file in a stated layout, without training state."""
 
 import colorsys
 import os
@@ -31,7 +31,7 @@ class ExportReport:
     family: Family
     conversion: Conversion
     widened: int  # entries of half precision that are float32 now
-    left_out: tuple[str, ...]  # entries beside the weights: optimizer, ...
+    left_out: tuple[str, ...]  # entries beside the weights: optimizer state, ...
     warnings: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -61,10 +61,11 @@ def export(
         target: the file to write; for 'safetensors' it ends so.
         layout: 'hrdet'; 'mmdet3', the same weights with the meta that mmdetection 3 reads; or
             'safetensors', hrdet's layout in that format.
-        average: of weights with a moving average (EMA) the average; False: the trained ones.
-        with_hash: put the first eight digits of the file's sha256 at the end of its name, where
-            ``read_checkpoint`` checks them.
-        overwrite: replace a file that is there.
+        average: write the moving average of the weights (EMA) where there is one; False: the
+            trained weights.
+        with_hash: end the name with the first eight digits of the file's sha256, which
+            ``read_checkpoint`` verifies.
+        overwrite: replace an existing file.
 
     Raises:
         FileNotFoundError, FileExistsError, CheckpointError: nothing was written.
@@ -72,24 +73,24 @@ def export(
     target = Path(target)
     if (layout == 'safetensors') != (target.suffix == '.safetensors'):
         raise CheckpointError(
-            f'{target}: a file of the layout safetensors ends in .safetensors, and no other does'
+            f'{target}: files of the layout safetensors, and no others, end in .safetensors'
         )
     if target.exists() and not overwrite:
-        raise FileExistsError(f'{target}: is there already, and is not overwritten unless forced')
+        raise FileExistsError(f'{target}: exists already and is only overwritten if forced')
     content = unpack(source, average=average)
     family = recognise(content.weights, content.meta)
     if family is Family.UNKNOWN:
         keys = ', '.join(list(content.weights)[:4])
-        raise CheckpointError(f'{source}: of no known family; its entries are {keys}, ...')
+        raise CheckpointError(f'{source}: belongs to no known family; its entries are {keys}, ...')
     done = convert(content.weights, family)
     widened = sum(value.dtype in (torch.float16, torch.bfloat16) for value in done.weights.values())
     done.weights = {key: _compact(value) for key, value in done.weights.items()}
     meta = _meta(content, family)
     report = ExportReport(target, family, done, widened, content.rest)
     if 'classes' not in meta:
-        report.warnings.append('names no classes: predictions will be shown as numbers')
+        report.warnings.append('contains no class names: predictions will be shown as numbers')
     if layout == 'mmdet3':
-        report.warnings += _suit_mmdetection(meta)
+        report.warnings += _add_mmdetection_meta(meta)
     if layout == 'safetensors':
         save_safetensors(target, done.weights, meta)
     else:
@@ -101,7 +102,7 @@ def export(
 
 
 def _compact(value: Tensor) -> Tensor:
-    """In float32 at least, contiguous, and in memory of its own (a view would save all of it)."""
+    """At least float32, contiguous, and not a view (saving one writes its whole storage)."""
     if value.dtype in (torch.float16, torch.bfloat16):
         value = value.float()
     return value.clone(memory_format=torch.contiguous_format)
@@ -115,20 +116,20 @@ def _meta(content: Content, family: Family) -> dict[str, Any]:
         meta['classes'] = list(classes)
     if convention:
         meta['box_convention'] = str(convention)
-    kept = {key: content.meta.get(key) for key in ('config', 'epoch', 'iter')}
-    return meta | {key: value for key, value in kept.items() if isinstance(value, (str, int))}
+    copied = {key: content.meta.get(key) for key in ('config', 'epoch', 'iter')}
+    return meta | {key: value for key, value in copied.items() if isinstance(value, (str, int))}
 
 
-def _suit_mmdetection(meta: dict[str, Any]) -> list[str]:
+def _add_mmdetection_meta(meta: dict[str, Any]) -> list[str]:
     """Add the class names and colours that mmdetection 3 shows; returns warnings."""
     if 'classes' in meta:
-        hues = [index * _GOLDEN % 1 for index in range(len(meta['classes']))]  # far from each other
+        hues = [index * _GOLDEN % 1 for index in range(len(meta['classes']))]  # evenly spread
         colours = [colorsys.hsv_to_rgb(hue, 0.75, 0.95) for hue in hues]
         palette = [tuple(round(255 * part) for part in colour) for colour in colours]
         meta['dataset_meta'] = dict(classes=tuple(meta['classes']), palette=palette)
     if meta.get('box_convention') == 'inclusive':
         return [
-            'trained with inclusive boxes, and mmdetection 3 works with continuous ones: boxes '
+            'trained with inclusive boxes, but mmdetection 3 uses continuous ones: boxes '
             'will be off by up to a pixel and AP slightly lower'
         ]
     return []

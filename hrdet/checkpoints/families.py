@@ -1,4 +1,4 @@
-"""Whose weights are these, and what are they called here.
+"""Recognise where a checkpoint comes from, and convert its names and class order to hrdet's.
 
 A family is recognised by its keys and converted by a table of rules: a pattern for the key, its
 new name, and, where the class order differs, what happens to the rows.  hrdet's own layout is
@@ -29,7 +29,7 @@ class Family(str, enum.Enum):
 
     @property
     def box_convention(self) -> str | None:
-        """The box convention of all models of this family; None where it does not say."""
+        """The box convention of all models of this family, or None if it has several."""
         return _CONVENTIONS.get(self)
 
 
@@ -85,7 +85,7 @@ _RELEASES_OF_2019 = (
     Rule(r'(bbox_head\.(?:\d+\.)?fc_cls\..+)', r'roi_head.\1', background_last),
     Rule(r'(bbox_head\.(?:\d+\.)?fc_reg\..+)', r'roi_head.\1', without_background_box),
     Rule(r'(bbox_head\.(?:\d+\.)?shared_fcs\..+)', r'roi_head.\1'),
-    # HTC's first mask head has no earlier one to listen to; up to 1.0.0 it had the layer for it.
+    # HTC's first mask head has no predecessor whose features it adds; up to 1.0.0 it had the layer.
     Rule(r'mask_head\.0\.conv_res\..+', None),
     Rule(r'(mask_head\.(?:\d+\.)?conv_logits\..+)', r'roi_head.\1', without_background_mask),
     Rule(r'((?:mask|semantic)_head\..+)', r'roi_head.\1'),
@@ -103,7 +103,7 @@ _RULES = {
     Family.MMDET3: _ALL_OF_MMDETECTION,
 }
 
-# A key that only this family has; asked in this order.
+# A pattern that only keys of this family match; tried in this order.
 _SIGNATURES = (
     (Family.HRNET_DETECTION, r'neck\.(fpn_conv\.\d+|reduction_conv\.0)\..+'),
     (Family.MMDET1, r'bbox_head\.((\d+\.)?fc|fcos)_cls\.weight'),
@@ -114,7 +114,7 @@ _SIGNATURES = (
 
 
 def recognise(weights: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Family:
-    """The family of a state_dict, by the mark of its writer in ``meta``, else by its keys."""
+    """The family of a state_dict: by the version that ``meta`` names, else by its keys."""
     if 'hrdet_version' in meta:
         return Family.HRDET
     if str(meta.get('mmdet_version', ''))[:2] in ('2.', '3.'):  # 2.0 still has 1.x's FCOS names
@@ -126,9 +126,9 @@ def recognise(weights: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Family:
 
 
 def stated_convention(family: Family, meta: Mapping[str, Any]) -> str | None:
-    """The box convention of the writer, as far as ``meta`` or a layout of its own gives it away.
+    """The box convention that ``meta`` names or the layout implies, else None.
 
-    Mmdetection 3's layout is hrdet's too, so without its mark it tells nothing.
+    mmdetection 3 and hrdet share a layout, so that it alone implies nothing.
     """
     shared = family is Family.MMDET3 and 'mmdet_version' not in meta
     return meta.get('box_convention') or (None if shared else family.box_convention)
@@ -146,7 +146,7 @@ def convert(weights: Mapping[str, Tensor], family: Family) -> Conversion:
         else:
             name = re.sub(rule.pattern, rule.name, key)
             result.renamed += name != key
-            changed = rule.rows(value) if rule.rows else value
+            changed = rule.rows(value) if rule.rows and value.ndim else value
             if changed is not value:
                 result.reordered.append(name)
             result.weights[name] = changed

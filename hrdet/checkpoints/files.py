@@ -1,11 +1,10 @@
-"""Checkpoint files on disk: safe reading, atomic writing."""
+"""Read checkpoint files safely and write them atomically."""
 
 import hashlib
 import json
 import os
 import pickle
 import re
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +12,10 @@ from typing import Any
 
 import torch
 
-# What a file that is no checkpoint usually is, by its first bytes.
-_IMPOSTORS = {
+from hrdet.checkpoints import archive
+
+# Files that are taken for checkpoints by mistake, by their first bytes.
+_OTHER_FILES = {
     b'<': 'it is a web page: the download link returned HTML, fetch the file in a browser',
     b'version https://git-lfs': 'it is a Git LFS pointer: run `git lfs pull`',
 }
@@ -28,7 +29,7 @@ class CheckpointError(ValueError):
 
 
 class Bookkeeping:
-    """Stands for what a training of mmdetection 3 notes beside the weights, which is not read."""
+    """Placeholder for the loss history that mmdetection 3 saves beside the weights: not read."""
 
     def __new__(cls, *_: Any) -> 'Bookkeeping':
         return object.__new__(cls)
@@ -37,8 +38,8 @@ class Bookkeeping:
         pass
 
 
-# mmengine's loss histories hold numpy arrays. While a file is read these names mean Bookkeeping, so
-# that no such object comes to be and none of their code runs.
+# mmengine's loss histories hold numpy arrays. While a file is read these names resolve to
+# Bookkeeping, so that no such object is created and none of their code runs.
 _BOOKKEEPING = [
     (Bookkeeping, name)
     for name in (
@@ -61,9 +62,9 @@ def read_checkpoint(
         path: a file written by ``torch.save``, or ``.safetensors`` where that package is installed.
         trusted: read with full unpickling, which runs whatever code the file carries. Only for
             files whose origin you know.
-        mapped: tensors stay in the file until they are looked at, which is sooner where they are
-            copied into a model and dropped. While they live nobody may write into the file
-            (``save_checkpoint`` puts another in its place and may).
+        mapped: map tensors from the file into memory, which is faster if they are only copied into
+            a model. Nothing may write into the file while they live (``save_checkpoint`` replaces
+            the file and is safe).
 
     Returns:
         What the file holds; a bare tensor table of ``.safetensors`` as ``dict(state_dict, meta)``.
@@ -71,8 +72,9 @@ def read_checkpoint(
 
     Raises:
         FileNotFoundError: no such file.
-        CheckpointError: not a checkpoint, damaged, more in it than tensors and plain types, or not
-            the file that the hash at the end of its name (``...-e368c387.pth``) is of.
+        CheckpointError: not a checkpoint, damaged (the checksums in the file are compared), more in
+            it than tensors and plain types, or not the file whose hash ends its name
+            (``...-e368c387.pth``).
     """
     path = Path(path)
     if not path.is_file():
@@ -80,15 +82,20 @@ def read_checkpoint(
     _check_hash(path)
     if path.suffix == '.safetensors':
         return _read_safetensors(path)
-    mapped = mapped and zipfile.is_zipfile(path)  # files from before torch 1.6 cannot be
     try:
+        archived = archive.is_archive(path)
+        mapped = archived and archive.check_records(path) and mapped
         with torch.serialization.safe_globals([] if trusted else _BOOKKEEPING):
             content = torch.load(path, map_location='cpu', weights_only=not trusted, mmap=mapped)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        if archived:
+            archive.check_sizes(path, content)
+    except PermissionError:
+        raise
+    except Exception as error:  # damage makes torch and pickle raise errors of every kind
         raise CheckpointError(f'{path}: {_why_unreadable(path, error)}') from error
     if not isinstance(content, dict):
         raise CheckpointError(
-            f'{path}: holds a {type(content).__name__}, a checkpoint is a dict of weights'
+            f'{path}: holds a {type(content).__name__}, but a checkpoint is a dict of weights'
         )
     return content
 
@@ -102,10 +109,10 @@ def save_checkpoint(path: str | os.PathLike, checkpoint: dict[str, Any]) -> None
     Raises:
         TypeError: the content would need full unpickling to be read again.
     """
-    with _draft(Path(path)) as draft:
-        with draft.open('wb') as file:
+    with _atomic(Path(path)) as temporary:
+        with temporary.open('wb') as file:
             torch.save(checkpoint, file)
-        foreign = torch.serialization.get_unsafe_globals_in_checkpoint(draft)
+        foreign = torch.serialization.get_unsafe_globals_in_checkpoint(temporary)
         if foreign:
             raise TypeError(
                 f'{path}: a checkpoint holds tensors and plain types only, so that it can be read '
@@ -125,9 +132,9 @@ def save_safetensors(
         from safetensors.torch import save
     except ImportError:
         raise CheckpointError(f'{path}: pip install safetensors to write this format') from None
-    with _draft(Path(path)) as draft:
+    with _atomic(Path(path)) as temporary:
         # save_file would make a file that only its owner may read
-        draft.write_bytes(save(weights, metadata={'format': 'pt', _META: json.dumps(meta)}))
+        temporary.write_bytes(save(weights, metadata={'format': 'pt', _META: json.dumps(meta)}))
 
 
 def sha256(path: Path) -> str:
@@ -140,17 +147,17 @@ def sha256(path: Path) -> str:
 
 
 @contextmanager
-def _draft(path: Path) -> Iterator[Path]:
-    """A file to write that becomes ``path`` at the end, or vanishes on an error."""
+def _atomic(path: Path) -> Iterator[Path]:
+    """A temporary file that is renamed to ``path`` at the end, or removed after an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
-        yield draft
-        with draft.open('rb') as file:
+        yield temporary
+        with temporary.open('rb') as file:
             os.fsync(file.fileno())
-        os.replace(draft, path)
+        os.replace(temporary, path)
     except BaseException:
-        draft.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
 
@@ -185,28 +192,29 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 def _check_hash(path: Path) -> None:
     """Refuse a file whose name ends in the start of another file's hash; a date is no hash."""
     named = _HASH.search(path.stem)
-    if not named or _DATE.fullmatch(named[1]) or _impostor(path):
+    if not named or _DATE.fullmatch(named[1]) or _other_file(path):
         return
     actual = sha256(path)[: len(named[1])]
     if actual != named[1]:
         raise CheckpointError(
             f'{path}: its name says that its sha256 begins with {named[1]}, but it begins with '
-            f'{actual}: the file is damaged, or it is another one under this name. Fetch it again, '
-            f'or, if you changed it yourself, take -{named[1]} out of its name'
+            f'{actual}: the file is damaged, or another one has this name. Fetch it again, '
+            f'or, if you changed it yourself, remove -{named[1]} from its name'
         )
 
 
-def _impostor(path: Path) -> str | None:
+def _other_file(path: Path) -> str | None:
     with path.open('rb') as file:
         head = file.read(64)
-    return next((reason for start, reason in _IMPOSTORS.items() if head.startswith(start)), None)
+    return next((reason for start, reason in _OTHER_FILES.items() if head.startswith(start)), None)
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
-    impostor = _impostor(path)
-    if impostor:
-        return f'not a checkpoint; {impostor}'
-    foreign = _foreign_names(path, error)
+    other = _other_file(path)
+    if other:
+        return f'not a checkpoint; {other}'
+    damaged = isinstance(error, archive.DamagedArchiveError)
+    foreign = [] if damaged else _foreign_names(path, error)
     if foreign:
         return (
             f'refused, because reading it would import and run {", ".join(foreign)}; a checkpoint '
@@ -222,10 +230,10 @@ def _why_unreadable(path: Path, error: Exception) -> str:
 
 def _foreign_names(path: Path, error: Exception) -> list[str]:
     """What the file wants imported beyond tensors and plain types."""
-    if zipfile.is_zipfile(path):
+    if archive.is_archive(path):
         try:
             with torch.serialization.safe_globals(_BOOKKEEPING):
                 return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-        except Exception:  # a damaged archive: the first error already tells
+        except Exception:  # a damaged archive: the first error says so
             return []
     return re.findall(r'GLOBAL (\S+) was not an allowed', str(error))

@@ -1,4 +1,4 @@
-"""The one door: weights of any known family into a model, with a report of every key."""
+"""Load weights of any known family into a model, and report every key."""
 
 import os
 import re
@@ -61,7 +61,7 @@ class LoadReport:
         lines += _listed('in the model but not in the file', self.missing)
         lines += _listed('in the file but not in the model', self.unexpected)
         lines += _listed('of another shape', self.mismatched)
-        lines += _listed('of other classes, initialised anew', self.reinitialised)
+        lines += _listed('of other classes, left at their initial values', self.reinitialised)
         lines += _listed('in the file and not needed', self.dropped)
         return '\n'.join(lines + [f'  warning: {text}' for text in self.warnings])
 
@@ -83,7 +83,7 @@ def load_checkpoint(
         strict: refuse when any entry is missing, unexpected or of another shape. Without it such
             entries keep their initial values and the report lists them; a file of which nothing
             fits is refused all the same.
-        other_classes: let the layers that tell classes apart keep their initial values where the
+        other_classes: leave classification layers at their initial values where the
             file has another number of classes (fine-tuning); the report names them.
         trusted: see ``read_checkpoint``.
         name: what messages call a source that is not a file.
@@ -108,24 +108,24 @@ def load_checkpoint(
 
 
 def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> LoadReport:
-    """Load an ImageNet classifier's trunk, or the backbone of a detector, into a backbone.
+    """Load the backbone of an ImageNet classifier or of a detector.
 
     The classification head (``incre_modules``, ``downsamp_modules``, ``final_layer``,
     ``classifier``) is dropped; everything else must fit exactly.
 
     Raises:
         FileNotFoundError: names the file to fetch and how to train without it.
-        CheckpointError: any backbone entry missing, left over or of another shape.
+        CheckpointError: any backbone entry missing, unexpected or of another shape.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(_where_to_fetch(str(path)))
     name, weights, meta, _ = unpack(path)
     family = recognise(weights, meta)
     conversion = convert(weights, family)
-    trunk = {k: v for k, v in conversion.weights.items() if k.startswith('backbone.')}
-    conversion.dropped += [k for k in conversion.weights if k not in trunk]
-    conversion.weights = {k.removeprefix('backbone.'): v for k, v in trunk.items()}
-    conversion.renamed = 0  # the prefix came and went
+    backbone_weights = {k: v for k, v in conversion.weights.items() if k.startswith('backbone.')}
+    conversion.dropped += [k for k in conversion.weights if k not in backbone_weights]
+    conversion.weights = {k.removeprefix('backbone.'): v for k, v in backbone_weights.items()}
+    conversion.renamed = 0  # a prefix was added and removed
     report = _compare(backbone, conversion, LoadReport(family, name, meta=meta))
     if not report.complete:
         report.refused = True
@@ -157,8 +157,32 @@ def _compare(model: nn.Module, conversion: Conversion, report: LoadReport) -> Lo
 
 
 def _copy(model: nn.Module, weights: Mapping[str, Tensor], report: LoadReport) -> None:
-    skipped = {m.key for m in (*report.mismatched, *report.reinitialised)}
-    model.load_state_dict({k: v for k, v in weights.items() if k not in skipped}, strict=False)
+    """Copy what fits, if all of it is finite.
+
+    Raises:
+        CheckpointError: a weight is NaN or infinite; nothing was copied.
+    """
+    skipped = {*report.unexpected, *(m.key for m in (*report.mismatched, *report.reinitialised))}
+    fitting = {key: value for key, value in weights.items() if key not in skipped}
+    target = model.state_dict()
+    for key, value in fitting.items():
+        if value.is_meta and not target[key].is_meta:
+            raise CheckpointError(f'{report.path}: {key} has no values (device meta)')
+        if not _is_finite(value):
+            report.refused = True
+            raise CheckpointError(
+                f'{report.path}: {key} holds NaN or infinite weights, with which a model predicts '
+                f'nothing: the training diverged before it was saved. Take an earlier checkpoint'
+            )
+    model.load_state_dict(fitting, strict=False)
+
+
+def _is_finite(value: Tensor) -> bool:
+    if not (value.is_floating_point() and value.numel()) or value.is_meta:
+        return True
+    value = value.float() if value.element_size() == 1 else value  # float8 has no minimum
+    least, largest = value.aminmax()  # NaN if any is: half the time of isfinite().all()
+    return bool(least.isfinite() and largest.isfinite())
 
 
 def _check_convention(model: nn.Module, report: LoadReport) -> None:
@@ -168,15 +192,15 @@ def _check_convention(model: nn.Module, report: LoadReport) -> None:
     theirs = sure or report.family.box_convention
     if ours is None or theirs is None or str(theirs) == str(ours):
         return
-    harm = 'boxes will be off by up to a pixel and AP slightly lower'
+    effect = 'boxes will be off by up to a pixel and AP slightly lower'
     cure = f"model.box_convention='{theirs}'"
     report.warnings.append(
         f'these weights were trained with {theirs} boxes and the model works with {ours} ones: '
-        f'{harm}. Set {cure}'
+        f'{effect}. Set {cure}'
         if sure
         else f'these weights look like those of {report.family.value}, whose boxes are {theirs}, '
-        f'and the model works with {ours} ones. If they are, {harm}: set {cure}. If hrdet trained '
-        f'them with {ours} boxes, all is well'
+        f'and the model works with {ours} ones. If they are, {effect}: set {cure}. If hrdet '
+        f'trained them with {ours} boxes, ignore this warning'
     )
 
 
@@ -193,7 +217,7 @@ def _cure(report: LoadReport) -> str:
             )
     if report.unexpected and all('semantic_head' in key for key in report.unexpected):
         return (
-            'The checkpoint has the semantic branch of HTC and the model has not, because the '
+            'The checkpoint has the semantic branch of HTC, but the model does not, because the '
             'config names no stuff maps: set data.train.seg_prefix'
         )
     if report.family in (Family.CLASSIFIER, Family.RESNET):
@@ -202,8 +226,8 @@ def _cure(report: LoadReport) -> str:
             '(load_backbone), not as a detector checkpoint'
         )
     cure = (
-        'Nothing was loaded: the config is of another model (type, backbone width, heads). Take '
-        'the one that the checkpoint was trained with; hrdet leaves a copy beside its checkpoints'
+        'Nothing was loaded: the config describes another model (type, backbone width, heads). Use '
+        'the one that the checkpoint was trained with; hrdet saves a copy beside its checkpoints'
     )
     if report.loaded:
         cure += '. In Python load_checkpoint(model, file, strict=False) loads what fits'
@@ -223,9 +247,9 @@ def _where_to_fetch(path: str) -> str:
         )
     return (
         f'pretrained={path!r}: there is no such file, and hrdet downloads nothing by itself. '
-        f'Fetch {source} and set model.pretrained to where it lies. '
+        f'Fetch {source} and set model.pretrained to its path. '
         f'To train without it set model.pretrained=None '
-        f"and let the norms learn: backbone norm_eval=False, or norm_cfg=dict(type='GN', "
+        f"and train the batch norms: backbone norm_eval=False, or norm_cfg=dict(type='GN', "
         f'num_groups=...) for small batches'
     )
 

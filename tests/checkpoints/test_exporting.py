@@ -102,7 +102,7 @@ def test_what_only_training_needs_is_left_out_and_named(weights, write, tmp_path
     text = str(export(write(content), tmp_path / 'out.pth'))
     assert read_checkpoint(tmp_path / 'out.pth').keys() == {'state_dict', 'meta'}
     for line in ('dropped: mask_head.0.conv_res.conv.bias', 'left out: optimizer', 'left out: ema',
-                 'names no classes', '3 renamed, 3 reordered'):  # fmt: skip
+                 'contains no class names', '3 renamed, 3 reordered'):  # fmt: skip
         assert line in text
     assert 'left out: meta' not in text
 
@@ -167,7 +167,7 @@ class TestAverages:
 def test_a_file_is_only_replaced_by_force_and_as_a_whole(weights, write, tmp_path):
     out = tmp_path / 'out.pth'
     out.write_text('mine')
-    with pytest.raises(FileExistsError, match='not overwritten'):
+    with pytest.raises(FileExistsError, match='only overwritten if forced'):
         export(write(weights), out)
     assert out.read_text() == 'mine'
     with pytest.raises(CheckpointError):
@@ -187,12 +187,14 @@ def test_the_hash_ends_the_name(weights, write, tmp_path):
 
 @pytest.mark.parametrize(('name', 'layout'), [('a.pth', 'safetensors'), ('a.safetensors', 'hrdet')])
 def test_the_ending_tells_the_format(name, layout, weights, write, tmp_path):
-    with pytest.raises(CheckpointError, match=r'ends in \.safetensors'):
+    with pytest.raises(CheckpointError, match=r'end in \.safetensors'):
         export(write(weights), tmp_path / name, layout)
 
 
 def test_strange_weights_are_refused(write, tmp_path):
-    with pytest.raises(CheckpointError, match=r'of no known family; its entries are encoder\.w'):
+    with pytest.raises(
+        CheckpointError, match=r'belongs to no known family; its entries are encoder\.w'
+    ):
         export(write({'encoder.w': torch.zeros(1)}), tmp_path / 'out.pth')
 
 

@@ -36,7 +36,7 @@ def test_a_training_checkpoint_becomes_a_file_to_give_away(tmp_path):
 
 @pytest.mark.parametrize(('arguments', 'told'), [
     (('no.pth', 'out.pth', '--to', 'hrdet'), r"'no\.pth': there is no such file"),
-    (('in.pth', 'in.pth', '--to', 'hrdet'), 'is there already'),
+    (('in.pth', 'in.pth', '--to', 'hrdet'), 'exists already'),
     (('in.pth', 'out.pth', '--to', 'hrdet', '--no-ema'), 'moving average'),
 ])  # fmt: skip
 def test_a_mistake_is_one_line(arguments, told, tmp_path, monkeypatch):

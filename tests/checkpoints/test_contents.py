@@ -1,0 +1,79 @@
+"""What is taken for the weights of a file, and odd files that hold none a model can use."""
+
+import pytest
+import torch
+
+from hrdet.checkpoints import CheckpointError, load_checkpoint, saved_classes
+from hrdet.checkpoints.contents import unpack
+
+
+@pytest.mark.filterwarnings('ignore:.*quantize')
+@pytest.mark.parametrize(
+    ('make', 'kind'),
+    [
+        (torch.eye(3).to_sparse, 'sparse_coo'),
+        (lambda: torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8), 'quantized'),
+        (torch.eye(3).to_sparse_csr, 'sparse_csr'),
+    ],
+)
+def test_only_dense_tensors(make, kind):
+    with pytest.raises(CheckpointError, match=f'state_dict: conv.weight is a {kind} tensor'):
+        unpack({'state_dict': {'conv.weight': make()}})
+
+
+def test_tensors_without_values(standin, tmp_path):
+    torch.save({'roi_head.a': torch.empty(3, device='meta')}, tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match=r'a\.pth: roi_head\.a has no values'):
+        load_checkpoint(standin({'roi_head.a': (3,)}), tmp_path / 'a.pth')
+
+
+@pytest.mark.parametrize('content', [
+    {},
+    {0: torch.zeros(1)},
+    {'state_dict': {0: torch.zeros(1)}},
+    {'state_dict': {'a': 1.0}},
+    {'state_dict': [torch.zeros(1)]},
+    {'model': None, 'meta': 'text'},
+])  # fmt: skip
+def test_no_weights(content):
+    with pytest.raises(CheckpointError, match='no weights in it'):
+        unpack(content)
+
+
+@pytest.mark.parametrize('meta', [
+    None, 'text', [1], {'classes': 3}, {'classes': [1, 2]}, {'dataset_meta': [1]},
+    {'dataset_meta': {'classes': 'cat'}}, {'mmdet_version': 3, 'CLASSES': None},
+])  # fmt: skip
+def test_meta_that_tells_nothing(meta):
+    weights = {'bbox_head.fc_cls.weight': torch.zeros(4, 2), 'roi_head.x': torch.zeros(())}
+    assert saved_classes({'state_dict': weights, 'meta': meta}) == 3
+
+
+@pytest.mark.parametrize('ema', [None, 'text', [1], {'training': 3}, {'training': {0: 1}}])
+def test_no_average(ema):
+    with pytest.raises(CheckpointError, match='holds no moving average'):
+        unpack({'state_dict': {'a': torch.zeros(1)}, 'ema': ema}, average=False)
+
+
+def test_a_number_in_place_of_rows(standin):
+    """No row can be moved in it: it is reported as of another shape."""
+    model = standin({'roi_head.bbox_head.fc_cls.weight': (3, 2)})
+    weights = {
+        'neck.fpn_convs.0.conv.weight': torch.zeros(1),
+        'bbox_head.fc_cls.weight': torch.tensor(1.0),
+    }
+    with pytest.raises(CheckpointError, match='of another shape'):
+        load_checkpoint(model, weights)
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
+def test_weights_that_are_not_finite_are_refused(standin, value, dtype):
+    model = standin({'roi_head.a': (2, 3), 'roi_head.b': (4,)})
+    weights = {'roi_head.a': torch.ones(2, 3), 'roi_head.b': torch.ones(4, dtype=dtype)}
+    weights['roi_head.b'][2] = value
+    with pytest.raises(CheckpointError, match=r'state_dict: roi_head\.b holds NaN or infinite'):
+        load_checkpoint(model, weights)
+    assert not any(parameter.any() for parameter in model.parameters())
+    weights['roi_head.b'][2] = 1
+    assert load_checkpoint(model, weights).loaded == 2
