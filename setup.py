@@ -158,7 +158,6 @@ setup(
         'numpy',
         'opencv-python-headless',
         'pycocotools',
-        'onedl-mmengine',
         'hotcoco',
         'rich',
         'matplotlib',

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from benchmarks.training import first_candidates
+from hrdet.distributed import rank
+from hrdet.engine import Hook
 from hrdet.matching import RandomSampler
+from hrdet.registry import register
 
 
 class Exchanges(TorchDispatchMode):
@@ -44,7 +45,7 @@ class Exchanges(TorchDispatchMode):
         return function(*arguments, **(named or {}))
 
 
-@HOOKS.register_module()
+@register()
 class CountExchanges(Hook):
     """Writes what ``Exchanges`` counts in one iteration, with the logging, to a file.
 
@@ -52,24 +53,22 @@ class CountExchanges(Hook):
     order of the data set, and lets samplers take the first candidates instead of drawing.
     """
 
-    priority = 'LOWEST'  # after the hook that averages the losses to be logged
-
     def __init__(self, path: str, iteration: int) -> None:
         self.path, self.iteration = Path(path), iteration
 
-    def before_train(self, runner) -> None:
-        runner.train_dataloader.batch_sampler.shuffle = False
+    def before_run(self, trainer) -> None:
+        trainer.loader.batch_sampler.shuffle = False
         RandomSampler.sample = first_candidates
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        if runner.iter == self.iteration:
+    def before_iteration(self, trainer, batch) -> None:
+        if trainer.iter == self.iteration:
             self._exchanges = Exchanges()
             self._exchanges.__enter__()
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        if runner.iter == self.iteration:
+    def after_iteration(self, trainer, batch, losses) -> None:
+        if trainer.iter == self.iteration + 1:
             counted = self._exchanges
             counted.__exit__(None, None, None)
-            if runner.rank == 0:
+            if rank() == 0:
                 found = {k: [counted.calls[k], counted.bytes[k]] for k in sorted(counted.calls)}
                 self.path.write_text(json.dumps({'kinds': found, 'sizes': counted.sizes}))

@@ -59,10 +59,11 @@ def hrdet_step(
     from hrdet.checkpoints import load_checkpoint
     from hrdet.config import load_config, lower
     from hrdet.data import SampleKey, collate
-    from hrdet.engine.optimizer import OptimWrapper, build_optimizer
+    from hrdet.engine.trainer import TrainStep
     from hrdet.matching import RandomSampler
     from hrdet.models import build_model
     from hrdet.ops.malloc import keep_memory
+    from hrdet.optim import build_optimizer
     from hrdet.registry import build
 
     if first:
@@ -83,22 +84,21 @@ def hrdet_step(
     load_checkpoint(model, weights)
     model = model.to(device).train()
     if device == 'cpu':
-        keep_memory()  # as Runner.train does
+        keep_memory()  # as Trainer.run does
     loaded = collate([dataset[SampleKey(i)] for i in range(batch)], size_divisor=32)
-    optimizer = OptimWrapper(
-        build_optimizer(model, lowered.optimizer),
+    optimizer = build_optimizer(model, lowered.optimizer)
+    step = TrainStep(
+        model,
+        optimizer,
         torch.device(device),
-        clip_grad=lowered.grad_clip,
         amp='bfloat16' if amp else None,
+        grad_clip=lowered.grad_clip,
     )
-    optimizer.initialize_count_status(model, 0, 1 << 30)
     before = _long_step(model, optimizer) if first else {}
 
     def run() -> dict[str, Any]:
-        with optimizer.optim_context(model):
-            losses = model(loaded.to(device))
-        optimizer.update_params(sum(losses.values()))
-        return losses
+        losses = step(loaded)
+        return {name: loss for name, loss in losses.items() if name != 'loss'}
 
     return run, lambda losses: _changes(losses, model, before)
 
@@ -145,7 +145,7 @@ def mmdet_step(
     loaded = pseudo_collate([dataset[i] for i in range(batch)])
     optimizer = build_optim_wrapper(model, settings.optim_wrapper)
     optimizer.initialize_count_status(model, 0, 1 << 30)
-    before = _long_step(model, optimizer) if first else {}
+    before = _long_step(model, optimizer.optimizer) if first else {}
 
     def run() -> dict[str, Any]:
         losses = model.train_step(loaded, optimizer)
@@ -156,7 +156,7 @@ def mmdet_step(
 
 def _long_step(model: Any, optimizer: Any) -> dict[str, Any]:
     """Copies of the parameters before a step so long that it can be read off their difference."""
-    for group in optimizer.optimizer.param_groups:
+    for group in optimizer.param_groups:
         group['lr'] *= 1000
     return {name: value.detach().clone() for name, value in model.named_parameters()}
 

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from hrdet.registry import ConfigError
+
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 LAYOUTS = ('hrdet', 'mmdet3', 'safetensors')  # of checkpoints that are written
 
@@ -60,7 +62,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """A config, and the processes that work on it; ``hrdet.engine.command.run`` reads them."""
+    """A config, and the processes that work on it; ``hrdet.run_tool.run`` reads them."""
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--gpus', type=int, help='GPUs of this machine to use; 0: the CPU (default: 1 or 0)'
@@ -98,6 +100,21 @@ def add_speed_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--compile', action='store_true', help='torch.compile; the first image takes minutes'
     )
+
+
+def speed_options(args: argparse.Namespace) -> dict[str, Any] | None:
+    """Arguments for ``hrdet.optimize.optimize``, or None to leave the model alone.
+
+    Raises:
+        ConfigError: options for a model that is to be left alone.
+    """
+    if args.no_optimize and (args.dtype != 'float32' or args.graph or args.compile):
+        raise ConfigError('--no-optimize excludes --dtype, --graph and --compile')
+    if args.no_optimize:
+        return None
+    import torch  # slow to import: not for --help
+
+    return dict(dtype=getattr(torch, args.dtype), graph=args.graph, compile=args.compile)
 
 
 def _multiple(text: str) -> int:

@@ -5,10 +5,14 @@ GPU to exchange a number.  Every function works in a single process too, where i
 ``hrdet.engine.launch`` starts the processes.
 """
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 def rank() -> int:
@@ -51,3 +55,38 @@ def all_reduce_mean(tensor: torch.Tensor) -> torch.Tensor:
         dist.all_reduce(tensor)
         tensor /= world_size()
     return tensor
+
+
+def on_rank_0(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function on rank 0 only; its result, or its error, is that of every process."""
+    result = error = None
+    if rank() == 0:
+        try:
+            result = function(*arguments)
+        except Exception as caught:
+            error = caught
+    result, error = broadcast_object((result, error))
+    if error is not None:
+        raise error
+    return result
+
+
+def data_parallel(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model as every process calls it: with several, DDP averages the gradients."""
+    if world_size() == 1:
+        return model
+    accepted = inspect.signature(DistributedDataParallel).parameters
+    no_exchange = 'forward_sync_buffers'  # of buffers in every forward; its name from 2.13 on
+    return DistributedDataParallel(
+        model,
+        device_ids=[device.index] if device.type == 'cuda' else None,
+        gradient_as_bucket_view=True,
+        **{no_exchange if no_exchange in accepted else 'broadcast_buffers': False},
+    )
+
+
+def broadcast_buffers(model: nn.Module) -> None:
+    """Give every process rank 0's running statistics, which are evaluated and saved."""
+    if world_size() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)

@@ -17,7 +17,6 @@ REQUIRED = (
     'numpy',
     'opencv-python-headless',
     'pycocotools',
-    'onedl-mmengine',
     'hotcoco',
     'rich',
     'matplotlib',

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.command_line import Parser, add_cfg_options, add_speed_options
+from hrdet.command_line import Parser, add_cfg_options, add_speed_options, speed_options
 from hrdet.progress import track
 from hrdet.wording import counted
 
@@ -138,7 +138,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from hrdet.apis import init_model
     from hrdet.checkpoints import CheckpointError
     from hrdet.data import DataError
-    from hrdet.engine.command import speed_options
     from hrdet.registry import ConfigError
 
     try:

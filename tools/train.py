@@ -1,10 +1,10 @@
-"""Train a detector.
+"""Train a model.
 
     python tools/train.py CONFIG
     python -m torch.distributed.launch --nproc_per_node 4 tools/train.py CONFIG --launcher pytorch
     torchrun --nproc_per_node 4 tools/train.py CONFIG --launcher pytorch
 
-The same command again goes on from work_dir/latest.pth, at the iteration where it stopped.
+The same command again resumes from work_dir/latest.pth, at the iteration where it stopped.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--deterministic', action='store_true', help='same bits on every run')
     parser.add_argument('--no-validate', action='store_true', help='no evaluation while training')
     parser.add_argument(
-        '--no-auto-resume', action='store_true', help='do not go on from work_dir/latest.pth'
+        '--no-auto-resume', action='store_true', help='do not resume from work_dir/latest.pth'
     )
     parser.add_argument(
         '--no-auto-scale-lr',
@@ -39,7 +39,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def train(args: argparse.Namespace, launcher: str, force_cpu: bool) -> int:
-    """The work of one process; its exit code, as a shell counts signals."""
+    """The work of one process; its exit code, 128 and more after a signal."""
     from hrdet.engine.build import TrainOptions, build_trainer
 
     options = TrainOptions(
@@ -52,16 +52,14 @@ def train(args: argparse.Namespace, launcher: str, force_cpu: bool) -> int:
         auto_resume=not args.no_auto_resume,
         auto_scale_lr=not args.no_auto_scale_lr,
     )
-    runner = build_trainer(load_config(args.config, args.cfg_options), options, launcher, force_cpu)
-    runner.train()
-    signum = runner.train_loop.stopped_by
-    return 128 + signum if signum else 0
+    config = load_config(args.config, args.cfg_options)
+    return build_trainer(config, options, launcher, force_cpu).run()
 
 
 def main() -> None:
     """The whole command."""
     args = parse_args()
-    from hrdet.engine.command import run  # slow to import: not for --help
+    from hrdet.run_tool import run  # slow to import: not for --help
 
     run(train, args)
 

@@ -1,1 +1,5 @@
-"""The engine: mmengine's Runner around a training step that hrdet spells out itself."""
+"""Training and testing: processes, the loop, optimizer, checkpoints, resume, logs and trackers."""
+
+from hrdet.engine.hooks import Hook
+
+__all__ = ['Hook']

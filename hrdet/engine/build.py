@@ -1,32 +1,39 @@
-"""From a config to a run: data sets, model and Runner built from the lowered config."""
+"""From a config to a run: data sets, model, trainer or tester."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import randbelow
 from typing import Any
 
+import cv2
 import torch
 from torch.utils.data import DataLoader
 
 import hrdet.data
 import hrdet.models
 import hrdet.optimize
-from hrdet.checkpoints import load_backbone, load_checkpoint
-from hrdet.config import Config, Lowered, lower
-from hrdet.distributed import broadcast_object, rank, world_size
-from hrdet.engine import assemble
-from hrdet.engine.checkpoint_hook import LATEST, read_meta
+from hrdet.checkpoints import CheckpointError, load_backbone, load_checkpoint
+from hrdet.checkpoints.disk import read_meta
+from hrdet.config import Config, Node, RunConfig, lower
+from hrdet.distributed import broadcast_object, on_rank_0, rank, world_size
+from hrdet.engine.checkpointing import LATEST
+from hrdet.engine.evaluate import Tester, Validation
 from hrdet.engine.launch import start
-from hrdet.engine.randomness import draw_seed
-from hrdet.engine.runner import Runner
-from hrdet.evaluation import CocoMetric
+from hrdet.engine.progress_bar import progress_bars
+from hrdet.engine.resume import load_weights, resume
+from hrdet.engine.trainer import Trainer
+from hrdet.engine.work_dir import WorkDir
+from hrdet.logger import start_logging
 from hrdet.ops.library import require
 from hrdet.registry import ConfigError, build
+from hrdet.tracking import SamplePictures, build_trackers
 
 
 @dataclass(slots=True)
 class TrainOptions:
-    """What the command line decides about a training run; None leaves it to the config."""
+    """Choices of the command line for a training run; None leaves one to the config."""
 
     work_dir: str | None = None
     resume_from: str | None = None
@@ -40,60 +47,70 @@ class TrainOptions:
 
 def build_trainer(
     config: Config, options: TrainOptions, launcher: str = 'none', force_cpu: bool = False
-) -> Runner:
-    """Everything a training run needs, ready for ``runner.train()``.
+) -> Trainer:
+    """Everything a training run needs, loaded and ready for ``trainer.run()``.
 
     Raises:
-        ConfigError, DataError, CheckpointError, FileNotFoundError: before the first iteration,
-            with what to change.
+        ConfigError, DataError, CheckpointError, WorkDirError, FileNotFoundError: before the first
+            iteration, with what to change.
     """
-    lowered = lower(config)
-    lowered.check_trainable()
-    device = start(launcher, force_cpu, lowered.dist_params['backend'])
+    run = lower(config)
+    run.check_trainable()
+    training, runtime = run.training, run.runtime
+    device = start(launcher, force_cpu, runtime.backend)
     require(torch.empty(0, device=device))  # now, not after the data is read
-    work_dir = options.work_dir or lowered.work_dir
-    resume_from = broadcast_object(_resume_from(options, lowered, Path(work_dir)))
-    load_from = resume_from or options.load_from or lowered.load_from
-    seed = _seed(options, lowered, resume_from)
-    torch.manual_seed(seed)
-    if options.deterministic:
-        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+    work_dir = WorkDir(options.work_dir or runtime.work_dir, runtime.log_level)
+    resume_from = on_rank_0(_resume_from, options, run, work_dir.path)
+    load_from = resume_from or options.load_from or runtime.load_from
+    seed = _seed(options, runtime.seed, resume_from)
+    _set_up_torch(seed, runtime.cudnn_benchmark, options.deterministic)
+    if not options.auto_scale_lr and training.auto_scale_lr:
+        training.auto_scale_lr = training.auto_scale_lr | dict(enable=False)
 
-    train_set = build(lowered.train_dataset)
-    model = hrdet.models.build_model(lowered, train_set.classes)
-    if lowered.pretrained and not load_from:
-        load_backbone(model.backbone, lowered.pretrained)
-    train_loader = _loader(train_set, lowered.train_loader, training=True, seed=seed)
-    val_loader = metric = None
-    if options.validate and lowered.val_dataset is not None:
-        val_set = build(lowered.val_dataset)
+    train_set, train_loader = _data(run.train, training=True, seed=seed)
+    model = hrdet.models.build_model(run, train_set.classes)
+    if runtime.pretrained and not load_from:
+        load_backbone(model.backbone, runtime.pretrained)
+    meta = dict(classes=list(train_set.classes), config=config.pretty_text)
+    if 'convention' in run.model:
+        meta['box_convention'] = str(run.model['convention'])
+    meta['data'] = dict(train=_contents(train_set))
+    validation = None
+    if options.validate and run.val is not None:
+        val_set, val_loader = _data(run.val)
         _check_classes(train_set.classes, val_set.classes, 'the model')
-        val_loader = _loader(val_set, lowered.val_loader)
-        metric = CocoMetric(val_set, lowered.evaluation['metrics'])
-    lowered.auto_scale_lr['enable'] &= options.auto_scale_lr
-    runner = assemble.trainer(
-        lowered,
+        meta['data']['val'] = _contents(val_set)
+        validation = Validation(val_loader, build(run.val['evaluator'], dataset=val_set))
+    work_dir.log_start(device, seed)
+    trainer = Trainer(
         model,
         train_loader,
-        val_loader,
-        metric,
+        training,
         device=device,
         work_dir=work_dir,
         seed=seed,
-        about=_about(config, lowered, train_set.classes),
-        config=config,
-        deterministic=options.deterministic,
-        load_from=load_from,
-        resume=resume_from is not None,
+        validation=validation,
+        meta=meta,
+        hooks=[build(node) for node in training.hooks] + progress_bars(),
+        trackers=build_trackers(training.trackers, work_dir.path),
     )
-    for text in (*lowered.warnings, train_set.annotation_report):
-        runner.logger.info(text)
-    if lowered.amp == 'float16' and device.type == 'cpu':
-        runner.logger.warning(
+    if validation is not None and trainer.log.trackers.show_pictures:
+        pictures = SamplePictures(trainer.log.trackers, val_set, lambda: trainer.iter)
+        trainer.consumers.append(pictures)
+    for text in (*run.warnings, train_set.report):
+        trainer.logger.info(text)
+    if training.amp == 'float16' and device.type == 'cpu':
+        trainer.logger.warning(
             "amp: 'float16' is for GPUs and takes a CPU several times as long as None; on a CPU "
             "use amp='bfloat16'"
         )
-    return runner
+    if resume_from:
+        resume(trainer, resume_from)
+    elif load_from:
+        load_weights(trainer, load_from)
+    if rank() == 0:
+        config.dump(str(work_dir.path / (Path(config.filename or 'config.py').name)))
+    return trainer
 
 
 def build_tester(
@@ -103,91 +120,90 @@ def build_tester(
     launcher: str = 'none',
     force_cpu: bool = False,
     speed: dict[str, Any] | None = None,
-) -> Runner:
-    """Everything a test needs, ready for ``runner.test()``, with the checkpoint's weights.
+) -> Tester:
+    """Everything a test needs, ready for ``tester.run()``, with the checkpoint's weights.
 
-    ``metrics`` are kinds of ``hrdet.evaluation.KINDS``; None leaves them to the config.  ``speed``
-    are arguments of ``hrdet.optimize.optimize``; None leaves the model as it was trained.
+    ``metrics`` are those of the config's evaluator; None leaves them to the config.  ``speed`` are
+    arguments of ``hrdet.optimize.optimize``; None leaves the model as it was trained.
 
     Raises:
         ConfigError, DataError, CheckpointError, FileNotFoundError: with what to change.
     """
-    lowered = lower(config)
-    device = start(launcher, force_cpu, lowered.dist_params['backend'])
-    require(torch.empty(0, device=device))  # now, not after the data is read
-    if lowered.test_dataset is None:
+    run = lower(config)
+    device = start(launcher, force_cpu, run.runtime.backend)
+    require(torch.empty(0, device=device))
+    logger = start_logging(run.runtime.log_level)
+    if run.test is None:
         raise ConfigError('data.test: testing needs this key')
-    test_set = build(lowered.test_dataset)
-    model = hrdet.models.build_model(lowered, test_set.classes, fresh=False)
+    test_set, loader = _data(run.test)
+    model = hrdet.models.build_model(run, test_set.classes, fresh=False)
     report = load_checkpoint(model, checkpoint)
     _check_classes(report.classes, test_set.classes, checkpoint)
+    model = model.to(device)
     if speed is not None:
-        model = hrdet.optimize.optimize(model.to(device).eval(), **speed)
-    runner = assemble.tester(
-        lowered,
-        model,
-        _loader(test_set, lowered.test_loader),
-        CocoMetric(test_set, metrics or lowered.evaluation['metrics']),
-        device=device,
-        work_dir=lowered.work_dir,
-        seed=0,
-        about={},
-        config=config,
-    )
-    runner.logger.info(f'{report}')
-    told = 'as it was trained' if speed is None else f'optimized with {speed}'
-    runner.logger.info(f'the network runs {told}')
-    return runner
+        model = hrdet.optimize.optimize(model.eval(), **speed)
+    logger.info(f'{report}')
+    logger.info(f'inference model: {"not optimized" if speed is None else f"optimized, {speed}"}')
+    node = run.test['evaluator']
+    if metrics is not None:
+        node = node.replaced(metrics=metrics)
+    return Tester(model, loader, build(node, dataset=test_set), device)
 
 
-def _resume_from(options: TrainOptions, lowered: Lowered, work_dir: Path) -> str | None:
+def _resume_from(options: TrainOptions, run: RunConfig, work_dir: Path) -> str | None:
     latest = work_dir / LATEST
-    named = options.resume_from or lowered.resume_from
+    named = options.resume_from or run.runtime.resume_from
     fresh = options.load_from is not None  # asked for by hand: a new run from those weights
-    if named is None and options.auto_resume and not fresh and latest.is_file():
-        return str(latest)
-    return named
+    if named is not None or fresh or not options.auto_resume:
+        return named
+    if latest.is_symlink() and not latest.exists():
+        raise CheckpointError(
+            f'{latest}: a link to {os.readlink(latest)}, which does not exist. Restore that file, '
+            f'or delete the link to start anew'
+        )
+    return str(latest) if latest.is_file() else None
 
 
-def _seed(options: TrainOptions, lowered: Lowered, resume_from: str | None) -> int:
-    wanted = lowered.seed if options.seed is None else options.seed
-    if resume_from is None:
-        return draw_seed() if wanted is None else wanted
-    saved = read_meta(resume_from).get('seed')
+def _seed(options: TrainOptions, configured: int | None, resume_from: str | None) -> int:
+    wanted = configured if options.seed is None else options.seed
+    saved = on_rank_0(read_meta, resume_from).get('seed') if resume_from else wanted
     if wanted is not None and wanted != saved:
         raise ConfigError(
             f'seed={wanted}, but {resume_from} is of a run with seed {saved}: leave the seed out '
             f'to continue that run, or start a new one with --no-auto-resume in another work_dir'
         )
-    return draw_seed() if saved is None else saved
+    return broadcast_object(randbelow(2**31)) if type(saved) is not int else saved
 
 
-def _loader(
-    dataset: hrdet.data.DetectionDataset,
-    options: dict[str, Any],
-    training: bool = False,
-    seed: int = 0,
-) -> DataLoader:
-    return hrdet.data.build_loader(
+def _set_up_torch(seed: int, cudnn_benchmark: bool, deterministic: bool) -> None:
+    torch.manual_seed(seed)
+    cv2.setNumThreads(0)
+    torch.backends.cudnn.benchmark = cudnn_benchmark and not deterministic
+    if deterministic:
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+        torch.backends.cudnn.deterministic = True
+        torch.use_deterministic_algorithms(True)
+
+
+def _data(section: Node, training: bool = False, seed: int = 0) -> tuple[Any, DataLoader]:
+    """The data set of a section of the config, and this process's loader."""
+    dataset = build(section['dataset'])
+    options = {k: v for k, v in section.items() if k not in ('dataset', 'evaluator')}
+    return dataset, hrdet.data.build_loader(
         dataset, training=training, rank=rank(), world_size=world_size(), seed=seed, **options
     )
 
 
-def _about(config: Config, lowered: Lowered, classes: tuple[str, ...]) -> dict[str, Any]:
-    return dict(
-        classes=list(classes), config=config.pretty_text, box_convention=str(lowered.box_convention)
-    )
+def _contents(dataset: Any) -> str:
+    """What tells a data set from another, without the folders that it lies in."""
+    return re.sub(r'\S*/', '', dataset.report)
 
 
 def _check_classes(trained: tuple[str, ...] | None, tested: tuple[str, ...], model: str) -> None:
     """Labels mean the same classes in training and evaluation, in the same order."""
-    if trained is not None and _spoken(trained) != _spoken(tested):
+    names = [[name.replace('_', ' ') for name in side or tested] for side in (trained, tested)]
+    if names[0] != names[1]:  # 2019's checkpoints write COCO's 'traffic light' with an underscore
         raise ConfigError(
             f'{model} is trained on the classes {tuple(trained)}, the data to evaluate on has '
             f'{tuple(tested)}: set classes=(...) in the config to those of the training'
         )
-
-
-def _spoken(classes: tuple[str, ...]) -> list[str]:
-    """The names without underscores: the 2019 line writes COCO's 'traffic light' with one."""
-    return [name.replace('_', ' ') for name in classes]

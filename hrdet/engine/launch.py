@@ -33,6 +33,8 @@ def start(launcher: str = 'none', force_cpu: bool = False, backend: str = 'nccl'
         LaunchError: the launcher's environment is missing, or there are more processes on this
             machine than GPUs.
     """
+    if launcher == 'none':
+        _refuse_unnamed_launcher()
     if force_cpu:
         os.environ['CUDA_VISIBLE_DEVICES'] = ''  # also for what asks torch whether there is one
     gpus = 0 if force_cpu else torch.cuda.device_count()
@@ -52,6 +54,17 @@ def start(launcher: str = 'none', force_cpu: bool = False, backend: str = 'nccl'
     return torch.device('cuda', torch.cuda.current_device()) if gpus else torch.device('cpu')
 
 
+def _refuse_unnamed_launcher() -> None:
+    """Several processes that do not know of each other would all train in one folder."""
+    for variable, launcher in dict(WORLD_SIZE='pytorch', OMPI_COMM_WORLD_SIZE='mpi').items():
+        count = os.environ.get(variable, '1')
+        if count != '1' and not dist.is_initialized():
+            raise LaunchError(
+                f'{count} processes were started ({variable}={count}), but without --launcher '
+                f'{launcher} each would train alone: add it'
+            )
+
+
 def _pytorch_environment() -> None:
     missing = {'RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'} - set(os.environ)
     if missing:
@@ -66,36 +79,32 @@ def _slurm_environment() -> None:
         raise LaunchError('--launcher slurm: SLURM_PROCID is not set; start with srun')
     if 'MASTER_ADDR' not in os.environ:
         nodes = ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']]
-        found = subprocess.run(nodes, capture_output=True, text=True, check=True)
-        os.environ['MASTER_ADDR'] = found.stdout.split()[0]
-    os.environ.setdefault('MASTER_PORT', '29500')
-    os.environ['RANK'] = os.environ['SLURM_PROCID']
-    os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
-    os.environ['LOCAL_RANK'] = os.environ['SLURM_LOCALID']
+        names = subprocess.run(nodes, capture_output=True, text=True, check=True).stdout
+        os.environ['MASTER_ADDR'] = names.split()[0]
+    _rename(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID')
 
 
 def _mpi_environment() -> None:
     if 'OMPI_COMM_WORLD_RANK' not in os.environ:
         raise LaunchError('--launcher mpi: OMPI_COMM_WORLD_RANK is not set; start with mpirun')
-    world_size = os.environ['OMPI_COMM_WORLD_SIZE']
     if 'MASTER_ADDR' not in os.environ:
-        if os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE') != world_size:
+        local = os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE')
+        if local != os.environ['OMPI_COMM_WORLD_SIZE']:
             raise LaunchError(
                 '--launcher mpi: set MASTER_ADDR to the first machine of the run, with '
                 'mpirun -x MASTER_ADDR=...'
             )
         os.environ['MASTER_ADDR'] = '127.0.0.1'
+    names = {name: f'OMPI_COMM_WORLD_{name}' for name in ('RANK', 'LOCAL_RANK')}
+    _rename(**names, WORLD_SIZE='OMPI_COMM_WORLD_SIZE')
+
+
+def _rename(**variables: str) -> None:
     os.environ.setdefault('MASTER_PORT', '29500')
-    os.environ['RANK'] = os.environ['OMPI_COMM_WORLD_RANK']
-    os.environ['WORLD_SIZE'] = world_size
-    os.environ['LOCAL_RANK'] = os.environ['OMPI_COMM_WORLD_LOCAL_RANK']
+    os.environ.update({name: os.environ[other] for name, other in variables.items()})
 
 
-_ENVIRONMENTS = {
-    'pytorch': _pytorch_environment,
-    'slurm': _slurm_environment,
-    'mpi': _mpi_environment,
-}
+_ENVIRONMENTS = dict(pytorch=_pytorch_environment, slurm=_slurm_environment, mpi=_mpi_environment)
 
 
 def stop() -> None:
@@ -105,7 +114,7 @@ def stop() -> None:
     aborts the process.
     """
     if dist.is_initialized():
-        gc.collect()  # runner and loops refer to each other
+        gc.collect()  # trainer and hooks refer to each other
         dist.destroy_process_group()
 
 
@@ -118,10 +127,11 @@ def run_on_gpus(gpus: int | None, work: Callable[..., None], *args: Any) -> None
     Raises:
         LaunchError: more GPUs asked for than there are.
     """
-    found = torch.cuda.device_count()
-    if gpus is not None and gpus > found:
+    _refuse_unnamed_launcher()
+    count = torch.cuda.device_count()
+    if gpus is not None and gpus > count:
         raise LaunchError(
-            f'--gpus {gpus}: this machine has {counted(found, "GPU")}. --gpus 0 works on the CPU; '
+            f'--gpus {gpus}: this machine has {counted(count, "GPU")}. --gpus 0 works on the CPU; '
             f'several CPU processes start with torchrun and --launcher pytorch'
         )
     if gpus is None or gpus <= 1:

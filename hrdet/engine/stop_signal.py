@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: stop after the iteration at hand, on all processes after the same one."""
+"""Ctrl-C and SIGTERM: stop after the current iteration, on all processes after the same one."""
 
 import datetime
 import os
@@ -14,6 +14,7 @@ import torch.distributed as dist
 
 from hrdet.distributed import world_size
 
+SAVE = 1  # a request below SIGINT (2) and SIGTERM (15): the processes act on the largest
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PATIENCE = 2.0  # seconds in which a repeated signal is an echo (launcher and terminal both send)
 
@@ -21,27 +22,22 @@ _PATIENCE = 2.0  # seconds in which a repeated signal is an echo (launcher and t
 class Stopped(Exception):
     """Raised inside ``StopSignal.at_once``."""
 
-    def __init__(self, signum: int) -> None:
-        super().__init__(signum)
-        self.signum = signum
-
 
 class StopSignal:
-    """A context in which the two signals become a number to ask for between iterations.
+    """A context in which the two signals become requests to ask for between iterations.
 
-    A second signal later than two seconds after the first ends the program at once.
-    With several processes every ``asked`` starts an all-reduce of the flag between the CPUs and
-    waits for the previous one: they agree on the iteration, one late, without waiting for it.
+    A second signal more than two seconds after the first ends the program at once.
+    With several processes every ``agree`` starts an all-reduce of the requests between the CPUs and
+    waits for the previous one: the processes agree one iteration late, and do not wait for it.
     """
 
     def __init__(self) -> None:
-        self._signum = 0  # received by this process
+        self.signum = 0  # received by this process
         self._since = 0.0
         self._process = os.getpid()
-        self._agreed = 0  # known to every process
         self._at_once = False
         self._previous: dict[signal.Signals, object] = {}
-        self._flag: torch.Tensor | None = None
+        self._request: torch.Tensor | None = None
         self._work: dist.Work | None = None
 
     def __enter__(self) -> 'StopSignal':
@@ -55,35 +51,43 @@ class StopSignal:
         if self._work is not None:  # an exchange still under way at exit aborts the process
             with suppress(RuntimeError if error else ()):
                 self._work.wait(datetime.timedelta(seconds=10))
-            self._work = self._flag = None
+            self._work = self._request = None
 
     def _receive(self, signum: int, _: FrameType | None) -> None:
         if os.getpid() != self._process:
-            return  # a forked loader worker, which lives as long as the loader wants
+            return  # a forked loader worker: it lives until the loader ends it
         if self._at_once:
-            raise Stopped(signum)
-        if not self._signum:
-            self._signum, self._since = signum, time.monotonic()
+            self.signum = signum
+            raise Stopped
+        if not self.signum:
+            self.signum, self._since = signum, time.monotonic()
         elif time.monotonic() - self._since > _PATIENCE:
             raise KeyboardInterrupt
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Inside it a signal raises ``Stopped``: for work that can simply be dropped."""
+        """Inside it a signal raises ``Stopped``: for work that can be repeated."""
         self._at_once = True
         try:
+            if self.signum and world_size() == 1:
+                raise Stopped
             yield
         finally:
             self._at_once = False
 
-    def asked(self) -> int:
-        """The signal's number if the run is to stop now, else 0; the same on every process."""
-        if world_size() == 1 or self._agreed:
-            return self._agreed or self._signum
+    def agree(self, save: bool = False) -> int:
+        """A signal's number, SAVE where a process asks to ``save``, or 0; the same everywhere.
+
+        Every process calls it after the same iterations.
+        """
+        request = self.signum or (SAVE if save else 0)
+        if world_size() == 1:
+            return request
+        agreed = 0
         if self._work is not None:
             self._work.wait()
-            self._work, self._agreed = None, int(self._flag)
-        if not self._agreed:
-            self._flag = torch.tensor(self._signum)
-            self._work = dist.all_reduce(self._flag, dist.ReduceOp.MAX, async_op=True)
-        return self._agreed
+            self._work, agreed = None, int(self._request)
+        if not agreed:
+            self._request = torch.tensor(request)
+            self._work = dist.all_reduce(self._request, dist.ReduceOp.MAX, async_op=True)
+        return agreed

@@ -21,6 +21,8 @@ class Evaluator(ABC):
     turn: ``compute`` ends one, the next ``update`` begins another.
     """
 
+    formats: tuple[str, ...] = ()  # suffixes of the files that ``write`` makes
+
     @abstractmethod
     def update(self, meta: ImageMeta, result: Any) -> None:
         """Take the model's result for one image of the data set."""

@@ -40,6 +40,8 @@ class CocoMetric(Evaluator):
         metrics: what to compute, of ``hrdet.evaluation.KINDS``.
     """
 
+    formats = ('.json', '.pkl')
+
     def __init__(self, dataset: Annotated, metrics: Sequence[str] = ('bbox',)) -> None:
         unknown = [kind for kind in metrics if kind not in KINDS]
         if unknown:
@@ -143,5 +145,5 @@ class CocoMetric(Evaluator):
 
 def check_output(path: str | os.PathLike) -> None:
     """Refuse a name for results whose format is unknown, before the work is done."""
-    if Path(path).suffix not in ('.json', '.pkl'):
+    if Path(path).suffix not in CocoMetric.formats:
         raise ValueError(f'{path}: results are written as .json or .pkl')

@@ -88,11 +88,10 @@ def test_load_from_takes_the_same_model_with_other_classes_only(
     torch.save(saved.state_dict(), tmp_path / 'weights.pth')
     config.total_epochs = 1
     options = TrainOptions(load_from=str(tmp_path / 'weights.pth'))
-    runner = build_trainer(config, options, force_cpu=True)
     if fits:
-        runner.load_checkpoint(options.load_from)
-        loaded = runner.bare_model.state_dict()['neck.fpn_convs.0.conv.weight']
+        trainer = build_trainer(config, options, force_cpu=True)
+        loaded = trainer.model.state_dict()['neck.fpn_convs.0.conv.weight']
         assert torch.equal(loaded, saved.state_dict()['neck.fpn_convs.0.conv.weight'])
     else:
         with pytest.raises(CheckpointError, match=r'name the file in model\.pretrained'):
-            runner.load_checkpoint(options.load_from)
+            build_trainer(config, options, force_cpu=True)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.engine import standin
+from tests.engine import toy_run
 from tests.engine.test_resume import losses
 
 pytestmark = [
@@ -13,15 +13,9 @@ pytestmark = [
 
 
 def test_resumed_run_equals_the_uninterrupted_one(tmp_path):
-    settings = standin.settings(log=dict(interval=1))
-    standin.runner(tmp_path / 'whole', settings, device='cuda').train()
-    standin.runner(tmp_path / 'parts', settings, device='cuda').train()
-    again = standin.runner(
-        tmp_path / 'parts',
-        settings,
-        device='cuda',
-        load_from=str(tmp_path / 'parts' / 'epoch_1.pth'),
-        resume=True,
-    )
-    again.train()
+    settings = toy_run.settings(log_interval=1)
+    toy_run.trainer(tmp_path / 'whole', settings, device='cuda').run()
+    toy_run.trainer(tmp_path / 'parts', settings, device='cuda').run()
+    first = str(tmp_path / 'parts' / 'epoch_1.pth')
+    toy_run.trainer(tmp_path / 'parts', settings, device='cuda', resume_from=first).run()
     assert losses(tmp_path / 'parts') == losses(tmp_path / 'whole')

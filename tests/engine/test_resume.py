@@ -6,10 +6,10 @@ import signal
 
 import pytest
 import torch
-from mmengine.hooks import Hook
 
 from hrdet.checkpoints import CheckpointError, read_checkpoint
-from tests.engine import standin
+from hrdet.engine import Hook
+from tests.engine import toy_run
 
 
 class StopAfter(Hook):
@@ -18,8 +18,8 @@ class StopAfter(Hook):
     def __init__(self, n: int, signum: int = signal.SIGINT) -> None:
         self.n, self.signum = n, signum
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        if runner.iter + 1 == self.n:
+    def after_iteration(self, trainer, batch, losses) -> None:
+        if trainer.iter == self.n:
             os.kill(os.getpid(), self.signum)
 
 
@@ -31,6 +31,11 @@ def losses(work_dir) -> dict[int, dict[str, float]]:
         for e in entries
         if e['mode'] == 'train'
     }
+
+
+def evaluations(work_dir) -> list[dict]:
+    """The logged evaluations."""
+    return [e for e in map(json.loads, (work_dir / 'log.jsonl').open()) if e['mode'] == 'val']
 
 
 def same(a, b) -> bool:
@@ -65,70 +70,66 @@ VARIANTS = {
 @pytest.mark.parametrize('variant', VARIANTS)
 @pytest.mark.parametrize('stop_at', [3, 5, 7])  # within an epoch of 5, at its end, in the next
 def test_resumed_run_equals_the_uninterrupted_one(tmp_path, variant, stop_at):
-    change = dict(log=dict(interval=1), **VARIANTS[variant])
+    change = dict(log_interval=1, **VARIANTS[variant])
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
-    standin.runner(whole, standin.settings(**change)).train()
+    assert toy_run.trainer(whole, toy_run.settings(**change)).run() == 0
 
-    first = standin.runner(
-        parts, standin.settings(runner_fields=dict(custom_hooks=[StopAfter(stop_at)]), **change)
-    )
-    first.train()
-    assert first.train_loop.stopped_by == signal.SIGINT
+    first = toy_run.trainer(parts, toy_run.settings(**change), hooks=[StopAfter(stop_at)])
+    assert first.run() == 128 + signal.SIGINT
     assert not (parts / 'model_final.pth').exists()
     done = read_checkpoint(parts / 'latest.pth')['meta']['iter']
     # accumulation by two over epochs of five: steps after iterations 2, 4, 5, 7, 9, 10
     assert done == (stop_at + (variant == 'accumulate' and stop_at == 3))
 
     torch.manual_seed(99)  # whatever the new process drew before
-    second = standin.runner(
+    second = toy_run.trainer(
         parts,
-        standin.settings(**change),
-        load_from=str(parts / 'latest.pth'),
-        resume=True,
-        model=standin.Tiny(),
+        toy_run.settings(**change),
+        resume_from=str(parts / 'latest.pth'),
+        model=toy_run.Tiny(),
     )
-    second.train()
+    second.run()
 
     assert losses(parts) == losses(whole)
     assert len(losses(whole)) == 10
+    assert evaluations(parts) == evaluations(whole)
+    best = [read_checkpoint(folder / 'best_bbox_AP.pth') for folder in (parts, whole)]
+    assert same(*best)
     ours, theirs = (read_checkpoint(d / 'model_final.pth') for d in (parts, whole))
-    for key in ('state_dict', 'optimizer', 'param_schedulers', 'ema', 'meta'):
+    for key in ('state_dict', 'optimizer', 'schedule', 'ema', 'meta'):
         assert same(ours.get(key), theirs.get(key)), key
 
 
 def test_another_epoch_length_cannot_resume(tmp_path):
-    standin.runner(tmp_path).train()
-    longer = standin.runner(
-        tmp_path, length=12, load_from=str(tmp_path / 'epoch_1.pth'), resume=True
-    )
+    toy_run.trainer(tmp_path).run()
     with pytest.raises(
         CheckpointError, match=r'epoch_1\.pth: .*5 iterations, here they have 6.*--no-auto-resume'
     ):
-        longer.train()
+        toy_run.trainer(tmp_path, length=12, resume_from=str(tmp_path / 'epoch_1.pth'))
 
 
 def resumed(work_dir, **changes):
     """A run from epoch 1 on with changed settings, and its log."""
-    first, again = (work_dir / f'{work_dir.name}_{name}' for name in ('first', 'again'))
-    standin.runner(first).train()  # a logger is known by the folder's name and the second
-    runner = standin.runner(
-        again,
-        standin.settings(**changes),
-        load_from=str(first / 'epoch_1.pth'),
-        resume=True,
+    first, again = work_dir / 'first', work_dir / 'again'
+    toy_run.trainer(first).run()
+    trainer = toy_run.trainer(
+        again, toy_run.settings(**changes), resume_from=str(first / 'epoch_1.pth')
     )
-    runner.train()
-    return runner, ''.join(p.read_text() for p in again.rglob('*.log'))
+    trainer.run()
+    return trainer, (again / 'train.log').read_text()
 
 
 SGD = dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=1e-4)
-WARMUP, STEPS = standin.settings().schedule
+WARMUP, STEPS = toy_run.settings().schedule
 
 
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        (dict(optimizer=SGD | dict(paramwise_cfg=dict(bias_lr_mult=2.0))), 'parameter group'),
+        (
+            dict(optimizer=SGD | dict(paramwise_cfg=dict(bias_lr_mult=2.0))),
+            'parameter groups are others',
+        ),
         (dict(optimizer=dict(type='AdamW', lr=0.05)), 'optimizer is of another kind'),
         (dict(schedule=[STEPS]), 'schedules are of other kinds'),
     ],
@@ -150,32 +151,31 @@ def test_another_optimizer_or_kind_of_schedule_cannot_resume(tmp_path, changes, 
     ],
 )
 def test_a_changed_schedule_is_told(tmp_path, changes, told):
-    runner, log = resumed(tmp_path, **changes)
+    trainer, log = resumed(tmp_path, **changes)
     assert log.count('settings of the checkpoint are used') == 1
     assert all(part in log for part in (*told, 'load_from='))
-    assert runner.optim_wrapper.get_lr()['lr'] == pytest.approx([0.005])  # 0.05, after one step
+    assert trainer.optimizer.param_groups[0]['lr'] == pytest.approx(0.005)  # 0.05, after one step
 
 
 def test_a_longer_run_resumes_without_a_word(tmp_path):
-    runner, log = resumed(tmp_path, max_epochs=4)
-    assert runner.epoch == 4
+    trainer, log = resumed(tmp_path, max_epochs=4)
+    assert trainer.epoch == 4
     assert 'settings of the checkpoint' not in log
 
 
 def test_weights_alone_cannot_resume(tmp_path):
-    standin.runner(tmp_path).train()
-    again = standin.runner(tmp_path, load_from=str(tmp_path / 'best_bbox_AP.pth'), resume=True)
+    toy_run.trainer(tmp_path).run()
     with pytest.raises(ValueError, match=r'no optimizer state.*load_from'):
-        again.train()
+        toy_run.trainer(tmp_path, resume_from=str(tmp_path / 'best_bbox_AP.pth'))
 
 
 @pytest.mark.parametrize('ema', [None, dict(momentum=0.1)])
 def test_resumed_from_the_end_in_another_folder(tmp_path, ema):
     """No epoch is left: one evaluation, and the checkpoints as if it had been trained there."""
     first, again = tmp_path / 'first', tmp_path / 'again'
-    standin.runner(first, standin.settings(ema=ema)).train()
+    toy_run.trainer(first, toy_run.settings(ema=ema)).run()
     last = str(first / 'latest.pth')
-    standin.runner(again, standin.settings(ema=ema), load_from=last, resume=True).train()
+    toy_run.trainer(again, toy_run.settings(ema=ema), resume_from=last).run()
     whole = read_checkpoint(last)
     for name in ('latest.pth', 'model_final.pth'):
         assert same(read_checkpoint(again / name), whole), name

@@ -6,12 +6,12 @@ import signal
 from pathlib import Path
 
 import torch
-from mmengine.hooks import Hook
 
 from hrdet import distributed
-from hrdet.engine import launch
-from hrdet.engine.loss_record import NonFiniteLoss
-from tests.engine import standin
+from hrdet.engine import Hook, launch
+from hrdet.engine.evaluate import evaluate
+from hrdet.tracking import NonFiniteLoss
+from tests.engine import toy_run
 
 
 class SignalTo(Hook):
@@ -20,8 +20,8 @@ class SignalTo(Hook):
     def __init__(self, rank: int, n: int, signum: int = signal.SIGTERM) -> None:
         self.rank, self.n, self.signum = rank, n, signum
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        if distributed.rank() == self.rank and runner.iter + 1 == self.n:
+    def after_iteration(self, trainer, batch, losses) -> None:
+        if distributed.rank() == self.rank and trainer.iter == self.n:
             os.kill(os.getpid(), self.signum)
 
 
@@ -32,26 +32,26 @@ def train_stop_and_resume(folder: str) -> None:
     folder = Path(folder)
     told = {}
 
-    def run(name: str, hooks=(), **options):
-        settings = standin.settings(
-            log=dict(interval=1), runner_fields=dict(custom_hooks=list(hooks))
-        )
-        runner = standin.runner(folder / name, settings, length=20, **options)
+    def run(name: str, **options):
+        settings = toy_run.settings(log_interval=1)
+        trainer = toy_run.trainer(folder / name, settings, length=20, **options)
         told[name] = None
         try:
-            runner.train()
+            trainer.run()
         except NonFiniteLoss as error:
             told[name] = str(error)
-        told[f'{name}_iter'] = runner.iter
-        told[f'{name}_stopped_by'] = runner.train_loop.stopped_by
-        return runner
+        told[f'{name}_iter'] = trainer.iter
+        told[f'{name}_stopped_by'] = trainer.stopped_by
+        return trainer
 
     whole = run('whole')
-    told['metrics'] = whole.val_loop.run()
-    told['buffer'] = whole.bare_model.norm.running_mean.tolist()
-    del whole
-    run('parts', [SignalTo(rank=1, n=7)])
-    run('parts', load_from=str(folder / 'parts' / 'latest.pth'), resume=True)
+    told['buffer'] = whole.model.norm.running_mean.tolist()
+    loader, evaluator = whole.validation
+    evaluate(whole.model, loader, [evaluator], whole.device)
+    told['metrics'] = evaluator.compute()
+    del whole, loader, evaluator
+    run('parts', hooks=[SignalTo(rank=1, n=7)])
+    run('parts', resume_from=str(folder / 'parts' / 'latest.pth'))
     run('broken', broken=3)
     rank = distributed.rank()
     launch.stop()

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from hrdet.boxes import AnchorGenerator, DeltaCoder, clip_boxes
 from hrdet.losses import CrossEntropyLoss, FocalLoss, IoULoss, L1Loss, SmoothL1Loss
@@ -17,24 +16,7 @@ from hrdet.matching import (
 )
 from hrdet.models.roi.sampling import add_gt_as_proposals
 from hrdet.structures import GroundTruth, Proposals
-
-DATA_DEPENDENT = ('nonzero', '_local_scalar_dense', 'masked_select', 'unique', 'bincount', 'equal')
-
-
-class NoSync(TorchDispatchMode):
-    """Raises on operations whose result's shape, or whose Python value, depends on data."""
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        name = function.overloadpacket.__name__
-        assert not name.startswith(DATA_DEPENDENT), f'{name} waits for the device'
-        if name.startswith(('index', 'index_put')) and len(args) > 1:
-            indices = args[1] if isinstance(args[1], list | tuple) else ()
-            for index in indices:
-                assert index is None or index.dtype not in (torch.bool, torch.uint8), (
-                    'an index by a mask waits for the device'
-                )
-        assert name != 'repeat_interleave' or function._overloadname != 'Tensor'
-        return function(*args, **(kwargs or {}))
+from tests.no_sync import NoSync
 
 
 def batch_truth(device):

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from hrdet.models.roi import masks
-from tests.matching.test_no_sync import NoSync
 from tests.models import small_batches as batches
 from tests.models import small_detectors as small
+from tests.no_sync import NoSync
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hrdet import apis
-from hrdet.engine.command import speed_options
+from hrdet.command_line import speed_options
 from hrdet.registry import ConfigError
 from hrdet.structures import Detections
 

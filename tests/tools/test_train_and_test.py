@@ -95,7 +95,7 @@ def test_results_of_two_processes_are_those_of_one(folder, trained):
     launched = (*launch, *test, '--launcher', 'pytorch', '--gpus', 0)
     run(*launched, '--out', 'two.json', '--show-dir', 'shown', *OPTIONS, cwd=folder)
     assert 'Average Precision' in one
-    assert "the network runs optimized with {'dtype': torch.float32, " in one
+    assert "inference model: optimized, {'dtype': torch.float32, " in one
     first, second = (json.loads((folder / n).read_text()) for n in ('one.json', 'two.json'))
     assert first == second
     assert len({r['image_id'] for r in first}) == 3
@@ -131,7 +131,7 @@ def test_interrupted_and_continued_by_the_same_command(folder):
                 break
         told = process.stdout.read()
     assert process.returncode == 130, told
-    assert 'The same command goes on from there' in told
+    assert 'Run the same command to resume' in told
     meta = read_checkpoint(folder / 'stopped/latest.pth')['meta']
     assert (meta['epoch'], meta['position']) == (0, meta['iter'])
     assert 2 <= meta['iter'] <= 5

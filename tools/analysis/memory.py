@@ -35,9 +35,8 @@ from hrdet.registry import ConfigError
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
     import numpy as np
     import torch
-    from torch import nn
 
-    from hrdet.engine.optimizer import OptimWrapper
+    from hrdet.engine.trainer import TrainStep
     from hrdet.structures import Batch
 
 GIB, MEGA = 2**30, 10**6
@@ -88,26 +87,22 @@ def pixels(size: str) -> tuple[int, int]:
     return height, width
 
 
-def peak(model: nn.Module, optimizer: OptimWrapper, batch: Batch, device: torch.device) -> int:
+def peak(train_step: TrainStep, batch: Batch, device: torch.device) -> int:
     """Bytes at the peak of a training step."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
     batch = batch.to(device)
 
-    def step() -> None:
-        with optimizer.optim_context(model):
-            total = sum(model(batch, mode='loss').values())
-        optimizer.update_params(total)
-
     if device.type == 'cuda':
         torch.cuda.reset_peak_memory_stats()
-        step()
+        train_step(batch)
         return torch.cuda.max_memory_allocated()
-    states = [value for state in optimizer.optimizer.state.values() for value in state.values()]
+    model, optimizer = train_step.model, train_step.optimizer
+    states = [value for state in optimizer.state.values() for value in state.values()]
     standing = [*model.parameters(), *model.buffers(), batch.images, *states]
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        step()
+        train_step(batch)
     events = [e for e in record.profiler.kineto_results.events() if e.name() == '[memory]']
     changes = [event.nbytes() for event in sorted(events, key=lambda e: e.start_ns())]
     standing_bytes = sum(t.nbytes for t in standing if isinstance(t, torch.Tensor))
@@ -121,25 +116,21 @@ def measure(
     device: torch.device,
 ) -> list[Point]:
     """The peaks of all sizes with all batches."""
-    from hrdet.engine.optimizer import OptimWrapper, build_optimizer
+    from hrdet.engine.trainer import TrainStep
     from hrdet.models import build_model
+    from hrdet.optim import build_optimizer
     from tools.analysis.steps import COCO_CLASSES, noise
 
     classes = lowered.classes or tuple(map(str, range(COCO_CLASSES)))
     model = build_model(lowered, classes).train().to(device)
-    optimizer = OptimWrapper(
-        build_optimizer(model, lowered.optimizer),
-        device,
-        clip_grad=lowered.grad_clip,
-        amp=lowered.amp,
-    )
-    optimizer.initialize_count_status(model, 0, 1 << 30)
+    optimizer = build_optimizer(model, lowered.optimizer)
+    step = TrainStep(model, optimizer, device, amp=lowered.amp, grad_clip=lowered.grad_clip)
     roi_head = lowered.model.get('roi_head', {})
     wanted = 'mask_head' in roi_head, 'semantic_head' in roi_head
     points = []
     for images, size in itertools.product(batches, sizes):
         batch = noise(images, size, len(classes), *wanted)
-        found = peak(model, optimizer, batch, device)
+        found = peak(step, batch, device)
         points.append((images, images * size[0] * size[1] / MEGA, found))
     return points
 

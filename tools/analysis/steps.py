@@ -10,9 +10,10 @@ from torch import nn
 from hrdet.checkpoints import load_checkpoint
 from hrdet.config import Lowered
 from hrdet.data import build_loader
-from hrdet.engine.optimizer import OptimWrapper, build_optimizer
+from hrdet.engine.trainer import TrainStep
 from hrdet.models import build_model
 from hrdet.models.views import augmented_batches
+from hrdet.optim import build_optimizer
 from hrdet.registry import build
 from hrdet.structures import Batch, GroundTruth, ImageMeta, Views
 from tools.analysis.stopwatch import Stopwatch
@@ -78,22 +79,20 @@ def make_step(args: argparse.Namespace, lowered: Lowered, model: nn.Module, watc
     """A function of a batch on the device that does what an iteration of the mode does."""
     if args.mode == 'infer':
         return lambda batch: model(batch, mode='predict')
-    optimizer = OptimWrapper(
-        build_optimizer(model, lowered.optimizer),
-        torch.device(args.device),
-        clip_grad=lowered.grad_clip,
-        amp=lowered.amp,
+    optimizer = build_optimizer(model, lowered.optimizer)
+    step = TrainStep(
+        model, optimizer, torch.device(args.device), amp=lowered.amp, grad_clip=lowered.grad_clip
     )
+    watch.watch(model, 'forward')
+    model.register_forward_hook(lambda *_: watch.begin('backward'))
+    update = step.update
 
-    def step(batch: Batch) -> None:
-        with optimizer.optim_context(model), watch.span('forward'):
-            total = sum(model(batch, mode='loss').values())
-        with watch.span('backward'):
-            optimizer.backward(total)
+    def timed_update() -> None:
+        watch.end('backward')
         with watch.span('optimizer'):
-            optimizer.step()
-            optimizer.zero_grad()
+            update()
 
+    step.update = timed_update
     return step
 
 

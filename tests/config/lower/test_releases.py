@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hrdet.config import load_config, lower
-from hrdet.engine.optimizer import build_optimizer
+from hrdet.optim import build_optimizer
 from hrdet.registry import ConfigError, build
 from tests.config.published import (
     CONFIGS,

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from hrdet.losses import CrossEntropyLoss
 from hrdet.models.heads import FCNMaskHead, HTCMaskHead
 from hrdet.registry import ConfigError, build
-from tests.matching.test_no_sync import NoSync
+from tests.no_sync import NoSync
 
 LOSS = dict(type='CrossEntropyLoss', use_sigmoid=True)
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from hrdet.models.heads import FusedSemanticHead
 from hrdet.registry import build
-from tests.matching.test_no_sync import NoSync
+from tests.no_sync import NoSync
 
 SMALL = dict(semantic_classes=4, num_ins=3, num_convs=2, in_channels=6, conv_out_channels=5)
 

@@ -13,8 +13,8 @@ from torch.nn.parallel import DistributedDataParallel
 from hrdet.models.backbones import HRNet
 from hrdet.models.layers import SyncBatchNorm
 from hrdet.models.layers.sync_norm import JointNorm, _own_statistics
-from tests.matching.test_no_sync import NoSync
 from tests.models.backbones.test_hrnet import tiny_extra
+from tests.no_sync import NoSync
 
 # Images (N, h, w) of the two processes.
 CASES = {

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrdet.models.roi.masks import mask_targets
-from tests.matching.test_no_sync import NoSync
+from tests.no_sync import NoSync
 from tests.ops import brute_force
 
 # Means of samples in float32: those closer to a half than this may fall on either side of it.

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from hrdet.engine.optimizer import OptimWrapper, build_optimizer
+from hrdet.engine.trainer import TrainStep
+from hrdet.optim import build_optimizer
 from tools.analysis import memory, steps
 
 QUICKSTART = Path(__file__).resolve().parents[3] / 'configs/quickstart'
@@ -35,10 +36,9 @@ def test_peak_is_what_is_alive_at_once(depth):
     back and the cosine it multiplies with, before the last result goes."""
     model, cpu = Chain(depth), torch.device('cpu')
     options = dict(type='SGD', lr=0.1, momentum=0.9)
-    optimizer = OptimWrapper(build_optimizer(model, options), cpu)
-    optimizer.initialize_count_status(model, 0, 10)
+    step = TrainStep(model, build_optimizer(model, options), cpu)
     batch = steps.noise(1, (32, 32), 3, False, False)
-    found = memory.peak(model, optimizer, batch, cpu) - batch.images.nbytes
+    found = memory.peak(step, batch, cpu) - batch.images.nbytes
     numbers = found / 4 / COUNT
     assert 2 + depth < numbers < 2 + depth + 3.1
 

@@ -1,4 +1,4 @@
-"""The losses of the latest iterations, read back from the device once per log interval."""
+"""Losses of recent iterations, read back from the device once a log interval."""
 
 import math
 
@@ -13,12 +13,12 @@ class NonFiniteLoss(RuntimeError):
     """A loss became infinite or not a number; the message names iteration and images."""
 
 
-class LossRecord:
-    """Keeps every iteration's losses as tensors on the device until somebody asks.
+class LossBuffer:
+    """Keeps the losses of every iteration on the device until they are read.
 
-    ``add`` costs one small kernel and no synchronisation.  ``check`` brings everything new to the
-    host in one transfer, averages it over the processes, and raises on the first iteration with a
-    non-finite loss; all processes raise together.
+    ``add`` costs one small kernel and no synchronisation.  ``check`` copies what is new to the host
+    in one transfer, averages it over the processes, and raises on the first non-finite loss, on all
+    processes together.
     """
 
     def __init__(self) -> None:
@@ -37,11 +37,7 @@ class LossRecord:
         self._paths.append([str(meta.path) for meta in batch.metas])
 
     def check(self) -> None:
-        """Read the new entries back.
-
-        Raises:
-            NonFiniteLoss: with the iteration, its losses and the images of every process.
-        """
+        """Read the new entries back; raises NonFiniteLoss."""
         if not self._new:
             return
         rows = all_reduce_mean(torch.stack(self._new).cpu()).tolist()
@@ -64,10 +60,11 @@ class LossRecord:
 
 def _message(iteration: int, losses: dict[str, float], images: list[str]) -> str:
     values = ', '.join(f'{name}={value:.4g}' for name, value in losses.items())
-    return (
-        f'the loss is not finite at iteration {iteration + 1}: {values}. Images of that batch:\n  '
-        + '\n  '.join(images)
-        + '\nUsual causes: a learning rate too high for the batch, no gradient clipping '
+    return '\n  '.join(
+        [f'the loss is not finite at iteration {iteration + 1}: {values}. Images of that batch:']
+        + images
+    ) + (
+        '\nUsual causes: a learning rate too high for the batch, no gradient clipping '
         "(optimizer_config=dict(grad_clip=dict(max_norm=35))), fp16 (amp='bfloat16' has float32's "
         'range), or boxes that tools/check_dataset.py reports'
     )

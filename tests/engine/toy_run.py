@@ -1,6 +1,4 @@
-"""A detector of a few parameters and a data set of noise, with the interfaces of the real ones."""
-
-from types import SimpleNamespace
+"""A detector of a few parameters, trained on noise, with the interfaces of the real ones."""
 
 import numpy as np
 import torch
@@ -9,7 +7,11 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from hrdet import distributed
-from hrdet.engine import assemble
+from hrdet.config import Training
+from hrdet.engine.evaluate import Validation
+from hrdet.engine.resume import resume
+from hrdet.engine.trainer import Trainer
+from hrdet.engine.work_dir import WorkDir
 from hrdet.structures import Batch, Detections, GroundTruth, ImageMeta
 
 LENGTH, SIZE = 10, 8
@@ -94,50 +96,63 @@ class Tiny(nn.Module):
         return {'loss_cls': loss * (float('nan') if bad else 1.0), 'loss_reg': x.square().mean()}
 
 
-def accuracy(predictions) -> dict[str, float]:
-    """The evaluator: share of right labels; wants the data set's order."""
-    ids = [meta.image_id for meta, _ in predictions]
-    assert ids == sorted(ids)
-    right = [int(d.labels[0]) == meta.image_id % 2 for meta, d in predictions]
-    return {'bbox_AP': float(np.mean(right))}
+class Accuracy:
+    """The evaluator: share of right labels over all processes."""
+
+    def __init__(self) -> None:
+        self.right: list[bool] = []
+
+    def update(self, meta: ImageMeta, result: Detections) -> None:
+        self.right.append(int(result.labels[0]) == meta.image_id % 2)
+
+    def compute(self) -> dict[str, float]:
+        shares = distributed.gather_objects(self.right)
+        self.right = []
+        right = None if shares is None else [one for share in shares for one in share]
+        return distributed.broadcast_object(right and {'bbox_AP': float(np.mean(right))})
 
 
-def settings(**changes) -> SimpleNamespace:
-    """What a lowered config says about the engine."""
+class Scores(Accuracy):
+    """An evaluator with a script."""
+
+    def __init__(self, *scores: float) -> None:
+        super().__init__()
+        self.scores = list(scores)
+
+    def compute(self) -> dict[str, float]:
+        return {'bbox_AP': self.scores.pop(0)}
+
+
+def settings(**changes) -> Training:
+    """How the toy is trained."""
     values = dict(
         optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=1e-4),
         grad_clip=dict(max_norm=35, norm_type=2),
-        accumulate=1,
-        amp=None,
-        ema=None,
         max_epochs=2,
         schedule=[
             dict(type='LinearLR', start_factor=1 / 3, by_epoch=False, begin=0, end=4),
             dict(type='MultiStepLR', by_epoch=True, milestones=[1], gamma=0.1),
         ],
-        evaluation=dict(interval=1),
-        checkpoint=dict(interval=1),
-        log=dict(interval=2),
-        auto_scale_lr=None,
-        runner_fields={},
-        cudnn_benchmark=False,
-        log_level='WARNING',
+        log_interval=2,
     )
-    return SimpleNamespace(**(values | changes))
+    return Training(**(values | changes))
 
 
-def runner(
+def trainer(
     work_dir,
-    lowered=None,
+    training=None,
     *,
     seed=7,
     length=LENGTH,
     broken=None,
     model=None,
+    evaluator=None,
     device='cpu',
-    **common,
+    resume_from=None,
+    meta=None,
+    **options,
 ):
-    """A trainer of the stand-ins on the CPU."""
+    """A trainer of the toy model."""
     torch.manual_seed(0)
     data = Noise(length, seed, broken)
     train = DataLoader(data, batch_sampler=Shuffled(length, 2, seed), collate_fn=collate)
@@ -145,15 +160,17 @@ def runner(
     rank, world = distributed.rank(), distributed.world_size()
     mine = range(len(held) * rank // world, len(held) * (rank + 1) // world)
     val = DataLoader(held, sampler=mine, batch_size=2, collate_fn=collate)
-    return assemble.trainer(
-        lowered or settings(),
+    made = Trainer(
         model or Tiny(),
         train,
-        val,
-        accuracy,
+        training or settings(),
         device=torch.device(device),
-        work_dir=str(work_dir),
+        work_dir=WorkDir(work_dir, 'INFO'),
         seed=seed,
-        about=dict(classes=list(data.classes), box_convention='continuous'),
-        **common,
+        validation=Validation(val, evaluator or Accuracy()),
+        meta=dict(classes=list(data.classes), box_convention='continuous') | (meta or {}),
+        **options,
     )
+    if resume_from:
+        resume(made, resume_from)
+    return made

@@ -1,4 +1,4 @@
-"""Batches on their way to the device while the one before is computed with."""
+"""Copy batches to the device on a stream of their own."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -10,11 +10,11 @@ from torch import Tensor
 from hrdet.structures import Batch
 
 
-class Transfer:
-    """Brings batches to a device; on CUDA by a stream of their own, from page-locked memory.
+class Prefetcher:
+    """Moves batches to a device; on CUDA through a side stream, from page-locked memory.
 
-    A training step waits for nothing, so that the host comes here for the next batch while the
-    device still computes; on the stream of the computation the copy would begin after it.
+    No training step waits for the device, so the host asks for the next batch while the device
+    still computes; on the compute stream the copy would start only after that.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -26,16 +26,20 @@ class Transfer:
             return batch.to(self.device)
         with torch.cuda.stream(self.stream):
             moved = batch.to(self.device, non_blocking=True)
-        user = torch.cuda.current_stream(self.device)
-        user.wait_stream(self.stream)  # kernels to come wait for the copies, the host does not
+        compute = torch.cuda.current_stream(self.device)
+        compute.wait_stream(self.stream)  # later kernels wait for the copies, the host does not
         for tensor in _tensors(moved):
-            tensor.record_stream(user)  # its memory belongs to the other stream
+            tensor.record_stream(compute)  # its memory belongs to the side stream
         return moved
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
+    """All tensors of nested dataclasses and lists."""
     if isinstance(value, Tensor):
         yield value
     elif is_dataclass(value):
         for field in fields(value):
             yield from _tensors(getattr(value, field.name))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item)

@@ -1,15 +1,13 @@
-"""The optimizer and its step: parameter groups, mixed precision, accumulation, clipping."""
+"""The optimizer: parameter groups and the fused kernels of torch.optim."""
 
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import mmengine.optim
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hrdet.registry import ConfigError, nearest
+from hrdet.wording import counted
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 _PARAMWISE = ('bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'custom_keys')
@@ -50,10 +48,10 @@ def build_optimizer(model: nn.Module, options: dict[str, Any]) -> torch.optim.Op
 
 
 def _start_momentum(optimizer: torch.optim.SGD) -> None:
-    """Zero momentum, which a first step turns into the gradient as always.
+    """Start with zero momentum, which the first step turns into the gradient as usual.
 
-    torch's fused SGD allocates it uninitialised and leaves it so when fp16's first gradients are
-    infinite, as they usually are.
+    torch's fused SGD allocates the buffer uninitialised, and leaves it so when fp16's first
+    gradients are infinite, as they usually are.
     """
     for group in optimizer.param_groups:
         for parameter in group['params']:
@@ -99,61 +97,37 @@ def _factors(name: str, module: nn.Module, multipliers: dict[str, Any]) -> tuple
     return 1.0, 1.0
 
 
-class OptimWrapper(mmengine.optim.OptimWrapper):
-    """mmengine's optimizer interface without its reads from the device.
+def scale_lr(
+    optimizer: torch.optim.Optimizer,
+    processes: int,
+    images: int,
+    accumulate: int,
+    settings: dict[str, Any] | None,
+) -> str:
+    """Scale the learning rate by the images of a step over those that the config declares it for.
 
-    The gradients of ``accumulate`` batches are averaged into one step.  Such a group never crosses
-    the end of an epoch, where the last step averages what is left: there is nothing half done in
-    the checkpoint of an epoch.
+    Args:
+        optimizer: changed in place.
+        processes: of the run.
+        images: in a batch of one process.
+        accumulate: batches in a step.
+        settings: ``base_batch_size`` and ``enable``; None leaves everything as it is.
+
+    Returns:
+        A line for the log.
     """
-
-    def __init__(
-        self,
-        optimizer: torch.optim.Optimizer,
-        device: torch.device,
-        accumulate: int = 1,
-        clip_grad: dict[str, Any] | None = None,
-        amp: str | None = None,
-    ) -> None:
-        super().__init__(optimizer, accumulate, dict(clip_grad) if clip_grad else None)
-        self._device_type = device.type
-        self._dtype = getattr(torch, amp) if amp else None
-        self.scaler = torch.amp.GradScaler(device.type, enabled=amp == 'float16')
-
-    def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
-        """Tell where in the epoch the training stands, and how many iterations it has."""
-        self._inner_count, self._max_counts = init_counts, max_counts
-        self._remainder_counts = max_counts % self._accumulative_counts
-
-    @contextmanager
-    def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Forward under autocast; DDP exchanges gradients only where a step follows."""
-        amp = torch.autocast(self._device_type, self._dtype, enabled=self._dtype is not None)
-        with super().optim_context(model), amp:
-            yield
-
-    def backward(self, loss: Tensor, **kwargs: Any) -> None:
-        self.scaler.scale(loss).backward(**kwargs)
-        self._inner_count += 1
-
-    def step(self, **kwargs: Any) -> None:
-        """Clip and step; with fp16 a step with infinite gradients changes nothing."""
-        if self.clip_grad_kwargs:
-            self.scaler.unscale_(self.optimizer)
-            self._clip_grad()
-        self.scaler.step(self.optimizer, **kwargs)
-        self.scaler.update()
-
-    def _clip_grad(self) -> None:
-        parameters = [p for group in self.optimizer.param_groups for p in group['params']]
-        self.clip_func(parameters, **self.clip_grad_kwargs)
-
-    def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {'loss_scaler': self.scaler.state_dict()}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        state = dict(state_dict)
-        scaler = state.pop('loss_scaler')
-        if scaler:  # empty where the run that wrote it used no fp16
-            self.scaler.load_state_dict(scaler)
-        super().load_state_dict(state)
+    actual = processes * images * accumulate
+    base = (settings or {}).get('base_batch_size')
+    lr = optimizer.param_groups[0]['lr']
+    line = (
+        f'{counted(processes, "process", "processes")} x {counted(images, "image")} x '
+        f'{accumulate} accumulated = {counted(actual, "image")} a step; '
+    )
+    if not base:
+        return f'{line}lr {lr:g}'
+    line += f'the config declares lr {lr:g} for {base}'
+    if actual == base or not settings.get('enable', True):
+        return f'{line}: taken as it is'
+    for group in optimizer.param_groups:
+        group['lr'] *= actual / base
+    return f'{line}: scaled to {lr * actual / base:g} (--no-auto-scale-lr to keep {lr:g})'

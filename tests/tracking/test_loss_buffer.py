@@ -3,16 +3,16 @@
 import pytest
 import torch
 
-from hrdet.engine.loss_record import LossRecord, NonFiniteLoss
-from tests.engine import standin
+from hrdet.tracking import LossBuffer, NonFiniteLoss
+from tests.engine import toy_run
 
 
 def batch(*indices):
-    return standin.collate([standin.Noise()[i] for i in indices])
+    return toy_run.collate([toy_run.Noise()[i] for i in indices])
 
 
 def test_mean_since_the_last_reading():
-    record = LossRecord()
+    record = LossBuffer()
     for i in range(3):
         record.add(i, {'loss_a': torch.tensor(float(i)), 'loss': torch.tensor(2.0 * i)}, batch(i))
         if i == 1:
@@ -24,7 +24,7 @@ def test_mean_since_the_last_reading():
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf'), float('-inf')])
 def test_the_first_bad_iteration_is_named_with_its_images(value):
-    record = LossRecord()
+    record = LossBuffer()
     for i, loss in enumerate([1.0, value, float('nan')]):
         record.add(40 + i, {'loss_a': torch.tensor(1.0), 'loss': torch.tensor(loss)}, batch(i, 9))
     with pytest.raises(NonFiniteLoss) as error:
@@ -38,7 +38,7 @@ def test_the_first_bad_iteration_is_named_with_its_images(value):
 
 def test_nothing_is_read_before_it_is_asked_for():
     """The only transfer to the host is in check: a meta tensor has no value to transfer."""
-    record = LossRecord()
+    record = LossBuffer()
     record.add(0, {'loss': torch.ones((), device='meta')}, batch(0))
     with pytest.raises(NotImplementedError):
         record.check()

@@ -1,0 +1,60 @@
+"""Compare what a checkpoint says about its run with the run that is about to resume from it.
+
+Every function raises a ValueError whose text follows 'training cannot resume from it: '.
+"""
+
+import math
+from typing import Any
+
+from torch import Tensor
+
+from hrdet.wording import counted
+
+
+def check_run(saved: dict[str, Any], ours: dict[str, Any]) -> None:
+    """The meta of a checkpoint against that of this run: processes, batches, classes, data."""
+
+    def differs(name: str) -> bool:
+        return name in saved and name in ours and saved[name] != ours[name]
+
+    if differs('world_size'):
+        processes = counted(saved['world_size'], 'process', 'processes')
+        raise ValueError(f'it was written by {processes}, this run has {ours["world_size"]}')
+    if differs('images_per_process'):
+        raise ValueError(
+            f'it was trained with {counted(saved["images_per_process"], "image")} per process, '
+            f'this run has {ours["images_per_process"]}'
+        )
+    if differs('classes'):
+        raise ValueError(
+            f'it is trained on the classes {tuple(saved["classes"])}, the data has '
+            f'{tuple(ours["classes"])}'
+        )
+    if saved.get('epoch_length') != ours['epoch_length']:
+        raise ValueError(
+            f'it comes from epochs of {saved.get("epoch_length")} iterations, here they have '
+            f'{ours["epoch_length"]}: the data, images per process or number of processes differ'
+        )
+    then, now = (side.get('data', {}).get('train') for side in (saved, ours))
+    if then and now and then != now:
+        raise ValueError(f'it is trained on other data: {then}; here {now}')
+
+
+def check_counters(
+    meta: dict[str, Any], scaler: dict[str, Any], ema: Any, weights: dict[str, Tensor]
+) -> None:
+    """Iterations, loss scale and averaged weights can be those of a run."""
+    counts = {name: meta.get(name) for name in ('iter', 'epoch', 'position', 'seed')}
+    if ema is not None:
+        counts['ema.steps'] = ema.get('steps')
+    for name, value in counts.items():
+        if type(value) is not int or value < 0:
+            raise ValueError(f'it has {name}={value!r}, which is not a count')
+    if meta['epoch'] * meta['epoch_length'] + meta['position'] != meta['iter']:
+        raise ValueError('its counts of epochs and iterations contradict each other')
+    for name, value in scaler.items():
+        if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+            raise ValueError(f'its loss scaler has {name}={value!r}')
+    for name, value in (ema or {}).get('training', {}).items():
+        if name not in weights or value.shape != weights[name].shape:
+            raise ValueError(f'its averaged weights do not fit its weights at {name}')

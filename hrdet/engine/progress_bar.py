@@ -1,0 +1,61 @@
+"""A progress bar for people at a terminal."""
+
+import logging
+import sys
+from typing import Any
+
+from rich import progress
+from rich.console import Console
+
+from hrdet.distributed import rank
+from hrdet.engine.hooks import Hook
+
+
+def progress_bars() -> list[Hook]:
+    """One hook where a person watches, else none."""
+    return [ProgressBar()] if rank() == 0 and sys.stdout.isatty() else []
+
+
+class ProgressBar(Hook):
+    """One bar for the training run, and one for each evaluation."""
+
+    def before_run(self, trainer: Any) -> None:
+        columns = progress.TextColumn('{task.description}'), progress.BarColumn()
+        columns += progress.MofNCompleteColumn(), progress.TimeElapsedColumn()
+        columns += (progress.TimeRemainingColumn(),)
+        console = Console(file=sys.stdout)
+        self.bar = progress.Progress(*columns, console=console, refresh_per_second=4)
+        self.bar.start()
+        _redirect_log()
+        self._training = self.bar.add_task('train', total=trainer.max_iters, completed=trainer.iter)
+        trainer.consumers.append(self)
+
+    def after_run(self, trainer: Any) -> None:
+        self.bar.stop()
+        _redirect_log()
+
+    def after_iteration(self, trainer: Any, batch: Any, losses: Any) -> None:
+        self.bar.advance(self._training)
+
+    def after_log(self, trainer: Any, entry: dict[str, Any]) -> None:
+        if entry['mode'] == 'train':
+            name = f'epoch {entry["epoch"]}  loss {entry["loss"]:.3f}'
+            self.bar.update(self._training, description=name)
+
+    def before_validation(self, trainer: Any) -> None:
+        images = len(trainer.validation.loader.dataset)
+        self._evaluating = self.bar.add_task('evaluate', total=images)
+
+    def update(self, meta: Any, result: Any) -> None:
+        """The prediction of an image is there."""
+        self.bar.advance(self._evaluating)
+
+    def after_validation(self, trainer: Any, metrics: Any) -> None:
+        self.bar.remove_task(self._evaluating)
+
+
+def _redirect_log() -> None:
+    """Log lines go to what sys.stdout is now: above the bar while it runs."""
+    for handler in logging.getLogger('hrdet').handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.setStream(sys.stdout)

@@ -1,0 +1,52 @@
+"""The logger 'hrdet': lines on the console and in a file."""
+
+import logging
+import sys
+from pathlib import Path
+
+from hrdet.distributed import rank
+
+TEXT_LOG = 'train.log'
+
+
+def start_logging(level: str, folder: Path | None = None) -> logging.Logger:
+    """The logger 'hrdet', on the console and in a folder's ``train.log``.
+
+    Processes other than rank 0 print warnings only.
+    """
+    logger = logging.getLogger('hrdet')
+    for handler in logger.handlers[:]:
+        logger.removeHandler(handler)
+        handler.close()
+    logger.propagate = False
+    logger.setLevel(level if rank() == 0 else logging.WARNING)
+    handlers = [logging.StreamHandler(sys.stdout)]
+    if folder is not None and rank() == 0:
+        handlers.append(_TextLog(folder / TEXT_LOG, delay=True))
+    for handler in handlers:
+        handler.setFormatter(_Format())
+        logger.addHandler(handler)
+    return logger
+
+
+class _Format(logging.Formatter):
+    """Time and message; of warnings and errors also the level."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = '' if record.levelno < logging.WARNING else f'{record.levelname} '
+        return f'{self.formatTime(record, "%m/%d %H:%M:%S")} {level}{record.getMessage()}'
+
+
+class _TextLog(logging.FileHandler):
+    """A log file that costs one warning where it cannot be written, and no training."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:  # of the file's opening
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        logger = logging.getLogger('hrdet')
+        logger.removeHandler(self)
+        logger.warning(f'{self.baseFilename}: cannot be written ({sys.exc_info()[1]})')

@@ -1,0 +1,90 @@
+"""Run the work of a tool: its processes, one-line errors, exit codes."""
+
+import hrdet.quick_torch  # noqa: F401  (before any other that imports torch)
+
+# isort: split
+import argparse
+import errno
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch.distributed as dist
+
+from hrdet.checkpoints import CheckpointError
+from hrdet.data import DataError
+from hrdet.engine.launch import LaunchError, run_on_gpus, stop
+from hrdet.engine.work_dir import WorkDirError
+from hrdet.ops.library import MissingOperatorsError
+from hrdet.registry import ConfigError
+from hrdet.tracking import NonFiniteLoss
+
+_MISTAKES = (
+    ConfigError,
+    DataError,
+    CheckpointError,
+    LaunchError,
+    MissingOperatorsError,
+    NonFiniteLoss,
+    WorkDirError,
+)
+_CURES = {
+    errno.ENOSPC: 'free some space and run the same command again',
+    errno.EACCES: 'use a file or folder that this user may read and write',
+    errno.EPERM: 'use a file or folder that this user may read and write',
+    errno.EROFS: 'the file system is read-only; use another --work-dir',
+    errno.EDQUOT: 'your quota is used up; free some space and run the same command again',
+}
+
+
+def run(work: Callable[..., int | None], args: argparse.Namespace) -> None:
+    """Call ``work(args, launcher, force_cpu)`` in this process, or in one for each of ``--gpus``.
+
+    What ``work`` returns is the exit code.  Mistakes in config, data, files or disks end with one
+    line, without a traceback.
+    """
+    if args.local_rank is not None:
+        os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if args.launcher == 'none':
+        _guarded(run_on_gpus, args.gpus, _guarded, work, args)
+    else:
+        _guarded(work, args, args.launcher, args.gpus == 0)
+
+
+def _guarded(work: Callable[..., int | None], *args: Any) -> None:
+    try:
+        code = work(*args)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        message = one_line(error)
+        if message is None:
+            raise
+        raise SystemExit(f'error: {message}') from None
+    stop()
+    if code:
+        raise SystemExit(code)
+
+
+def one_line(error: Exception) -> str | None:
+    """What to tell the user of a mistake or a failing machine; None for a fault of the program."""
+    text = str(error)
+    if isinstance(error, _MISTAKES):  # a loader worker wraps the message in its traceback
+        return (
+            text.rpartition(f'{type(error).__name__}: ')[2]
+            if 'Original Traceback' in text
+            else text
+        )
+    if isinstance(error, OSError) and 'Original Traceback' not in text:
+        reason = error.strerror or text
+        place = f'{error.filename}: ' if error.filename else ''
+        cure = _CURES.get(error.errno)
+        return f'{place}{reason}' + (f'; {cure}' if cure and cure not in reason else '')
+    if 'DataLoader worker' in text:
+        return (
+            f'a loader worker died ({text.splitlines()[0]}), usually for want of memory: set '
+            f'data.workers_per_gpu or data.imgs_per_gpu lower, and run the same command again'
+        )
+    if isinstance(error, dist.DistError) or 'Connection closed by peer' in text:
+        return 'another process of this run has ended (see its message); start the command again'
+    return None

@@ -1,0 +1,175 @@
+"""What a training run reports: lines on the console, entries for trackers, curves at the end."""
+
+import datetime
+import logging
+import os
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hrdet.distributed import rank, world_size
+from hrdet.structures import Batch
+from hrdet.tracking.loss_buffer import LossBuffer
+from hrdet.tracking.trackers import LOG_FILE, Trackers
+from hrdet.visualize import plot_curves
+from hrdet.wording import counted
+
+Trainer = Any  # of hrdet.engine, which stands above this package
+CURVES_FILE = 'curves.png'
+_LINE = 110  # columns
+logger = logging.getLogger('hrdet')
+
+
+class TrainingLog:
+    """Logs losses, learning rate, times and memory every ``interval`` iterations.
+
+    The losses come from a buffer on the device, one transfer for the whole interval.  ``time`` is
+    the wall time of an iteration, ``data_time`` the part of it spent waiting for the batch, in
+    seconds; ``memory`` the peak in MB, of the GPU or else of the process; ``eta`` in seconds.
+    Saving and evaluating are not part of the times.
+    """
+
+    def __init__(self, interval: int, trackers: Trackers) -> None:
+        self.interval = interval
+        self.trackers = trackers
+        self.losses = LossBuffer()
+        self._seconds = 0.0  # and iterations trained by this process
+        self._iterations = 0
+        self._named_bottleneck = False
+        self.start_interval()
+
+    def start(self, trainer: Trainer) -> None:
+        """The run begins or is resumed."""
+        self._write(trainer, dict(mode='start', step=trainer.iter, seed=trainer.seed))
+        self.start_interval()
+
+    def batch_arrived(self) -> None:
+        """The wait for the loader is over."""
+        self._data_time += time.perf_counter() - self._last
+
+    def iteration(self, trainer: Trainer, losses: dict[str, Tensor], batch: Batch) -> None:
+        """Take the losses of a finished iteration, and log at the end of an interval."""
+        self.losses.add(trainer.iter - 1, losses, batch)
+        self._count += 1
+        position = trainer.position or trainer.epoch_length
+        if not trainer.by_epoch:
+            position = trainer.iter
+        ends = trainer.iter == trainer.max_iters or (trainer.by_epoch and trainer.position == 0)
+        if position % self.interval == 0 or ends:
+            self._log(trainer)
+            self.start_interval()
+        self._last = time.perf_counter()
+
+    def validation(self, trainer: Trainer, metrics: dict[str, float]) -> None:
+        """An evaluation is done."""
+        epoch = max(trainer.epoch, 1)
+        self._write(trainer, dict(mode='val', epoch=epoch, step=trainer.iter, **metrics))
+
+    def validation_at(self, step: int) -> dict[str, float] | None:
+        """The metrics of this run's evaluation after ``step`` iterations, if it is in the log."""
+        metrics = None
+        for entry in self.trackers.json_lines.entries():
+            if entry.get('mode') == 'start' and entry['step'] < step:
+                metrics = None  # trained again from there
+            elif entry.get('mode') == 'val' and entry['step'] == step:
+                metrics = {k: v for k, v in entry.items() if k not in ('mode', 'epoch', 'step')}
+        return metrics
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens inside does not count as training time."""
+        start = time.perf_counter()
+        yield
+        self._since += time.perf_counter() - start
+        self._last = time.perf_counter()
+
+    def plot(self, work_dir: Path) -> None:
+        """Draw the curves; a log that cannot be read or drawn is a warning."""
+        file = work_dir / LOG_FILE
+        if rank() > 0:
+            return
+        try:
+            if '"train"' in file.read_text(errors='replace'):
+                plot_curves(file, work_dir / CURVES_FILE)
+        except Exception as error:
+            logger.warning(f'{work_dir / CURVES_FILE}: not drawn ({error})')
+
+    def start_interval(self) -> None:
+        """The times of the next line begin now."""
+        self._since = self._last = time.perf_counter()
+        self._data_time = 0.0
+        self._count = 0
+
+    def _log(self, trainer: Trainer) -> None:
+        losses = self.losses.take()  # waits for the device: the times are true
+        seconds = time.perf_counter() - self._since
+        self._seconds += seconds
+        self._iterations += self._count
+        entry = dict(
+            mode='train',
+            epoch=(trainer.iter - 1) // trainer.epoch_length + 1,
+            iter=(trainer.iter - 1) % trainer.epoch_length + 1,
+            step=trainer.iter,
+            lr=float(trainer.optimizer.param_groups[0]['lr']),
+            eta=round(self._seconds / self._iterations * (trainer.max_iters - trainer.iter)),
+            time=seconds / self._count,
+            data_time=self._data_time / self._count,
+            memory=_peak_memory(trainer.device),
+            **losses,
+        )
+        logger.info(log_line(entry, trainer.epoch_length, trainer.max_iters, trainer.by_epoch))
+        self._write(trainer, entry)
+        if self._iterations > self._count:  # the first interval starts the workers
+            self._name_bottleneck(trainer, entry)
+
+    def _write(self, trainer: Trainer, entry: dict[str, Any]) -> None:
+        if rank() == 0:
+            self.trackers.log(entry)
+            trainer.call('after_log', entry)
+
+    def _name_bottleneck(self, trainer: Trainer, entry: dict[str, Any]) -> None:
+        """Say once why training waits for data, if it does."""
+        share = entry['data_time'] / entry['time']
+        if share < 0.4 or self._named_bottleneck:
+            return
+        self._named_bottleneck = True
+        workers, cores = trainer.loader.num_workers, os.cpu_count() or 1
+        local = int(os.environ.get('LOCAL_WORLD_SIZE', world_size()))
+        if workers * local < cores:
+            cure = f'set data.workers_per_gpu to {max(cores // local, workers + 1)}'
+        else:
+            cure = 'every core has one: use smaller images or files, or a machine with more cores'
+        logger.warning(
+            f'data loading is the bottleneck: {share:.0%} of the time goes into waiting for '
+            f'batches ({entry["data_time"]:.2f} of {entry["time"]:.2f} s an iteration) with '
+            f'workers_per_gpu={workers}, {counted(local, "process", "processes")} and '
+            f'{counted(cores, "CPU core")} here; {cure}'
+        )
+
+
+def log_line(entry: dict[str, Any], epoch_length: int, max_iters: int, by_epoch: bool) -> str:
+    """One line of at most 110 columns; the single losses as far as they fit."""
+    place = f'Epoch [{entry["epoch"]}][{entry["iter"]}/{epoch_length}]'
+    if not by_epoch:
+        place = f'Iter [{entry["step"]}/{max_iters}]'
+    eta = datetime.timedelta(seconds=entry['eta'])
+    line = f'{place} lr {entry["lr"]:.1e} {entry["time"]:.3f} s eta {eta} loss {entry["loss"]:.3f}'
+    names = [name for name in entry if name.split('.')[-1].startswith('loss_')]
+    for index, name in enumerate(names):  # s0.loss_cls is that of a cascade's first stage
+        part = f'{"" if index else ":"} {name.replace("loss_", "")} {entry[name]:.2f}'
+        if len(line) + len(part) > _LINE - 4 * (index + 1 < len(names)):
+            return f'{line} ...'
+        line += part
+    return line
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == 'cuda':
+        return torch.cuda.max_memory_allocated(device) // 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10
