@@ -73,13 +73,14 @@ def class_names(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def class_count(key: str, shape: tuple[int, ...]) -> int | None:
-    """K, if this entry scores classes: a box head's rows count the background, FCOS's do not."""
+    """K, if this entry scores classes: a box head's rows count the background, others do not."""
     layer = key.rpartition('.')[0].rpartition('.')[2]
     if not shape:
         return None
     if layer == 'fc_cls':
         return shape[0] - 1
-    return shape[0] if layer in ('conv_cls', 'fcos_cls') else None
+    counted = layer in ('conv_cls', 'fcos_cls', 'conv_seg', 'classifier')
+    return shape[0] if counted or key.startswith(('head.fc.', 'last_layer.3.')) else None
 
 
 def saved_classes(content: Mapping[str, Any]) -> tuple[str, ...] | int | None:

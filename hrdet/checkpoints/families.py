@@ -2,8 +2,9 @@
 
 A family is recognised by its keys and converted by a table of rules: a pattern for the key, its
 new name, and, where the class order differs, what happens to the rows.  hrdet's own layout is
-mmdetection 3's: background last.  Key lists: HRNet-Object-Detection (2019), mmdetection 1.2 and
-3.x, HRNet-Image-Classification.
+mmdetection 3's (background last), mmpretrain's and mmsegmentation's.  Key lists:
+HRNet-Object-Detection (2019), mmdetection 1.2 and 3.x, HRNet-Image-Classification (timm has the
+same), HRNet-Semantic-Segmentation.
 """
 
 import enum
@@ -24,6 +25,9 @@ class Family(str, enum.Enum):
     HRNET_DETECTION = 'HRNet-Object-Detection (2019)'
     MMDET1 = 'mmdetection 1.x'
     MMDET3 = 'mmdetection 2.x/3.x'
+    MMPRETRAIN = 'mmpretrain'
+    HRNET_SEGMENTATION = 'HRNet-Semantic-Segmentation'
+    MMSEG = 'mmsegmentation'
     HRDET = 'hrdet'
     UNKNOWN = 'unknown'
 
@@ -54,6 +58,7 @@ class Conversion:
 
     weights: dict[str, Tensor]
     renamed: int = 0
+    folded: list[str] = field(default_factory=list)  # biases that went into a running mean
     reordered: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
 
@@ -92,12 +97,26 @@ _RELEASES_OF_2019 = (
     *_ALL_OF_MMDETECTION,
 )
 _CLASSIFIER = (
-    Rule(r'(incre_modules|downsamp_modules|final_layer|classifier|fc)\..+', None),
+    Rule(r'incre_modules\.(.+)', r'neck.0.increase_layers.\1'),
+    Rule(r'downsamp_modules\.(\d+)\.0\.(.+)', r'neck.0.downsample_layers.\1.conv.\2'),
+    Rule(r'downsamp_modules\.(\d+)\.1\.(.+)', r'neck.0.downsample_layers.\1.bn.\2'),
+    Rule(r'final_layer\.0\.(.+)', r'neck.0.final_layer.conv.\1'),
+    Rule(r'final_layer\.1\.(.+)', r'neck.0.final_layer.bn.\1'),
+    Rule(r'classifier\.(.+)', r'head.fc.\1'),
     Rule(r'(.+)', r'backbone.\1'),
+)
+_RESNET = (Rule(r'fc\..+', None), Rule(r'(.+)', r'backbone.\1'))
+_HRNET_SEGMENTATION = (
+    Rule(r'(loss\..+|aux_head\..+)', None),
+    Rule(r'(?:model\.)?last_layer\.0\.(.+)', r'decode_head.convs.0.conv.\1'),
+    Rule(r'(?:model\.)?last_layer\.1\.(.+)', r'decode_head.convs.0.bn.\1'),
+    Rule(r'(?:model\.)?last_layer\.3\.(.+)', r'decode_head.conv_seg.\1'),
+    Rule(r'(?:model\.)?(.+)', r'backbone.\1'),
 )
 _RULES = {
     Family.CLASSIFIER: _CLASSIFIER,
-    Family.RESNET: _CLASSIFIER,
+    Family.RESNET: _RESNET,
+    Family.HRNET_SEGMENTATION: _HRNET_SEGMENTATION,
     Family.HRNET_DETECTION: _RELEASES_OF_2019,
     Family.MMDET1: _RELEASES_OF_2019,
     Family.MMDET3: _ALL_OF_MMDETECTION,
@@ -108,6 +127,9 @@ _SIGNATURES = (
     (Family.HRNET_DETECTION, r'neck\.(fpn_conv\.\d+|reduction_conv\.0)\..+'),
     (Family.MMDET1, r'bbox_head\.((\d+\.)?fc|fcos)_cls\.weight'),
     (Family.MMDET3, r'roi_head\..+|bbox_head\.conv_cls\.weight'),
+    (Family.MMPRETRAIN, r'neck\.0\.increase_layers\..+|head\.fc\.weight'),
+    (Family.MMSEG, r'decode_head\.conv_seg\.weight'),
+    (Family.HRNET_SEGMENTATION, r'(model\.)?last_layer\.3\.weight'),
     (Family.CLASSIFIER, r'stage[234]\.\d+\.branches\..+'),
     (Family.RESNET, r'layer4\.\d+\.conv1\.weight'),
 )
@@ -150,4 +172,27 @@ def convert(weights: Mapping[str, Tensor], family: Family) -> Conversion:
             if changed is not value:
                 result.reordered.append(name)
             result.weights[name] = changed
+    if family in (Family.CLASSIFIER, Family.HRNET_SEGMENTATION):
+        _fold_biases(result)
+        _add_batch_counts(result)
     return result
+
+
+def _fold_biases(result: Conversion) -> None:
+    """Biases of convolutions before a batch norm, which other releases leave out.
+
+    The norm subtracts its running mean from what the convolution adds: a mean smaller by the bias
+    gives the same outputs.
+    """
+    for name in list(result.weights):
+        mean = name.removesuffix('.conv.bias') + '.bn.running_mean'
+        if name.endswith('.conv.bias') and mean in result.weights:
+            result.weights[mean] = result.weights[mean] - result.weights.pop(name)
+            result.folded.append(name)
+
+
+def _add_batch_counts(result: Conversion) -> None:
+    """``num_batches_tracked`` of norms that torch 0.4.0 and older saved without."""
+    for name in [n for n in result.weights if n.endswith('.running_mean')]:
+        count = name.removesuffix('running_mean') + 'num_batches_tracked'
+        result.weights.setdefault(count, torch.tensor(0))

@@ -15,7 +15,9 @@ from hrdet.checkpoints.families import Conversion, Family, convert, recognise, s
 from hrdet.checkpoints.files import CheckpointError
 from hrdet.wording import counted
 
-_CLASS_LAYER = re.compile(r'.*\.(fc_cls|fc_reg|conv_logits|conv_cls)\.(weight|bias)')
+_CLASS_LAYER = re.compile(
+    r'(.*\.(fc_cls|fc_reg|conv_logits|conv_cls|conv_seg)|head\.fc)\.(weight|bias)'
+)
 _LISTED = 8  # keys named in a message before 'and N more'
 
 
@@ -124,6 +126,8 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> LoadReport:
     conversion = convert(weights, family)
     backbone_weights = {k: v for k, v in conversion.weights.items() if k.startswith('backbone.')}
     conversion.dropped += [k for k in conversion.weights if k not in backbone_weights]
+    conversion.dropped += conversion.folded  # biases of the head
+    conversion.folded = []
     conversion.weights = {k.removeprefix('backbone.'): v for k, v in backbone_weights.items()}
     conversion.renamed = 0  # a prefix was added and removed
     report = _compare(backbone, conversion, LoadReport(family, name, meta=meta))
@@ -150,6 +154,7 @@ def _compare(model: nn.Module, conversion: Conversion, report: LoadReport) -> Lo
     report.loaded = len(wanted) - len(report.missing) - len(report.mismatched)
     report.converted = {
         'renamed': conversion.renamed,
+        'biases folded into norms': len(conversion.folded),
         'reordered': len(conversion.reordered),
         'dropped': len(conversion.dropped),
     }
@@ -208,22 +213,24 @@ def _cure(report: LoadReport) -> str:
     for key, *shapes in report.mismatched:
         theirs, ours = (class_count(key, shape) for shape in shapes)
         if theirs is not None:
+            with_background = 'roi_head' in key or 'bbox_head' in key
+            number = f'{theirs + 1} (it counts the background)' if with_background else theirs
             return (
                 f'The checkpoint was trained on {counted(theirs, "class", "classes")} and the '
-                f'model has {ours}. To use the checkpoint set num_classes={theirs + 1} (it counts '
-                f'the background); to fine-tune it on other classes name it in load_from=, or in '
-                f'Python load it with load_checkpoint(model, file, other_classes=True): both leave '
-                f'the class layers as they are'
+                f'model has {ours}. To use the checkpoint set num_classes={number}; to fine-tune '
+                f'it on other classes name it in load_from=, or in Python load it with '
+                f'load_checkpoint(model, file, other_classes=True): both leave the class layers '
+                f'as they are'
             )
     if report.unexpected and all('semantic_head' in key for key in report.unexpected):
         return (
             'The checkpoint has the semantic branch of HTC, but the model does not, because the '
             'config names no stuff maps: set data.train.seg_prefix'
         )
-    if report.family in (Family.CLASSIFIER, Family.RESNET):
+    if report.family in (Family.CLASSIFIER, Family.MMPRETRAIN, Family.RESNET):
         return (
             "This is an ImageNet classifier: name it in the config as model.pretrained='...' "
-            '(load_backbone), not as a detector checkpoint'
+            '(load_backbone), not as a checkpoint of the whole model'
         )
     cure = (
         'Nothing was loaded: the config describes another model (type, backbone width, heads). Use '

@@ -95,14 +95,53 @@ def test_a_detector_on_another_backbone_keeps_its_trunk(shapes_of, modern_shapes
 
 
 @pytest.mark.parametrize('width', [18, 30, 32, 40, 44, 48, 64, '18_small_v1', '18_small_v2'])
-def test_a_classifier_gives_its_trunk(width, shapes_of):
+def test_a_classifier_is_one_of_mmpretrain(width, shapes_of):
     theirs = meta_weights(shapes_of(f'hrnet_release/cls_hrnet_w{width}', light=False))
     assert recognise(theirs, {}) is Family.CLASSIFIER
     ours = convert(theirs, Family.CLASSIFIER)
+    assert ours.dropped == []
+    assert len(ours.folded) == 4  # the three stride-2 convolutions and the last one
     heads = ('incre_modules.', 'downsamp_modules.', 'final_layer.', 'classifier.')
-    assert ours.dropped == [key for key in theirs if key.startswith(heads)]
-    trunk = {f'backbone.{key}': value for key, value in theirs.items() if key not in ours.dropped}
-    assert ours.weights == trunk
+    backbone = {f'backbone.{k}': v for k, v in theirs.items() if not k.startswith(heads)}
+    assert {k: v for k, v in ours.weights.items() if k.startswith('backbone.')} == backbone
+    if not str(width).startswith('18_'):
+        known = shapes_of(f'tasks/mmpretrain_hrnet_w{width}', light=False)
+        assert {key: tuple(value.shape) for key, value in ours.weights.items()} == known
+        assert recognise(meta_weights(known), {}) is Family.MMPRETRAIN
+
+
+@pytest.mark.parametrize(('name', 'mmseg'), [
+    ('w48', 'hr48'), ('w18_small_v2', 'hr18s'), ('w18_small_v1', None)
+])  # fmt: skip
+def test_an_official_segmentor_is_one_of_mmsegmentation(name, mmseg, shapes_of):
+    shapes = shapes_of(f'tasks/official_seg_{name}', light=False)
+    # As torch 0.4.1 saved it, and as a training script wraps it.
+    theirs = meta_weights({k: v for k, v in shapes.items() if 'num_batches' not in k})
+    assert recognise(theirs, {}) is Family.HRNET_SEGMENTATION
+    ours = convert(theirs, Family.HRNET_SEGMENTATION)
+    assert ours.folded == ['decode_head.convs.0.conv.bias']
+    if mmseg is not None:
+        known = shapes_of(f'tasks/mmseg_fcn_{mmseg}', light=False)
+        assert {key: tuple(value.shape) for key, value in ours.weights.items()} == known
+        assert recognise(meta_weights(known), {}) is Family.MMSEG
+
+
+def test_a_folded_bias_gives_the_same_outputs():
+    torch.manual_seed(0)
+    conv, norm = torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4)
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    images = torch.randn(2, 3, 5, 5)
+    expected = norm.eval()(conv(images))
+    theirs = {'last_layer.3.weight': torch.zeros(2, 4, 1, 1)}
+    theirs |= {f'last_layer.0.{k}': v for k, v in conv.state_dict().items()}
+    theirs |= {f'last_layer.1.{k}': v for k, v in norm.state_dict().items()}
+    ours = convert(theirs, recognise(theirs, {})).weights
+    plain = torch.nn.Conv2d(3, 4, 1, bias=False)
+    plain.load_state_dict({'weight': ours['decode_head.convs.0.conv.weight']})
+    prefix = 'decode_head.convs.0.bn.'
+    norm.load_state_dict({k.removeprefix(prefix): v for k, v in ours.items() if prefix in k})
+    torch.testing.assert_close(norm(plain(images)), expected)
 
 
 def numbered(rows):
