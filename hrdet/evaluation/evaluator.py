@@ -46,26 +46,26 @@ class Evaluator(ABC):
 
 
 def by_image(pairs: Iterable[tuple[ImageMeta, Any]], image_ids: Sequence) -> dict[Any, Any]:
-    """What was kept of each image, by image id in the order of the data set.
+    """The results by image id, in the order of the data set.
 
     Raises:
         ValueError: an image of the data set is missing, duplicated, or not in the data set.
     """
-    found: dict[Any, Any] = {}
+    results: dict[Any, Any] = {}
     known = set(image_ids)
-    for meta, kept in pairs:
+    for meta, result in pairs:
         if meta.image_id not in known:
             raise ValueError(f'image {meta.image_id} ({meta.path}) is not in the data set')
-        if meta.image_id in found:
+        if meta.image_id in results:
             raise ValueError(f'image {meta.image_id} ({meta.path}) was evaluated twice')
-        found[meta.image_id] = kept
-    absent = [image for image in image_ids if image not in found]
+        results[meta.image_id] = result
+    absent = [image for image in image_ids if image not in results]
     if absent:
         raise ValueError(
-            f'evaluated {len(found):,} of {len(image_ids):,} images; missing: '
+            f'evaluated {len(results):,} of {len(image_ids):,} images; missing: '
             f'{", ".join(map(str, absent[:5]))}{", ..." if len(absent) > 5 else ""}'
         )
-    return {image: found[image] for image in image_ids}
+    return {image: results[image] for image in image_ids}
 
 
 def log_table(text: str) -> None:

@@ -119,28 +119,28 @@ class CocoMetric(Evaluator):
         if path.suffix == '.json':
             path.write_text(json.dumps(self.results()))
         else:
-            content = [self._by_class(found) for found in self._by_image.values()]
+            content = [self._by_class(detections) for detections in self._by_image.values()]
             path.write_bytes(pickle.dumps(content, protocol=4))
 
-    def _columns(self, found: dict[int | str, Detections]) -> np.ndarray:
+    def _columns(self, detections: dict[int | str, Detections]) -> np.ndarray:
         """All boxes as the (R, 7) columns of ``CocoAnnotations``, without a dict for each."""
         ids = np.array(self.category_ids, np.float64)
         blocks = [np.empty((0, 7))]
-        for image, one in found.items():
+        for image, one in detections.items():
             boxes = one.boxes.astype(np.float64)
             rank = np.full(len(boxes), self.truth.order[image], np.float64)
             sides = boxes[:, 2:] - boxes[:, :2]
             blocks.append(np.column_stack((rank, boxes[:, :2], sides, one.scores, ids[one.labels])))
         return np.concatenate(blocks)
 
-    def _by_class(self, found: Detections) -> Any:
-        corners = found.boxes - np.array([0, 0, 1, 1], np.float32)
-        rows = np.column_stack((corners, found.scores)).astype(np.float32)
-        members = [np.flatnonzero(found.labels == k) for k in range(len(self.category_ids))]
+    def _by_class(self, detections: Detections) -> Any:
+        corners = detections.boxes - np.array([0, 0, 1, 1], np.float32)
+        rows = np.column_stack((corners, detections.scores)).astype(np.float32)
+        members = [np.flatnonzero(detections.labels == k) for k in range(len(self.category_ids))]
         boxes = [rows[index] for index in members]
-        if found.masks is None:
+        if detections.masks is None:
             return boxes
-        return boxes, [[found.masks[i] for i in index] for index in members]
+        return boxes, [[detections.masks[i] for i in index] for index in members]
 
 
 def check_output(path: str | os.PathLike) -> None:
