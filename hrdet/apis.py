@@ -83,15 +83,14 @@ def init_model(
     config, checkpoint = zoo.resolve(config, checkpoint)
     if not isinstance(config, Config) or cfg_options:
         config = load_config(config, cfg_options)
-    lowered = lower(config)
-    run = lowered.as_run_config()
+    run = lower(config)
     content = None if checkpoint is None else read_checkpoint(checkpoint, mapped=True)
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     if device.type == 'cuda' and not torch.cuda.is_available():
         raise ConfigError(f"device={str(device)!r}: torch sees no GPU here; use device='cpu'")
 
     # 2. The model with its weights.
-    model = build_model(lowered, _classes(run, content), fresh=content is None)
+    model = build_model(run, _classes(run, content), fresh=content is None)
     if content is not None:
         report = load_checkpoint(model, content, name=str(checkpoint))
         _logger.info('%s', report)

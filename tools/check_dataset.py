@@ -66,7 +66,7 @@ def data_sets(args: argparse.Namespace) -> Iterator[DatasetCheck]:
     from hrdet.data.datasets.check import open_coco, open_voc
 
     if args.config is not None:
-        run = lower(load_config(args.config)).as_run_config()
+        run = lower(load_config(args.config))
         yield from _of_config((run.train, run.val, run.test))
     elif _is_folder(args.annotations):
         yield from _of_folder(args)
