@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hrdet.models.backbones.hrnet import ExchangeModule
+from hrdet.models.backbones.hrnet import HRModule
 
 LIMIT = 8  # graphs kept for a part; each holds its own inputs and results
 
@@ -98,7 +98,7 @@ class Recorder:
 def graphed(model: nn.Module) -> None:
     """Replay a detector's backbone with its neck, and its first head, as graphs, in place."""
     for module in model.backbone.modules():
-        if isinstance(module, ExchangeModule):
+        if isinstance(module, HRModule):
             module.forward = functools.partial(_exchange, module)
     record = Recorder(next(model.parameters()).device)
     backbone, neck = model.backbone, model.neck
@@ -108,13 +108,13 @@ def graphed(model: nn.Module) -> None:
     head.forward = GraphCache(head.forward, record)
 
 
-def _exchange(module: ExchangeModule, features: list[Tensor]) -> list[Tensor]:
-    """``ExchangeModule.forward``; in a graph with a stream for each branch, then for each result.
+def _exchange(module: HRModule, features: list[Tensor]) -> list[Tensor]:
+    """``HRModule.forward``; in a graph with a stream for each branch, then for each result.
 
     Outside of a graph several streams gain nothing: the host is too slow to fill one.
     """
     if not torch.cuda.is_current_stream_capturing():
-        return ExchangeModule.forward(module, features)
+        return HRModule.forward(module, features)
     features = _side_by_side(module.branches, features)
     fuse = [functools.partial(module._fuse, features) for _ in features]
     return _side_by_side(fuse, range(len(features)))

@@ -1,4 +1,4 @@
-"""Backbones: from images to feature maps."""
+"""Backbones: images to feature maps."""
 
 from hrdet.models.backbones.hrnet import HRNet, SyncHighResolutionNet
 from hrdet.models.backbones.resnet import ResNet

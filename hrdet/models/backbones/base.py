@@ -1,28 +1,38 @@
-"""What backbones share: first weights, norms that rest, frozen parts, recomputed activations."""
+"""What backbones share: initialisation, frozen batch norm, frozen stages, checkpointing."""
 
 from collections.abc import Callable, Iterable
 
 from torch import nn
 
-from hrdet.models.layers.conv_norm import run_merged
-from hrdet.models.layers.recompute import run_part
+from hrdet.models.layers import checkpointed
 
 
 class Backbone(nn.Module):
-    """Images (N, 3, H, W) to feature maps; ``strides`` and ``out_channels`` say which.
+    """Images (N, 3, H, W) to feature maps, finest first.
+
+    A subclass declares ``channels`` and ``strides`` of its maps; detectors, classifiers and
+    segmentors ask for nothing else.
 
     Args:
-        norm_eval: batch norms use their running statistics in training too; their scale and shift
-            are trained.  As in the release it does not touch SyncBN.
-        with_cp: compute activations again in backward instead of keeping them.
+        norm_eval: frozen batch norm: running statistics are used in training too, while scale and
+            shift are trained.  As in the release it does not affect SyncBN.
+        with_cp: activation checkpointing, part by part.
     """
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
 
     def __init__(self, norm_eval: bool, with_cp: bool) -> None:
         super().__init__()
         self.norm_eval, self.with_cp = norm_eval, with_cp
 
+    @property
+    def out_channels(self) -> list[int]:
+        """``channels`` under its former name."""
+        return list(self.channels)
+
     def _frozen_parts(self) -> Iterable[nn.Module]:
-        """Parts that do not train, and whose norms use their running statistics."""
+        """Parts without training, whose norms use their running statistics."""
         raise NotImplementedError
 
     def _finish(self, zero_init_residual: bool) -> None:
@@ -42,25 +52,18 @@ class Backbone(nn.Module):
         super().train(mode)
         if self.norm_eval:
             for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):  # SyncBatchNorm is none
+                if isinstance(module, nn.BatchNorm2d):  # SyncBatchNorm is not a subclass of it
                     module.eval()
         for part in self._frozen_parts():
             part.eval()
         return self
 
-    def _run(self, part: Callable, inputs):
-        return run_part(part, inputs, recompute=self.with_cp)
+    def _run(self, part: Callable, x):
+        """``part(x)``, checkpointed with ``with_cp``."""
+        return checkpointed(part, x, enabled=self.with_cp)
 
-    def _run_stage(self, stage: nn.Sequential, inputs):
-        """Its parts one after another, with their resting norms merged together.
-
-        With ``with_cp`` each part merges by itself, lest the weights of all are kept.  Stages
-        stay apart: backward ends with the merging, and other processes wait for its gradients.
-        """
-
-        def run(inputs):
-            for part in stage:
-                inputs = self._run(part, inputs)
-            return inputs
-
-        return run(inputs) if self.with_cp else run_merged(stage, run, inputs)
+    def _run_stage(self, stage: nn.Sequential, x):
+        """Blocks or modules one after another, each checkpointed by itself."""
+        for part in stage:
+            x = self._run(part, x)
+        return x

@@ -1,8 +1,9 @@
-"""HRNetV2: high-resolution representations (Wang et al. 2019, arXiv 1908.07919).
+"""HRNetV2: high-resolution representations in parallel branches of strides 4, 8, 16 and 32.
 
-Parallel branches at strides 4, 8, 16 and 32 exchange what they know again and again, instead of
-one path that goes down and comes back up.  Parameter names are those of HRNet-Image-Classification
-and of the detection releases.
+Paper: Wang et al. 2019, "Deep High-Resolution Representation Learning for Visual Recognition",
+arXiv 1908.07919.
+Source: github.com/HRNet, the repositories HRNet-Image-Classification (MIT licence) and
+HRNet-Object-Detection (Apache 2.0).  Parameter names are theirs; the code is written anew.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,15 +16,14 @@ from torch import Tensor, nn
 
 from hrdet.models.backbones.base import Backbone
 from hrdet.models.backbones.hrnet_stages import Stage, stages_of_extra, stages_of_width
-from hrdet.models.layers.conv import ConvNorm
-from hrdet.models.layers.conv_norm import conv_norm
+from hrdet.models.layers import ConvNorm, conv_bn
 from hrdet.models.layers.norm import NormCfg, norm_maker
 from hrdet.models.layers.residual import Norm
 from hrdet.registry import register
 
 
 def _conv(in_channels: int, out_channels: int, stride: int, norm: Norm, relu: bool = True):
-    """A 3x3 convolution with norm and, unless its result is a summand, ReLU."""
+    """A 3x3 convolution with norm and, unless its result is added to others, ReLU."""
     layers = [nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False), norm(out_channels)]
     return ConvNorm(*layers, *([nn.ReLU(inplace=True)] if relu else []))
 
@@ -35,23 +35,31 @@ def _blocks(stage: Stage, branch: int, in_channels: int, norm: Norm) -> nn.Seque
 
 
 class Transition(nn.ModuleList):
-    """Hands the branches of one stage to the next, which may be wider and has one more."""
+    """Branches of one stage to those of the next, which may be wider and has one more.
 
-    def __init__(self, known: tuple[int, ...], wanted: tuple[int, ...], norm: Norm) -> None:
+    Args:
+        before: channels of the branches of the stage before.
+        after: channels of the branches of the stage after.
+    """
+
+    def __init__(self, before: tuple[int, ...], after: tuple[int, ...], norm: Norm) -> None:
         super().__init__()
-        for channels, target in zip(known, wanted):
+        for channels, target in zip(before, after):
             self.append(nn.Identity() if channels == target else _conv(channels, target, 1, norm))
-        for target in wanted[len(known) :]:
-            self.append(nn.Sequential(_conv(known[-1], target, 2, norm)))
+        for target in after[len(before) :]:
+            self.append(nn.Sequential(_conv(before[-1], target, 2, norm)))
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        # A new branch grows out of the coarsest one.
+        # The new branch starts from the coarsest one, at half its resolution.
         sources = features + features[-1:] * (len(self) - len(features))
-        return [convert(x) for convert, x in zip(self, sources)]
+        return [layer(x) for layer, x in zip(self, sources)]
 
 
-class ExchangeModule(nn.Module):
-    """Residual blocks in every branch, then each branch receives the sum of all of them."""
+class HRModule(nn.Module):
+    """Residual blocks in every branch, then multi-scale fusion: each branch gets the sum of all.
+
+    The release calls it HighResolutionModule.
+    """
 
     def __init__(self, stage: Stage, norm: Norm) -> None:
         super().__init__()
@@ -59,7 +67,7 @@ class ExchangeModule(nn.Module):
         indices = range(len(channels))
         self.branches = nn.ModuleList(_blocks(stage, i, channels[i], norm) for i in indices)
         self.fuse_layers = nn.ModuleList(
-            nn.ModuleList(_converter(channels, source, target, norm) for source in indices)
+            nn.ModuleList(_fuse_layer(channels, source, target, norm) for source in indices)
             for target in indices
         )
 
@@ -68,19 +76,25 @@ class ExchangeModule(nn.Module):
         return [self._fuse(features, target) for target in range(len(features))]
 
     def _fuse(self, features: list[Tensor], target: int) -> Tensor:
-        terms = [convert(x) for convert, x in zip(self.fuse_layers[target], features)]
+        # 1) All branches with the channels of the target (N, C, ., .); finer ones are downsampled
+        #    to its resolution, coarser ones still have their own.
+        terms = [layer(x) for layer, x in zip(self.fuse_layers[target], features)]
+        # 2) Coarser terms are added from the coarsest up, one doubling at a time: upsampling by
+        #    nearest neighbour and addition commute, and each resolution is upsampled once.
         total = terms[-1]
-        # Coarser terms still have their own resolution.  They are added from the coarsest up, one
-        # doubling at a time, so that only one sum is ever upsampled to a given resolution.
         for term in reversed(terms[target:-1]):
             total = term + F.interpolate(total, size=term.shape[-2:], mode='nearest')
+        # 3) Finer terms.
         for term in terms[:target]:
             total = total + term
         return F.relu(total)
 
 
-def _converter(channels: tuple[int, ...], source: int, target: int, norm: Norm) -> nn.Module:
-    """From one branch's channels to another's, and down to its resolution if that is coarser."""
+ExchangeModule = HRModule  # its former name
+
+
+def _fuse_layer(channels: tuple[int, ...], source: int, target: int, norm: Norm) -> nn.Module:
+    """One branch to the channels of another, and to its resolution where that is coarser."""
     if source == target:
         return nn.Identity()
     if source > target:
@@ -93,20 +107,20 @@ def _converter(channels: tuple[int, ...], source: int, target: int, norm: Norm) 
 
 @register('HRNet', 'HighResolutionNet')
 class HRNet(Backbone):
-    """The backbone: images (N, 3, H, W) of any size to four maps of strides 4, 8, 16 and 32.
+    """Images (N, 3, H, W) of any size to four maps, each half the size of the one before.
 
-    A map's size is half of the one before, rounded up.
+    Sizes are rounded up; ``channels`` and ``strides`` describe the maps.
 
     Args:
         extra: the stages as the 2019 configs write them, or
         width: a published shape: 18, 30, 32, 40, 44, 48, 64 or ``'18-small'`` (W18-small v2).
         norm_cfg: kind of norm layers.
-        norm_eval: batch norms use their running statistics in training too; their scale and shift
-            are trained.  As in the release it does not touch SyncBN.
-        frozen_stages: nothing is frozen (-1), the stem (0), and stages 1 to this number with the
-            transitions that follow them.  Frozen norms use their running statistics.
-        with_cp: compute activations again in backward instead of keeping them.
-        zero_init_residual: residual blocks begin as the identity.
+        norm_eval: frozen batch norm: running statistics are used in training too, while scale and
+            shift are trained.  As in the release it does not affect SyncBN.
+        frozen_stages: -1 freezes nothing, 0 the stem, n also stages 1 to n with the transitions
+            that follow them.  Their norms use running statistics.
+        with_cp: activation checkpointing: recompute activations in backward.
+        zero_init_residual: residual blocks start as the identity.
     """
 
     strides = (4, 8, 16, 32)
@@ -124,7 +138,7 @@ class HRNet(Backbone):
     ) -> None:
         super().__init__(norm_eval, with_cp)
         if (extra is None) == (width is None):
-            raise ValueError('give either width or extra: they are two ways to say the same')
+            raise ValueError('give either width or extra, not both: each defines the stages')
         if frozen_stages not in range(-1, 5):
             raise ValueError(f'frozen_stages must be in -1..4, not {frozen_stages}')
         self.frozen_stages = frozen_stages
@@ -137,10 +151,10 @@ class HRNet(Backbone):
         self.layer1 = _blocks(stages[0], 0, 64, norm)
         for n, (before, stage) in enumerate(pairwise(stages), start=1):
             transition = Transition(before.out_channels, stage.out_channels, norm)
-            modules = (ExchangeModule(stage, norm) for _ in range(stage.num_modules))
+            modules = (HRModule(stage, norm) for _ in range(stage.num_modules))
             self.add_module(f'transition{n}', transition)
             self.add_module(f'stage{n + 1}', nn.Sequential(*modules))
-        self.out_channels = list(stages[-1].out_channels)
+        self.channels = stages[-1].out_channels
         self._finish(zero_init_residual)
 
     def _frozen_parts(self) -> Iterator[nn.Module]:
@@ -160,8 +174,8 @@ class HRNet(Backbone):
         return features
 
     def _stem(self, images: Tensor) -> Tensor:
-        x = F.relu(conv_norm(self.conv1, self.bn1, images), inplace=True)
-        return F.relu(conv_norm(self.conv2, self.bn2, x), inplace=True)
+        x = F.relu(conv_bn(self.conv1, self.bn1, images), inplace=True)
+        return F.relu(conv_bn(self.conv2, self.bn2, x), inplace=True)
 
 
 @register()

@@ -1,6 +1,8 @@
-"""ResNet (He et al. 2015): the backbone that the release compares HRNet with.
+"""ResNet: the backbone that the HRNet releases compare with.
 
-Parameter names are those of torchvision and mmdetection.
+Paper: He et al. 2015, "Deep Residual Learning for Image Recognition", arXiv 1512.03385.
+Source: github.com/pytorch/vision (BSD 3-clause), whose parameter names are used, as in mmdetection;
+the code is written anew.
 """
 
 from collections.abc import Iterator
@@ -10,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hrdet.models.backbones.base import Backbone
-from hrdet.models.layers import BasicBlock, Bottleneck, NormCfg
-from hrdet.models.layers.conv_norm import conv_norm
+from hrdet.models.layers import BasicBlock, Bottleneck, NormCfg, conv_bn
 from hrdet.models.layers.norm import norm_maker
 from hrdet.registry import register
 
@@ -31,7 +32,7 @@ class ResNet(Backbone):
 
     Args:
         depth: 18, 34, 50, 101 or 152.
-        frozen_stages: nothing is frozen (-1), the stem (0), and stages 1 to this number.
+        frozen_stages: -1 freezes nothing, 0 the stem, n also stages 1 to n.
         norm_cfg, norm_eval, with_cp, zero_init_residual: as in ``HRNet``.
     """
 
@@ -64,16 +65,17 @@ class ResNet(Backbone):
         block, counts = _DEPTHS[depth]
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = norm(64)
-        channels, self.out_channels = 64, []
+        channels, out_channels = 64, []
         for i, count in enumerate(counts):
             blocks = []
             for k in range(count):
-                # The first block of a stage halves the resolution, but for that of the first.
+                # The first block of a stage halves the resolution, except in the first stage.
                 stride = 2 if k == 0 and i > 0 else 1
                 blocks.append(block(channels, 64 * 2**i, norm, stride))
                 channels = 64 * 2**i * block.expansion
             self.add_module(f'layer{i + 1}', nn.Sequential(*blocks))
-            self.out_channels.append(channels)
+            out_channels.append(channels)
+        self.channels = tuple(out_channels)
         self._finish(zero_init_residual)
 
     @property
@@ -85,7 +87,7 @@ class ResNet(Backbone):
             yield from (self.conv1, self.bn1, *self._stages[: self.frozen_stages])
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        x = F.relu(conv_norm(self.conv1, self.bn1, images), inplace=True)
+        x = F.relu(conv_bn(self.conv1, self.bn1, images), inplace=True)
         x, maps = F.max_pool2d(x, 3, stride=2, padding=1), []
         for stage in self._stages:
             x = self._run_stage(stage, x)

@@ -1,19 +1,19 @@
-"""A convolution with what usually follows it."""
+"""A convolution with norm and activation."""
 
 from collections import OrderedDict
 
 from torch import Tensor, nn
 
-from hrdet.models.layers.conv_norm import conv_norm
+from hrdet.models.layers.frozen_bn import conv_bn
 from hrdet.models.layers.norm import NormCfg, norm_maker
 
 
 class ConvNorm(nn.Sequential):
-    """A convolution without bias, its norm, and layers that follow."""
+    """A convolution without bias, its norm (folded while frozen), and layers that follow."""
 
     def forward(self, x: Tensor) -> Tensor:
         conv, norm, *others = self
-        x = conv_norm(conv, norm, x)
+        x = conv_bn(conv, norm, x)
         for layer in others:
             x = layer(x)
         return x

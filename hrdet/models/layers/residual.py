@@ -1,6 +1,6 @@
-"""The residual blocks of ResNet (He et al. 2015).  HRNet uses them with stride 1 only.
+"""The residual blocks of ResNet (He et al. 2015, arXiv 1512.03385), used by HRNet with stride 1.
 
-Norms are called ``bn`` whatever their kind, because the published checkpoints say so.
+Norms of every kind are called ``bn``, as in the published checkpoints.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hrdet.models.layers.conv import ConvNorm
-from hrdet.models.layers.conv_norm import conv_norm
+from hrdet.models.layers.frozen_bn import conv_bn
 
 Norm = Callable[[int], nn.Module]
 
@@ -39,8 +39,8 @@ class BasicBlock(nn.Module):
         return self.bn2
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(conv_norm(self.conv1, self.bn1, x), inplace=True)
-        out = conv_norm(self.conv2, self.bn2, out)
+        out = F.relu(conv_bn(self.conv1, self.bn1, x), inplace=True)
+        out = conv_bn(self.conv2, self.bn2, out)
         out += self.downsample(x)
         return F.relu(out, inplace=True)
 
@@ -65,8 +65,8 @@ class Bottleneck(nn.Module):
         return self.bn3
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(conv_norm(self.conv1, self.bn1, x), inplace=True)
-        out = F.relu(conv_norm(self.conv2, self.bn2, out), inplace=True)
-        out = conv_norm(self.conv3, self.bn3, out)
+        out = F.relu(conv_bn(self.conv1, self.bn1, x), inplace=True)
+        out = F.relu(conv_bn(self.conv2, self.bn2, out), inplace=True)
+        out = conv_bn(self.conv3, self.bn3, out)
         out += self.downsample(x)
         return F.relu(out, inplace=True)

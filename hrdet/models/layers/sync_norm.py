@@ -1,7 +1,9 @@
-"""Batch norm over the images of several processes: one message forward, one backward.
+"""SyncBN: batch norm over the images of all processes, one all-reduce forward, one backward.
 
 C channels, W processes.
 """
+
+from collections.abc import Callable
 
 import torch
 import torch.distributed as dist
@@ -16,13 +18,17 @@ class SyncBatchNorm(_BatchNorm):
     In a single process it is plain batch norm, so that one config serves a laptop and a cluster.
     torch's own layer runs on CUDA only, and in every forward it waits for the device to learn which
     processes had images at all; here nothing waits, and a process without any has the weight 0.
-    It is no base class of this one, because DDP refuses it on the CPU.
+    This class does not derive from torch's, which DDP refuses on the CPU.
+
+    ``statistics_source`` replaces ``joint_statistics`` while activations are recomputed.
     """
+
+    statistics_source: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and dist.is_initialized() and dist.get_world_size() > 1):
             return super().forward(x)
-        mean, var, counts = self.joint_statistics(x)
+        mean, var, counts = (self.statistics_source or self.joint_statistics)(x)
         if self.track_running_stats:
             count = counts.sum()
             with torch.no_grad():

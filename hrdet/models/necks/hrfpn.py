@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from hrdet.models.layers import NormCfg, conv_module, run_part
+from hrdet.models.layers import NormCfg, checkpointed, conv_module
 from hrdet.models.layers.resize import resize_concat_conv
 from hrdet.registry import register
 
@@ -86,4 +86,4 @@ class HRFPN(nn.Module):
         return self.pool(level.expand(-1, -1, max(height, 2), max(width, 2)))
 
     def _run(self, part, inputs):
-        return run_part(part, inputs, recompute=self.with_checkpoint)
+        return checkpointed(part, inputs, enabled=self.with_checkpoint)

@@ -1,4 +1,4 @@
-"""Parts computed again in backward: any number of times, one within another, compiled."""
+"""Activation checkpointing: several backwards, nested parts, compiled."""
 
 import copy
 
@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from hrdet.models.backbones import HRNet
-from hrdet.models.layers import SyncBatchNorm, run_part, sync_norm
+from hrdet.models.layers import SyncBatchNorm, checkpointed, sync_norm
 from tests.models.backbones.test_hrnet import tiny_extra
 
 
 @pytest.mark.parametrize('norm_eval', [False, True])
 def test_a_graph_that_is_kept_takes_several_backwards(norm_eval):
-    """The same gradients each time; statistics are learnt once."""
+    """The same gradients each time; running statistics count once."""
     torch.manual_seed(0)
     net = HRNet(width='18-small', norm_eval=norm_eval, with_cp=True).train()
     loss = sum(f.square().mean() for f in net(torch.rand(2, 3, 64, 64)))
@@ -30,19 +30,19 @@ def test_norms_without_running_statistics_are_recomputed():
     part, x = nn.Sequential(nn.Conv2d(3, 3, 3), norm), torch.rand(2, 3, 8, 8)
     found = []
     for recompute in (False, True):
-        run_part(part, x, recompute=recompute).sin().sum().backward()
+        checkpointed(part, x, enabled=recompute).sin().sum().backward()
         found.append([p.grad for p in part.parameters()])
         part.zero_grad()
     assert all(map(torch.equal, *found))
 
 
 def test_a_part_within_a_part(monkeypatch):
-    """Statistics are learnt once; norms talk to other processes in the first run only."""
+    """Running statistics count once; SyncBN communicates in the first forward only."""
 
     class Outer(nn.Sequential):
         def forward(self, x):
             for part in self:
-                x = run_part(part, x, recompute=self.inside)
+                x = checkpointed(part, x, enabled=self.inside)
             return x
 
     class TwoProcesses:  # of which the other has no images
@@ -59,10 +59,10 @@ def test_a_part_within_a_part(monkeypatch):
     for inside, outside in [(False, False), (True, False), (False, True), (True, True)]:
         one, sent = copy.deepcopy(net), []
         one.inside = inside
-        run_part(one, x, recompute=outside).sin().sum().backward()
-        assert sorted(sent) == [1, 1, 2, 2], 'one message of each norm forward, one backward'
+        checkpointed(one, x, enabled=outside).sin().sum().backward()
+        assert sorted(sent) == [1, 1, 2, 2], 'one all-reduce of each norm forward, one backward'
         found.append([*(p.grad for p in one.parameters()), *one.buffers()])
-        assert 'joint_statistics' not in vars(one[0][1])
+        assert one[0][1].statistics_source is None
     for others in found[1:]:
         assert all(map(torch.equal, found[0], others))
 
