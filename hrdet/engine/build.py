@@ -26,7 +26,7 @@ from hrdet.engine.resume import load_weights, resume
 from hrdet.engine.trainer import Trainer
 from hrdet.engine.work_dir import WorkDir
 from hrdet.logger import start_logging
-from hrdet.ops.library import require
+from hrdet.ops.library import check
 from hrdet.registry import ConfigError, build
 from hrdet.tracking import SamplePictures, build_trackers
 
@@ -58,7 +58,7 @@ def build_trainer(
     run.check_trainable()
     training, runtime = run.training, run.runtime
     device = start(launcher, force_cpu, runtime.backend)
-    require(torch.empty(0, device=device))  # now, not after the data is read
+    check(device)  # now, not after the data is read
     work_dir = WorkDir(options.work_dir or runtime.work_dir, runtime.log_level)
     resume_from = on_rank_0(_resume_from, options, run, work_dir.path)
     load_from = resume_from or options.load_from or runtime.load_from
@@ -131,7 +131,7 @@ def build_tester(
     """
     run = lower(config)
     device = start(launcher, force_cpu, run.runtime.backend)
-    require(torch.empty(0, device=device))
+    check(device)  # now, not after the data is read
     logger = start_logging(run.runtime.log_level)
     if run.test is None:
         raise ConfigError('data.test: testing needs this key')

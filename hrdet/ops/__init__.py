@@ -1,4 +1,4 @@
-"""Operators of hrdet with kernels of their own, for CPU and CUDA; sources in ``csrc``."""
+"""Operators: thin Python functions over the compiled kernels of ``csrc``, for CPU and CUDA."""
 
 from . import cpu, library
 from .masks import encode_masks
@@ -13,6 +13,8 @@ if library.TORCHVISION and library.CPU.loaded:
     from . import fallback
 
     fallback.register()
+elif library.CPU.loaded and not library.CUDA.loaded:
+    library.refuse_cuda()
 
 __all__ = [
     'encode_masks',

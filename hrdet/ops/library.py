@@ -1,15 +1,18 @@
 """The compiled operators: ``hrdet/_ops_cpu.so`` always, ``hrdet/_ops_cuda.so`` beside a CUDA torch.
 
-Loading never raises: what was found, and why something was not, is kept for the error of the first
-call (:func:`require`) and for ``python -m hrdet.doctor``.
+Loading never raises: what was found, and why something was not, is kept for the check at the start
+(:func:`check`), the error of a direct call, and ``python -m hrdet.doctor``.
 """
 
 import ctypes
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
+
+from . import cpu
 
 FOLDER = Path(__file__).resolve().parents[1]
 
@@ -63,18 +66,47 @@ def cuda_archs() -> str:
     return archs().decode()
 
 
-def require(tensor: torch.Tensor) -> None:
-    """Raise, with the cure, when there are no operators for the device of ``tensor``.
+def check(device: torch.device | str) -> None:
+    """Raise, with the cure, when the operators of ``device`` are missing; called once at the start.
 
     Raises:
         MissingOperatorsError: the library for that device is not built or does not load.
+        ConfigError: ``HRDET_CPU_CAPABILITY`` is not a capability of this processor.
     """
+    cpu.capability()
     if not CPU.loaded:
         raise MissingOperatorsError(
             f"hrdet's operators {CPU.problem} ({CPU.path}). Run ./compile.sh"
         )
-    if tensor.is_cuda and not CUDA.loaded and not TORCHVISION:
+    if torch.device(device).type == 'cuda' and not CUDA.loaded and not TORCHVISION:
         raise MissingOperatorsError(
             f"hrdet's CUDA operators {CUDA.problem} ({CUDA.path}). Run ./compile.sh where a CUDA "
             'toolkit is installed, or install torchvision, whose kernels then stand in'
         )
+
+
+def require(tensor: torch.Tensor) -> None:
+    """``check`` for the device of a tensor."""
+    check(tensor.device)
+
+
+class MissingOperators:
+    """In place of ``torch.ops.hrdet`` where it is not there: a direct call says what to do."""
+
+    def __getattr__(self, name: str) -> Any:
+        check('cpu')
+        raise AttributeError(name)
+
+
+# What hrdet.ops calls.  The check costs nothing where the operators are there.
+operators = torch.ops.hrdet if CPU.loaded else MissingOperators()
+
+
+def refuse_cuda() -> None:
+    """Give CUDA tensors kernels that say what is missing, where no library has others."""
+
+    def missing(*_: Any) -> None:
+        check('cuda')
+
+    for name in ('roi_align', 'roi_align_backward', 'nms', 'soft_nms'):
+        torch.library.impl(f'hrdet::{name}', 'cuda', missing)

@@ -2,7 +2,6 @@
 
 import itertools
 
-import torch
 from torch import Tensor
 
 from . import library
@@ -40,9 +39,8 @@ def encode_masks(
     if not threshold > 0:
         raise ValueError(f'encode_masks: threshold must be positive, not {threshold}')
     probabilities, boxes = (part.detach().float().cpu() for part in (probabilities, boxes))
-    library.require(probabilities)
     image_sizes = image_sizes.cpu()
-    text, ends = torch.ops.hrdet.encode_masks(
+    text, ends = library.operators.encode_masks(
         probabilities, boxes, image_sizes, threshold, inclusive
     )
     text = text.numpy().tobytes()

@@ -31,11 +31,10 @@ def nms(
     Raises:
         RuntimeError: wrong shapes, dtypes or devices.
     """
-    library.require(boxes)
     if boxes.dim() == 2:
         return tuple(out[0] for out in nms(boxes[None], scores[None], iou_threshold, max_output))
     boxes, scores = _at_least_float32(boxes), _at_least_float32(scores)
-    return torch.ops.hrdet.nms(boxes, scores, iou_threshold, max_output)
+    return library.operators.nms(boxes, scores, iou_threshold, max_output)
 
 
 def soft_nms(
@@ -70,7 +69,6 @@ def soft_nms(
         ValueError: an unknown method, or a sigma that is not positive.
         RuntimeError: wrong shapes, dtypes or devices.
     """
-    library.require(boxes)
     if method not in ('linear', 'gaussian'):
         raise ValueError(f"soft_nms: method must be 'linear' or 'gaussian', not {method!r}")
     if not sigma > 0:
@@ -78,9 +76,9 @@ def soft_nms(
     options = iou_threshold, min_score, method == 'gaussian', sigma, max_output
     boxes, scores = _at_least_float32(boxes), _at_least_float32(scores)
     if boxes.dim() == 2:
-        out = torch.ops.hrdet.soft_nms(boxes[None], scores[None], *options)
+        out = library.operators.soft_nms(boxes[None], scores[None], *options)
         return tuple(part[0] for part in out)
-    return torch.ops.hrdet.soft_nms(boxes, scores, *options)
+    return library.operators.soft_nms(boxes, scores, *options)
 
 
 def _at_least_float32(tensor: Tensor) -> Tensor:

@@ -28,8 +28,7 @@ def resize_window(
         RuntimeError: a wrong shape or dtype; a window that is empty or not inside.
     """
     pixels = torch.from_numpy(np.require(image, requirements='CW'))  # no copy but for odd views
-    library.require(pixels)
-    return torch.ops.hrdet.resize_window(pixels, *size, *window).numpy()
+    return library.operators.resize_window(pixels, *size, *window).numpy()
 
 
 def _fake(

@@ -53,8 +53,7 @@ def roi_align(
     maps = [features] if isinstance(features, Tensor) else list(features)
     strides = [strides] if isinstance(strides, (int, float)) else strides
     height, width = (output_size,) * 2 if isinstance(output_size, int) else output_size
-    library.require(rois)
-    return torch.ops.hrdet.roi_align(
+    return library.operators.roi_align(
         maps,
         rois,
         levels,
@@ -106,7 +105,7 @@ def _keep_for_backward(ctx, inputs, output):
 def _backward(ctx, grad):
     rois, levels = ctx.saved_tensors
     deterministic = torch.are_deterministic_algorithms_enabled()
-    grads = torch.ops.hrdet.roi_align_backward(
+    grads = library.operators.roi_align_backward(
         grad, rois, levels, *ctx.layout, *ctx.options, deterministic
     )
     return grads, *[None] * 8
@@ -120,7 +119,7 @@ def _keep_for_double_backward(ctx, inputs, output):
 
 def _double_backward(ctx, grads):
     """RoIAlign is linear in the features, so the gradient of its gradient is RoIAlign."""
-    return torch.ops.hrdet.roi_align(grads, *ctx.saved_tensors, *ctx.arguments), *[None] * 9
+    return library.operators.roi_align(grads, *ctx.saved_tensors, *ctx.arguments), *[None] * 9
 
 
 if library.CPU.loaded:

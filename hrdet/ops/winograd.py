@@ -64,11 +64,10 @@ def winograd_conv(
     Raises:
         RuntimeError: wrong shapes or dtypes.
     """
-    library.require(images)
     rows = images.permute(0, 2, 3, 1).contiguous()
     if summand is not None:
         summand = summand.permute(0, 2, 3, 1).contiguous()
-    out = torch.ops.hrdet.winograd_conv(rows, weight, bias, summand, relu)
+    out = library.operators.winograd_conv(rows, weight, bias, summand, relu)
     return out.permute(0, 3, 1, 2)
 
 

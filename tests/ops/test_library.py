@@ -1,8 +1,8 @@
-"""What is said when the compiled operators are missing, and what they link to."""
+"""Errors where the compiled operators are missing, and what the libraries link to."""
 
 import shutil
 import subprocess
-from types import SimpleNamespace
+import sys
 
 import pytest
 import torch
@@ -22,19 +22,58 @@ CALLS = [
 @pytest.mark.parametrize('call', CALLS)
 def test_missing_cpu_operators(monkeypatch, call):
     monkeypatch.setattr(library, 'CPU', Library(library.FOLDER / '_ops_cpu.so', 'are not built'))
+    monkeypatch.setattr(library, 'operators', library.MissingOperators())
     with pytest.raises(RuntimeError, match=r'operators are not built \(.*\)\. Run \./compile\.sh'):
         call()
+
+
+WITHOUT_LIBRARY = """
+import sys
+import torch
+from hrdet.ops import library, nms
+
+assert library.__file__.startswith(sys.argv[1])
+for call in (lambda: nms(torch.zeros(1, 2, 4), torch.zeros(1, 2), 0.5, 2),
+             lambda: library.check('cpu')):
+    try:
+        call()
+    except library.MissingOperatorsError as error:
+        print(error)
+"""
+
+
+def test_a_package_without_its_library(tmp_path):
+    """A direct call and the check at the start say the same."""
+    ignored = shutil.ignore_patterns('*.so', '__pycache__')
+    shutil.copytree(library.FOLDER, tmp_path / 'hrdet', ignore=ignored)
+    done = subprocess.run(
+        [sys.executable, '-c', WITHOUT_LIBRARY, str(tmp_path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    call, check = done.stdout.splitlines()
+    assert call == check
+    assert check.endswith('Run ./compile.sh')
 
 
 def test_missing_cuda_operators(monkeypatch):
     missing = Library(library.FOLDER / '_ops_cuda.so', 'are not built')
     monkeypatch.setattr(library, 'CUDA', missing)
     monkeypatch.setattr(library, 'TORCHVISION', False)
-    on_cuda = SimpleNamespace(is_cuda=True)
     with pytest.raises(RuntimeError, match=r'CUDA operators are not built .*compile.*torchvision'):
-        library.require(on_cuda)
+        library.check('cuda:0')
+    library.check('cpu')
     monkeypatch.setattr(library, 'TORCHVISION', True)
-    library.require(on_cuda)
+    library.check('cuda:0')
+
+
+@pytest.mark.skipif(library.CUDA.loaded or library.TORCHVISION, reason='CUDA has its operators')
+@pytest.mark.parametrize('name', ['roi_align', 'roi_align_backward', 'nms', 'soft_nms'])
+def test_cuda_tensors_without_cuda_operators(name):
+    """The dispatcher has a kernel for them, which tells what is missing."""
+    assert torch._C._dispatch_has_kernel_for_dispatch_key(f'hrdet::{name}', 'CUDA')
 
 
 def test_library_that_is_not_there(monkeypatch, tmp_path):
