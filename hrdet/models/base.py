@@ -42,6 +42,14 @@ class BaseModel(nn.Module):
             return self.predict(batch)
         raise ValueError(f"mode must be 'loss' or 'predict', not {mode!r}")
 
+    def heads(self) -> dict[str, nn.Module]:
+        """Heads that take the whole output of the neck: their shapes follow from the input's alone.
+
+        ``optimize`` and the count of FLOPs ask for them.  A head lists in ``float32_layers`` the
+        children whose results are ranked or are boxes.
+        """
+        return {}
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Scalar losses by name; training minimises their sum."""
         raise NotImplementedError

@@ -1,7 +1,7 @@
-"""What a detector costs: parameters, and multiply-accumulates by part.
+"""The cost of a model: parameters, and multiply-accumulates by part.
 
 Only convolutions and matrix products count, without biases, as in the tables of HRNet's README.
-On the device ``'meta'`` nothing is computed, and a detector is counted in a second.
+On the device ``'meta'`` nothing is computed, and a model is counted in a second.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from hrdet.models.detectors import FCOS, TwoStageDetector
+from hrdet.models.base import BaseModel
 from hrdet.models.necks import HRFPN
 from hrdet.models.roi.base import RoIHead
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Parameters of a detector, and multiply-accumulates of its parts for one image."""
+    """Parameters of a model, and multiply-accumulates of its parts for one image."""
 
     parameters: int
     macs: dict[str, int]
@@ -29,20 +29,20 @@ class Cost:
         return sum(self.macs.values())
 
 
-def detector_cost(
-    detector: TwoStageDetector | FCOS,
+def model_cost(
+    model: BaseModel,
     size: tuple[int, int] = (800, 1216),
     rois: int = 500,
     masks: int = 100,
     whole_levels: bool = False,
 ) -> Cost:
-    """Count one image through all parts, as in a test.
+    """Count one image through all parts, as in inference.
 
     The neck counts as HRNetV2p is defined: branches upsampled and concatenated, then reduced.
-    hrdet reduces first, which gives the same maps for less (``HRFPN``).
+    hrdet reduces first, which computes the same maps with less (``HRFPN``).
 
     Args:
-        detector: on any device; ``'meta'`` is fastest.
+        model: on any device; ``'meta'`` is fastest.
         size: (h, w) of the network input in pixels.
         rois: regions through the box heads, each through all stages.
         masks: regions through the mask heads, each through all stages.
@@ -50,25 +50,26 @@ def detector_cost(
             it pools, so that 800 rows leave 12 at stride 64; the release's table comes out
             with 13 (159.1 for W18; with 12 it is 159.089, which it would print as 159.0).
     """
-    image = next(detector.parameters()).new_zeros(1, 3, *size)
-    backbone, features = _count(detector.backbone, image)
-    if isinstance(detector.neck, HRFPN):
-        neck, levels = _pyramid(detector.neck, features, whole_levels)
+    image = next(model.parameters()).new_zeros(1, 3, *size)
+    backbone, features = _count(model.backbone, image)
+    if isinstance(model.neck, HRFPN):
+        neck, levels = _pyramid(model.neck, features, whole_levels)
     else:
-        neck, levels = _count(detector.neck, features)
-    if isinstance(detector, TwoStageDetector):
-        heads = dict(rpn_head=_count(detector.rpn_head, levels)[0])
-        heads |= _second_stage(detector.roi_head, levels, rois, masks)
-    else:
-        heads = dict(bbox_head=_count(detector.bbox_head, levels)[0])
-    parameters = sum(p.numel() for p in detector.parameters())
+        neck, levels = _count(model.neck, features)
+    heads = {name: _count(head, levels)[0] for name, head in model.heads().items()}
+    if hasattr(model, 'roi_head'):
+        heads |= _second_stage(model.roi_head, levels, rois, masks)
+    parameters = sum(p.numel() for p in model.parameters())
     return Cost(parameters, dict(backbone=backbone, neck=neck) | heads)
+
+
+detector_cost = model_cost  # its former name
 
 
 def _pyramid(
     neck: HRFPN, features: Sequence[Tensor], whole_levels: bool
 ) -> tuple[int, list[Tensor]]:
-    """The neck in its definition's order; its levels."""
+    """Multiply-accumulates of the neck in the order of its definition, and its levels."""
     height, width = features[0].shape[-2:]
     merged = features[0].new_zeros(1, sum(neck.in_channels), height, width)
     total, levels = _count(neck.reduction_conv, merged)[0], []
@@ -82,7 +83,7 @@ def _pyramid(
 
 
 def _second_stage(head: RoIHead, levels: list[Tensor], rois: int, masks: int) -> dict[str, int]:
-    """Each kind of head is run as it predicts; RoIAlign and boxes count nothing."""
+    """Heads are run as in prediction; RoIAlign and arithmetic on boxes count nothing."""
     regions = levels[0].new_zeros(max(rois, masks), 5)
     semantic, features = _count(head.prepare, levels)
     parts = dict(

@@ -1,4 +1,4 @@
-"""Layers that do what their originals do, faster on a CPU."""
+"""Faster forms of layers for inference on a CPU."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,15 @@ from hrdet.models.layers import BasicBlock, Bottleneck
 from hrdet.models.necks import HRFPN
 from hrdet.ops import cpu
 
-_LEAST_CHANNELS = 16  # a vector of float32; with fewer of them a direct convolution is faster
-_HALF_CHANNELS = 128  # from here on products are bfloat16 too: wider sums lose less
+_LEAST_CHANNELS = 16  # one AVX-512 vector; with fewer channels a direct convolution is faster
+_HALF_CHANNELS = 128  # from here on products are bfloat16 too: long sums average the rounding
 
 
 class FastConv2d(nn.Conv2d):
-    """A convolution that always uses oneDNN, and then adds ``summand`` and takes the ReLU.
+    """A convolution by oneDNN, then + ``summand``, then ReLU.
 
-    With one thread and one image torch computes 1x1 convolutions by its oldest method, which copies
-    a channels_last map to rows and back: 1.5 to 3 times the time.
+    With one thread and one image torch does not use oneDNN for 1x1 convolutions, and copies a
+    channels_last map to rows and back: 1.5 to 3 times the time.
     """
 
     def forward(self, x: Tensor, summand: Tensor | None = None, relu: bool = False) -> Tensor:
@@ -34,9 +34,9 @@ class FastConv2d(nn.Conv2d):
         relu: bool = False,
         in_place: bool = False,
     ) -> Tensor:
-        """The same with another weight, such as the part of it that belongs to ``x``.
+        """The same with another weight, such as the input channels of it that belong to ``x``.
 
-        With ``in_place`` the result takes the place of ``summand``.
+        ``in_place`` writes the result into ``summand``.
         """
         convolve, inputs = torch.ops.mkldnn._convolution_pointwise, (x,)
         then = ('relu' if relu else 'none',)
@@ -51,7 +51,7 @@ class FastConv2d(nn.Conv2d):
 class WinogradConv2d(nn.Conv2d):
     """A 3x3 convolution of stride 1, then + ``summand``, then ReLU.
 
-    ``weight`` and ``bias`` are those of ``ops.winograd_conv``.
+    ``weight`` and ``bias`` are in the layout of ``ops.winograd_conv``.
     """
 
     def forward(self, x: Tensor, summand: Tensor | None = None, relu: bool = False) -> Tensor:
@@ -59,7 +59,7 @@ class WinogradConv2d(nn.Conv2d):
 
 
 class FastBasicBlock(BasicBlock):
-    """Sums and ReLUs are taken where the convolutions write: three passes over a map less."""
+    """Convolutions add the shortcut and apply ReLU as they write: three passes over a map less."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv2(self.conv1(x, relu=True), self.downsample(x), relu=True)
@@ -74,7 +74,7 @@ class FastBottleneck(Bottleneck):
 
 
 class FastHRFPN(HRFPN):
-    """Branches are summed in one map, the finest where its convolution writes."""
+    """Branches are summed in one map; the convolution of the finest adds to it as it writes."""
 
     def _merge(self, features: Sequence[Tensor]) -> Tensor:
         reduction = self.reduction_conv.conv
@@ -94,10 +94,10 @@ _FAST_BLOCKS = {BasicBlock: FastBasicBlock, Bottleneck: FastBottleneck}
 
 
 def fast_layers(model: nn.Module, dtype: torch.dtype) -> None:
-    """Exchange the convolutions and blocks that have a faster form in this type, in place.
+    """Replace convolutions and blocks by their faster forms in this type, in place.
 
-    Matrix units for bfloat16 (AMX) are faster still than Winograd's way, which does without them.
-    The choice follows the processor, and the switch that limits it (``hrdet.ops.cpu``).
+    Winograd's algorithm is used in float32, and in bfloat16 unless the processor has matrix units
+    for it (AMX), with which direct convolutions are faster.  ``hrdet.ops.cpu`` limits the choice.
     """
     capability = cpu.capability()
     direct = _onednn_convolves(dtype)
@@ -123,9 +123,9 @@ def fast_layers(model: nn.Module, dtype: torch.dtype) -> None:
 
 
 def _onednn_convolves(dtype: torch.dtype) -> bool:
-    """Whether ``FastConv2d`` runs here in this type; where not, torch's own layer stays.
+    """Whether ``FastConv2d`` runs here in this type; otherwise torch's own layer stays.
 
-    Its operators are private to torch, and for bfloat16 they want a processor with AVX-512.
+    Its operators are private to torch, and for bfloat16 they need a processor with AVX-512.
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         conv, x = FastConv2d(1, 1, 1).to(dtype), torch.zeros(1, 1, 1, 1, dtype=dtype)
@@ -133,13 +133,17 @@ def _onednn_convolves(dtype: torch.dtype) -> bool:
             conv(x, relu=True)
             conv(x, x)
             conv.with_weight(x, conv.weight, conv.bias, x, in_place=True)
-        except (AttributeError, RuntimeError, TypeError):  # none, not here, or of other arguments
+        except (
+            AttributeError,
+            RuntimeError,
+            TypeError,
+        ):  # missing, or changed
             return False
     return True
 
 
 def _only_convs(block: nn.Module) -> bool:
-    """All norms of the block are folded, all convolutions fast."""
+    """Whether all norms of the block are folded and all its convolutions fast."""
     fast = FastConv2d, WinogradConv2d, nn.Identity
     return all(isinstance(m, fast) for name, m in block.named_children() if name != 'downsample')
 

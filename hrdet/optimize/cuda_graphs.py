@@ -1,7 +1,7 @@
-"""CUDA graphs of the parts whose shapes only depend on the input's: one launch for all kernels.
+"""CUDA graphs of the parts whose shapes depend on the input's alone: one launch for all kernels.
 
-HRNet on a GPU waits for launches, hundreds of them for an image.  Inside a graph the branches of an
-exchange module run side by side.
+HRNet on a GPU is bound by launches, hundreds of them for an image.  Inside a graph the branches of
+an HRModule run on streams of their own.
 """
 
 import dataclasses
@@ -15,15 +15,15 @@ from torch import Tensor, nn
 
 from hrdet.models.backbones.hrnet import HRModule
 
-LIMIT = 8  # graphs kept for a part; each holds its own inputs and results
+LIMIT = 8  # graphs of a part; each holds its own inputs and results
 
 
 class GraphCache:
-    """A function of tensors, recorded for the shapes that come most often and replayed for them.
+    """A function of tensors, recorded for the most frequent shapes and replayed for them.
 
-    The first ``limit`` shapes are recorded when they come.  After that a shape takes the place of
-    the rarest one once it has come more than twice as often, and until then is computed without a
-    graph: recording takes as long as many images, and a data set may have more shapes in turn.
+    The first ``limit`` shapes are recorded at once.  After that a shape replaces the rarest one
+    when it has been seen more than twice as often, and until then is computed without a graph:
+    recording takes as long as many images, and a data set may cycle through more shapes.
 
     Args:
         function: of a tensor or a list of them, to any tree of lists and dataclasses of tensors;
@@ -37,10 +37,10 @@ class GraphCache:
         self.calls: Counter = Counter()
 
     def __call__(self, inputs: Tensor | list[Tensor]) -> Any:
-        """What the function gives, in memory of its own: a later replay does not change it."""
+        """The result of the function in memory of its own: a later replay does not change it."""
         # A graph keeps the precision that it was recorded with (TF32 or not).
-        form = tuple((t.shape, t.stride(), t.dtype, t.device) for t in _leaves(inputs))
-        key = form, torch.backends.cudnn.conv.fp32_precision
+        shapes = tuple((t.shape, t.stride(), t.dtype, t.device) for t in _leaves(inputs))
+        key = shapes, torch.backends.cudnn.conv.fp32_precision
         self.calls[key] += 1
         if key not in self.graphs:
             full = len(self.graphs) >= self.limit
@@ -54,9 +54,9 @@ class GraphCache:
 
 
 class Recorder:
-    """Captures functions as CUDA graphs of one device; they all work in the same memory.
+    """Captures functions as CUDA graphs of one device, which share one memory pool.
 
-    That is safe for graphs that are replayed one after the other, and whose results are copied
+    That is safe for graphs that are replayed one after the other, if their results are copied
     before the next replay.
     """
 
@@ -81,7 +81,7 @@ class Recorder:
                 function(own)  # libraries choose and load their kernels outside of the graph
             current.wait_stream(self._stream)
             graph = torch.cuda.CUDAGraph()
-            # Other threads may go on meanwhile, as that of a loader, which pins memory.
+            # Other threads may use CUDA meanwhile, such as the loader's, which pins memory.
             where = dict(pool=self._pool, stream=self._stream, capture_error_mode='thread_local')
             with torch.cuda.graph(graph, **where):
                 outputs = function(own)
@@ -96,35 +96,39 @@ class Recorder:
 
 
 def graphed(model: nn.Module) -> None:
-    """Replay a detector's backbone with its neck, and its first head, as graphs, in place."""
+    """Replay a model's backbone with its neck, and its heads, as graphs, in place.
+
+    The backbone then computes the neck as well, and the neck is the identity.
+    """
     for module in model.backbone.modules():
-        if isinstance(module, HRModule):
-            module.forward = functools.partial(_exchange, module)
+        if type(module) is HRModule:
+            module.__class__ = ParallelHRModule
     record = Recorder(next(model.parameters()).device)
-    backbone, neck = model.backbone, model.neck
-    trunk = GraphCache(lambda images: neck(backbone(images)), record)
-    model.extract = lambda batch: trunk(model.preprocess(batch))
-    head = model.rpn_head if hasattr(model, 'rpn_head') else model.bbox_head
-    head.forward = GraphCache(head.forward, record)
+    model.backbone = nn.Sequential(model.backbone, model.neck)
+    model.neck = nn.Identity()
+    for part in (model.backbone, *model.heads().values()):
+        part.forward = GraphCache(part.forward, record)
 
 
-def _exchange(module: HRModule, features: list[Tensor]) -> list[Tensor]:
-    """``HRModule.forward``; in a graph with a stream for each branch, then for each result.
+class ParallelHRModule(HRModule):
+    """In a graph, one stream for each branch, then one for each result.
 
     Outside of a graph several streams gain nothing: the host is too slow to fill one.
     """
-    if not torch.cuda.is_current_stream_capturing():
-        return HRModule.forward(module, features)
-    features = _side_by_side(module.branches, features)
-    fuse = [functools.partial(module._fuse, features) for _ in features]
-    return _side_by_side(fuse, range(len(features)))
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        if not torch.cuda.is_current_stream_capturing():
+            return super().forward(features)
+        features = _side_by_side(self.branches, features)
+        fuse = [functools.partial(self._fuse, features) for _ in features]
+        return _side_by_side(fuse, range(len(features)))
 
 
 def _side_by_side(functions, inputs) -> list[Tensor]:
     """``function(input)`` of each pair, on streams of their own.
 
-    Every stream begins after what the current one has done and is done before this returns, and the
-    caller keeps the inputs: so no stream gets memory that another one still reads.
+    Every stream waits for the current one at the start, and the current one waits for every stream
+    at the end; the caller keeps the inputs, so no stream reuses memory that another one reads.
     """
     current = torch.cuda.current_stream()
     streams = [_stream(i, current.device) for i in range(len(inputs))]
@@ -148,7 +152,7 @@ def _leaves(value: Tensor | list[Tensor]) -> list[Tensor]:
 
 
 def _map(function: Callable[[Tensor], Any], value: Any) -> Any:
-    """A tree with ``function`` of its tensors; everything else stays."""
+    """A tree with ``function`` applied to its tensors; everything else stays."""
     if isinstance(value, Tensor):
         return function(value)
     if isinstance(value, (list, tuple)):

@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from torch import nn
 
+from hrdet.models.classifiers import ImageClassifier
 from hrdet.models.detectors import FCOS
-from hrdet.models.flops import detector_cost
+from hrdet.models.flops import model_cost
+from hrdet.models.heads.linear_cls_head import LinearClsHead
 from hrdet.registry import build
 from tests.models import small_detectors as small
 
@@ -67,7 +70,7 @@ def positions(sizes):
 
 
 def test_neck_and_heads():
-    cost = detector_cost(detector(), (100, 96), rois=10)
+    cost = model_cost(detector(), (100, 96), rois=10)
     sizes = [(25, 24), (12, 12), (6, 6), (3, 3), (1, 1)]
     assert cost.macs['neck'] == 270 * 16 * 25 * 24 + 9 * 16 * 16 * positions(sizes)
     assert cost.macs['rpn_head'] == (9 * 16 * 8 + 8 * 5) * positions(sizes)
@@ -75,13 +78,13 @@ def test_neck_and_heads():
 
 
 def test_whole_levels_are_rounded_up():
-    cost = detector_cost(detector(), (100, 96), whole_levels=True)
+    cost = model_cost(detector(), (100, 96), whole_levels=True)
     sizes = [(25, 24), (13, 12), (7, 6), (4, 3), (2, 2)]
     assert cost.macs['neck'] == 270 * 16 * 25 * 24 + 9 * 16 * 16 * positions(sizes)
 
 
 def test_neck_of_stride_two():
-    cost = detector_cost(detector(stride=2), (128, 128))
+    cost = model_cost(detector(stride=2), (128, 128))
     sizes = [(16, 16), (8, 8), (4, 4), (2, 2), (1, 1)]
     assert cost.macs['neck'] == 270 * 16 * 32 * 32 + 9 * 16 * 16 * positions(sizes)
     assert cost.macs['rpn_head'] == (9 * 16 * 8 + 8 * 5) * positions(sizes)
@@ -89,7 +92,7 @@ def test_neck_of_stride_two():
 
 def test_backbone_and_parameters():
     net = detector()
-    cost = detector_cost(net, (64, 96))
+    cost = model_cost(net, (64, 96))
     macs = []
     for module in net.backbone.modules():
         module.training = True  # also norms that rest: they would be part of their convolutions
@@ -128,7 +131,7 @@ SEMANTIC = (4 * 36 + 2 * 9 * 36 + 36 + 6 * 5) * 8 * 12
     ],
 )
 def test_heads_of_all_stages(kind, parts):
-    cost = detector_cost(small.detector(kind).to('meta'), (64, 96), rois=10, masks=7)
+    cost = model_cost(small.detector(kind).to('meta'), (64, 96), rois=10, masks=7)
     first_stage = dict(
         backbone=sum(3 * 6 * 64 * 96 for _ in small.STRIDES),
         neck=0,  # not an HRFPN: what its forward does
@@ -138,7 +141,7 @@ def test_heads_of_all_stages(kind, parts):
 
 
 def test_more_masks_than_regions():
-    cost = detector_cost(small.detector('mask').to('meta'), (64, 96), rois=2, masks=9)
+    cost = model_cost(small.detector('mask').to('meta'), (64, 96), rois=2, masks=9)
     assert cost.macs['mask_head'] == 9 * MASK
 
 
@@ -159,7 +162,19 @@ def test_towers_of_fcos_on_all_levels():
         convention='inclusive',
     )
     net = FCOS(net.preprocess, net.backbone, net.neck, build(head), 'inclusive').to('meta')
-    cost = detector_cost(net, (128, 128))
+    cost = model_cost(net, (128, 128))
     places = positions([(16, 16), (8, 8), (4, 4), (2, 2), (1, 1)])
     assert set(cost.macs) == {'backbone', 'neck', 'bbox_head'}
     assert cost.macs['bbox_head'] == places * 9 * (2 * (16 * 8 + 8 * 8) + 8 * (3 + 1 + 4))
+
+
+def test_a_classifier():
+    """Of its parts the heads that it declares."""
+
+    class Pool(nn.Module):
+        def forward(self, maps):
+            return maps[-1].mean((2, 3))
+
+    net = detector()
+    net = ImageClassifier(net.preprocess, net.backbone, [Pool()], LinearClsHead(5, 144)).to('meta')
+    assert model_cost(net, (64, 96)).macs.items() >= dict(neck=0, head=144 * 5).items()

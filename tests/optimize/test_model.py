@@ -140,7 +140,7 @@ def test_training_is_refused():
 
 def test_what_does_not_fit_is_refused(monkeypatch):
     model = detector('faster')
-    with pytest.raises(ValueError, match='a detector, not a HRNet'):
+    with pytest.raises(ValueError, match='a whole model, not a HRNet'):
         optimize(model.backbone.trunk)
     with pytest.raises(ValueError, match=r'float16 is for GPUs.*bfloat16'):
         optimize(model, torch.float16)

@@ -57,16 +57,16 @@ def parse_args() -> argparse.Namespace:
 
 
 def cost_of(config: str | Path, options: Mapping[str, Any] | None = None, **counted: Any) -> Cost:
-    """The cost of a config's detector; ``counted`` are arguments of ``detector_cost``."""
+    """The cost of a config's detector; ``counted`` are arguments of ``model_cost``."""
     import torch
 
-    from hrdet.models.flops import detector_cost
+    from hrdet.models.flops import model_cost
 
     lowered = lower(load_config(config, options))
     node = with_num_classes(lowered.model, len(lowered.classes or range(COCO_CLASSES)))
     with torch.device('meta'):  # shapes without values
         detector = build(node)
-    return detector_cost(detector, **counted)
+    return model_cost(detector, **counted)
 
 
 def cut(value: int, unit: int) -> str:

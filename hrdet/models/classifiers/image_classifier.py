@@ -39,6 +39,9 @@ class ImageClassifier(BaseModel):
         self.head = head
         self.batch_augments = tuple(batch_augments)
 
+    def heads(self) -> dict[str, nn.Module]:
+        return dict(head=self.head)
+
     def forward(self, batch: Batch | Tensor, mode: str = 'loss') -> Any:
         if isinstance(batch, Tensor):
             return self.head(self.neck(self.backbone(batch)))

@@ -26,6 +26,9 @@ class FCOS(Detector):
         super().__init__(preprocess, backbone, neck, convention)
         self.bbox_head = bbox_head
 
+    def heads(self) -> dict[str, nn.Module]:
+        return dict(bbox_head=self.bbox_head)
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         return self.bbox_head.loss(self.bbox_head(self.extract(batch)), batch.truth)
 

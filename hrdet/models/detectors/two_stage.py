@@ -41,6 +41,9 @@ class TwoStageDetector(Detector):
         self.rpn_head = rpn_head
         self.roi_head = roi_head
 
+    def heads(self) -> dict[str, nn.Module]:
+        return dict(rpn_head=self.rpn_head)
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         features = self.extract(batch)
         rpn_out = self.rpn_head(features)

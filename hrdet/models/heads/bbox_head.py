@@ -23,6 +23,8 @@ class SharedFCBBoxHead(nn.Module):
         reg_class_agnostic: one box a region instead of one for each class.
     """
 
+    float32_layers = ('fc_cls', 'fc_reg')  # in optimized models too
+
     def __init__(
         self,
         num_classes: int,

@@ -36,6 +36,8 @@ class FCNHead(nn.Module):
         hard_pixel_mining: arguments of ``hard_pixels`` (OHEM): train on the hardest pixels only.
     """
 
+    float32_layers = ('conv_seg',)  # in optimized models too
+
     def __init__(
         self,
         num_classes: int,

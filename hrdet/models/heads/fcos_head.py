@@ -89,6 +89,8 @@ class FCOSHead(nn.Module):
         max_per_img: detections an image at most; below 0 all.
     """
 
+    float32_layers = ('conv_cls', 'conv_reg', 'conv_centerness')  # in optimized models too
+
     def __init__(
         self,
         num_classes: int,

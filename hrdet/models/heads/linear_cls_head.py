@@ -17,6 +17,8 @@ class LinearClsHead(nn.Module):
         loss_weight: factor of the loss.
     """
 
+    float32_layers = ('fc',)  # in optimized models too
+
     def __init__(
         self,
         num_classes: int,

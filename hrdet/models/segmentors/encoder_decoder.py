@@ -47,6 +47,9 @@ class EncoderDecoder(BaseModel):
         self.crop_size = None if crop_size is None else tuple(crop_size)
         self.stride = None if stride is None else tuple(stride)
 
+    def heads(self) -> dict[str, nn.Module]:
+        return dict(decode_head=self.decode_head)
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         losses = self.decode_head.loss(self.decode_head(self.extract(batch)), batch.truth.labels)
         return {f'decode.{name}': loss for name, loss in losses.items()}
