@@ -11,7 +11,7 @@ from importlib import metadata
 import torch
 
 import hrdet
-from hrdet.ops import library
+from hrdet.ops import cpu, library
 
 REQUIRED = (
     'numpy',
@@ -73,6 +73,7 @@ def environment() -> dict[str, str]:
         'GPUs': ', '.join(devices) or 'none',
         'CPU operators': describe(library.CPU),
         'CUDA operators': describe(library.CUDA),
+        'CPU capabilities': ', '.join(cpu.available()),
         'active on CPU': "hrdet's own" if library.CPU.loaded else 'none',
         'active on CUDA': active_on_cuda(),
     }

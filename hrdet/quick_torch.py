@@ -1,7 +1,8 @@
-"""Imported first, it makes a process start a quarter second sooner.
+"""Import torch with the garbage collector disabled.
 
-Importing torch makes half a million objects that stay, and the garbage collector walks over them
-hundreds of times.  Here it waits until all are there, and then takes them for old.
+Importing torch creates half a million objects that stay, and the collector walks over them hundreds
+of times: 0.4 s of the 2.3 s of CPU time that importing ``hrdet.apis`` takes, 0.02 of 1.75 s with
+this module (three runs of each).  Import it before any other module that imports torch.
 """
 
 import gc

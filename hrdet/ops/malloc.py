@@ -1,27 +1,26 @@
-"""What this process does with memory that it no longer uses."""
+"""Whether freed memory stays with the process or goes back to the system (glibc's mallopt)."""
 
 import ctypes
 import platform
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # malloc.h
 _LARGEST_THRESHOLD = 32 << 20  # bytes; glibc takes no more
-_MMAP_MAX = 1 << 16  # its default
+_MMAP_MAX = 1 << 16  # the default of glibc
 _LARGEST_INT = (1 << 31) - 1  # of C
 
 
 def keep_memory(at_most: int | None = None) -> None:
-    """Let this process keep the memory that it has used, for the next map or image of that size.
+    """Keep freed memory in this process, for the next map or image of that size.
 
-    By default glibc gives every large block back to the system, which hands it out again page by
-    page, zeroed: a fifth of the time of an image on a CPU, a seventh of a training step's, and up
-    to a third of what a loader's worker does.  Without glibc nothing changes.
+    By default glibc returns every large block to the system, which hands it out again page by page,
+    zeroed: a fifth of the time of an image on a CPU, a seventh of a training step, up to a third of
+    the work of a loader's worker (docs/notes/speed.md).  Without glibc nothing changes.
 
-    What is free at the call goes back to the system first.
+    Memory that is free at the call is returned to the system first.
 
     Args:
-        at_most: bytes to keep beyond what is in use; blocks above 32 MiB are then given back as
-            ever, also where the process that this one was forked from keeps them.  None:
-            everything.
+        at_most: bytes to keep beyond what is in use; blocks above 32 MiB are then returned, also
+            in a fork of a process that keeps everything.  None: keep everything.
     """
     if platform.libc_ver()[0] != 'glibc':
         return

@@ -1,7 +1,7 @@
 """Normalisation layers by name: ``norm_cfg=dict(type='BN' | 'SyncBN' | 'GN', ...)``.
 
-A config node becomes a *norm maker*, a callable from a channel count to a layer, so that whoever
-needs many norms of one kind holds no config.
+A config node becomes a *norm maker*, a callable from a channel count to a layer, so that modules
+with many norms of one kind hold no config.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Necks: from the backbone's feature maps to the levels the heads look at."""
+"""Necks: feature maps of the backbone to the levels of the heads."""
 
 from hrdet.models.necks.fpn import FPN
 from hrdet.models.necks.hr_fuse_scales import GlobalAveragePooling, HRFuseScales
