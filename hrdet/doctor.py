@@ -1,6 +1,6 @@
-"""``python -m hrdet.doctor``: what is installed, which operators are active and why, what to do.
+"""``python -m hrdet.doctor`` prints what is installed, which operators are active, and what to do.
 
-The exit code is 1 when the CPU operators do not load, without which nothing runs.
+The exit code is 1 if the CPU operators do not load: nothing runs without them.
 """
 
 import platform
@@ -69,7 +69,7 @@ def environment() -> dict[str, str]:
         'hrdet': hrdet.__version__,
         'python': f'{platform.python_version()} on {platform.platform()}',
         'torch': torch.__version__,
-        'CUDA of torch': torch.version.cuda or 'none, a CPU build',
+        'CUDA of torch': torch.version.cuda or 'none (CPU build)',
         'GPUs': ', '.join(devices) or 'none',
         'CPU operators': describe(library.CPU),
         'CUDA operators': describe(library.CUDA),
@@ -82,20 +82,21 @@ def environment() -> dict[str, str]:
 
 
 def advice() -> list[str]:
-    """What to do, the most urgent first; empty when all is well."""
+    """What to do, the most urgent first; empty if nothing is wrong."""
     steps = []
     if not library.CPU.loaded:
         steps.append(f'The CPU operators {library.CPU.problem}. Run ./compile.sh')
     elif gpus() and not library.CUDA.loaded:
         steps.append(
             f'There is a GPU, but the CUDA operators {library.CUDA.problem}. Run ./compile.sh '
-            f'where a CUDA toolkit {torch.version.cuda} is installed (CUDA_HOME), or install a '
-            'wheel built on such a machine'
+            f'with CUDA toolkit {torch.version.cuda} installed (CUDA_HOME), or install a wheel '
+            'that was built with it'
         )
     if library.CUDA.loaded:
         archs = library.cuda_archs()
         steps += [
-            f'{name} is sm_{major}{minor}, the CUDA operators are for {archs}: no kernel will run. '
+            f'{name} is sm_{major}{minor}, but the CUDA operators were compiled for {archs}: they '
+            f'will not run on it. '
             f'TORCH_CUDA_ARCH_LIST="{major}.{minor}+PTX" ./compile.sh'
             for name, major, minor in gpus()
             if not runs_on(archs, major, minor)
@@ -107,10 +108,10 @@ def advice() -> list[str]:
 
 
 def main() -> int:
-    """Print the report; the exit code is 1 when the CPU operators do not load."""
+    """Print the report; the exit code is 1 if the CPU operators do not load."""
     for name, value in environment().items():
         print(f'{name:24} {value}')
-    print('\nWhat to do:' if advice() else '\nAll is well.')
+    print('\nWhat to do:' if advice() else '\nNothing to do.')
     for step in advice():
         print(f'- {step}')
     return 0 if library.CPU.loaded else 1

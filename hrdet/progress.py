@@ -1,4 +1,4 @@
-"""A progress bar around a loop, for people at a terminal."""
+"""A progress bar for loops in a terminal."""
 
 import sys
 from collections.abc import Iterable
@@ -8,12 +8,12 @@ Item = TypeVar('Item')
 
 
 def track(items: Iterable[Item], title: str, total: int | None = None) -> Iterable[Item]:
-    """The items, with a bar until the last of them is done; silent where output is no terminal.
+    """Iterate over the items and show a bar, which is left out if stdout is not a terminal.
 
-    ``total`` is their number, where they have no length.
+    ``total`` is the number of items, if they have no length.
     """
     if not sys.stdout.isatty():
         return items
-    from rich.progress import track as shown  # slow to import
+    from rich import progress  # slow to import
 
-    return shown(items, title, total, transient=True)
+    return progress.track(items, title, total, transient=True)

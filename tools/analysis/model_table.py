@@ -1,10 +1,9 @@
-"""The rows of README's model table, or with --weights those of docs/model_zoo.md.
+"""The tables of docs/model_zoo.md: costs and published AP of the models, and their weights.
 
     python tools/analysis/model_table.py
-    python tools/analysis/model_table.py --weights
 
-AP and addresses are what the authors published (hrdet.zoo); parameters and GFLOPs are
-counted here, in the units of HRNet's tables (get_flops.py --release-units).
+AP and addresses are what the authors published (hrdet.zoo); parameters and GFLOPs are counted, in
+the units of HRNet's tables (get_flops.py --release-units).
 """
 
 from __future__ import annotations
@@ -24,42 +23,38 @@ if TYPE_CHECKING:  # slow to import: where it is used, not for --help
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 
-def models() -> list[Published]:
-    """Those of 2019, whose boxes are inclusive."""
+def models(release_2019: bool) -> list[Published]:
+    """The published models of 2019, with inclusive boxes, or those of mmdetection 2 and 3."""
     from hrdet.zoo import MODELS
 
-    return [model for model in MODELS.values() if Path(model.config).parent == Path('hrnet')]
+    return [
+        model
+        for model in MODELS.values()
+        if (Path(model.config).parent == Path('hrnet')) == release_2019
+    ]
 
 
-def row(model: Published, params: str, gflops: str) -> str:
-    """One line of the table."""
-    link = f'[`{model.name}`](configs/{model.config})'
-    return f'| {link} | {params} | {gflops} | {model.box_ap} | {model.mask_ap or ""} |'
+def row(model: Published, *costs: str) -> str:
+    """One line of a table; ``costs`` are the columns that ``cost_columns`` counts."""
+    link = f'[`{model.name}`](../configs/{model.config})'
+    weights = f'[weights]({model.url})' if model.url else 'no file linked'
+    cells = [link, *costs, f'{model.box_ap}', f'{model.mask_ap or ""}', weights]
+    return f'| {" | ".join(cells)} |'
 
 
-def counted(model: Published) -> tuple[str, str]:
+def cost_columns(model: Published) -> tuple[str, str]:
     """Parameters and GFLOPs of a model."""
     cost = cost_of(CONFIGS / model.config, whole_levels=True)
     return f'{cut(cost.parameters, 2**20)}M', cut(cost.total_macs, 2**30)
 
 
-def weights_row(model: Published) -> str:
-    """One line about a model's accuracy and where its weights are."""
-    name = f'[`{model.name}`](../configs/{model.config})'
-    weights = f'[weights]({model.url})' if model.url else 'no file linked'
-    return f'| {name} | {model.box_ap} | {model.mask_ap or ""} | {weights} |'
-
-
 def main() -> None:
-    parser = Parser(__doc__)
-    parser.add_argument('--weights', action='store_true', help='rows of docs/model_zoo.md')
-    if parser.parse_args().weights:
-        from hrdet.zoo import MODELS
-
-        print(*map(weights_row, MODELS.values()), sep='\n')
-        return
-    for model in models():
-        print(row(model, *counted(model)), flush=True)
+    Parser(__doc__).parse_args()
+    for model in models(release_2019=True):
+        print(row(model, *cost_columns(model)), flush=True)
+    print()
+    for model in models(release_2019=False):
+        print(row(model))
 
 
 if __name__ == '__main__':
