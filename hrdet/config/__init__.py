@@ -1,4 +1,9 @@
-"""The config language: load it, check it, and lower it to what is built and run."""
+"""The config languages: load a file, check it, and lower it to the settings that are built and run.
+
+May change: another language is a reader in ``lower`` that gives the same settings.  Must stay:
+every value knows the file and line that wrote it, an error names path, file and cure, and no torch
+is imported.
+"""
 
 from hrdet.command_line import (
     LAUNCHERS,

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import randbelow
@@ -97,13 +98,7 @@ def build_trainer(
     if validation is not None and trainer.log.trackers.show_pictures:
         pictures = SamplePictures(trainer.log.trackers, val_set, lambda: trainer.iter)
         trainer.consumers.append(pictures)
-    for text in (*run.warnings, train_set.report):
-        trainer.logger.info(text)
-    if training.amp == 'float16' and device.type == 'cpu':
-        trainer.logger.warning(
-            "amp: 'float16' is for GPUs and takes a CPU several times as long as None; on a CPU "
-            "use amp='bfloat16'"
-        )
+    _log_settings(trainer, (*run.warnings, train_set.report))
     if resume_from:
         resume(trainer, resume_from)
     elif load_from:
@@ -111,6 +106,15 @@ def build_trainer(
     if rank() == 0:
         config.dump(str(work_dir.path / (Path(config.filename or 'config.py').name)))
     return trainer
+
+
+def _log_settings(trainer: Trainer, notes: Sequence[str]) -> None:
+    for text in notes:
+        trainer.logger.info(text)
+    if trainer.training.amp == 'float16' and trainer.device.type == 'cpu':
+        trainer.logger.warning(
+            "amp='float16' is several times slower than None on a CPU; use amp='bfloat16'"
+        )
 
 
 def build_tester(

@@ -1,4 +1,7 @@
-"""Loss functions: pure functions of tensors, and the objects that a config builds from them.
+"""Loss functions of predictions and targets, and the classes that a config builds from them.
+
+May change: a loss is a function and a class that calls it.  Must stay: losses are float32, divide
+by what the caller says, and never wait for the device.
 
 Every loss is called as ``loss(prediction, target, weight=None, avg_factor=None)`` and returns a
 scalar: the weighted sum over all elements divided by ``avg_factor``, or the mean of the weighted

@@ -1,6 +1,7 @@
 """Target assignment and sampling: assigners give each box an object, samplers choose among boxes.
 
-Everything works on a padded batch with static shapes and without host synchronisation.
+May change: an assigner or sampler is a class with the same call.  Must stay: padded batches, static
+shapes and no host synchronisation.
 """
 
 from hrdet.matching.assigner import Assignment, MaxIoUAssigner

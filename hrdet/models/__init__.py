@@ -1,4 +1,9 @@
-"""Models: importing this package makes every part of them known to the registry."""
+"""Models: what turns a batch of images into losses or results, from backbones to detectors.
+
+May change: a model stands on ``BaseModel``; a backbone, neck or head is a class in its own file
+with a registered name.  Must stay: names of parameters, which are those of published checkpoints,
+and modules that know neither config nor files.
+"""
 
 from typing import Any
 

@@ -1,4 +1,8 @@
-"""Operators: thin Python functions over the compiled kernels of ``csrc``, for CPU and CUDA."""
+"""Operators: thin Python functions over the compiled kernels of ``csrc``, for CPU and CUDA.
+
+May change: how a kernel computes.  Must stay: results, which do not depend on processor or threads
+beyond rounding, and a tested gradient.
+"""
 
 from . import cpu, library
 from .masks import encode_masks

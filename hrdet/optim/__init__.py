@@ -1,4 +1,8 @@
-"""The optimizer of torch.optim that a config names, its learning rate, and averaged weights."""
+"""The optimizer, the schedule of the learning rate, and the moving average of the weights.
+
+May change: a schedule is a closed formula of the iteration.  Must stay: the algorithms are those of
+``torch.optim``, and the state can be saved and resumed.
+"""
 
 from hrdet.optim.ema import EMA
 from hrdet.optim.optimizer import build_optimizer, scale_lr

@@ -1,4 +1,8 @@
-"""What a run reports: its losses, log lines, trackers, sample pictures and curves."""
+"""What a run reports: losses, log lines, trackers, sample pictures and curves.
+
+May change: a tracker is a small class.  Must stay: ``log.jsonl`` keeps its keys, and a tracker that
+fails never stops a training.
+"""
 
 from hrdet.tracking.loss_buffer import LossBuffer, NonFiniteLoss
 from hrdet.tracking.trackers import (

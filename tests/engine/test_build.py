@@ -60,7 +60,7 @@ def test_missing_pretrained_weights_say_what_to_fetch(config):
 def test_float16_on_a_cpu_is_slow_and_said_to_be(config, capsys):
     config.amp = 'float16'
     build_trainer(config, TrainOptions(), force_cpu=True)
-    assert "on a CPU use amp='bfloat16'" in ''.join(capsys.readouterr())
+    assert "on a CPU; use amp='bfloat16'" in ''.join(capsys.readouterr())
 
 
 def test_coco_names_with_underscores_are_the_same_names():

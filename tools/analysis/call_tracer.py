@@ -11,7 +11,10 @@ from typing import Any
 
 # What a reader of detection code knows already.
 _PACKAGES = '<packages>/'  # instead of the folder of installed packages
-KNOWN = ('torch', 'numpy', 'cv2', 'pycocotools', 'rich', 'matplotlib', 'hotcoco')
+KNOWN = (
+    *('torch', 'numpy', 'cv2', 'pycocotools', 'rich', 'matplotlib', 'hotcoco', 'PIL'),
+    *('typing_extensions', '_distutils_hack', 'setuptools'),
+)
 
 
 class Trace:
@@ -20,15 +23,14 @@ class Trace:
     Args:
         root: the repository; files are named relative to it.
         foreign: also installed packages, except torch and the libraries of arrays and images.
-        rooms: folders and files; what lies elsewhere in the repository is left out, with all that
-            it calls. Empty: everything counts.
+        left_out: folders and files of the repository that are left out, with all that they call.
 
     What modules run while they are imported is left out.
     """
 
-    def __init__(self, root: Path, foreign: bool = False, rooms: tuple[str, ...] = ()) -> None:
+    def __init__(self, root: Path, foreign: bool = False, left_out: tuple[str, ...] = ()) -> None:
         self.root = f'{root}/'
-        self.foreign, self.rooms = foreign, rooms
+        self.foreign, self.left_out = foreign, left_out
         # (function, caller or None, depth), in the order of calls; a function is (file, name)
         self.calls: list[tuple[tuple[str, str], tuple[str, str] | None, int]] = []
         self.classes: set[tuple[str, str]] = set()  # of arguments and results
@@ -87,7 +89,7 @@ class Trace:
         imported = code.co_name == '<module>' and frame.f_globals.get('__name__') != '__main__'
         if event == 'call':
             function = None if self._paused or self._hidden else self._name(code)
-            hides = imported or self._is_elsewhere(code)
+            hides = imported or self._is_left_out(code)
             self._hidden += hides
             if function is not None:
                 callers = [f for f, _ in self._stack if f is not None]
@@ -112,15 +114,13 @@ class Trace:
             self._names[code] = self._place(code)
         return self._names[code]
 
-    def _is_elsewhere(self, code: CodeType) -> bool:
-        path = code.co_filename
-        inside = path.startswith(self.root) and not path.startswith(self._packages)
-        return bool(self.rooms) and inside and not path[len(self.root) :].startswith(self.rooms)
+    def _is_left_out(self, code: CodeType) -> bool:
+        return code.co_filename.removeprefix(self.root).startswith(self.left_out)
 
     def _place(self, code: CodeType) -> tuple[str, str] | None:
         """The function of a code object; None for modules, comprehensions and what is known."""
         path, name = code.co_filename, getattr(code, 'co_qualname', code.co_name)
-        if code.co_name.startswith('<') or self._is_elsewhere(code):
+        if code.co_name.startswith('<') or self._is_left_out(code):
             return None
         name = name.replace('.<locals>', '')
         if path.startswith(self._packages):

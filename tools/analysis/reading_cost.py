@@ -38,8 +38,21 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs/hrnet/faster_rcnn_hrnetv2p_w18_1x.py'
 SIZE = (128, 160)  # height and width of the images
 LAYERS = ('hrdet/models/backbones', 'hrdet/models/layers', 'hrdet/models/necks')
-LOOP = ('tools/train.py', 'hrdet/engine', 'hrdet/distributed.py')
-# Rooms of the path, the first that fits: what lies elsewhere belongs to the construction.
+# Rooms that tools/train.py calls and that a reader of the loop need not open.
+NOT_OF_THE_LOOP = tuple(
+    f'hrdet/{room}'
+    for room in (
+        *('boxes/', 'checkpoints/', 'command_line', 'config/', 'data/', 'evaluation/', 'losses/'),
+        *('matching/', 'models/', 'ops/', 'optimize/', 'registry', 'structures/', 'visualize/'),
+    )
+)
+ENGINE = tuple(
+    f'hrdet/{room}'
+    for room in ('optim', 'tracking', 'run_tool.py', 'seeding.py', 'logger.py', 'distributed.py')
+)
+CONSTRUCTION = ('load config', 'lower', 'build')
+# Rooms of the path, the first that fits: what lies elsewhere belongs to the construction, to the
+# part of it that calls it first.
 ROOMS = {
     'boxes, matching, losses': ('hrdet/boxes', 'hrdet/matching', 'hrdet/losses'),
     'RPN': ('hrdet/models/heads/rpn', 'hrdet/ops/nms', 'hrdet/ops/library'),
@@ -70,23 +83,21 @@ def overrides(shapes: Any) -> dict[str, Any]:
     return changes
 
 
-def lowered_config(shapes: Any) -> Any:
-    from hrdet.config import load_config, lower
-
-    return lower(load_config(CONFIG, overrides(shapes)))
-
-
 def trace_model(shapes: Any) -> dict[str, Trace]:
-    """Traces of the construction, a training step (the first and a later one) and a prediction."""
+    """Traces from the config to the model, of a training step, a later one, and a prediction."""
     import torch
 
+    from hrdet.config import load_config, lower
     from hrdet.data import build_loader
     from hrdet.models import build_model
     from hrdet.registry import build
 
     torch.manual_seed(0)
-    traces = {name: Trace(ROOT) for name in ('construct', 'step', 'later step', 'predict')}
-    bridge = lowered_config(shapes)
+    traces = {name: Trace(ROOT) for name in (*CONSTRUCTION, 'step', 'later step', 'predict')}
+    with traces['load config']:
+        config = load_config(CONFIG, overrides(shapes))
+    with traces['lower']:
+        bridge = lower(config)
     settings = bridge.as_run_config() if hasattr(bridge, 'as_run_config') else bridge
     batches = {}
     for mode, part in (('loss', settings.train), ('predict', settings.test)):
@@ -94,8 +105,8 @@ def trace_model(shapes: Any) -> dict[str, Trace]:
         options |= dict(batch_size=2, num_workers=0, training=mode == 'loss')
         dataset = build(part['dataset'])
         batches[mode] = next(iter(build_loader(dataset, **options)))
-    with traces['construct']:
-        model = build_model(lowered_config(shapes), dataset.classes)
+    with traces['build']:
+        model = build_model(bridge, dataset.classes)
     for name, mode in (('step', 'loss'), ('later step', 'loss'), ('predict', 'predict')):
         trace = traces[name]
         model.train(mode == 'loss')
@@ -123,7 +134,7 @@ def trace_loop(shapes: Any, folder: str) -> dict[str, Trace]:
 
     from torch.nn.modules import module as hooks
 
-    first, second = traces = [Trace(ROOT, foreign=True, rooms=LOOP) for _ in range(2)]
+    first, second = traces = [Trace(ROOT, foreign=True, left_out=NOT_OF_THE_LOOP) for _ in range(2)]
     depth = iterations = 0
 
     def enter(*_: Any) -> None:
@@ -164,21 +175,30 @@ def trace_loop(shapes: Any, folder: str) -> dict[str, Trace]:
         sys.argv = argv
         for handle in handles:
             handle.remove()
-    return {'loop': first, 'iteration': second}
+    return {'train.py': first, 'iteration': second}
 
 
-def path_lines(construct: Trace, step: Trace) -> dict[str, tuple[int, int, int]]:
+def path_lines(traces: dict[str, Trace]) -> dict[str, tuple[int, int, int]]:
     """(files, raw lines, code lines) of each part of the way from the config to the loss."""
-    executed = construct.functions | step.functions | construct.classes | step.classes
-    files = sorted({file for file, _ in executed if not file.startswith(LAYERS)})
-    parts: dict[str, list[tuple[int, int]]] = {'construct': []}
-    for file in [*files, *_config_files()]:
+    phase_of = dict.fromkeys(_config_files(), CONSTRUCTION[0])
+    executed: set[tuple[str, str]] = set()
+    for phase in (*CONSTRUCTION, 'step'):
+        found = traces[phase].functions | traces[phase].classes
+        executed |= {(file, name) for file, name in found if not file.startswith(LAYERS)}
+        for file, _ in executed:
+            phase_of.setdefault(file, phase)
+    parts: dict[str, list[tuple[int, int]]] = {part: [] for part in (*CONSTRUCTION, *ROOMS)}
+    for file, phase in phase_of.items():
         names = {name for path, name in executed if path == file}
-        room = next((r for r, where in ROOMS.items() if file.startswith(where)), 'construct')
-        room = 'construct' if file in BUILDERS else room
-        parts.setdefault(room, []).append(lines_on_path(ROOT / file, names))
-    table = {room: (len(n), *map(sum, zip(*n))) for room, n in parts.items()}
-    return table | {'total': tuple(map(sum, zip(*table.values())))}
+        room = next((r for r, where in ROOMS.items() if file.startswith(where)), phase)
+        parts[phase if file in BUILDERS else room].append(lines_on_path(ROOT / file, names))
+    table = {part: _sum([(1, *lines) for lines in found]) for part, found in parts.items()}
+    construct = _sum([table[phase] for phase in CONSTRUCTION])
+    return table | {'construct': construct, 'total': _sum([table[part] for part in parts])}
+
+
+def _sum(rows: list[tuple[int, int, int]]) -> tuple[int, int, int]:
+    return tuple(map(sum, zip(*rows))) or (0, 0, 0)
 
 
 def _config_files() -> list[str]:
@@ -196,12 +216,14 @@ def _config_files() -> list[str]:
 
 def sizes() -> dict[str, Any]:
     engine = lines_of_files(ROOT, 'hrdet/engine', 'tools/train.py')
+    beside = lines_of_files(ROOT, *(room for room in ENGINE if (ROOT / room).exists()))
     models = lines_of_files(ROOT, 'hrdet/models')
     models = {file: n for file, n in models.items() if '/optimize' not in file}
     everything = lines_of_files(ROOT, 'hrdet', 'tools')
     functions = longest_functions(ROOT, 'hrdet', 'tools')
     return {
         'hrdet/engine + tools/train.py': sum(engine.values()),
+        '  and what serves it (optim, tracking, ...)': sum(beside.values()),
         'hrdet/models without the speed wing': sum(models.values()),
         'longest files': sorted(everything.items(), key=lambda item: -item[1])[:5],
         'longest functions': functions[:5],
@@ -217,7 +239,7 @@ def measure() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         shapes = make_shapes(f'{folder}/shapes', 6, 2, size=SIZE)
         traces = trace_model(shapes)
-        lines = path_lines(traces['construct'], traces['step'])
+        lines = path_lines(traces)
         traces |= trace_loop(shapes, f'{folder}/run')
     return {
         'traces': {name: trace.summary() for name, trace in traces.items()},
@@ -241,7 +263,7 @@ def report(numbers: dict[str, Any]) -> str:
             rows.append(name)
             rows += [f'  {count:>4}  {where}' for where, count in value]
         else:
-            rows.append(f'{name:<42}{value:>8}')
+            rows.append(f'{name:<44}{value:>8}')
     return '\n'.join(rows)
 
 

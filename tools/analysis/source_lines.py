@@ -90,7 +90,7 @@ def import_cycles(package: str) -> list[set[str]]:
     """Sets of modules that import each other in a circle."""
     import grimp  # comes with import-linter
 
-    graph = grimp.build_graph(package)
+    graph = grimp.build_graph(package, exclude_type_checking_imports=True)
     below = {module: graph.find_upstream_modules(module) for module in graph.modules}
     circular = {module for module, imported in below.items() if _returns(graph, module, below)}
     cycles: list[set[str]] = []
