@@ -57,6 +57,7 @@ def build_trainer(
     """
     run = lower(config)
     run.check_trainable()
+    run.check()  # all keys, before data is read
     training, runtime = run.training, run.runtime
     device = start(launcher, force_cpu, runtime.backend)
     check(device)  # now, not after the data is read
@@ -134,6 +135,7 @@ def build_tester(
         ConfigError, DataError, CheckpointError, FileNotFoundError: with what to change.
     """
     run = lower(config)
+    run.check()
     device = start(launcher, force_cpu, run.runtime.backend)
     check(device)  # now, not after the data is read
     logger = start_logging(run.runtime.log_level)

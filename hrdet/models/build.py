@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from hrdet.config import Lowered, check_num_classes, with_num_classes
+from hrdet.config import RunConfig, check_num_classes, with_num_classes
 from hrdet.registry import build
 
 # Layers and ``nn.init`` write initial values through these; the last four are called by the others.
@@ -23,24 +23,24 @@ _FILLING = {
 }
 
 
-def build_model(lowered: Lowered, classes: tuple[str, ...], fresh: bool = True) -> nn.Module:
+def build_model(run: RunConfig, classes: tuple[str, ...], fresh: bool = True) -> nn.Module:
     """The detector for these classes, on the CPU, with fresh weights.
 
     Args:
-        lowered: the config.
+        run: the config.
         classes: names of the labels 0..K-1.
         fresh: False skips the initialisation of parameters (not of buffers), which takes most of
             the time and is overwritten where a checkpoint is then loaded strictly.
     """
-    node = with_num_classes(lowered.model, len(classes))
+    node = with_num_classes(run.model, len(classes))
     check_num_classes(node, classes)
     with contextlib.nullcontext() if fresh else _Undefined():
         model = build(node)
-        if lowered.channels_last:
+        if run.runtime.channels_last:
             model = model.to(memory_format=torch.channels_last)
     model.classes = tuple(classes)
-    if lowered.compile or isinstance(lowered.compile, dict):
-        options = lowered.compile if isinstance(lowered.compile, dict) else {}
+    options = {} if run.runtime.compile is True else run.runtime.compile
+    if isinstance(options, dict):
         for part in (model.backbone, model.neck):  # where the time goes, and nothing data-dependent
             part.compile(**options)
     return model

@@ -31,7 +31,7 @@ def test_without_coco(pytestconfig, tmp_path, monkeypatch):
     """The place in the config, the path, where it was looked for, what to do, what to run."""
     monkeypatch.chdir(tmp_path)
     lowered = lower(load_config(pytestconfig.rootpath / 'configs/hrnet/htc_hrnetv2p_w18_20e.py'))
-    for key, node in (('train', lowered.train_dataset), ('test', lowered.test_dataset)):
+    for key, node in (('train', lowered.train['dataset']), ('test', lowered.test['dataset'])):
         with pytest.raises(ConfigError) as error:
             build(node)
         path = f'data/coco/annotations/instances_{"val" if key == "test" else key}2017.json'

@@ -79,7 +79,7 @@ def small(name: str, shapes) -> dict:
 )
 def test_two_images_are_learned(shapes, name, least):
     lowered = lower(small(name, shapes))
-    train, test = build(lowered.train_dataset), build(lowered.test_dataset)
+    train, test = build(lowered.train['dataset']), build(lowered.test['dataset'])
     torch.manual_seed(0)
     model = build_model(lowered, train.classes).train()
     batch = collate([train[i] for i in range(len(train))], size_divisor=32)

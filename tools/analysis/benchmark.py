@@ -132,7 +132,7 @@ def main() -> None:
         lowered = lower(load_config(args.config, args.cfg_options))
         if args.mode == 'train':
             lowered.check_trainable()
-        torch.backends.cudnn.benchmark = lowered.cudnn_benchmark
+        torch.backends.cudnn.benchmark = lowered.runtime.cudnn_benchmark
         model, batches = model_and_batches(args, lowered)
         watch = Stopwatch(torch.device(args.device))
         watch_parts(model, watch)

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from hrdet.command_line import Parser, add_cfg_options
-from hrdet.config import Lowered, load_config, lower
+from hrdet.config import RunConfig, load_config, lower
 from hrdet.registry import ConfigError
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
@@ -110,7 +110,7 @@ def peak(train_step: TrainStep, batch: Batch, device: torch.device) -> int:
 
 
 def measure(
-    lowered: Lowered,
+    lowered: RunConfig,
     sizes: Sequence[tuple[int, int]],
     batches: Sequence[int],
     device: torch.device,
@@ -123,8 +123,10 @@ def measure(
 
     classes = lowered.classes or tuple(map(str, range(COCO_CLASSES)))
     model = build_model(lowered, classes).train().to(device)
-    optimizer = build_optimizer(model, lowered.optimizer)
-    step = TrainStep(model, optimizer, device, amp=lowered.amp, grad_clip=lowered.grad_clip)
+    optimizer = build_optimizer(model, lowered.training.optimizer)
+    step = TrainStep(
+        model, optimizer, device, amp=lowered.training.amp, grad_clip=lowered.training.grad_clip
+    )
     roi_head = lowered.model.get('roi_head', {})
     wanted = 'mask_head' in roi_head, 'semantic_head' in roi_head
     points = []

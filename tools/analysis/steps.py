@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hrdet.checkpoints import load_checkpoint
-from hrdet.config import Lowered
+from hrdet.config import RunConfig
 from hrdet.data import build_loader
 from hrdet.engine.trainer import TrainStep
 from hrdet.models import build_model
@@ -54,10 +54,11 @@ def forever(loader) -> Iterator[Batch | Views]:
         yield from loader
 
 
-def model_and_batches(args: argparse.Namespace, lowered: Lowered):
+def model_and_batches(args: argparse.Namespace, lowered: RunConfig):
     """The detector, and an endless source of batches on the host."""
     training = args.mode == 'train'
-    options = lowered.train_loader if training else lowered.test_loader
+    split = lowered.train if training else lowered.test
+    options = {k: v for k, v in split.items() if k not in ('dataset', 'evaluator')}
     batch = args.batch or options['batch_size']
     if args.shape:
         classes = lowered.classes or tuple(map(str, range(COCO_CLASSES)))
@@ -65,7 +66,7 @@ def model_and_batches(args: argparse.Namespace, lowered: Lowered):
         wanted = 'mask_head' in roi_head, 'semantic_head' in roi_head
         batches = forever([noise(batch, tuple(args.shape), len(classes), *wanted)])
     else:
-        dataset = build(lowered.train_dataset if training else lowered.test_dataset)
+        dataset = build(split['dataset'])
         classes = dataset.classes
         options = options | dict(batch_size=batch, num_workers=0)
         batches = forever(build_loader(dataset, training=training, **options))
@@ -75,13 +76,17 @@ def model_and_batches(args: argparse.Namespace, lowered: Lowered):
     return model.train(training).to(args.device), batches
 
 
-def make_step(args: argparse.Namespace, lowered: Lowered, model: nn.Module, watch: Stopwatch):
+def make_step(args: argparse.Namespace, lowered: RunConfig, model: nn.Module, watch: Stopwatch):
     """A function of a batch on the device that does what an iteration of the mode does."""
     if args.mode == 'infer':
         return lambda batch: model(batch, mode='predict')
-    optimizer = build_optimizer(model, lowered.optimizer)
+    optimizer = build_optimizer(model, lowered.training.optimizer)
     step = TrainStep(
-        model, optimizer, torch.device(args.device), amp=lowered.amp, grad_clip=lowered.grad_clip
+        model,
+        optimizer,
+        torch.device(args.device),
+        amp=lowered.training.amp,
+        grad_clip=lowered.training.grad_clip,
     )
     watch.watch(model, 'forward')
     model.register_forward_hook(lambda *_: watch.begin('backward'))
