@@ -12,11 +12,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 _CLASSES: dict[str, type] = {}
 _WORDS = {
-    bool: 'True or False',
+    bool: 'one of True, False',
     int: 'an integer',
     float: 'a finite number',
     str: 'a string',
@@ -188,7 +188,10 @@ def _checked(
     for name in named:
         parameter = parameters[name]
         if name in arguments:
-            _check_value(arguments[name], parameter, f'{path}.{name}')
+            annotation = parameter.annotation
+            if annotation is parameter.empty and isinstance(parameter.default, bool):
+                annotation = bool
+            check_value(arguments[name], annotation, f'{path}.{name}')
         elif parameter.default is parameter.empty:
             raise ConfigError(f'{path}.{name}: {cls.__name__} needs this argument')
     return arguments
@@ -207,16 +210,29 @@ def _parameters(cls: type) -> dict[str, inspect.Parameter]:
     return own
 
 
-def _check_value(value: Any, parameter: inspect.Parameter, path: str) -> None:
-    annotation = parameter.annotation
-    if annotation is parameter.empty and isinstance(parameter.default, bool):
-        annotation = bool
-    if not _fits(value, annotation):
-        raise ConfigError(f'{path}: must be {_described(annotation)}, not {value!r}')
+def check_value(value: Any, annotation: Any, path: str) -> None:
+    """Raise a ConfigError unless a value has the annotated type.
+
+    Checked are plain types, unions, lists and tuples of them, ``Literal``, and ``Annotated`` with
+    a description and a test, such as ``Annotated[int, 'an odd integer', lambda n: n % 2]``.
+    """
+    if _fits(value, annotation):
+        return
+    options = _options(annotation)
+    for option in options:  # an item of a list is named by its index
+        if get_origin(option) in (list, Sequence) and isinstance(value, (list, tuple)):
+            for i, item in enumerate(value):
+                check_value(item, get_args(option)[0], f'{path}[{i}]')
+    words = [str(word) for o in options if get_origin(o) is Literal for word in get_args(o)]
+    raise ConfigError(f'{path}: {value!r} is not {_described(annotation)}{nearest(value, words)}')
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    union = get_origin(annotation) in (Union, UnionType)
+    return get_args(annotation) if union else (annotation,)
 
 
 def _fits(value: Any, annotation: Any) -> bool:
-    """Whether a value has the annotated type; of other types than plain ones: True."""
     if annotation in (int, float):
         number = Integral if annotation is int else Real
         real = isinstance(value, number) and not isinstance(value, bool)
@@ -226,8 +242,14 @@ def _fits(value: Any, annotation: Any) -> bool:
     if annotation is str:
         return isinstance(value, (str, os.PathLike))
     kind, inner = get_origin(annotation), get_args(annotation)
+    if kind is Annotated:
+        return _fits(value, inner[0]) and bool(inner[2](value))
+    if kind is Literal:
+        return value in [option for option in inner if type(option) is type(value)]
     if kind in (Union, UnionType):
         return any(_fits(value, option) for option in inner)
+    if kind is dict:
+        return isinstance(value, Mapping)
     if kind in (list, tuple, Sequence):
         if isinstance(value, str) or not isinstance(value, Sequence):
             return False
@@ -239,10 +261,16 @@ def _fits(value: Any, annotation: Any) -> bool:
 
 def _described(annotation: Any) -> str:
     kind, inner = get_origin(annotation), get_args(annotation)
+    if kind is Annotated:
+        return inner[1]
+    if kind is Literal:
+        return 'one of ' + ', '.join(map(repr, inner))
     if kind in (Union, UnionType):
         return ' or '.join(_described(option) for option in inner)
+    if kind is dict:
+        return 'a dict'
     if kind in (list, tuple, Sequence):
-        several = len(inner) > 1 and Ellipsis not in inner
+        several = kind is tuple and Ellipsis not in inner
         each = ', '.join(map(_described, inner if several else inner[:1]))
         return f'a list ({"" if several else "each "}{each})'
     return _WORDS.get(annotation) or getattr(annotation, '__name__', str(annotation))

@@ -1,47 +1,10 @@
 """The names at the top level of a config."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hrdet.registry import ConfigError
-
-# Keys of the 2019 language with the values they have where a config leaves them out.
-DEFAULTS: dict[str, Any] = {
-    'model': None,
-    'train_cfg': None,
-    'test_cfg': None,
-    'data': None,
-    'classes': None,
-    'optimizer': None,
-    'optimizer_config': {},
-    'lr_config': {'policy': 'fixed'},
-    'total_epochs': None,
-    'total_iters': None,
-    'checkpoint_config': {},
-    'log_config': {},
-    'evaluation': {},
-    'early_stopping': None,
-    'custom_hooks': [],
-    'trackers': [],
-    'work_dir': None,
-    'load_from': None,
-    'resume_from': None,
-    'workflow': [('train', 1)],
-    'dist_params': {},
-    'log_level': 'INFO',
-    'cudnn_benchmark': False,
-    'seed': None,
-    'fp16': None,
-    'amp': None,
-    'ema': None,
-    'channels_last': True,
-    'compile': False,
-    'auto_scale_lr': None,
-    'custom_imports': None,
-}
-# Keys of a config in the lowered language; ``language`` says that it is one.
-LOWERED = ('model', 'classes', 'train', 'val', 'test', 'training', 'runtime', 'custom_imports')
 
 # Fields of mmengine's Runner, and the keys that say the same here.
 _ELSEWHERE = {
@@ -78,13 +41,8 @@ _HELPERS = {
 }
 
 
-def keys_of_language(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The keys that a config in its language may have at the top."""
-    return ('language', *(LOWERED if config.get('language') == 'lowered' else DEFAULTS))
-
-
-def split_keys(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The values of the 2019 language with defaults, and warnings.
+def check_names(config: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
+    """Check the names at the top of a config in the 2019 language; returns warnings.
 
     A config file keeps every variable it defines, so an unknown name may be a helper or a typing
     mistake.  One that resembles a key is taken for a mistake; of any other there is a warning,
@@ -95,16 +53,15 @@ def split_keys(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """
     warnings = []
     for name in config:
-        if name in DEFAULTS or name in _HELPERS or name.startswith('_'):
+        if name in keys or name in _HELPERS or name.startswith('_'):
             continue
         if name in _ELSEWHERE:
             raise ConfigError(f"{name}: a key of mmengine's; write {_ELSEWHERE[name]} instead")
-        similar = difflib.get_close_matches(name, DEFAULTS, n=1, cutoff=0.8)
+        similar = difflib.get_close_matches(name, keys, n=1, cutoff=0.8)
         if similar:
             raise ConfigError(
                 f'{name}: there is no such key; did you mean {similar[0]!r}? If it is a variable '
-                f'of your own, begin its name with an underscore. Accepted: {", ".join(DEFAULTS)}'
+                f'of your own, begin its name with an underscore. Accepted: {", ".join(keys)}'
             )
         warnings.append(f'{name}: not a key of the config language; taken for a helper variable')
-    values = {key: config.get(key, default) for key, default in DEFAULTS.items()}
-    return values, warnings
+    return warnings

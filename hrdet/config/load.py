@@ -12,7 +12,7 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from hrdet.config.config import Config, merge
-from hrdet.config.keys import keys_of_language
+from hrdet.config.lower.language import keys_of_language
 from hrdet.config.node import read
 from hrdet.config.origins import Assignments
 from hrdet.registry import ConfigError, nearest

@@ -7,9 +7,15 @@ passes the rest through; ``build`` then checks these against the constructor.
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from hrdet.registry import ConfigError, check_keys, nearest
+from hrdet.registry import ConfigError, check_keys, check_value, nearest
+
+Count = Annotated[int, 'an integer of 1 or more', lambda n: n >= 1]
+Natural = Annotated[int, 'an integer of 0 or more', lambda n: n >= 0]
+Positive = Annotated[float, 'a positive number', lambda x: x > 0]
+NotNegative = Annotated[float, 'a number of 0 or more', lambda x: x >= 0]
+Fraction = Annotated[float, 'a number between 0 and 1', lambda x: 0 < x < 1]
 
 
 class Node(dict):
@@ -53,6 +59,8 @@ def as_nodes(value: Any, path: str = '') -> Any:
 def read(reader: Callable[..., Any], section: Any, path: str, **context: Any) -> Any:
     """``reader(path, **section, **context)``, with the section checked against the signature.
 
+    Keys must be its parameters, and values have their annotated types (``registry.check_value``).
+
     Args:
         reader: takes the path, then the section's keys and the context as keyword arguments.
         section: what the user's config holds at ``path``.
@@ -60,7 +68,8 @@ def read(reader: Callable[..., Any], section: Any, path: str, **context: Any) ->
         context: arguments from elsewhere; not keys of the section.
 
     Raises:
-        ConfigError: the section is not a dict, has an unknown key or lacks a needed one.
+        ConfigError: the section is not a dict, has an unknown key, lacks a needed one, or a value
+            is of another type.
     """
     check(isinstance(section, Mapping), path, f'a dict is wanted here, not {section!r}')
     parameters = inspect.signature(reader).parameters
@@ -73,6 +82,9 @@ def read(reader: Callable[..., Any], section: Any, path: str, **context: Any) ->
             similar = [key for key in section if key not in keys and nearest(key, [name])]
             check_keys(similar, keys, path)
             raise ConfigError(f'{path}.{name}: this key is needed')
+        if name in section:
+            here = f'{path}.{name}' if path else name
+            check_value(section[name], parameters[name].annotation, here)
     result = reader(path, **section, **context)
     if open_ended and isinstance(result, Node):
         result.names = tuple(keys)

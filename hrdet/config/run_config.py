@@ -1,12 +1,27 @@
 """What a config means: trees for ``hrdet.registry.build`` and typed settings, one a line."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Literal
 
 from hrdet.config.classes import with_num_classes
-from hrdet.config.node import Node
-from hrdet.registry import ConfigError, check
+from hrdet.config.node import Count, Natural, Node
+from hrdet.config.node import check as require
+from hrdet.registry import ConfigError, check, check_keys, check_value
+
+
+def typed(cls: type, section: Any, path: str) -> Any:
+    """A dataclass from a section whose keys are its fields."""
+    require(isinstance(section, Mapping), path, f'a dict is wanted here, not {section!r}')
+    known = {entry.name: entry for entry in fields(cls)}
+    check_keys(section, known, path)
+    for name, entry in known.items():
+        here = f'{path}.{name}' if path else name
+        optional = entry.default is not MISSING or entry.default_factory is not MISSING
+        require(optional or name in section, here, 'this key is needed')
+        if name in section:
+            check_value(section[name], entry.type, here)
+    return cls(**section)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -15,17 +30,17 @@ class Training:
 
     optimizer: dict[str, Any]  # type (of torch.optim), its arguments, paramwise_cfg
     schedule: list[dict[str, Any]] = field(default_factory=list)  # factors of the learning rate
-    max_epochs: int | None = None  # the length of the run: this or max_iters
-    max_iters: int | None = None
-    val_interval: int = 1  # epochs, or iterations where max_iters counts the run
-    accumulate: int = 1  # batches whose gradients make one optimizer step
+    max_epochs: Count | None = None  # the length of the run: this or max_iters
+    max_iters: Count | None = None
+    val_interval: Count = 1  # epochs, or iterations where max_iters counts the run
+    accumulate: Count = 1  # batches whose gradients make one optimizer step
     grad_clip: dict[str, Any] | None = None  # arguments of torch's clip_grad_norm_
-    amp: str | None = None  # dtype of autocast: 'float16' or 'bfloat16'
+    amp: Literal['float16', 'bfloat16'] | None = None  # dtype of autocast
     ema: dict[str, Any] | None = None  # momentum of the averaged weights
     auto_scale_lr: dict[str, Any] | None = None  # enable, base_batch_size: images lr is meant for
     early_stopping: dict[str, Any] | None = None  # patience, metric, min_delta
     checkpoint: dict[str, Any] = field(default_factory=dict)  # interval, interval_minutes, max_keep
-    log_interval: int = 50  # iterations between two log lines
+    log_interval: Count = 50  # iterations between two log lines
     trackers: list[Node] = field(default_factory=list)  # besides log.jsonl
     hooks: list[Node] = field(default_factory=list)  # a user's own
 
@@ -43,9 +58,9 @@ class Runtime:
     load_from: str | None = None  # checkpoint whose weights a new run starts from
     resume_from: str | None = None  # checkpoint of a run to continue
     pretrained: str | None = None  # checkpoint for the backbone alone
-    seed: int | None = None
-    log_level: str = 'INFO'
-    backend: str = 'nccl'  # of torch.distributed on GPUs
+    seed: Natural | None = None
+    log_level: Literal['DEBUG', 'INFO', 'WARNING', 'ERROR'] = 'INFO'
+    backend: Literal['nccl', 'gloo', 'mpi'] = 'nccl'  # of torch.distributed on GPUs
     cudnn_benchmark: bool = False
     channels_last: bool = True
     compile: bool | dict[str, Any] = False  # torch.compile of backbone and neck, or its options

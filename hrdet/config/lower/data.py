@@ -6,7 +6,7 @@ from typing import Any
 
 from hrdet.config.lower.pipeline import from_steps
 from hrdet.config.lower.transforms import Context, Norm, Pipeline, from_keys
-from hrdet.config.node import Node, check, check_count, check_typed, keys_of, read
+from hrdet.config.node import Count, Natural, Node, check, check_typed, keys_of, read
 from hrdet.registry import ConfigError, check_keys
 
 _NAMES = {'skip_img_without_anno': 'filter_empty', 'semantic_scale_factor': 'seg_scale_factor'}
@@ -27,10 +27,10 @@ class Data:
 def read_data(
     path: str,
     *,
-    imgs_per_gpu: int,
-    workers_per_gpu: int = 2,
-    test_imgs_per_gpu: int = 1,
-    pad_size: tuple[int, int] | None = None,
+    imgs_per_gpu: Count,
+    workers_per_gpu: Natural = 2,
+    test_imgs_per_gpu: Count = 1,
+    pad_size: tuple[Count, Count] | None = None,
     train: Any = None,
     val: Any = None,
     test: Any = None,
@@ -45,13 +45,7 @@ def read_data(
     semantic maps that it learns, or None.  ``classes`` are the names for all data sets that do
     not name theirs.
     """
-    check_count(imgs_per_gpu, f'{path}.imgs_per_gpu')
-    check_count(test_imgs_per_gpu, f'{path}.test_imgs_per_gpu')
-    check_count(workers_per_gpu, f'{path}.workers_per_gpu', least=0)
-    if pad_size is not None:
-        pair = isinstance(pad_size, (list, tuple)) and len(pad_size) == 2
-        check(pair, f'{path}.pad_size', f'a pair (w, h) is wanted here, not {pad_size!r}')
-        pad_size = tuple(pad_size)
+    pad_size = pad_size and tuple(pad_size)
     sections = {'train': train, 'val': val, 'test': test}
     check(any(sections.values()), path, 'there is none of train, val and test')
     readers, splits = {}, {}

@@ -6,7 +6,7 @@ from typing import Any
 from hrdet.config.lower.data import Data, read_data
 from hrdet.config.lower.fcos import fcos
 from hrdet.config.lower.two_stage import ROI_HEADS, two_stage
-from hrdet.config.node import Node, check, check_choice, check_count, read
+from hrdet.config.node import Count, Node, check, check_choice, check_count, read
 from hrdet.registry import nearest
 
 METRICS = ('bbox', 'segm', 'proposal', 'proposal_fast')
@@ -14,18 +14,27 @@ METRICS = ('bbox', 'segm', 'proposal', 'proposal_fast')
 DETECTORS = {**dict.fromkeys(ROI_HEADS, two_stage), 'FCOS': partial(read, fcos)}
 
 
-def lower_detection(values: Node) -> dict[str, Any]:
+def lower_detection(
+    path: str,
+    *,
+    model: Node,
+    data: Node | None = None,
+    train_cfg: Node | None = None,
+    test_cfg: Node | None = None,
+    classes: Any = None,
+    evaluation: Node | None = None,
+) -> dict[str, Any]:
     """Arguments of ``RunConfig`` about the model and its data, and ``warnings``."""
-    detector = values['model']
-    kind = detector['type']
+    detector, kind = model, model['type']
     supported = f'there is no detector {kind!r}{nearest(kind, DETECTORS)}; supported: '
     check(kind in DETECTORS, 'model.type', supported + ', '.join(DETECTORS))
     masks = detector.get('mask_head') is not None
+    proposals = _proposal_warning(data)
     data = read(
         read_data,
-        values['data'],
+        data,
         'data',
-        classes=values['classes'],
+        classes=classes,
         convention=detector.get('box_convention', 'inclusive'),
         masks=masks,
         semantics=_semantic_stride(detector),
@@ -40,18 +49,19 @@ def lower_detection(values: Node) -> dict[str, Any]:
         channel_order=norm.channel_order,
         size_divisor=data.size_divisor,
     )
-    cfgs = dict(train_cfg=values['train_cfg'], test_cfg=values['test_cfg'])
+    cfgs = dict(train_cfg=train_cfg, test_cfg=test_cfg)
     model = DETECTORS[kind](detector, 'model', **cfgs, preprocess=preprocess)
-    evaluator = read(_evaluator, values['evaluation'], 'evaluation', masks=masks)
+    wanted = {} if evaluation is None else evaluation
+    evaluator = read(_evaluator, wanted, 'evaluation', masks=masks)
     for split in ('val', 'test'):
         if data.splits[split]:
             data.splits[split]['evaluator'] = evaluator
-    warnings += _order_warning(data) + _proposal_warning(values['data'])
+    warnings += _order_warning(data) + proposals
     return dict(model=model, classes=data.classes, **data.splits, warnings=warnings)
 
 
 def _evaluator(
-    path: str, *, interval: int | None = None, metric: str | list[str] | None = None, masks: bool
+    path: str, *, interval: Count = 1, metric: str | list[str] | None = None, masks: bool
 ) -> Node:
     """``evaluation``: what is measured; left out, everything that the model predicts."""
     if metric is None:
@@ -103,10 +113,10 @@ def _order_warning(data: Data) -> list[str]:
     return []
 
 
-def _proposal_warning(sections: Node) -> list[str]:
+def _proposal_warning(sections: Node | None) -> list[str]:
     return [
         f'{section.path}.proposal_file: loaded with the samples, but not used: the detector '
         f'proposes its own regions (model.rpn_head), as in the release'
-        for section in sections.values()
+        for section in (sections or {}).values()
         if isinstance(section, Node) and section.get('proposal_file')
     ]

@@ -3,7 +3,8 @@
 from typing import Any
 
 from hrdet.config.lower import parts
-from hrdet.config.node import Node, check, check_choice, check_typed, is_number, read
+from hrdet.config.lower.parts import Convention
+from hrdet.config.node import Node, check, check_typed, is_number, read
 
 _GN = Node('model.bbox_head.norm_cfg', type='GN', num_groups=32)
 # In pixels; mmdetection's infinity at the end.
@@ -18,13 +19,12 @@ def fcos(
     neck: Node,
     bbox_head: Node,
     pretrained: str | None = None,
-    box_convention: str = 'inclusive',
+    box_convention: Convention = 'inclusive',
     train_cfg: Node | None,
     test_cfg: Node,
     preprocess: Node,
 ) -> Node:
     """The tree of an FCOS."""
-    check_choice(box_convention, ('inclusive', 'continuous'), f'{path}.box_convention')
     if train_cfg is not None:
         read(_train_cfg, train_cfg, 'train_cfg')
     testing = read(_test_cfg, test_cfg, 'test_cfg')
@@ -80,7 +80,7 @@ def _fcos_head(
     *,
     num_classes: int | None = None,
     strides: list[int] = (4, 8, 16, 32, 64),
-    regress_ranges: list[list[float]] = _RANGES,
+    regress_ranges: Any = _RANGES,
     norm_cfg: Node | None = _GN,
     loss_cls: Node | None = None,
     loss_bbox: Node | None = None,

@@ -1,9 +1,9 @@
 """The sections of a second stage's parts: extractors, box, mask and semantic heads."""
 
-from typing import Any
+from typing import Any, Literal
 
-from hrdet.config.lower.parts import loss, own_head, without_background
-from hrdet.config.node import Node, check_choice, check_count, check_typed, read
+from hrdet.config.lower.parts import Classes, loss, own_head, without_background
+from hrdet.config.node import Node, check_typed, read
 
 
 def roi_extractor(section: Node, path: str) -> Node:
@@ -17,8 +17,9 @@ def _single_roi_extractor(path: str, *, roi_layer: Node, **rest: Any) -> Node:
     return Node(path, rest, **read(_roi_align, roi_layer, f'{path}.roi_layer'))
 
 
-def _roi_align(path: str, *, type: str, out_size: int, sample_num: int = 0) -> dict[str, Any]:
-    check_choice(type, ('RoIAlign',), f'{path}.type')
+def _roi_align(
+    path: str, *, type: Literal['RoIAlign'], out_size: int, sample_num: int = 0
+) -> dict[str, Any]:
     return dict(out_size=out_size, sample_num=sample_num)
 
 
@@ -61,11 +62,10 @@ def _fcn_mask_head(
     *,
     num_classes: int | None = None,
     roi_feat_size: int = 14,  # known from the extractor
-    upsample_method: str = 'deconv',
+    upsample_method: Literal['deconv'] = 'deconv',
     loss_mask: Node | None = None,
     **rest: Any,
 ) -> Node:
-    check_choice(upsample_method, ('deconv',), f'{path}.upsample_method')
     entropy = loss(loss_mask, f'{path}.loss_mask', type='CrossEntropyLoss', use_sigmoid=True)
     # Each pixel of a mask is an object or not: what the releases call ``use_mask``.
     entropy = {{'use_mask': 'use_sigmoid'}.get(key, key): v for key, v in entropy.items()}
@@ -77,8 +77,8 @@ def _fcn_mask_head(
     )
 
 
-def semantic_head(path: str, *, type: str, num_classes: int, **rest: Any) -> Node:
+def semantic_head(
+    path: str, *, type: Literal['FusedSemanticHead'], num_classes: Classes, **rest: Any
+) -> Node:
     """The section ``semantic_head``; its ``num_classes`` are the labels of the semantic maps."""
-    check_choice(type, ('FusedSemanticHead',), f'{path}.type')
-    check_count(num_classes, f'{path}.num_classes', least=2)
     return Node(path, rest, type=type, semantic_classes=num_classes)

@@ -4,13 +4,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from hrdet.config.config import origins_of
-from hrdet.config.lower.lowered import read_lowered
-from hrdet.config.lower.release import lower_release
+from hrdet.config.lower import lowered, release
 from hrdet.config.node import Node, check_choice
 from hrdet.config.run_config import RunConfig
 from hrdet.registry import ConfigError
 
-LANGUAGES = {'release': lower_release, 'lowered': read_lowered}
+# Each language: its keys at the top, and its reader.
+LANGUAGES = {
+    'release': (release.KEYS, release.lower_release),
+    'lowered': (lowered.KEYS, lowered.read_lowered),
+}
+
+
+def keys_of_language(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys that a config in its language may have at the top."""
+    language = config.get('language', 'release')
+    check_choice(language, LANGUAGES, 'language')
+    return (*LANGUAGES[language][0], 'language', 'custom_imports')
 
 
 def lower(config: Mapping[str, Any]) -> RunConfig:
@@ -25,9 +35,9 @@ def lower(config: Mapping[str, Any]) -> RunConfig:
     """
     origins = origins_of(config)
     try:
-        language = config.get('language', 'release')
-        check_choice(language, LANGUAGES, 'language')
-        run = LANGUAGES[language]({k: v for k, v in config.items() if k != 'language'})
+        keys_of_language(config)
+        read = LANGUAGES[config.get('language', 'release')][1]
+        run = read({key: value for key, value in config.items() if key != 'language'})
     except ConfigError as error:
         error.locate(origins)
         raise

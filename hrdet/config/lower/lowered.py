@@ -6,8 +6,9 @@ from typing import Any
 
 from hrdet.config.dump import as_text
 from hrdet.config.node import Node, as_nodes, check, check_typed, read
-from hrdet.config.run_config import RunConfig, Runtime, Training
-from hrdet.registry import check_keys
+from hrdet.config.run_config import RunConfig, Runtime, Training, typed
+
+KEYS = ('model', 'classes', 'train', 'val', 'test', 'training', 'runtime')
 
 
 def read_lowered(config: dict[str, Any]) -> RunConfig:
@@ -43,19 +44,9 @@ def _read(
         train=train,
         val=val,
         test=test,
-        training=None if training is None else _typed(Training, training, 'training'),
-        runtime=_typed(Runtime, runtime or {}, 'runtime'),
+        training=None if training is None else typed(Training, training, 'training'),
+        runtime=typed(Runtime, runtime or {}, 'runtime'),
     )
-
-
-def _typed(cls: type, section: Any, path: str) -> Any:
-    known = {field.name: field for field in fields(cls)}
-    check(isinstance(section, Mapping), path, f'a dict is wanted here, not {section!r}')
-    check_keys(section, known, path)
-    for name, field in known.items():
-        optional = field.default is not MISSING or field.default_factory is not MISSING
-        check(optional or name in section, f'{path}.{name}', 'this key is needed')
-    return cls(**section)
 
 
 def _settings(value: Any) -> dict[str, Any]:

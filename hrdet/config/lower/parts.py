@@ -1,8 +1,12 @@
 """Pieces that the sections of every detector share: losses, matching, classes, the neck's input."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from hrdet.config.node import Node, check_choice, check_count, check_typed
+
+Convention = Literal['inclusive', 'continuous']
+# Of a head: its classes and the background.
+Classes = Annotated[int, 'an integer of 2 or more', lambda n: n >= 2]
 
 
 def loss(section: Node | None, path: str, **default: Any) -> Node:

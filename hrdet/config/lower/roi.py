@@ -6,7 +6,16 @@ from typing import Any
 from hrdet.config.lower.heads import box_head, mask_head, roi_extractor, semantic_head
 from hrdet.config.lower.parts import matching
 from hrdet.config.lower.parts import nms as read_nms
-from hrdet.config.node import Node, check, check_choice, check_count, check_typed, is_number, read
+from hrdet.config.node import (
+    Count,
+    Fraction,
+    Node,
+    check,
+    check_choice,
+    check_typed,
+    is_number,
+    read,
+)
 
 
 @dataclass(slots=True)
@@ -55,7 +64,7 @@ def _one_stage(
 def cascade_rcnn(
     path: str,
     *,
-    num_stages: int,
+    num_stages: Count,
     bbox_roi_extractor: Node,
     bbox_head: Node | list[Node],
     mask_roi_extractor: Node | None = None,
@@ -63,7 +72,6 @@ def cascade_rcnn(
     settings: RoISettings,
 ) -> Node:
     """The heads of a Cascade R-CNN, or of a Cascade Mask R-CNN."""
-    check_count(num_stages, f'{path}.num_stages')
     masks = {}
     if mask_head is not None or mask_roi_extractor is not None:
         masks = _mask_parts(path, mask_roi_extractor, mask_head, stages=num_stages)
@@ -89,10 +97,10 @@ def htc(
     *,
     semantic_roi_extractor: Node | None = None,
     semantic_head: Node | None = None,
-    semantic_fusion: list[str] = ('bbox', 'mask'),
+    semantic_fusion: Any = ('bbox', 'mask'),
     interleaved: bool = True,
     mask_info_flow: bool = True,
-    num_stages: int,
+    num_stages: Count,
     bbox_roi_extractor: Node,
     bbox_head: Node | list[Node],
     mask_roi_extractor: Node,
@@ -117,8 +125,6 @@ def htc(
             flow = f'{head["type"]} passes no features on; write HTCMaskHead'
             check(not mask_info_flow or head['type'] != 'FCNMaskHead', f'{head.path}.type', flow)
     options = dict(interleaved=interleaved, mask_info_flow=mask_info_flow)
-    for name, value in options.items():
-        check_choice(value, (True, False), f'{path}.{name}')
     semantics = _semantic_parts(path, semantic_roi_extractor, semantic_head, semantic_fusion)
     return node.replaced(**semantics, **options, type='HybridTaskCascadeRoIHead')
 
@@ -210,14 +216,12 @@ def _testing(
     score_thr: float,
     nms: Node,
     max_per_img: int,
-    mask_thr_binary: float | None = None,
+    mask_thr_binary: Fraction | None = None,
     masks: bool,
 ) -> dict[str, Any]:
     values = dict(score_thr=score_thr, nms=read_nms(nms, f'{path}.nms'), max_per_img=max_per_img)
     here = f'{path}.mask_thr_binary'
     _check_masks(mask_thr_binary, masks, here)
-    inside = mask_thr_binary is None or (is_number(mask_thr_binary) and 0 < mask_thr_binary < 1)
-    check(inside, here, f'{mask_thr_binary!r} is not a number between 0 and 1')
     return values | ({} if mask_thr_binary is None else dict(mask_thr_binary=mask_thr_binary))
 
 

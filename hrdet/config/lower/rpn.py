@@ -1,9 +1,9 @@
 """The region proposal network: ``rpn_head``, and ``rpn`` and ``rpn_proposal`` of the cfgs."""
 
-from typing import Any
+from typing import Any, Literal
 
 from hrdet.config.lower.parts import loss, matching
-from hrdet.config.node import Node, check, check_choice, read
+from hrdet.config.node import Node, check, read
 
 
 def rpn_settings(train: Node, train_proposals: Node | None, test: Node) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def _proposals(path: str, **rest: Any) -> Node:
 def rpn_head(
     path: str,
     *,
-    type: str,
+    type: Literal['RPNHead'],
     anchor_scales: list[float],
     anchor_ratios: list[float] = (0.5, 1.0, 2.0),
     anchor_strides: list[int] = (4, 8, 16, 32, 64),
@@ -52,7 +52,6 @@ def rpn_head(
     **rest: Any,
 ) -> Node:
     """The section ``model.rpn_head``; ``settings`` are those of the cfgs."""
-    check_choice(type, ('RPNHead',), f'{path}.type')
     only = 'only the sigmoid classifier exists; leave it out'
     check(use_sigmoid_cls is True, f'{path}.use_sigmoid_cls', only)
     settings = dict(settings)

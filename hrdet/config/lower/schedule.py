@@ -1,8 +1,8 @@
 """``lr_config`` to factors of the learning rate, which multiply each other."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from hrdet.config.node import check, check_choice, check_count, is_number
+from hrdet.config.node import Count, check, check_choice
 
 Factor = dict[str, Any]
 # What each policy asks for.
@@ -20,10 +20,10 @@ def schedule(
     *,
     policy: str,
     by_epoch: bool | None = None,
-    warmup: str | None = None,
+    warmup: Literal['linear', 'constant', 'exp'] | None = None,
     warmup_iters: int = 0,
-    warmup_ratio: float = 0.1,
-    step: int | list[int] | None = None,
+    warmup_ratio: Annotated[float, 'in (0, 1]', lambda r: 0 < r <= 1] = 0.1,
+    step: Count | list[Count] | None = None,
     gamma: float | None = None,
     min_lr: float | None = None,
     min_lr_ratio: float | None = None,
@@ -50,7 +50,6 @@ def schedule(
     for name in options:
         check(name in _POLICIES[kind], f'{path}.{name}', f'the policy {policy!r} has no use for it')
     by_epoch = iterations is None if by_epoch is None else by_epoch
-    check_choice(by_epoch, (True, False), f'{path}.by_epoch')
     counted = 'total_iters counts iterations, and so does lr_config: leave it out'
     check(not by_epoch or iterations is None, f'{path}.by_epoch', counted)
     warm = _warmup(path, warmup, warmup_iters, warmup_ratio)
@@ -71,12 +70,10 @@ def schedule(
 
 
 def _step(path: str, step: int | list[int] | None = None, gamma: float = 0.1) -> Factor:
-    if isinstance(step, (list, tuple)):
-        for i, epoch in enumerate(step):
-            check_count(epoch, f'{path}.step[{i}]')
-        return dict(type='MultiStepLR', milestones=list(step), gamma=gamma)
-    check_count(step, f'{path}.step')
-    return dict(type='StepLR', step_size=step, gamma=gamma)
+    check(step is not None, f'{path}.step', 'this key is needed')
+    if isinstance(step, int):
+        return dict(type='StepLR', step_size=step, gamma=gamma)
+    return dict(type='MultiStepLR', milestones=list(step), gamma=gamma)
 
 
 def _exponential(path: str, gamma: float | None = None) -> Factor:
@@ -103,10 +100,7 @@ def _warmup(path: str, kind: str | None, iterations: int, ratio: float) -> list[
     """
     if kind is None:
         return []
-    check_choice(kind, ('linear', 'constant', 'exp'), f'{path}.warmup')
-    check_count(iterations, f'{path}.warmup_iters')
-    inside = is_number(ratio) and 0 < ratio <= 1
-    check(inside, f'{path}.warmup_ratio', f'{ratio!r} is not in (0, 1]')
+    check(iterations > 0, f'{path}.warmup_iters', f'{iterations} is not an integer of 1 or more')
     # The final value is reached one step before ``end``.
     span = dict(by_epoch=False, begin=0, end=iterations + 1)
     if kind == 'linear':

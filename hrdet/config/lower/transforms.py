@@ -5,11 +5,12 @@ Normalising is not among the transforms: the model does it.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from hrdet.config.node import Node, check, check_choice, read
+from hrdet.config.node import Node, check, read
 
 Scale = tuple[int, int]
+_Three = Annotated[tuple[float, float, float], 'a list of three numbers', len]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,6 @@ class Pipeline:
     def resize(self, path: str, img_scale: Any, mode: str, ratio: bool, context: Context) -> None:
         """Append the transform that resizes to one of several scales; one only at test time."""
         scales = read_scales(img_scale, path)
-        check_choice(mode, ('value', 'range'), f'{path}.multiscale_mode')
         mode, here = 'value' if len(scales) == 1 else mode, f'{path}.img_scale'
         count = f'a range has two ends, but there are {len(scales)} scales'
         check(mode == 'value' or len(scales) == 2, here, count)
@@ -109,7 +109,7 @@ def from_keys(
     *,
     img_scale: Any,
     img_norm_cfg: Node,
-    multiscale_mode: str | None = None,
+    multiscale_mode: Literal['value', 'range'] | None = None,
     resize_keep_ratio: bool = True,
     size_divisor: int | None = None,
     flip_ratio: float = 0,
@@ -183,17 +183,12 @@ def _extra_aug(
 
 def expand_node(path: str, *, to_rgb: bool = True, context: Context, **rest: Any) -> Node:
     """The transform that puts an image on a larger canvas."""
-    check_choice(to_rgb, (True, False), f'{path}.to_rgb')
     # ``to_rgb`` reverses the mean; where the release holds RGB, hrdet holds BGR.
     return Node(path, rest, **{'type': 'Expand', 'to_rgb': to_rgb != context.zipped})
 
 
-def norm(path: str, *, mean: Any, std: Any, to_rgb: bool = True, context: Context) -> Norm:
+def norm(path: str, *, mean: _Three, std: _Three, to_rgb: bool = True, context: Context) -> Norm:
     """``img_norm_cfg``."""
-    for name, values in (('mean', mean), ('std', std)):
-        numbers = isinstance(values, (list, tuple)) and len(values) == 3
-        check(numbers, f'{path}.{name}', f'three numbers are wanted here, not {values!r}')
-    check_choice(to_rgb, (True, False), f'{path}.to_rgb')
     return Norm(path, tuple(mean), tuple(std), 'rgb' if to_rgb or context.zipped else 'bgr')
 
 

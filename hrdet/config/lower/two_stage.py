@@ -1,12 +1,13 @@
 """Two-stage detectors: the 2019 sections ``model``, ``train_cfg`` and ``test_cfg`` to one tree."""
 
-from typing import Any
+from typing import Any, Literal
 
+from hrdet.config.lower.parts import Convention
 from hrdet.config.lower.parts import neck as read_neck
 from hrdet.config.lower.roi import RoISettings, cascade_rcnn, faster_rcnn, htc, mask_rcnn
 from hrdet.config.lower.rpn import rpn_head as read_rpn_head
 from hrdet.config.lower.rpn import rpn_settings
-from hrdet.config.node import Node, check_choice, check_typed, keys_of, read
+from hrdet.config.node import Node, check_typed, keys_of, read
 from hrdet.registry import check_keys
 
 # A detector's type and the function that reads the keys of its second stage.
@@ -36,13 +37,12 @@ def _detector(
     neck: Node,
     rpn_head: Node,
     pretrained: str | None = None,
-    box_convention: str = 'inclusive',
+    box_convention: Convention = 'inclusive',
     roi: tuple[Any, dict[str, Any]],
     train_cfg: Node,
     test_cfg: Node,
     preprocess: Node,
 ) -> Node:
-    check_choice(box_convention, ('inclusive', 'continuous'), f'{path}.box_convention')
     train = read(_train_cfg, train_cfg, 'train_cfg')
     test = read(_test_cfg, test_cfg, 'test_cfg')
     rpn = rpn_settings(train['rpn'], train['rpn_proposal'], test['rpn'])
@@ -66,7 +66,7 @@ def _train_cfg(
     rpn: Node,
     rcnn: Node | list[Node],
     rpn_proposal: Node | None = None,
-    stage_loss_weights: list[float] | None = None,
+    stage_loss_weights: Any = None,
 ) -> dict[str, Any]:
     return dict(
         rpn=rpn, rcnn=rcnn, rpn_proposal=rpn_proposal, stage_loss_weights=stage_loss_weights
@@ -74,7 +74,6 @@ def _train_cfg(
 
 
 def _test_cfg(
-    path: str, *, rpn: Node, rcnn: Node, keep_all_stages: bool = False
+    path: str, *, rpn: Node, rcnn: Node, keep_all_stages: Literal[False] = False
 ) -> dict[str, Node]:
-    check_choice(keep_all_stages, (False,), f'{path}.keep_all_stages')
     return dict(rpn=rpn, rcnn=rcnn)

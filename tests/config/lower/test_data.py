@@ -245,7 +245,10 @@ def test_a_config_that_only_predicts(config):
         (dict(flip=True), r'data\.train\.flip: training takes flip_ratio'),
         (dict(multiscale_mode='rnage'), r"multiscale_mode: .*did you mean 'range'"),
         (dict(multiscale_mode='range', img_scale=[(9, 8)] * 3), r'a range has two ends, .* 3 sc'),
-        (dict(img_norm_cfg=dict(mean=[1], std=[1])), r'img_norm_cfg\.mean: three numbers'),
+        (
+            dict(img_norm_cfg=dict(mean=[1], std=[1])),
+            r'img_norm_cfg\.mean: \[1\] is not a list of three numbers',
+        ),
         (dict(img_norm_cfg=dict(mean=[1, 2, 3])), r'img_norm_cfg\.std: this key is needed'),
         (dict(extra_aug=dict(crop={})), r'data\.train\.extra_aug\.crop: there is no such key'),
         (dict(with_label=False), r'data\.train\.with_label: '),

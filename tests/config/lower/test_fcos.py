@@ -107,7 +107,11 @@ def test_num_classes_are_checked(fcos):
     ('path', 'value', 'message'),
     [
         ('model.bbox_head.stride', [8], r"model\.bbox_head\.stride: .*'strides'"),
-        ('model.bbox_head.center_sampling', 'yes', r'center_sampling: must be True or False'),
+        (
+            'model.bbox_head.center_sampling',
+            'yes',
+            r"sampling: 'yes' is not one of True, False",
+        ),
         ('model.bbox_head.regress_ranges', [1, 2, 3, 4, 5], r'regress_ranges: a list of pairs'),
         ('model.bbox_head.regress_ranges', [(8, 4)], r'pairs .* is wanted here, not \[\(8, 4\)\]'),
         ('model.bbox_head.regress_ranges', 64, r'regress_ranges: .* is wanted here, not 64'),
