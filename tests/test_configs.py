@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import hrdet.evaluation
+import hrdet.tracking  # noqa: F401  all register their types
 from hrdet.config import RunConfig, load_config, lower, lowered_text
 from hrdet.data import collate
 from hrdet.data.shapes import make_shapes

@@ -32,6 +32,14 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _import_parts() -> None:
+    """Import what registers the types of a config; it takes a second, so only where needed."""
+    import hrdet.data
+    import hrdet.evaluation
+    import hrdet.models
+    import hrdet.tracking  # noqa: F401
+
+
 def _has_parts(value: Any) -> bool:
     return (isinstance(value, dict) and bool(value)) or _holds_nodes(value)
 
@@ -50,6 +58,8 @@ def main() -> None:
                     print(f'{path} = {value!r}  # {origin or "a default"}')
             return
         run = lower(config)
+        _import_parts()
+        run.check()
     except (ConfigError, FileNotFoundError) as error:
         raise SystemExit(f'{args.config}: {error}') from None
     if not args.lowered:

@@ -5,39 +5,20 @@ every value knows the file and line that wrote it, an error names path, file and
 is imported.
 """
 
-from hrdet.command_line import (
-    LAUNCHERS,
-    LAYOUTS,
-    Parser,
-    add_cfg_options,
-    add_run_options,
-    add_speed_options,
-)
 from hrdet.config.classes import check_num_classes, with_num_classes
 from hrdet.config.config import Config, values_of
 from hrdet.config.load import load_config
 from hrdet.config.lower import lower
-from hrdet.config.lower.detection import METRICS
 from hrdet.config.lower.lowered import lowered_text
 from hrdet.config.node import Node
 from hrdet.config.run_config import RunConfig, Runtime, Training
 
-Lowered = RunConfig  # its name before
-
 __all__ = [
-    'LAUNCHERS',
-    'LAYOUTS',
-    'METRICS',
     'Config',
-    'Lowered',
     'Node',
-    'Parser',
     'RunConfig',
     'Runtime',
     'Training',
-    'add_cfg_options',
-    'add_run_options',
-    'add_speed_options',
     'check_num_classes',
     'load_config',
     'lower',

@@ -93,7 +93,7 @@ class RunConfig:
                 raise ConfigError(f'{path}: training needs this key')
 
     def check(self) -> None:
-        """Raise a ConfigError for a key or type that no model or data set has, before one is built.
+        """Raise a ConfigError for a key or type that no part has, before one is built.
 
         The modules that register the parts must be imported.
         """
@@ -102,39 +102,11 @@ class RunConfig:
             check({key: value for key, value in split.items() if key != 'evaluator'}, split.path)
             if 'evaluator' in split:
                 check(split['evaluator'], dataset=None)
+        if self.training is not None:
+            for tracker in self.training.trackers:
+                check(tracker, work_dir='')
+            check(self.training.hooks)
 
     def splits(self) -> Iterator[Node]:
         """Those of ``train``, ``val`` and ``test`` that the config has."""
         yield from (split for split in (self.train, self.val, self.test) if split is not None)
-
-    def as_run_config(self) -> 'RunConfig':
-        return self
-
-    def __getattr__(self, name: str) -> Any:  # flat names of before
-        if name in RunConfig.__slots__ or name.startswith('_'):
-            raise AttributeError(name)
-        split, _, part = name.partition('_')
-        if split in ('train', 'val', 'test') and part in ('dataset', 'loader'):
-            node = getattr(self, split)
-            if part == 'dataset':
-                return None if node is None else node['dataset']
-            return {k: v for k, v in (node or {}).items() if k not in ('dataset', 'evaluator')}
-        if name == 'box_convention':
-            return self.model['convention']
-        if name == 'dist_params':
-            return dict(backend=self.runtime.backend)
-        if name == 'evaluation':
-            split = self.val or self.test
-            interval = self.training.val_interval if self.training else 1
-            return dict(interval=interval, metrics=split['evaluator']['metrics'] if split else [])
-        if name == 'log':
-            on = any(t['type'] == 'TensorBoard' for t in self.training.trackers)
-            return dict(interval=self.training.log_interval, tensorboard=on)
-        if name == 'runner_fields':
-            return {}
-        for owner in (self.runtime, self.training):
-            if name in getattr(type(owner), '__slots__', ()):
-                return getattr(owner, name)
-        if self.training is None and name in Training.__slots__:
-            return None
-        raise AttributeError(name)

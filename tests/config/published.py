@@ -11,9 +11,11 @@ from typing import Any
 import torch
 
 import hrdet.data
+import hrdet.evaluation
 import hrdet.losses
 import hrdet.matching
-import hrdet.models  # noqa: F401  all register their types
+import hrdet.models
+import hrdet.tracking  # noqa: F401  all register their types
 from hrdet.config import Node, RunConfig, with_num_classes
 from hrdet.registry import ConfigError, build, registered
 

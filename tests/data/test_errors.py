@@ -35,7 +35,9 @@ def test_without_coco(pytestconfig, tmp_path, monkeypatch):
         with pytest.raises(ConfigError) as error:
             build(node)
         path = f'data/coco/annotations/instances_{"val" if key == "test" else key}2017.json'
-        parts = f'data.{key} (CocoDataset): ann_file: ', path, str(tmp_path), COCO, 'check_dataset'
+        assert str(error.value).startswith(f'data.{key}, written in ')
+        place = f'configs/_base_/datasets/coco{"_stuff" if key == "train" else ""}.py:'
+        parts = place, '(CocoDataset): ann_file: ', path, str(tmp_path), COCO, 'check_dataset'
         for part in parts:
             assert part in str(error.value)
 

@@ -24,7 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hrdet.config import Parser
+from hrdet.command_line import Parser
 from tools.analysis.call_tracer import Trace
 from tools.analysis.source_lines import (
     comment_share,

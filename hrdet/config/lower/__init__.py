@@ -1,4 +1,4 @@
-"""Lowering: each config language, one file each, to the one form that is built and run."""
+"""Lowering: configs of every language, one file each, to the one form that is built and run."""
 
 from hrdet.config.lower.language import lower
 

@@ -4,7 +4,8 @@ import pytest
 
 import hrdet.data
 import hrdet.evaluation
-import hrdet.models  # noqa: F401  all register their types
+import hrdet.models
+import hrdet.tracking  # noqa: F401  all register their types
 from hrdet.config import lower
 from hrdet.registry import ConfigError
 

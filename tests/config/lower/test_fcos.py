@@ -5,6 +5,9 @@ import json
 import pytest
 import torch
 
+import hrdet.data
+import hrdet.evaluation
+import hrdet.tracking  # noqa: F401  all register their types
 from hrdet.config import Node, check_num_classes, lower, with_num_classes
 from hrdet.models.detectors import FCOS
 from hrdet.registry import ConfigError, build

@@ -6,7 +6,8 @@ import pytest
 
 import hrdet.data
 import hrdet.evaluation
-import hrdet.models  # noqa: F401  all register their types
+import hrdet.models
+import hrdet.tracking  # noqa: F401  all register their types
 from hrdet.config import check_num_classes, load_config, lower, with_num_classes
 from hrdet.registry import ConfigError, build
 from tests.config.published import CONFIGS

@@ -5,7 +5,8 @@ import pytest
 import hrdet.data
 import hrdet.evaluation
 import hrdet.matching
-import hrdet.models  # all register their types
+import hrdet.models
+import hrdet.tracking  # all register their types
 from hrdet.boxes import BoxConvention
 from hrdet.config import Node, check_num_classes, lower, with_num_classes
 from hrdet.registry import ConfigError, build
