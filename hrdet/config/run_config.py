@@ -92,8 +92,10 @@ class RunConfig:
             if value is None:
                 raise ConfigError(f'{path}: training needs this key')
 
-    def check(self) -> None:
-        """Raise a ConfigError for a key or type that no part has, before one is built.
+    def check(self) -> 'RunConfig':
+        """Raise a ConfigError for a key or type that no part has, before any is built.
+
+        Returns the config itself.
 
         The modules that register the parts must be imported.
         """
@@ -106,6 +108,7 @@ class RunConfig:
             for tracker in self.training.trackers:
                 check(tracker, work_dir='')
             check(self.training.hooks)
+        return self
 
     def splits(self) -> Iterator[Node]:
         """Those of ``train``, ``val`` and ``test`` that the config has."""

@@ -55,9 +55,8 @@ def build_trainer(
         ConfigError, DataError, CheckpointError, WorkDirError, FileNotFoundError: before the first
             iteration, with what to change.
     """
-    run = lower(config)
+    run = lower(config).check()  # all keys, before data is read
     run.check_trainable()
-    run.check()  # all keys, before data is read
     training, runtime = run.training, run.runtime
     device = start(launcher, force_cpu, runtime.backend)
     check(device)  # now, not after the data is read
@@ -134,8 +133,7 @@ def build_tester(
     Raises:
         ConfigError, DataError, CheckpointError, FileNotFoundError: with what to change.
     """
-    run = lower(config)
-    run.check()
+    run = lower(config).check()
     device = start(launcher, force_cpu, run.runtime.backend)
     check(device)  # now, not after the data is read
     logger = start_logging(run.runtime.log_level)

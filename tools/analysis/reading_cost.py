@@ -97,8 +97,7 @@ def trace_model(shapes: Any) -> dict[str, Trace]:
     with traces['load config']:
         config = load_config(CONFIG, overrides(shapes))
     with traces['lower']:
-        bridge = lower(config)
-    settings = bridge.as_run_config() if hasattr(bridge, 'as_run_config') else bridge
+        settings = lower(config)
     batches = {}
     for mode, part in (('loss', settings.train), ('predict', settings.test)):
         options = {key: part[key] for key in part if key not in ('dataset', 'evaluator')}
@@ -106,7 +105,7 @@ def trace_model(shapes: Any) -> dict[str, Trace]:
         dataset = build(part['dataset'])
         batches[mode] = next(iter(build_loader(dataset, **options)))
     with traces['build']:
-        model = build_model(bridge, dataset.classes)
+        model = build_model(settings, dataset.classes)
     for name, mode in (('step', 'loss'), ('later step', 'loss'), ('predict', 'predict')):
         trace = traces[name]
         model.train(mode == 'loss')

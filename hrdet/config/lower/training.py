@@ -22,6 +22,10 @@ _TRACKERS = {
     'WandbLoggerHook': 'WandB',
     'MlflowLoggerHook': 'MLflow',
 }
+_UNSCALED = (
+    'auto_scale_lr: the config does not say how many images a step its learning rate is for, so it '
+    'is used as it is; write auto_scale_lr=dict(enable=True, base_batch_size=16)'
+)
 
 
 def lower_training(
@@ -52,12 +56,7 @@ def lower_training(
     length = dict(epochs=total_epochs, iterations=total_iters)
     policy = dict(policy='fixed') if lr_config is None else lr_config
     factors = read(schedule, policy, 'lr_config', **length)
-    for factor in factors:
-        last = total_epochs if factor['by_epoch'] else total_iters
-        late = [step for step in factor.get('milestones', ()) if last is not None and step >= last]
-        if late:
-            whole = counted(last, 'epoch' if factor['by_epoch'] else 'iteration')
-            warnings.append(f'lr_config.step: {late} is never reached in {whole}')
+    warnings += _late_steps(factors, total_epochs, total_iters)
     checkpoint = _section(_checkpoint, checkpoint_config, 'checkpoint_config', default=interval)
     if fp16 is not None:
         check(not amp, 'fp16', 'amp gives the precision already; keep one of them')
@@ -66,13 +65,10 @@ def lower_training(
     if stopping is not None:
         stopping = read(_early_stopping, stopping, 'early_stopping')
     scaling = dict(enable=False, base_batch_size=None)
-    if auto_scale_lr is not None:
-        scaling = read(_auto_scale_lr, auto_scale_lr, 'auto_scale_lr')
+    if auto_scale_lr is None:
+        warnings.append(_UNSCALED)
     else:
-        warnings.append(
-            'auto_scale_lr: the config does not say how many images a step its learning rate is '
-            'for, so it is used as it is; write auto_scale_lr=dict(enable=True, base_batch_size=16)'
-        )
+        scaling = read(_auto_scale_lr, auto_scale_lr, 'auto_scale_lr')
     settings = dict(
         schedule=factors,
         max_epochs=total_epochs,
@@ -90,6 +86,18 @@ def lower_training(
     if optimizer is None:
         return None
     return Training(optimizer=read(_optimizer, optimizer, 'optimizer'), **settings)
+
+
+def _late_steps(factors: list[dict], epochs: int | None, iterations: int | None) -> list[str]:
+    """A warning for milestones after the end of the run."""
+    warnings = []
+    for factor in factors:
+        last = epochs if factor['by_epoch'] else iterations
+        late = [step for step in factor.get('milestones', ()) if last is not None and step >= last]
+        if late:
+            whole = counted(last, 'epoch' if factor['by_epoch'] else 'iteration')
+            warnings.append(f'lr_config.step: {late} is never reached in {whole}')
+    return warnings
 
 
 def _section(reader: Any, section: Node | None, path: str, **context: Any) -> Any:
