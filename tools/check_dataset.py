@@ -24,9 +24,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hrdet.command_line import Parser
 from hrdet.config import load_config, lower
+from hrdet.messages import plural
 from hrdet.progress import track
 from hrdet.registry import ConfigError
-from hrdet.wording import counted
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
     from hrdet.data.datasets.check import DatasetCheck
@@ -154,8 +154,8 @@ def report(check: DatasetCheck, with_images: bool) -> int:
     errors = sum(problem.fatal for problem in check.problems)
     if check.summary():
         print(f'{check.name}: {check.summary()}')
-    warnings = counted(len(check.problems) - errors, 'warning')
-    print(f'{check.name}: {counted(errors, "error")}, {warnings}')
+    warnings = plural(len(check.problems) - errors, 'warning')
+    print(f'{check.name}: {plural(errors, "error")}, {warnings}')
     return errors
 
 

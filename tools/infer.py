@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hrdet.command_line import Parser, add_cfg_options, add_speed_options, speed_options
+from hrdet.messages import plural
 from hrdet.progress import track
-from hrdet.wording import counted
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
     import numpy as np
@@ -114,7 +114,7 @@ def infer(
     if file is None:
         return [], problems
     file.close()
-    return [counted(drawn, 'picture'), file.name], problems
+    return [plural(drawn, 'picture'), file.name], problems
 
 
 def _read(file: Path, problems: list[str]) -> np.ndarray | None:

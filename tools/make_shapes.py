@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hrdet.command_line import Parser
-from hrdet.wording import counted
+from hrdet.messages import plural
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,8 +49,8 @@ def make(args: argparse.Namespace) -> list[str]:
         places = make_class_folders(*options)
     kind = 'scene' if args.task == 'classification' else 'image'
     return [
-        f'{counted(args.train, kind)}: {places[0]}',
-        f'{counted(args.val, kind)}: {places[1]}',
+        f'{plural(args.train, kind)}: {places[0]}',
+        f'{plural(args.val, kind)}: {places[1]}',
     ]
 
 

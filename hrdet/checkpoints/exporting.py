@@ -18,7 +18,7 @@ from hrdet.checkpoints.files import (
     save_safetensors,
     sha256,
 )
-from hrdet.wording import counted
+from hrdet.messages import plural
 
 _GOLDEN = (5**0.5 - 1) / 2
 
@@ -36,7 +36,7 @@ class ExportReport:
 
     def __str__(self) -> str:
         done = self.conversion
-        entries = counted(len(done.weights), 'entry', 'entries')
+        entries = plural(len(done.weights), 'entry', 'entries')
         lines = [
             f'{self.path}: {entries} of {self.family.value} ({done.renamed} '
             f'renamed, {len(done.reordered)} reordered, {self.widened} widened to float32)'

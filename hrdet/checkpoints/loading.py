@@ -13,7 +13,7 @@ from hrdet import zoo
 from hrdet.checkpoints.contents import class_count, class_names, unpack
 from hrdet.checkpoints.families import Conversion, Family, convert, recognise, stated_convention
 from hrdet.checkpoints.files import CheckpointError
-from hrdet.wording import counted
+from hrdet.messages import plural
 
 _CLASS_LAYER = re.compile(
     r'(.*\.(fc_cls|fc_reg|conv_logits|conv_cls|conv_seg)|head\.fc)\.(weight|bias)'
@@ -57,7 +57,7 @@ class LoadReport:
 
     def __str__(self) -> str:
         done = ', '.join(f'{count} {what}' for what, count in self.converted.items() if count)
-        entries = counted(self.loaded, 'entry', 'entries')
+        entries = plural(self.loaded, 'entry', 'entries')
         entries += ' in common' if self.refused else ' loaded'
         lines = [f'{self.path}: {self.family.value}, {entries}' + (f' ({done})' if done else '')]
         lines += _listed('in the model but not in the file', self.missing)
@@ -216,7 +216,7 @@ def _cure(report: LoadReport) -> str:
             with_background = 'roi_head' in key or 'bbox_head' in key
             number = f'{theirs + 1} (it counts the background)' if with_background else theirs
             return (
-                f'The checkpoint was trained on {counted(theirs, "class", "classes")} and the '
+                f'The checkpoint was trained on {plural(theirs, "class", "classes")} and the '
                 f'model has {ours}. To use the checkpoint set num_classes={number}; to fine-tune '
                 f'it on other classes name it in load_from=, or in Python load it with '
                 f'load_checkpoint(model, file, other_classes=True): both leave the class layers '

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from hrdet.wording import counted
+from hrdet.messages import plural
 
 
 def check_run(saved: dict[str, Any], ours: dict[str, Any]) -> None:
@@ -18,11 +18,11 @@ def check_run(saved: dict[str, Any], ours: dict[str, Any]) -> None:
         return name in saved and name in ours and saved[name] != ours[name]
 
     if differs('world_size'):
-        processes = counted(saved['world_size'], 'process', 'processes')
+        processes = plural(saved['world_size'], 'process', 'processes')
         raise ValueError(f'it was written by {processes}, this run has {ours["world_size"]}')
     if differs('images_per_process'):
         raise ValueError(
-            f'it was trained with {counted(saved["images_per_process"], "image")} per process, '
+            f'it was trained with {plural(saved["images_per_process"], "image")} per process, '
             f'this run has {ours["images_per_process"]}'
         )
     if differs('classes'):

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hrdet.config.node import Node
+from hrdet.messages import plural
 from hrdet.registry import ConfigError
-from hrdet.wording import counted
 
 
 def with_num_classes(model: Node, num_classes: int) -> Node:
@@ -22,7 +22,7 @@ def check_num_classes(model: Node, classes: Sequence[str]) -> None:
         k = head['num_classes']
         if k is not None and k != len(classes):
             names = ', '.join(classes[:5]) + (', ...' if len(classes) > 5 else '')
-            ours, theirs = (counted(n, 'class', 'classes') for n in (k, len(classes)))
+            ours, theirs = (plural(n, 'class', 'classes') for n in (k, len(classes)))
             error = ConfigError(
                 f'{head.path}.num_classes: {k + 1} means {ours} and the background, but the '
                 f'data set has {theirs} ({names}): write {len(classes) + 1}, or '

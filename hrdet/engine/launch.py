@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from hrdet.wording import counted
+from hrdet.messages import plural
 
 
 class LaunchError(RuntimeError):
@@ -131,7 +131,7 @@ def run_on_gpus(gpus: int | None, work: Callable[..., None], *args: Any) -> None
     count = torch.cuda.device_count()
     if gpus is not None and gpus > count:
         raise LaunchError(
-            f'--gpus {gpus}: this machine has {counted(count, "GPU")}. --gpus 0 works on the CPU; '
+            f'--gpus {gpus}: this machine has {plural(count, "GPU")}. --gpus 0 works on the CPU; '
             f'several CPU processes start with torchrun and --launcher pytorch'
         )
     if gpus is None or gpus <= 1:

@@ -11,7 +11,7 @@ import torch
 import hrdet
 from hrdet.distributed import on_rank_0, world_size
 from hrdet.logger import start_logging
-from hrdet.wording import counted
+from hrdet.messages import plural
 
 try:
     import fcntl
@@ -71,8 +71,8 @@ class WorkDir:
         name = torch.cuda.get_device_name(device) if device.type == 'cuda' else 'CPU'
         self.logger.info(
             f'hrdet {hrdet.__version__}, torch {torch.__version__}, '
-            f'{counted(world_size(), "process", "processes")} on {name}, '
-            f'{counted(torch.get_num_threads(), "CPU thread")} each, seed {seed}, '
+            f'{plural(world_size(), "process", "processes")} on {name}, '
+            f'{plural(torch.get_num_threads(), "CPU thread")} each, seed {seed}, '
             f'work_dir {self.path}'
         )
 

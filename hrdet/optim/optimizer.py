@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from hrdet.messages import plural
 from hrdet.registry import ConfigError, nearest
-from hrdet.wording import counted
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 _PARAMWISE = ('bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'custom_keys')
@@ -120,8 +120,8 @@ def scale_lr(
     base = (settings or {}).get('base_batch_size')
     lr = optimizer.param_groups[0]['lr']
     line = (
-        f'{counted(processes, "process", "processes")} x {counted(images, "image")} x '
-        f'{accumulate} accumulated = {counted(actual, "image")} a step; '
+        f'{plural(processes, "process", "processes")} x {plural(images, "image")} x '
+        f'{accumulate} accumulated = {plural(actual, "image")} a step; '
     )
     if not base:
         return f'{line}lr {lr:g}'

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from hrdet.distributed import rank, world_size
+from hrdet.messages import plural
 from hrdet.structures import Batch
 from hrdet.tracking.loss_buffer import LossBuffer
 from hrdet.tracking.trackers import LOG_FILE, Trackers
 from hrdet.visualize import plot_curves
-from hrdet.wording import counted
 
 Trainer = Any  # of hrdet.engine, which stands above this package
 CURVES_FILE = 'curves.png'
@@ -148,8 +148,8 @@ class TrainingLog:
         logger.warning(
             f'data loading is the bottleneck: {share:.0%} of the time goes into waiting for '
             f'batches ({entry["data_time"]:.2f} of {entry["time"]:.2f} s an iteration) with '
-            f'workers_per_gpu={workers}, {counted(local, "process", "processes")} and '
-            f'{counted(cores, "CPU core")} here; {cure}'
+            f'workers_per_gpu={workers}, {plural(local, "process", "processes")} and '
+            f'{plural(cores, "CPU core")} here; {cure}'
         )
 
 

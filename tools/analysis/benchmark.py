@@ -38,8 +38,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from hrdet.command_line import Parser, add_cfg_options
 from hrdet.config import load_config, lower
+from hrdet.messages import plural
 from hrdet.registry import ConfigError
-from hrdet.wording import counted
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
     from tools.analysis.stopwatch import Stopwatch
@@ -93,7 +93,7 @@ def show(watch: Stopwatch, shapes: list[tuple[int, ...]], args: argparse.Namespa
     from tools.analysis.steps import rows
 
     images = shapes[0][0]
-    where = counted(torch.get_num_threads(), 'CPU thread')
+    where = plural(torch.get_num_threads(), 'CPU thread')
     where = torch.cuda.get_device_name() if watch.cuda else where
     table = Table()
     for column in ('part', 'ms', 'share', 'ms / image'):
@@ -106,13 +106,13 @@ def show(watch: Stopwatch, shapes: list[tuple[int, ...]], args: argparse.Namespa
     console = Console(highlight=False, soft_wrap=True)
     console.print(
         f'{Path(args.config).stem}, {args.mode}: images {", ".join(map(str, shapes))}, {where}, '
-        f'torch {torch.__version__}; medians of {counted(args.iterations, "step")}'
+        f'torch {torch.__version__}; medians of {plural(args.iterations, "step")}'
     )
     console.print(table)
     console.print(f'{images * 1000 / whole:.2f} images per second; peak {peak_memory(watch.cuda)}')
     if not args.shape:
         loading = median(watch.times['data loading'])
-        workers = counted(max(1, math.ceil(loading / whole)), 'worker')
+        workers = plural(max(1, math.ceil(loading / whole)), 'worker')
         console.print(
             f'data loading: {loading:.1f} ms a batch in one process; for this step take {workers}'
         )

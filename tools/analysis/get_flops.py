@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from hrdet.command_line import Parser, add_cfg_options
 from hrdet.config import load_config, lower, with_num_classes
+from hrdet.messages import plural
 from hrdet.registry import ConfigError, build
-from hrdet.wording import counted
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
     from hrdet.models.flops import Cost
@@ -104,8 +104,8 @@ def main() -> None:
     except (ConfigError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from None
     numbers = [f'input {args.shape[0]} x {args.shape[1]}']
-    numbers += [counted(args.rois, 'region')] if 'rpn_head' in cost.macs else []
-    numbers += [counted(args.masks, 'mask')] if 'mask_head' in cost.macs else []
+    numbers += [plural(args.rois, 'region')] if 'rpn_head' in cost.macs else []
+    numbers += [plural(args.masks, 'mask')] if 'mask_head' in cost.macs else []
     print(f'{args.config}: {", ".join(numbers)}')
     print(report(cost, args.release_units))
 

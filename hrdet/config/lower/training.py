@@ -15,7 +15,7 @@ from hrdet.config.node import (
     read,
 )
 from hrdet.config.run_config import Training
-from hrdet.wording import counted
+from hrdet.messages import plural
 
 _TRACKERS = {
     'TensorboardLoggerHook': 'TensorBoard',
@@ -95,7 +95,7 @@ def _late_steps(factors: list[dict], epochs: int | None, iterations: int | None)
         last = epochs if factor['by_epoch'] else iterations
         late = [step for step in factor.get('milestones', ()) if last is not None and step >= last]
         if late:
-            whole = counted(last, 'epoch' if factor['by_epoch'] else 'iteration')
+            whole = plural(last, 'epoch' if factor['by_epoch'] else 'iteration')
             warnings.append(f'lr_config.step: {late} is never reached in {whole}')
     return warnings
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from hrdet.data.annotations.table import AnnotationTable
 from hrdet.data.errors import DataError, Problem
+from hrdet.messages import plural
 from hrdet.registry import nearest
-from hrdet.wording import counted
 
 
 @dataclass(slots=True)
@@ -31,10 +31,10 @@ class AnnotationReport:
             dropped = [f'{count} {reason}' for reason, count in counts.items() if count]
             return f' (dropped: {", ".join(dropped)})' if dropped else ''
 
-        boxes = counted(self.boxes_kept, 'box', 'boxes')
-        crowds = counted(self.crowds_kept, 'crowd region')
+        boxes = plural(self.boxes_kept, 'box', 'boxes')
+        crowds = plural(self.crowds_kept, 'crowd region')
         return (
-            f'{self.file}: {self.images_kept} of {counted(self.images, "image")}'
+            f'{self.file}: {self.images_kept} of {plural(self.images, "image")}'
             f'{listed(self.dropped_images)}, {boxes} and {crowds} of {self.boxes}'
             f'{listed(self.dropped_boxes)}'
         )
@@ -118,7 +118,7 @@ def _check_classes(wanted: tuple[str, ...], report: AnnotationReport) -> None:
         raise DataError(f'classes={wanted} names a class twice')
     absent = [name for name in wanted if name not in report.classes]
     if absent:
-        known = counted(len(report.classes), 'class', 'classes')
+        known = plural(len(report.classes), 'class', 'classes')
         raise DataError(
             f'{report.file} has no class {absent[0]!r}{nearest(absent[0], report.classes)}.\n'
             f'  the file has {known}: {_listed(report.classes)}\n'

@@ -9,7 +9,7 @@ import numpy as np
 from hrdet.data import DataError
 from hrdet.data.conversion.plan import Plan, unfinished, write_png
 from hrdet.data.conversion.raw_files import RawFile, find_files
-from hrdet.wording import counted
+from hrdet.messages import plural
 
 _IMAGES, _IDS, _POLYGONS = (
     '_leftImg8bit.png',
@@ -49,7 +49,7 @@ def plan_cityscapes(raw: Path, out: Path) -> Plan:
         path = label_folder / split / city / f'{name}_gtFine_labelTrainIds.png'
         if not path.exists():
             plan.steps.append(partial(_convert, file, path))
-    plan.summary = f'{counted(len(maps), "label map")} in {out / "gtFine"}'
+    plan.summary = f'{plural(len(maps), "label map")} in {out / "gtFine"}'
     return plan
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from hrdet.data.annotations import AnnotationTable, read_coco, read_voc
 from hrdet.data.datasets.images import FolderImages, ZipImages, decode_checked, image_store
 from hrdet.data.errors import DataError, Problem
+from hrdet.messages import plural
 from hrdet.registry import registered
-from hrdet.wording import counted
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class AnnotationCheck(DatasetCheck):
         if self.table is None:
             return ''
         counts = ', '.join(f'{name} {count}' for name, count in self.class_counts().items())
-        return f'{counted(len(self.table.file_names), "image")}; boxes by class: {counts}'
+        return f'{plural(len(self.table.file_names), "image")}; boxes by class: {counts}'
 
     def class_counts(self) -> dict[str, int]:
         """Boxes of each class, crowd regions not counted."""

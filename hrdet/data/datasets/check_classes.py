@@ -7,7 +7,7 @@ from typing import Any
 
 from hrdet.data.datasets.check import DatasetCheck
 from hrdet.data.datasets.stored import StoredImages
-from hrdet.wording import counted
+from hrdet.messages import plural
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class ClassFoldersCheck(DatasetCheck):
     def summary(self) -> str:
         if self.dataset is None:
             return ''
-        text = counted(len(self.dataset), 'image')
+        text = plural(len(self.dataset), 'image')
         if self.dataset.labels is not None:
             counts = zip(self.dataset.classes, self.dataset.class_counts().tolist())
             text += f'; by class: {", ".join(f"{name} {count}" for name, count in counts)}'

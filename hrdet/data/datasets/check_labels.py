@@ -11,8 +11,8 @@ from hrdet.data.datasets.check import DatasetCheck
 from hrdet.data.datasets.check_classes import sizes_text
 from hrdet.data.datasets.label_values import read_values
 from hrdet.data.errors import Problem
+from hrdet.messages import plural
 from hrdet.structures.truth import SEMANTIC_IGNORE
-from hrdet.wording import counted
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ class LabelMapCheck(DatasetCheck):
                 reason += ', and reduce_zero_label ignores 0'
         elif absent and whole:
             listed = ', '.join(absent[:5]) + (', ...' if len(absent) > 5 else '')
-            reason = f'{counted(len(absent), "class", "classes")} without a pixel: {listed}'
+            reason = f'{plural(len(absent), "class", "classes")} without a pixel: {listed}'
         return [Problem(self.name, '', reason, fatal=False)] if reason else []
 
     def shares(self) -> np.ndarray:
@@ -89,7 +89,7 @@ class LabelMapCheck(DatasetCheck):
     def summary(self) -> str:
         if self.dataset is None:
             return ''
-        text = f'{counted(len(self.dataset), "image")}{sizes_text(self.sizes)}'
+        text = f'{plural(len(self.dataset), "image")}{sizes_text(self.sizes)}'
         if not self.pixels.any():
             return text
         table = self.dataset.reader.values.table()

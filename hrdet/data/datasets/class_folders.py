@@ -13,9 +13,9 @@ from hrdet.data.datasets.images import FolderImages
 from hrdet.data.datasets.listing import FileNames
 from hrdet.data.datasets.stored import IMAGE_SUFFIXES, StoredImages, names_of_classes
 from hrdet.data.errors import DataError, missing
+from hrdet.messages import plural
 from hrdet.registry import nearest, register
 from hrdet.structures import ClassLabel
-from hrdet.wording import counted
 
 
 @register('CustomDataset', 'ClassFolders')
@@ -85,11 +85,11 @@ class ClassFolders(StoredImages):
         return np.bincount(self.labels, minlength=len(self.classes))
 
     def _describe(self) -> str:
-        text = f'{self.source}: {counted(len(self), "image")}'
+        text = f'{self.source}: {plural(len(self), "image")}'
         if self.labels is None:
             return text
         counts = self.class_counts()
-        kinds = counted(len(self.classes), 'class', 'classes')
+        kinds = plural(len(self.classes), 'class', 'classes')
         return f'{text} of {kinds}, {counts.min():,} to {counts.max():,} of each'
 
     @classmethod
@@ -176,7 +176,7 @@ def _by_folder(
     empty = sorted(store.folders() - set(folders))
     if empty:
         raise DataError(
-            f'{prefix}: {counted(len(empty), "class folder")} without an image '
+            f'{prefix}: {plural(len(empty), "class folder")} without an image '
             f'({", ".join(empty[:5])}): fill or remove'
         )
     if wanted is not None and set(wanted) <= set(folders):
@@ -195,8 +195,8 @@ def _shown(folders: list[str], wanted: tuple[str, ...] | None, prefix: str) -> t
         return wanted or tuple(folders)
     unknown = [name for name in wanted if name not in folders]
     raise DataError(
-        f'{prefix}: classes names {counted(len(wanted), "class", "classes")} and there are '
-        f'{counted(len(folders), "class folder")}; no folder is called '
+        f'{prefix}: classes names {plural(len(wanted), "class", "classes")} and there are '
+        f'{plural(len(folders), "class folder")}; no folder is called '
         f'{unknown[0]!r}{nearest(unknown[0], folders)}'
     )
 

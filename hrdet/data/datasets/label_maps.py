@@ -14,10 +14,10 @@ from hrdet.data.datasets.palettes import Colour, SegmentationSource
 from hrdet.data.datasets.stored import StoredImages, names_of_classes
 from hrdet.data.errors import DataError, Problem, raise_or_warn
 from hrdet.data.transforms import fuse
+from hrdet.messages import plural
 from hrdet.registry import nearest, register
 from hrdet.structures import SegmentationMap
 from hrdet.structures.truth import SEMANTIC_IGNORE
-from hrdet.wording import counted
 
 
 @register('BaseSegDataset', 'LabelMapDataset')
@@ -83,8 +83,8 @@ class LabelMapDataset(StoredImages):
         self.classes = tuple(values.classes)
         self.palette = self._colours(palette, values)
         self.source = images.path('').rstrip('/')
-        kinds = counted(len(self.classes), 'class', 'classes')
-        self.report = f'{self.source}: {counted(len(self), "image")} of {kinds}'
+        kinds = plural(len(self.classes), 'class', 'classes')
+        self.report = f'{self.source}: {plural(len(self), "image")} of {kinds}'
         self._maps, self._map_names = maps, pairs.maps
         self.reader = LabelReader(values)
 
@@ -168,8 +168,8 @@ class LabelMapDataset(StoredImages):
             if len(colours) == len(self.classes):
                 return colours
             raise DataError(
-                f'palette: {counted(len(colours), "colour")} for '
-                f'{counted(len(self.classes), "class", "classes")}'
+                f'palette: {plural(len(colours), "colour")} for '
+                f'{plural(len(self.classes), "class", "classes")}'
             )
         if self.row is None:
             return None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hrdet.wording import counted
+from hrdet.messages import plural
 
 
 @pytest.mark.parametrize(
@@ -16,4 +16,4 @@ from hrdet.wording import counted
     ],
 )
 def test_one_and_many(number, nouns, told):
-    assert counted(number, *nouns) == told
+    assert plural(number, *nouns) == told

@@ -1,6 +1,0 @@
-"""Words of messages."""
-
-
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """'1 image', '2 images'; ``many`` where it is not ``one`` and an s."""
-    return f'{number} {one if number == 1 else many or one + "s"}'
