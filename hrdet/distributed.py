@@ -6,9 +6,11 @@ GPU to exchange a number.  Every function works in a single process too, where i
 """
 
 import inspect
+import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -90,3 +92,15 @@ def broadcast_buffers(model: nn.Module) -> None:
     if world_size() > 1:
         for buffer in model.buffers():
             dist.broadcast(buffer, src=0)
+
+
+def seed_everything(seed: int, iteration: int) -> None:
+    """Seed torch (CPU and GPUs), numpy and random for one iteration.
+
+    Nothing about the generators has to be saved: a run that resumes at an iteration draws what the
+    uninterrupted run drew.
+    """
+    words = np.random.SeedSequence((seed, rank(), iteration)).generate_state(4)
+    torch.manual_seed(int(words[0]) << 32 | int(words[1]))
+    np.random.seed(words[2])  # noqa: NPY002 - what transforms of users may draw from
+    random.seed(int(words[3]))

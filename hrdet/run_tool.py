@@ -69,13 +69,11 @@ def _guarded(work: Callable[..., int | None], *args: Any) -> None:
 def one_line(error: Exception) -> str | None:
     """What to tell the user of a mistake or a failing machine; None for a fault of the program."""
     text = str(error)
-    if isinstance(error, _MISTAKES):  # a loader worker wraps the message in its traceback
-        return (
-            text.rpartition(f'{type(error).__name__}: ')[2]
-            if 'Original Traceback' in text
-            else text
-        )
-    if isinstance(error, OSError) and 'Original Traceback' not in text:
+    if 'Original Traceback' in text:  # of a loader worker: torch puts it before the message
+        text = text.rpartition(f'{type(error).__name__}: ')[2].strip()
+    if isinstance(error, _MISTAKES):
+        return text
+    if isinstance(error, OSError):
         reason = error.strerror or text
         place = f'{error.filename}: ' if error.filename else ''
         cure = _CURES.get(error.errno)

@@ -14,8 +14,8 @@ TRACES = {
     'step': (17, 25),
     'later step': (17, 25),
     'predict': (16, 23),
-    'train.py': (18, 44),
-    'iteration': (8, 13),
+    'train.py': (16, 38),
+    'iteration': (5, 10),
 }
 # (files, raw lines, code lines) of the way from a config to the loss.
 LINES = {'construct': (26, 2520, 1851), 'total': (49, 4555, 3018)}

@@ -40,14 +40,10 @@ class Checkpoints:
         interval_minutes: float | None = 10,
     ) -> None:
         self.work_dir, self.interval, self.max_keep = work_dir, interval, max_keep
-        self.seconds = math.inf if interval_minutes is None else 60 * interval_minutes
+        self.max_age = math.inf if interval_minutes is None else 60 * interval_minutes  # seconds
         self.best: dict[str, float] = {}  # score by metric
         self.saved_iter = -1  # of latest.pth as this run wrote it
         self.saved_at = time.monotonic()
-
-    def overdue(self) -> bool:
-        """Whether ``latest.pth`` is older than ``interval_minutes``."""
-        return time.monotonic() - self.saved_at > self.seconds
 
     def save(self, trainer: 'Trainer') -> None:
         """Write ``latest.pth`` unless it holds this iteration; called on every process.

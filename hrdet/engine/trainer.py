@@ -1,6 +1,7 @@
 """The training loop, top to bottom: a run, its epochs, an iteration, the training step."""
 
 import contextlib
+import time
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader
 from hrdet.config import Training
 from hrdet.data import DataError
 from hrdet.data.prefetch import Prefetcher
-from hrdet.distributed import barrier, data_parallel, world_size
+from hrdet.distributed import barrier, data_parallel, seed_everything, world_size
 from hrdet.engine.checkpointing import LATEST, Checkpoints
 from hrdet.engine.early_stopping import EarlyStopping
 from hrdet.engine.evaluate import Consumer, Validation
@@ -22,7 +23,6 @@ from hrdet.engine.stop_signal import SAVE, StopSignal
 from hrdet.engine.work_dir import WorkDir
 from hrdet.ops.malloc import keep_memory
 from hrdet.optim import EMA, build_optimizer, lr_schedule, scale_lr
-from hrdet.seeding import seed_everything
 from hrdet.structures import Batch
 from hrdet.tracking import Tracker, Trackers, TrainingLog
 
@@ -262,7 +262,8 @@ class Trainer:
 
     def _act_between_iterations(self) -> None:
         """Save, evaluate and stop where that is due."""
-        request = self.signal.agree(save=self.checkpoints.overdue())
+        overdue = time.monotonic() - self.checkpoints.saved_at > self.checkpoints.max_age
+        request = self.signal.agree(save=overdue)
         self.stopped_by = request if request > SAVE else 0
         epoch_ends = self.by_epoch and self.position == 0
         number = self.iter % (self.checkpoints.interval * self.unit) == 0

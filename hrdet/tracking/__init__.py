@@ -4,7 +4,6 @@ May change: a tracker is a small class.  Must stay: ``log.jsonl`` keeps its keys
 fails never stops a training.
 """
 
-from hrdet.tracking.loss_buffer import LossBuffer, NonFiniteLoss
 from hrdet.tracking.trackers import (
     LOG_FILE,
     JsonLines,
@@ -13,7 +12,7 @@ from hrdet.tracking.trackers import (
     Trackers,
     build_trackers,
 )
-from hrdet.tracking.training_log import TrainingLog
+from hrdet.tracking.training_log import LossBuffer, NonFiniteLoss, TrainingLog
 
 __all__ = [
     'LOG_FILE',

@@ -95,3 +95,56 @@ def test_load_from_takes_the_same_model_with_other_classes_only(
     else:
         with pytest.raises(CheckpointError, match=r'name the file in model\.pretrained'):
             build_trainer(config, options, force_cpu=True)
+
+
+def test_a_link_to_nothing_is_not_a_new_run(config):
+    work_dir = Path(config.work_dir)
+    work_dir.mkdir()
+    (work_dir / 'latest.pth').symlink_to('gone.pth')
+    with pytest.raises(CheckpointError, match=r'latest\.pth: a link to gone\.pth'):
+        build_trainer(config, TrainOptions(), force_cpu=True)
+
+
+HOOK = """
+from hrdet.engine import Hook
+from hrdet.registry import register
+
+@register()
+class CountBatches(Hook):
+    def __init__(self, start):
+        self.count = start
+
+    def after_iteration(self, trainer, batch, losses):
+        self.count += 1
+        if self.count == 12:
+            trainer.stop('enough')
+"""
+
+
+def test_hooks_of_a_config(config, tmp_path, monkeypatch):
+    (tmp_path / 'my_hooks_of_a_test.py').write_text(HOOK)
+    monkeypatch.syspath_prepend(tmp_path)
+    changes = dict(
+        custom_imports=dict(imports=['my_hooks_of_a_test']),
+        custom_hooks=[dict(type='CountBatches', start=11)],
+        total_epochs=1,
+    )
+    config = load_config({**config.to_dict(), **changes})
+    config.data.workers_per_gpu = 0
+    trainer = build_trainer(config, TrainOptions(validate=False), force_cpu=True)
+    (hook,) = trainer.hooks
+    assert hook.count == 11
+
+
+def test_data_that_a_run_was_not_trained_on_are_refused(config, tmp_path):
+    """The same folder, another data set of the same size with other classes."""
+    config.data.workers_per_gpu = 0
+    trainer = build_trainer(config, TrainOptions(validate=False), force_cpu=True)
+    trainer.checkpoints.save(trainer)
+    trainer.folder.release()
+    file = Path(config.data.train.ann_file)
+    content = json.loads(file.read_text())
+    content['categories'][0]['name'] = 'cup'
+    file.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=r'trained on the classes .*cup.*--no-auto-resume'):
+        build_trainer(config, TrainOptions(validate=False), force_cpu=True)

@@ -82,6 +82,23 @@ def test_launcher_without_its_environment(monkeypatch):
         launch.start('mpi')
 
 
+@pytest.mark.parametrize(
+    ('variables', 'launcher'),
+    [
+        (dict(RANK='1', LOCAL_RANK='1', WORLD_SIZE='2'), 'pytorch'),  # torchrun
+        (dict(OMPI_COMM_WORLD_RANK='1', OMPI_COMM_WORLD_SIZE='2'), 'mpi'),
+    ],
+)
+def test_processes_that_do_not_know_of_each_other_are_refused(monkeypatch, variables, launcher):
+    """Each would train alone, all in one folder."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(LaunchError, match=rf'2 processes .* without --launcher {launcher}'):
+        launch.start('none', force_cpu=True)
+    with pytest.raises(LaunchError, match=f'--launcher {launcher}'):
+        launch.run_on_gpus(0, workers.leave)
+
+
 @pytest.fixture
 def mpirun(monkeypatch):
     """The environment of the second of two processes on one machine."""

@@ -1,7 +1,6 @@
 """A user's hooks, in the order of a run's moments; early stopping; runs that count iterations."""
 
 import json
-import os
 import signal
 
 import pytest
@@ -178,9 +177,3 @@ def test_an_error_of_the_data_leaves_a_state_to_resume_from(tmp_path):
     meta = read_checkpoint(tmp_path / 'latest.pth')['meta']
     assert meta['iter'] == trainer.iter >= 5
     assert done['step'] <= meta['iter']
-
-
-def test_signals_are_not_caught_after_a_run(tmp_path):
-    toy_run.trainer(tmp_path, toy_run.settings(max_epochs=1)).run()
-    with pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGINT)

@@ -47,8 +47,7 @@ NOT_OF_THE_LOOP = tuple(
     )
 )
 ENGINE = tuple(
-    f'hrdet/{room}'
-    for room in ('optim', 'tracking', 'run_tool.py', 'seeding.py', 'logger.py', 'distributed.py')
+    f'hrdet/{room}' for room in ('optim', 'tracking', 'run_tool.py', 'logger.py', 'distributed.py')
 )
 CONSTRUCTION = ('load config', 'lower', 'build')
 # Rooms of the path, the first that fits: what lies elsewhere belongs to the construction, to the
