@@ -11,14 +11,14 @@ import pytest
 
 # (files, page turns) of what is traced.
 TRACES = {
-    'step': (17, 25),
-    'later step': (17, 25),
-    'predict': (16, 23),
+    'step': (16, 23),
+    'later step': (16, 23),
+    'predict': (15, 21),
     'train.py': (16, 38),
     'iteration': (5, 10),
 }
 # (files, raw lines, code lines) of the way from a config to the loss.
-LINES = {'construct': (26, 2520, 1851), 'total': (49, 4555, 3018)}
+LINES = {'construct': (26, 2491, 1814), 'total': (48, 4480, 2958)}
 SIZES = {
     'hrdet/engine + tools/train.py': 1500,
     'import cycles': 0,
@@ -39,7 +39,7 @@ def cost(pytestconfig):
 def test_files_and_page_turns(cost, name):
     found = cost['traces'][name]
     assert found['foreign'] == 0, "all files are hrdet's"
-    assert (found['files'], found['page turns']) <= TRACES[name]
+    assert found['files'] <= TRACES[name][0]
     assert found['page turns'] <= TRACES[name][1]
 
 
