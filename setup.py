@@ -162,6 +162,7 @@ setup(
         'rich',
         'matplotlib',
         'pillow',
+        'deflate',  # libdeflate: PNG files in half the time
     ],
     extras_require={
         'test': ['pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'import-linter', 'clang-format'],

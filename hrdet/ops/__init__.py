@@ -7,6 +7,7 @@ beyond rounding, and a tested gradient.
 from . import cpu, library
 from .masks import encode_masks
 from .nms import nms, soft_nms
+from .png import png_unfilter
 from .resize import resize_window
 from .roi_align import roi_align
 from .winograd import winograd_conv, winograd_weight
@@ -23,6 +24,7 @@ elif library.CPU.loaded and not library.CUDA.loaded:
 __all__ = [
     'encode_masks',
     'nms',
+    'png_unfilter',
     'resize_window',
     'roi_align',
     'soft_nms',

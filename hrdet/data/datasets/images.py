@@ -7,11 +7,13 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 
+from hrdet.data.datasets import png
 from hrdet.data.datasets.listing import FileNames, list_folder
 from hrdet.data.errors import DataError, missing
 
 # COCO's annotations refer to the pixels as stored, so an EXIF rotation is not applied.
 COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+UPRIGHT = cv2.IMREAD_COLOR  # an EXIF rotation is applied
 _JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
 
 
@@ -32,7 +34,9 @@ def decode(data: bytes, origin: str, flags: int = COLOUR) -> np.ndarray:
     """
     if data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < 0:  # it is at the end
         raise DataError(f'{origin}: the JPEG is cut off after {len(data)} bytes; fetch it again')
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    image = png.decode_rgb(data) if flags in (COLOUR, UPRIGHT) else None
+    if image is None and data:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if image is None:
         raise DataError(f'{origin}: not an image OpenCV can read ({len(data)} bytes)')
     return image

@@ -8,14 +8,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hrdet.data.datasets.images import decode
+from hrdet.data.datasets import png
 from hrdet.data.errors import DataError
 from hrdet.data.transforms.labels import reduce_zero_label
 from hrdet.structures.truth import SEMANTIC_IGNORE
 
 MAX_CLASSES = 254
 _FOREIGN = 254  # in the table: a value that is neither a class nor ignored
-_PNG, _GREY_8_BIT = b'\x89PNG\r\n\x1a\n', b'\x08\x00'
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +103,8 @@ def read_values(store: Any, name: str) -> np.ndarray:
         DataError: the file cannot be read, or is a picture of colours.
     """
     origin, data = store.path(name), store.read(name)
-    # Bytes 24 and 25 of a PNG are its bit depth and its kind of colour.
-    if data.startswith(_PNG) and data[24:26] == _GREY_8_BIT:
-        values = decode(data, origin, cv2.IMREAD_UNCHANGED)
-    else:
+    values = png.decode_indices(data)
+    if values is None:
         values = _decode_by_pillow(data, origin)
     if values.ndim != 2 or (values.dtype != np.uint8 and values.max(initial=0) > 255):
         raise DataError(

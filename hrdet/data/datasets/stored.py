@@ -3,23 +3,23 @@
 import os
 from collections.abc import Callable, Sequence
 
-import cv2
 import numpy as np
 
 from hrdet.data.datasets.archives import ArchiveImages
 from hrdet.data.datasets.base import ImageDataset
-from hrdet.data.datasets.images import FolderImages, decode
+from hrdet.data.datasets.images import UPRIGHT, FolderImages, decode
 from hrdet.data.errors import DataError
 from hrdet.data.transforms import apply
 from hrdet.structures import Annotation, ImageMeta, Sample
 
 # Suffixes, in small letters, of the image files that OpenCV reads.
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp')
-UPRIGHT = cv2.IMREAD_COLOR  # an EXIF rotation is applied, as mmpretrain and mmsegmentation do
 
 
 class StoredImages(ImageDataset):
     """Images of a folder or an archive; their names are the image ids.
+
+    Photos are turned upright as their EXIF data say, as mmpretrain and mmsegmentation do.
 
     Args:
         store: where they are.

@@ -6,7 +6,6 @@ They draw random numbers as mmsegmentation does, in its order.
 from collections.abc import Sequence
 from dataclasses import replace
 
-import cv2
 import numpy as np
 
 from hrdet.data.transforms.classification import as_size
@@ -109,8 +108,7 @@ class SegRandomCrop(Transform):
 class RandomResizeCrop(Transform):
     """``RandomResize``, then ``SegRandomCrop``, computing no pixel that is cropped away.
 
-    Same draws and same result.  Label maps are resized whole (a byte a pixel, of which the
-    windows look at some), images in the window alone.
+    Same draws and same result.
     """
 
     def __init__(self, scaling: RandomResize, cropping: SegRandomCrop):
@@ -121,17 +119,34 @@ class RandomResizeCrop(Transform):
         labels = _labels(sample)
         if labels is None or size == sample.meta.input_size:
             return self.cropping(resize(sample, size), rng)
-        labels = cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST)
+        resized = _ResizedLabels(labels, size)
         y, x, h, w = box = random_crop_box(
-            labels, self.cropping.size, rng, self.cropping.cat_max_ratio, SEMANTIC_IGNORE
+            resized, self.cropping.size, rng, self.cropping.cat_max_ratio, SEMANTIC_IGNORE
         )
         moved = resize_crop(
             replace(sample, truth=None), size, size_ratio(sample, size), x, y, box[2:]
         )
-        return replace(moved, truth=SegmentationMap(labels[y : y + h, x : x + w]))
+        return replace(moved, truth=SegmentationMap(resized[y : y + h, x : x + w]))
 
     def largest_sizes(self, sizes: np.ndarray) -> np.ndarray:
         return self.cropping.largest_sizes(self.scaling.largest_sizes(sizes))
+
+
+class _ResizedLabels:
+    """A label map (h, w) resized by the nearest pixel, of which only windows are computed."""
+
+    def __init__(self, labels: np.ndarray, size: Size):
+        self.shape = size
+        self._labels = labels
+        # OpenCV's arithmetic, to the last bit of float64.
+        self._rows, self._columns = (
+            np.minimum((np.arange(new) * (1 / (new / old))).astype(np.int64), old - 1)
+            for new, old in zip(size, labels.shape)
+        )
+
+    def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
+        rows, columns = window
+        return np.take(self._labels[self._rows[rows]], self._columns[columns], axis=1)
 
 
 def fuse(transforms: Sequence[Transform]) -> list[Transform]:

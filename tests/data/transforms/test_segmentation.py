@@ -1,5 +1,6 @@
 """Transforms of segmentation: against mmsegmentation's results, and joined with each other."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,8 @@ from hrdet.data.transforms import (
     apply,
     fuse,
 )
+from hrdet.data.transforms.crops import count_labels
+from hrdet.data.transforms.segmentation import _ResizedLabels
 from hrdet.structures import ClassLabel, ImageMeta, Sample, SegmentationMap
 
 PHOTO = '000000520707'
@@ -141,3 +144,23 @@ def test_a_crop_by_classes_needs_label_maps():
 def test_impossible_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@settings(max_examples=200)
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 300), st.integers(1, 300))
+def test_labels_in_a_window_are_opencvs(h, w, new_h, new_w):
+    labels = np.random.default_rng(h * w).integers(0, 256, (h, w), np.uint8)
+    whole = cv2.resize(labels, (new_w, new_h), interpolation=cv2.INTER_NEAREST)
+    resized = _ResizedLabels(labels, (new_h, new_w))
+    np.testing.assert_array_equal(resized[0:new_h, 0:new_w], whole)
+    window = (slice(new_h // 3, new_h // 2 + 1), slice(new_w // 4, new_w))
+    np.testing.assert_array_equal(resized[window], whole[window])
+
+
+def test_labels_are_counted():
+    labels = np.random.default_rng(0).integers(0, 256, (40, 50), np.uint8)[3:33, 5:45]
+    counts = count_labels(labels)
+    np.testing.assert_array_equal(counts, np.bincount(labels.ravel(), minlength=256))
+    large = np.zeros((4097, 4096), np.uint8)
+    large[0, 0] = 9
+    assert count_labels(large)[[0, 9]].tolist() == [4097 * 4096 - 1, 1]
