@@ -22,7 +22,7 @@ from hrdet.engine import Hook
 from hrdet.engine.work_dir import WorkDir
 folder = WorkDir(sys.argv[1])
 print('held', flush=True)
-time.sleep(60)
+time.sleep(3600)  # until it is killed
 """
 
 

@@ -52,7 +52,7 @@ def read_proposals(path: str, limit: int | None = None) -> dict:
 
 
 def _from_json(path: str) -> tuple[list, np.ndarray, list]:
-    entries = json.loads(Path(path).read_text())
+    entries = json.loads(Path(path).read_text(encoding='utf-8'))
     boxes = np.array([entry['bbox'] for entry in entries], np.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     return [e['image_id'] for e in entries], boxes, [e['score'] for e in entries]

@@ -15,7 +15,7 @@ _FLAG = re.compile(r'\s+(-1|0|1)$')  # after the names in a list of one class
 def read_voc(ann_file: str, root: str) -> tuple[AnnotationTable, list[Problem]]:
     """The images that a list names as columns, and what is wrong with their XML files."""
     try:
-        lines = Path(ann_file).read_text().splitlines()
+        lines = Path(ann_file).read_text(encoding='utf-8').splitlines()
     except FileNotFoundError:
         raise missing('ann_file', ann_file, 'file') from None
     except OSError as error:

@@ -55,7 +55,7 @@ def _voc_list(out: Path, part: str) -> set[str]:
     path = out / f'ImageSets/Segmentation/{part}.txt'
     if not path.is_file():
         raise DataError(f'{path} is missing: OUT is the folder VOC2012 of the VOC devkit')
-    return set(path.read_text().split())
+    return set(path.read_text(encoding='utf-8').split())
 
 
 def _convert(file: RawFile, path: Path) -> None:
