@@ -48,6 +48,7 @@ class ImagePipeline:
     def __call__(self, images: Sequence[np.ndarray], names: Sequence[str]) -> Batch | Views:
         samples = []
         for image, name in zip(images, names):
+            # Transforms of a test draw nothing: any generator does.
             size = image.shape[:2]
             sample = Sample(image, ImageMeta(name, name, size, size, size))
             samples.append(apply(self.transforms, sample, np.random.default_rng(0)))

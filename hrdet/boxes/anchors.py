@@ -104,10 +104,12 @@ class AnchorGenerator(nn.Module):
             padded_sizes: (N, 2) sizes with each image's own padding, without the batch's.
             allowed_border: in pixels; below 0 the second condition is dropped.
         """
+        # 1. Feature pixels that begin within the image's padding: (N, A).
         origins = self._origins(feature_sizes)
         valid = (origins < padded_sizes.flip(1)[:, None]).all(-1)
         if allowed_border < 0:
             return valid
+        # 2. Corners that exceed the image by less than the border, compared as (x, y).
         near, far = anchors[:, :2], anchors[:, 2:] - self.offset
         limits = input_sizes.flip(1)[:, None] + allowed_border
         return valid & (near >= -allowed_border).all(-1) & (far < limits).all(-1)
@@ -121,6 +123,7 @@ class AnchorGenerator(nn.Module):
         # In float32, in the order of the releases: rounding must give the same integers.
         height = torch.tensor(self.ratios, dtype=torch.float32).sqrt()
         scales = torch.tensor(self.scales, dtype=torch.float32)
+        # Widths and heights (ratios, scales), flattened to (num_anchors,).
         widths = (size * (1 / height)[:, None] * scales).flatten()
         heights = (size * height[:, None] * scales).flatten()
         if not self.rounded:  # centred on 0
@@ -149,6 +152,7 @@ def pixel_origins(strides: tuple, feature_sizes: Sizes, num_anchors: int, device
     """Where the feature pixel of each anchor begins: (A, 2) as (x, y)."""
     levels = []
     for stride, (h, w) in zip(strides, feature_sizes):
+        # Pixels (h, w, 2), then each one once for every anchor: (h * w * num_anchors, 2).
         x, y = torch.arange(w, device=device), torch.arange(h, device=device)
         pixels = torch.stack([x.expand(h, w), y[:, None].expand(h, w)], -1) * float(stride)
         levels.append(pixels[:, :, None].expand(h, w, num_anchors, 2).reshape(-1, 2))

@@ -51,8 +51,10 @@ class DeltaCoder(nn.Module):
         Several deltas for each box, as of a head with a box per class, come as (..., C, 4) with
         boxes (..., 1, 4).
         """
+        # 1. The centre moves by dx, dy times the size: (..., 2) as (x, y).
         deltas = deltas * self.std + self.mean
         size = boxes[..., 2:] - boxes[..., :2]
         centre = boxes[..., :2] + size / 2 + deltas[..., :2] * size
+        # 2. Half of the new size; the limit keeps exp from overflowing.
         half = deltas[..., 2:].clamp(-self.limit, self.limit).exp() * size / 2
         return torch.cat([centre - half, centre + half], -1)

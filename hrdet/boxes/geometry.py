@@ -148,6 +148,7 @@ def _pairwise(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _intersection(columns1, columns2) -> Tensor:
     left1, top1, right1, bottom1 = columns1
     left2, top2, right2, bottom2 = columns2
+    # Disjoint boxes have negative sides: their overlap is 0.
     width = (right1.minimum(right2) - left1.maximum(left2)).clamp(min=0)
     height = (bottom1.minimum(bottom2) - top1.maximum(top2)).clamp(min=0)
     return width * height

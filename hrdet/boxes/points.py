@@ -25,6 +25,7 @@ def grid_points(
 
     Cached for each list of sizes and device; do not write into them.
     """
+    # Half a stride from the pixel's corner is its middle.
     halves = tuple(s // 2 if convention.rounded_points else s / 2 for s in strides)
     origins = pixel_origins(strides, feature_sizes, 1, device)
     return origins + per_point(halves, feature_sizes, device)
@@ -54,6 +55,7 @@ def decode_distances(points: Tensor, distances: Tensor, convention: BoxConventio
 
 def centerness(distances: Tensor) -> Tensor:
     """How central (...) a point lies in its box: 1 in the middle, 0 at a side (equation 3)."""
+    # The smaller and the larger distance along x and along y: (..., 2).
     near = distances[..., :2].minimum(distances[..., 2:])
     far = distances[..., :2].maximum(distances[..., 2:])
     return (near / far).prod(-1).sqrt()

@@ -29,5 +29,6 @@ def sliding_windows(
 
 
 def _starts(size: int, window: int, stride: int) -> list[int]:
+    # As many steps as reach the far edge.
     count = max(size - window + stride - 1, 0) // stride + 1
     return [max(min(i * stride, size - window), 0) for i in range(count)]

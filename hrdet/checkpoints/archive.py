@@ -70,6 +70,7 @@ def check_sizes(path: Path, content: Any) -> None:
         records = Counter(
             record.file_size for record in archive.infolist() if '/data/' in record.filename
         )
+    # Bytes of each storage once: several tensors may share one.
     storages = {}
     for tensor in tensors_in(content):
         storage = tensor.untyped_storage()

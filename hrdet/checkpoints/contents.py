@@ -44,6 +44,7 @@ def unpack(
     content = source
     if not isinstance(source, Mapping):
         name, content = str(source), read_checkpoint(source, trusted)
+    # 1. The innermost table of weights; training programs nest it in others.
     outer, meta = content, content.get('meta')
     for _ in range(_DEEPEST):
         inside = [content[key] for key in _WRAPPINGS if isinstance(content.get(key), Mapping)]
@@ -51,11 +52,13 @@ def unpack(
             break
         outer, content = content, inside[0]
         meta = content.get('meta', meta)
+    # 2. Its tensors, dense and under bare names.
     weights = _tensors(content)
     if not weights:
         keys = ', '.join(map(str, list(content)[:8])) or 'nothing'
         raise CheckpointError(f'{name}: no weights in it; found {keys}')
     _check_dense(weights, name)
+    # 3. With EMA the file's weights are the average.
     if not average:
         weights.update(_in_training(outer, weights, name))
     rest = () if content is outer else tuple(k for k in outer if k not in (*_WRAPPINGS, 'meta'))

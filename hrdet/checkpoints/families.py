@@ -168,6 +168,7 @@ def convert(weights: Mapping[str, Tensor], family: Family) -> Conversion:
         else:
             name = re.sub(rule.pattern, rule.name, key)
             result.renamed += name != key
+            # Rows by class are put into hrdet's order.
             changed = rule.rows(value) if rule.rows and value.ndim else value
             if changed is not value:
                 result.reordered.append(name)

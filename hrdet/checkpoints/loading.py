@@ -93,15 +93,18 @@ def load_checkpoint(
     Raises:
         FileNotFoundError, CheckpointError: nothing was loaded; the message says why.
     """
+    # 1. Weights under hrdet's names, compared with the model's.
     path, weights, meta, _ = unpack(source, trusted, name)
     family = recognise(weights, meta)
     conversion = convert(weights, family)
     report = LoadReport(family, path, meta=meta, classes=class_names(meta))
     _compare(model, conversion, report)
+    # 2. What may differ: the class layers, on request.
     if other_classes:
         report.reinitialised = [m for m in report.mismatched if _CLASS_LAYER.fullmatch(m.key)]
         report.mismatched = [m for m in report.mismatched if m not in report.reinitialised]
     _check_convention(model, report)
+    # 3. All or nothing: refuse before anything is copied.
     if (strict and not report.complete) or not report.loaded:
         report.refused = True
         raise CheckpointError(f'{report}\n{_cure(report)}')
@@ -124,6 +127,7 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> LoadReport:
     name, weights, meta, _ = unpack(path)
     family = recognise(weights, meta)
     conversion = convert(weights, family)
+    # Of a detector only the backbone is taken.
     backbone_weights = {k: v for k, v in conversion.weights.items() if k.startswith('backbone.')}
     conversion.dropped += [k for k in conversion.weights if k not in backbone_weights]
     conversion.dropped += conversion.folded  # biases of the head

@@ -37,6 +37,8 @@ def collate(
         return Views([collate(view, pad_size, size_divisor) for view in zip(*samples, strict=True)])
     metas = [sample.meta for sample in samples]
     height, width = size = _padded_size(samples, pad_size, size_divisor)
+    # Images are copied into one (N, H, W, 3) buffer: seen as (N, 3, H, W) it is channels_last
+    # memory.
     images = zeros((len(samples), height, width, 3), torch.uint8)
     for canvas, sample in zip(images.numpy(), samples):
         h, w = sample.image.shape[:2]
@@ -71,6 +73,7 @@ def check_pad_size(dataset: ImageDataset, pad_size: tuple[int, int] | None) -> N
     largest = dataset.largest_sizes()
     if largest is None:  # every batch is checked again
         return
+    # The batch that each image (n,) may come into: (n, 2) as (h, w), turned for portraits.
     landscape = _is_landscape(largest, dataset.sizes)[:, None]
     room = np.where(landscape, (pad_size[1], pad_size[0]), pad_size)
     too_large = np.flatnonzero((largest > room).any(axis=1))
@@ -106,5 +109,6 @@ def _padded_size(
                 f'data.pad_size={tuple(pad_size)}, given as (w, h); make it larger'
             )
         needed = room
+    # The largest (h, w) needed, rounded up to the divisor.
     height, width = (-(-needed.max(axis=0) // divisor) * divisor).tolist()
     return height, width

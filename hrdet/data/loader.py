@@ -56,6 +56,7 @@ def build_loader(
 
 
 def _start_worker(worker: int) -> None:
+    # Workers are the parallelism: inside one, libraries use a single thread.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     keep_memory(KEPT)

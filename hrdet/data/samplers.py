@@ -59,6 +59,7 @@ class AspectGroupBatchSampler:
         return -(-batches // self.world_size)
 
     def __iter__(self) -> Iterator[Keys]:
+        # Every process computes all batches and takes its share of them.
         batches = self._batches()[self.rank :: self.world_size]
         start, self._skipped = self._skipped, 0
         for batch in batches[start:]:

@@ -129,6 +129,7 @@ def evaluate(truth: CocoAnnotations, results: Any, kind: str = 'bbox') -> Scores
     """
     if kind not in KINDS:
         raise ValueError(f'kind={kind!r}: choose one of {", ".join(KINDS)}')
+    # 1. Results in the form that the engine takes.
     results = read_results(results)
     if kind == 'segm':
         results = truth.masks(results)
@@ -136,11 +137,13 @@ def evaluate(truth: CocoAnnotations, results: Any, kind: str = 'bbox') -> Scores
         results = truth.checked(results)
     else:
         results = truth.columns(results)
+    # 2. Match and accumulate: arrays of precision and recall.
     _diagnose(truth, results, kind)
     if kind == 'proposal_fast':
         arrays = {'recall': fast_recall(truth, results, KINDS[kind].limits)}
     else:
         arrays = _accumulate(truth, results, kind)
+    # 3. Average them, over all classes and for each class.
     numbers = {row.name: row.mean(arrays) for row in KINDS[kind].rows}
     per_class = {}
     if KINDS[kind].by_class:

@@ -50,6 +50,7 @@ class CocoAnnotations:
         absent = [k for k in ('images', 'categories', 'annotations') if k not in content]
         if absent:
             raise ValueError(f'{name}: no {absent[0]!r} in it, so these are not COCO annotations')
+        # Images are renumbered 1..N in the order of their ids.
         images = _chosen(content['images'], image_ids, f'{name}: image')
         categories = _chosen(content['categories'], category_ids, f'{name}: category')
         order = {image: rank for rank, image in enumerate(sorted(images), 1)}

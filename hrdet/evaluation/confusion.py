@@ -45,6 +45,7 @@ def confusion_matrix(
         kept = np.arange(min(side, 256))
         counts = np.add.reduceat(np.add.reduceat(counts, kept, axis=0), kept, axis=1)
         return np.pad(counts, (0, side - len(kept)))
+    # Each pixel's (label, prediction) as one number, counted.
     pairs = _index(label, num_classes) * side + _index(prediction, num_classes)
     counts = np.bincount(pairs[label != ignore_index], minlength=side * side)
     return counts.reshape(side, side)
@@ -59,6 +60,7 @@ def iou_scores(matrix: np.ndarray) -> dict[str, np.ndarray]:
         ``Recall``: not in the labels), and ``aAcc``, a scalar: the share of all labelled pixels
         that are right.
     """
+    # Pixels (K,) of each class: predicted right, labelled, predicted.
     right = np.diagonal(matrix)[:-1].astype(np.float64)
     labelled = matrix[:-1].sum(axis=1)
     predicted = matrix[:, :-1].sum(axis=0)

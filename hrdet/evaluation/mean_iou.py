@@ -69,6 +69,7 @@ class MeanIoU(Evaluator):
 
     def update(self, meta: ImageMeta, result: LabelMap) -> None:
         labels = self._dataset.truth(self._index[meta.image_id]).labels
+        # (K + 1, K + 1) pixels of this image; its last row holds labels that are no class.
         matrix = confusion_matrix(result.numpy().labels, labels, len(self.classes))
         foreign: dict[int, int] = {}
         if matrix[-1].any():
@@ -90,6 +91,7 @@ class MeanIoU(Evaluator):
         self._matrix, self._collected = self._empty(), []
         metrics = None
         if gathered is not None:
+            # One matrix over all images of all processes.
             self.matrix = sum(matrix for matrix, _ in gathered)
             pairs = (pair for _, part in gathered for pair in part)
             self.images = list(by_image(pairs, self.image_ids).values())

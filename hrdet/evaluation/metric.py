@@ -124,6 +124,7 @@ class CocoMetric(Evaluator):
 
     def _columns(self, detections: dict[int | str, Detections]) -> np.ndarray:
         """All boxes as the (R, 7) columns of ``CocoAnnotations``, without a dict for each."""
+        # (R_i, 7) of each image: its rank, x, y, w, h, score, category.
         ids = np.array(self.category_ids, np.float64)
         blocks = [np.empty((0, 7))]
         for image, one in detections.items():
@@ -134,6 +135,7 @@ class CocoMetric(Evaluator):
         return np.concatenate(blocks)
 
     def _by_class(self, detections: Detections) -> Any:
+        # Inclusive corners, with the score: (n, 5) rows, split by class.
         corners = detections.boxes - np.array([0, 0, 1, 1], np.float32)
         rows = np.column_stack((corners, detections.scores)).astype(np.float32)
         members = [np.flatnonzero(detections.labels == k) for k in range(len(self.category_ids))]

@@ -25,6 +25,7 @@ def topk_hits(scores: Tensor, labels: Tensor, topk: Sequence[int] = (1,)) -> Ten
         best = scores.argmax(dim=1, keepdim=True)  # on a CPU much faster than topk
     else:
         best = scores.topk(largest, dim=1).indices  # (N, largest, ...), highest first
+    # Hits at each rank; summed up to rank k they are the hits of the k best.
     hits = (best == labels[:, None]).transpose(0, 1).flatten(1).sum(dim=1)  # (largest,)
     hits = hits.cumsum(0)
     return torch.stack([hits[k - 1] for k in topk])

@@ -139,6 +139,7 @@ class IoULoss(Loss):
 def smooth_l1_loss(prediction: Tensor, target: Tensor, beta: float = 1.0) -> Tensor:
     """Elementwise absolute difference, a parabola below ``beta`` (Girshick, Fast R-CNN, 2015)."""
     difference = (prediction - target).abs()
+    # Both pieces meet at ``beta`` with equal value and slope.
     parabola = 0.5 * difference * difference / beta
     return torch.where(difference < beta, parabola, difference - 0.5 * beta)
 

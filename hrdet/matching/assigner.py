@@ -85,6 +85,7 @@ class MaxIoUAssigner:
         #    object (N, A), and each object's best box (N, G).
         objects = torch.where(truth.valid[..., None], truth.boxes, 0)
         if objects.shape[1] == 0:
+            # Without any object one empty box keeps the maxima defined; no threshold is reached.
             objects = F.pad(objects, (0, 0, 0, 1))
         valid = self._valid(boxes, boxes_valid, truth)
         if boxes.shape[-2] == 0:
@@ -106,10 +107,12 @@ class MaxIoUAssigner:
                 claimed = overlaps.last_equal(torch.where(claims, object_max, torch.inf))  # (N, A)
             else:
                 rows = torch.arange(claims.shape[1], device=row.device)
+                # Every object writes its row at its best box; 'amax' keeps the last object.
                 claimed = torch.full_like(row, NEGATIVE).scatter_reduce(
                     1, object_best, torch.where(claims, rows, NEGATIVE), 'amax'
                 )
             gt_index = torch.where(claimed >= 0, claimed, gt_index)
+        # 4. Boxes that are not valid are ignored, whatever they overlap.
         return Assignment(torch.where(valid, gt_index, IGNORED), max_iou)
 
     def _valid(self, boxes: Tensor, boxes_valid: Tensor | None, truth: GroundTruth) -> Tensor:
@@ -119,6 +122,8 @@ class MaxIoUAssigner:
             boxes_valid = torch.ones(shape, dtype=torch.bool, device=boxes.device)
         if self.ignore_iof_thr <= 0 or truth.ignored.shape[1] == 0:
             return boxes_valid
+        # The largest share of each box that lies in a crowd region (or of a crowd region that lies
+        # in the box), a chunk of boxes at a time: (N, chunk).
         crowds = torch.where(truth.ignored_valid[..., None], truth.ignored, 0)
         covered = []
         for part in chunk_slices(boxes, crowds):
@@ -150,6 +155,8 @@ class Overlaps:
         best_box = torch.zeros(best.shape, dtype=torch.int64, device=best.device)
         for part, iou in self._chunks():  # iou: (N, G, chunk)
             of_boxes.append(iou.max(1))
+            # The best box of each object so far (N, G); ``>`` keeps the first of equal ones, as max
+            # does within a chunk.
             value, box = iou.max(2)
             best_box = torch.where(value > best, box + part.start, best_box)
             best = torch.maximum(best, value)
@@ -171,6 +178,7 @@ class Overlaps:
         for part in self.slices:
             iou = pairwise_iou(self.objects, self.boxes[..., part, :])
             iou.masked_fill_(~self.valid[:, None, part], -1)
+            # In the usual case of a single chunk the second pass reuses the matrix of the first.
             if len(self.slices) == 1:
                 self._only_chunk = iou
             yield part, iou

@@ -32,11 +32,13 @@ def assign_points(
         radius: (P, 1) in pixels; a point must also be nearer than this to the object's centre, in
             x and in y.  None: anywhere inside.
     """
+    # 1. Objects (N, G, 4) with the model's own corners, padded ones empty, and areas (N, G, 1).
     objects = truth.boxes.masked_fill(~truth.valid[..., None], 0)
     areas = box_area(objects)[..., None]
     chunks = chunk_slices(points, objects)
     radii = [None if radius is None else radius[part, 0] for part in chunks]
     corners = torch.cat([objects[..., :2], objects[..., 2:] - convention.offset], -1)
+    # 2. The object of each point, a chunk of points at a time: (N, P) in the end.
     rows = [
         _smallest(points[part].unbind(-1), ranges[part].unbind(-1), r, corners, areas)
         for part, r in zip(chunks, radii)

@@ -102,6 +102,7 @@ class InstanceBalancedPosSampler(RandomSampler):
         rank = _rank_in_group(assignment.gt_index, torch.rand_like(keys))
         positive = assignment.gt_index >= 0
         objects = ((rank == 0) & positive).sum(1, keepdim=True).clamp(min=1)
+        # Keys lie in [0, 1): with 1 added, ``share`` boxes of every object rank before all others.
         share = (count / objects).round() + 1
         return keys + (rank < share)
 
@@ -157,6 +158,7 @@ class IoUBalancedNegSampler(RandomSampler):
         """The bin (N, A) of each overlap; ``num_bins`` for the largest, which ends the last one."""
         start = max(self.floor_thr, 0)
         width = (iou.amax(1, keepdim=True) - start) / self.num_bins
+        # ``tiny``: where no box overlaps an object, every bin has width 0.
         position = (iou - start) / width.clamp(min=torch.finfo(iou.dtype).tiny)
         return position.floor().clamp(0, self.num_bins).long()
 
@@ -212,6 +214,7 @@ class PseudoSampler:
 
 def _highest(keys: Tensor, mask: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Indices (N, count) of the highest keys (N, A) under ``mask``, and which rows hold one."""
+    # topk takes at most A rows; rows beyond hold no box.
     missing = max(0, count - keys.shape[1])
     keys, index = keys.masked_fill(~mask, -torch.inf).topk(count - missing, dim=1)
     return F.pad(index, (0, missing)), F.pad(keys > -torch.inf, (0, missing))

@@ -31,6 +31,7 @@ class AugmentedView:
         return self._mirror(scale_boxes(boxes, _spread(self.scale, boxes), self.convention))
 
     def _mirror(self, boxes: Tensor) -> Tensor:
+        # Width of the input, and whether it is mirrored, for each box of an image.
         width = _spread(self.sizes, boxes)[..., 1]
         return torch.where(_spread(self.flipped[:, None], boxes), flip_boxes(boxes, width), boxes)
 

@@ -35,10 +35,12 @@ def rois_per_level(
     The 2019 convention is torchvision's aligned one on rois half a feature pixel further on, with
     sizes clamped at 0 first; its ``aligned=False`` would clamp them at 1.
     """
+    # Index of the image (R, 1), corners (R, 4), and which rows are no padding (R, 1).
     image, corners = rois[:, :1], rois[:, 1:]
     inside = (image >= 0) & (image < images)
     if not half_pixel:
         corners = torch.cat([corners[:, :2], torch.maximum(corners[:, 2:], corners[:, :2])], dim=1)
+    # Every level gets all R rows, so that shapes do not depend on the data.
     parts = []
     for level, scale in enumerate(scales):
         shifted = corners if half_pixel else corners + 0.5 / scale
@@ -53,6 +55,7 @@ def roi_align(
     if levels is None:
         levels = pyramid_levels(rois, finest_scale, len(features))
     parts = rois_per_level(rois, levels, features[0].shape[0], scales, half_pixel)
+    # A roi contributes on its own level, and 0 on the others: (R, C, h, w).
     out = rois.new_zeros(rois.shape[0], features[0].shape[1], height, width)
     for map_, part, scale in zip(features, parts, scales):
         # The half-precision kernels would take coordinates in half precision too.
@@ -101,6 +104,7 @@ def nms(boxes, scores, iou_threshold, max_output):
     shape = boxes.shape[0], max_output
     indices = boxes.new_zeros(shape, dtype=torch.int64)
     valid = boxes.new_zeros(shape, dtype=torch.bool)
+    # NaN and -inf are padding.
     scores = scores.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
     for problem in range(boxes.shape[0]):
         kept = _torchvision().nms(boxes[problem], scores[problem], iou_threshold)

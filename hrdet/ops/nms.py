@@ -73,6 +73,7 @@ def soft_nms(
         raise ValueError(f"soft_nms: method must be 'linear' or 'gaussian', not {method!r}")
     if not sigma > 0:
         raise ValueError(f'soft_nms: sigma must be positive, not {sigma}')
+    # The operator takes the method as a bool.
     options = iou_threshold, min_score, method == 'gaussian', sigma, max_output
     boxes, scores = _at_least_float32(boxes), _at_least_float32(scores)
     if boxes.dim() == 2:

@@ -74,6 +74,7 @@ def _is_channels_last(maps: Sequence[Tensor]) -> bool:
 
 
 def _sizes(maps: Sequence[Tensor]) -> list[int]:
+    # N, C, then h and w of every level.
     return [*maps[0].shape[:2], *(size for map_ in maps for size in map_.shape[2:])]
 
 
@@ -108,6 +109,7 @@ def _backward(ctx, grad):
     grads = library.operators.roi_align_backward(
         grad, rois, levels, *ctx.layout, *ctx.options, deterministic
     )
+    # Gradients of the features only.
     return grads, *[None] * 8
 
 

@@ -28,11 +28,14 @@ def winograd_weight(weight: Tensor, dtype: torch.dtype = torch.float32) -> Tenso
     the processor has an instruction for that (avx512_bf16), and slow where it has not.  Then two
     channels lie together: (36, panels, ceil(C / 2), outputs of a panel, 2).
     """
+    # 1. Transform each 3x3 filter: (6, 6, C, K), flattened to (36, C, K).
     filter_ = torch.tensor(_filter_matrix(), dtype=torch.float64)
     terms = torch.einsum('ai,kcij,bj->abck', filter_, weight.double(), filter_).flatten(0, 1)
+    # 2. Output channels in panels, the last one padded: (36, panels, C, outputs of a panel).
     panel = min(_PANEL, -(-weight.shape[0] // _VECTOR) * _VECTOR)
     panels = F.pad(terms, (0, -weight.shape[0] % panel)).unflatten(2, (-1, panel)).movedim(2, 1)
     if dtype is torch.bfloat16:
+        # 3. Pairs of input channels, multiplied by one instruction.
         panels = F.pad(panels, (0, 0, 0, weight.shape[1] % 2))
         panels = panels.unflatten(2, (-1, 2)).movedim(3, 4)
     return panels.to(dtype).contiguous()

@@ -51,6 +51,7 @@ class EMA:
 
     def add_to(self, checkpoint: dict[str, Any]) -> None:
         """Publish the average in a checkpoint that holds the model's weights on the CPU."""
+        # The average takes the place of the weights, which a resumed run finds under ``ema``.
         weights = checkpoint['state_dict']
         if 'optimizer' in checkpoint:
             training = {name: weights[name] for name in self.average}

@@ -38,6 +38,7 @@ def build_optimizer(model: nn.Module, options: dict[str, Any]) -> torch.optim.Op
             raise ConfigError(
                 f'optimizer.{name}: {kind} takes no such argument{nearest(name, accepted)}'
             )
+    # Fused kernels where the algorithm has them; torch's fused SGD knows no dampening.
     groups = _parameter_groups(model, options, multipliers)
     if 'fused' in accepted and not {'fused', 'foreach'} & set(options):
         options['fused'] = not options.get('dampening')
@@ -67,12 +68,14 @@ def _parameter_groups(
                 f'optimizer.paramwise_cfg.{name}: unknown{nearest(name, _PARAMWISE)}. '
                 f'It accepts: {", ".join(_PARAMWISE)}'
             )
+    # 1. Parameters by their multipliers (learning rate, weight decay).
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for module_name, module in model.named_modules():
         for name, parameter in module.named_parameters(prefix=module_name, recurse=False):
             if parameter.requires_grad:
                 factors = _factors(name, module, multipliers)
                 groups.setdefault(factors, []).append(parameter)
+    # 2. One group for each pair of multipliers.
     result = []
     for (lr, decay), parameters in groups.items():
         group: dict[str, Any] = {'params': parameters}
@@ -87,6 +90,7 @@ def _parameter_groups(
 def _factors(name: str, module: nn.Module, multipliers: dict[str, Any]) -> tuple[float, float]:
     """Multipliers ``(learning rate, weight decay)`` of one parameter."""
     custom = multipliers.get('custom_keys', {})
+    # The longest key first; of equally long ones the first in the alphabet.
     for key in sorted(custom, key=lambda k: (-len(k), k)):
         if key in name:
             return custom[key].get('lr_mult', 1.0), custom[key].get('decay_mult', 1.0)

@@ -57,6 +57,7 @@ def _factor(node: Mapping[str, Any], path: str, epoch_length: int, max_iters: in
         raise ConfigError(
             f'{path}.type: there is no schedule {kind!r}{nearest(kind, _FACTORS)}. Known: {known}'
         )
+    # 1. Positions in the unit in which the factor moves: iterations or epochs.
     by_epoch = options.pop('by_epoch', True)
     smooth = options.pop('convert_to_iter_based', False)
     unit = epoch_length if by_epoch and smooth else 1  # of the positions in ``options``
@@ -70,6 +71,7 @@ def _factor(node: Mapping[str, Any], path: str, epoch_length: int, max_iters: in
             options[name] *= unit
     if 'milestones' in options:
         options['milestones'] = [milestone * unit for milestone in options['milestones']]
+    # 2. Whatever is left must be an argument of the formula.
     formula = _FACTORS[kind]
     accepted = list(inspect.signature(formula).parameters)[3:]
     for name in options:

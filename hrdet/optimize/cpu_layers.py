@@ -38,6 +38,7 @@ class FastConv2d(nn.Conv2d):
 
         ``in_place`` writes the result into ``summand``.
         """
+        # oneDNN applies ``then`` to the result before it writes it: ReLU, or a sum and ReLU.
         convolve, inputs = torch.ops.mkldnn._convolution_pointwise, (x,)
         then = ('relu' if relu else 'none',)
         if summand is not None:
@@ -79,6 +80,7 @@ class FastHRFPN(HRFPN):
     def _merge(self, features: Sequence[Tensor]) -> Tensor:
         reduction = self.reduction_conv.conv
         first, *rest = reduction.weight.split(self.in_channels, dim=1)
+        # Coarser maps (N, out_channels, h, w) enlarged and summed; the finest is added last.
         total = None
         for feature, weight in zip(features[1:], rest):
             reduced = reduction.with_weight(feature, weight.contiguous())
@@ -99,11 +101,13 @@ def fast_layers(model: nn.Module, dtype: torch.dtype) -> None:
     Winograd's algorithm is used in float32, and in bfloat16 unless the processor has matrix units
     for it (AMX), with which direct convolutions are faster.  ``hrdet.ops.cpu`` limits the choice.
     """
+    # 1. Which algorithms and types pay on this processor.
     capability = cpu.capability()
     direct = _onednn_convolves(dtype)
     winograd = dtype is torch.float32 or capability != 'amx'
     pairs = dtype is torch.bfloat16 and capability == 'avx512_bf16'
     for module in model.modules():
+        # 2. Each convolution by itself.
         if type(module) is not nn.Conv2d or module.padding_mode != 'zeros':
             continue
         if winograd and _suits_winograd(module):
@@ -115,6 +119,7 @@ def fast_layers(model: nn.Module, dtype: torch.dtype) -> None:
                 module.bias = nn.Parameter(torch.zeros(module.out_channels), requires_grad=False)
         elif direct:
             module.__class__ = FastConv2d
+    # 3. Blocks whose convolutions are all fast: they add and apply ReLU as they write.
     for module in model.modules():
         if type(module) in _FAST_BLOCKS and _only_convs(module):
             module.__class__ = _FAST_BLOCKS[type(module)]

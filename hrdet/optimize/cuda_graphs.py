@@ -43,6 +43,8 @@ class GraphCache:
         key = shapes, torch.backends.cudnn.conv.fp32_precision
         self.calls[key] += 1
         if key not in self.graphs:
+            # A new shape: record it if there is room, or if it is more frequent than the rarest
+            # one.
             full = len(self.graphs) >= self.limit
             rarest = min(self.graphs, key=self.calls.__getitem__, default=None)
             if full and self.calls[key] <= 2 * self.calls[rarest]:

@@ -63,15 +63,19 @@ def optimize(
     """
     _check(model, dtype, graph, compile)
     device = next(model.parameters()).device
+    # 1. Fold batch norms, in float32.
     fast = copy.deepcopy(model).float().requires_grad_(False)
     _fold_norms(fast)
+    # 2. Faster layers, in the type and memory format of the result.
     fast = fast.to(memory_format=memory_format)
     if device.type == 'cpu' and not compile:
         fast_layers(fast, dtype)
     _convert(fast, dtype)
+    # 3. Images to that type, in few sizes where a graph is recorded for each.
     if graph is not True and graph:
         fast.preprocess.size_divisor = math.lcm(graph, fast.preprocess.size_divisor)
     fast.preprocess = nn.Sequential(fast.preprocess, _Cast(dtype, memory_format))
+    # 4. How it runs: compiled, as CUDA graphs, or on a CPU in groups of images.
     if compile:
         fast.backbone.compile()
         fast.neck.compile()
@@ -136,12 +140,12 @@ def _fold_norms(model: BaseModel) -> None:
         ConfigError: the assumption is wrong, so the features of noise change.  They are computed in
             float64, which no device rounds to fewer bits.
     """
-    # 1) Features of noise before folding.
+    # 1. Features of noise before folding.
     trunk = nn.Sequential(model.backbone, model.neck).double()
     noise = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     noise = noise.to(next(trunk.parameters()))
     before = trunk(noise)
-    # 2) Fold.
+    # 2. Fold.
     checked = set(trunk.modules())
     for parent in list(model.modules()):
         if parent not in checked and not isinstance(parent, nn.Sequential):
@@ -151,7 +155,7 @@ def _fold_norms(model: BaseModel) -> None:
             if isinstance(conv, nn.Conv2d) and _is_frozen_bn(norm, conv.out_channels):
                 parent.register_module(name, fuse_conv_bn_eval(conv, norm))
                 parent.register_module(norm_name, nn.Identity())
-    # 3) The same features, to rounding.
+    # 3. The same features, to rounding.
     for one, other in zip(before, trunk(noise)):
         if (one - other).abs().max() > 1e-6 * one.abs().max():
             raise ConfigError(

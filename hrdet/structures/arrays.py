@@ -22,6 +22,7 @@ def pad_rows(arrays: Sequence[np.ndarray], fill: float = 0) -> tuple[Tensor, Ten
 
     There is at least one row.
     """
+    # (N, most, ...), the rest of each row filled.
     most = max(1, *(len(array) for array in arrays))
     shape = (len(arrays), most, *arrays[0].shape[1:])
     rows, valid = np.full(shape, fill, arrays[0].dtype), np.zeros(shape[:2], bool)

@@ -55,6 +55,7 @@ class GroundTruth(Annotation):
     def crop(self, left: int, top: int, size: Size) -> 'GroundTruth':
         """A box stays while its centre lies in the window, an ignored one while any of it shows."""
         h, w = size
+        # 1. Which rows stay.
         inside = centres_inside(self.boxes, left, top, size, self.convention)
         shown = overlaps(self.ignored, left, top, size)
         kept = replace(
@@ -64,6 +65,7 @@ class GroundTruth(Annotation):
             masks=None if self.masks is None else self.masks[inside],
             ignored=self.ignored[shown],
         )
+        # 2. Boxes in pixels of the window, and cut to it.
         return kept._move(
             lambda rows: shift_and_clip(rows, left, top, size, self.convention),
             lambda image: image[top : top + h, left : left + w],
@@ -87,6 +89,7 @@ class GroundTruth(Annotation):
         boxes, valid = pad_rows([truth.boxes for truth in annotations])
         labels, _ = pad_rows([truth.labels for truth in annotations])
         ignored, ignored_valid = pad_rows([truth.ignored for truth in annotations])
+        # Masks (N, G, H, W); a semantic map may have a stride: (N, H / stride, W / stride).
         masks = semantic = None
         if all(truth.masks is not None for truth in annotations):
             most = boxes.shape[1]
@@ -102,6 +105,7 @@ class GroundTruth(Annotation):
         """``rows`` applied to the boxes; ``pixels`` to masks and map, which get ``size``."""
         masks, semantic = self.masks, self.semantic
         if masks is not None:
+            # One mask at a time into an array of the new size (G, h, w).
             masks = np.empty((len(masks), *size), np.uint8)
             for target, mask in zip(masks, self.masks):
                 target[:] = pixels(mask)
@@ -185,6 +189,7 @@ def resize_nearest(image: np.ndarray, size: Size, part: Size) -> np.ndarray:
 
     The result equals OpenCV's for the whole map; only the pixels of the part are computed.
     """
+    # A few rows and columns more than the part needs are read, then cut.
     edges = image.shape[:2]
     scale = [new / old for new, old in zip(size, edges)]
     rows, columns = (min(int(n / s) + 2, e) for n, s, e in zip(part, scale, edges))

@@ -106,6 +106,7 @@ def _mask(mask: dict | np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _fill(canvas: np.ndarray, mark: _Mark) -> None:
+    # The mask's pixels (p, 3), mixed with the colour.
     inside = canvas[mark.mask].astype(np.float32)
     canvas[mark.mask] = inside + _MASK_WEIGHT * (np.array(mark.colour, np.float32) - inside)
     outline, _ = cv2.findContours(
@@ -128,10 +129,12 @@ def _write_tag(
     # above the box, inside at its top, below it, inside at its bottom; then the same at the right
     heights = (y1 - half - height, y1 + half, y2 + half, y2 - half - height)
     places = [_inside(canvas, x, y, width, height) for x in (left, right) for y in heights]
+    # The place that covers least of the plates written so far.
     plate = min(places, key=lambda place: sum(_overlap(place, other) for other in taken))
     px, py = plate[:2]
     cv2.rectangle(canvas, plate[:2], (plate[2] - 1, plate[3] - 1), mark.colour, cv2.FILLED)
     blue, green, red = mark.colour
+    # Black on bright colours, white on dark ones (luma of BT.601).
     ink = (0, 0, 0) if 0.114 * blue + 0.587 * green + 0.299 * red > 140 else (255, 255, 255)
     origin = (px + style.margin, py + text_height + style.margin // 2)
     cv2.putText(

@@ -116,6 +116,7 @@ def _resized_copy(image: np.ndarray, long_side: int | None) -> tuple[np.ndarray,
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f'an image is (h, w, 3) uint8, not {image.shape} {image.dtype}')
     height, width = image.shape[:2]
+    # Small images are enlarged, so that names can be read.
     factor = (long_side or max(height, width, _MIN_SIDE)) / max(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC

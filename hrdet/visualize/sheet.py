@@ -44,6 +44,7 @@ def contact_sheet(
     width = 2 * tile + _GAP
     rows = []
     for start in range(0, len(pairs), columns):
+        # A row as high as its highest block, pasted from left to right.
         blocks = [_block(p, classes, score_thr, tile) for p in pairs[start : start + columns]]
         height = max(len(block) for block in blocks)
         row = _paper(height + _GAP, columns * (width + 3 * _GAP) - 3 * _GAP)

@@ -35,6 +35,8 @@ class _CocoFile:
         categories = self._categories(content['categories'])
         names, sizes = self._images(content['images'])
         rows, segmentations = self._annotations(content['annotations'], names, categories)
+        # One row (10,) for each box: entry, image, label, x, y, w, h, area, crowd, ignore; by
+        # image.
         table = np.array(rows, np.float64).reshape(-1, 10)
         order = np.argsort(table[:, 1], kind='stable')
         table = table[order]
@@ -154,6 +156,7 @@ class _CocoFile:
         for i in np.flatnonzero(empty):
             reason = f'a box of zero size, dropped: bbox {boxes[i].tolist()}'
             self._add('annotations', positions[i], entries[positions[i]], reason, fatal=False)
+        # How far (m,) each box leaves its image, at the worst of its four sides.
         beyond = np.max([-x, -y, x + w - width, y + h - height], axis=0) > OUTSIDE_TOLERANCE
         for i in np.flatnonzero(beyond & ~empty):
             reason = (

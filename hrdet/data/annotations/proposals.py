@@ -45,6 +45,7 @@ def read_proposals(path: str, limit: int | None = None) -> dict:
     if not np.isfinite(rows).all():
         raise DataError(f'proposal_file {path}: entry {_first_bad(rows)} is not finite')
 
+    # Rows of each image by falling score.
     by_image: dict = {}
     for position in np.argsort(-rows[:, 4], kind='stable').tolist():
         by_image.setdefault(_plain(ids[position]), []).append(position)

@@ -42,6 +42,7 @@ class AnnotationTable:
 
     def keep_images(self, keep: np.ndarray) -> 'AnnotationTable':
         """The table with the images marked in ``keep`` (n,) and their boxes."""
+        # Boxes of images that go, go too; the others are renumbered.
         table = self.keep_boxes(keep[self.image_rows])
         rows = np.flatnonzero(keep)
         return replace(

@@ -130,6 +130,7 @@ class AnnotatedImages(DetectionDataset):
         return self.table.labels[rows][~self.table.crowd[rows]]
 
     def largest_sizes(self) -> np.ndarray:
+        # Each different size once (s, 2) through all transforms, then back to the images (n, 2).
         sizes, images = np.unique(self.sizes, axis=0, return_inverse=True)
         forms = sizes[None]
         for transform in self.transforms:

@@ -106,6 +106,7 @@ class ZipImages:
         same_name = members.get(wanted.name, [])
         if str(wanted) in same_name:
             return str(wanted)
+        # Archives often hold their files below one more folder.
         matches = [member for member in same_name if f'/{member}'.endswith(f'/{wanted}')]
         if not matches:
             raise DataError(f'{self.archive} has no member {wanted}')

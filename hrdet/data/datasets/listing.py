@@ -43,6 +43,7 @@ class FileNames(Sequence):
         if not -len(self) <= index < len(self):
             raise IndexError(f'name {index} of {len(self)}')
         index %= len(self)
+        # Name i lies between the ends of names i - 1 and i.
         start = self.ends[index - 1] if index else 0
         return os.fsdecode(self.text[start : self.ends[index]].tobytes())
 

@@ -73,10 +73,12 @@ class ClassBalancedDataset(_Selection):
     def __init__(self, dataset: ImageDataset, oversample_thr: float):
         if not 0 < oversample_thr <= 1:
             raise ValueError(f'oversample_thr is a fraction of the images, not {oversample_thr}')
+        # 1. Which classes (n, K) are on which image, and on what fraction (K,) of all images.
         present = np.zeros((len(dataset), len(dataset.classes)), bool)
         for index in range(len(dataset)):
             present[index, dataset.labels_of(index)] = True
         fractions = np.maximum(present.mean(axis=0), 1 / len(dataset))
+        # 2. Copies that each class asks for (K,), and of each image the most (n,).
         wanted = np.maximum(1, np.sqrt(oversample_thr / fractions))
         copies = np.ceil(np.where(present, wanted, 1).max(axis=1)).astype(int)
         super().__init__(dataset, np.repeat(np.arange(len(dataset)), copies))

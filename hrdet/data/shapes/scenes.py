@@ -136,6 +136,7 @@ def _paint(canvas: np.ndarray, alpha: np.ndarray, label: int, rng: np.random.Gen
     if w == 0 or h == 0:
         return
     window = alpha[y : y + h, x : x + w]
+    # 1. A texture (h, w, 3) between two tones of one hue, darker below and at the rim.
     hue, saturation = rng.integers(0, 180), rng.integers(120, 256)
     light, dark = ((hue, saturation, rng.integers(190, 256)), (hue, saturation, 110))
     pair = cv2.cvtColor(np.array([[light, dark]], np.uint8), cv2.COLOR_HSV2BGR)[0]
@@ -145,9 +146,11 @@ def _paint(canvas: np.ndarray, alpha: np.ndarray, label: int, rng: np.random.Gen
     depth = cv2.distanceTransform(np.pad((window >= 128).astype(np.uint8), 1), cv2.DIST_L2, 3)
     colour[depth[1:-1, 1:-1] < 2] *= 0.35
 
+    # 2. A soft shadow, shifted by 3 pixels.
     around = (slice(max(y - 4, 0), y + h + 8), slice(max(x - 4, 0), x + w + 8))
     shadow = np.roll(alpha, (3, 3), (0, 1))[around].astype(np.float32)
     canvas[around] *= 1 - 0.35 / 255 * cv2.GaussianBlur(shadow, (7, 7), 0)[..., None]
+    # 3. The shape over it, mixed by its coverage (h, w, 1).
     share = window[..., None].astype(np.float32) / 255
     target = canvas[y : y + h, x : x + w]
     target += share * (colour - target)
@@ -176,6 +179,7 @@ def _ground(size: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray
     h, w = size
     upper, lower = rng.choice(len(GROUNDS), 2, replace=False)
     x = np.arange(w)
+    # Height of the border in every column (w,).
     wave = np.sin(x * rng.uniform(1, 4) * np.pi / w + rng.uniform(0, 6)) * h * rng.uniform(0, 0.08)
     horizon = h * rng.uniform(0.25, 0.75) + wave
     below = np.arange(h)[:, None] >= horizon
@@ -201,5 +205,6 @@ def _ground_texture(kind: int, size: tuple[int, int], rng: np.random.Generator) 
 def _clouds(size: tuple[int, int], grain: float, rng: np.random.Generator) -> np.ndarray:
     """Smooth noise (h, w) float32 of 0..1 with blotches of about ``grain`` pixels."""
     h, w = size
+    # Noise on a coarse grid, enlarged.
     coarse = rng.random((int(h / grain) + 2, int(w / grain) + 2)).astype(np.float32)
     return np.clip(cv2.resize(coarse, (w, h), interpolation=cv2.INTER_CUBIC), 0, 1)

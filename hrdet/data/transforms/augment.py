@@ -41,6 +41,7 @@ class ColorJitter(Transform):
         }
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        # Factors are drawn in a fixed order and applied in a random one.
         order = rng.permutation(4)
         steps = [
             (name, None if limits is None else rng.uniform(*limits))
@@ -152,6 +153,7 @@ class RandomErasing(Transform):
             return sample
         image = sample.image.copy()
         height, width = image.shape[:2]
+        # A box of random proportions and area, cut to the image, at a random place.
         aspect = math.exp(rng.uniform(*self.log_aspects))
         area = height * width * rng.uniform(*self.areas)
         h = min(round(math.sqrt(area * aspect)), height)

@@ -129,6 +129,7 @@ class ResizeEdge(_ByBackend):
 
     def _target(self, size: Size) -> Size:
         h, w = size
+        # The other edge is truncated to whole pixels, as in mmpretrain.
         if self.edge == 'short':
             h, w = short_edge_size(size, self.scale)
         elif self.edge == 'width' or (self.edge == 'long' and w > h):

@@ -42,6 +42,7 @@ class PhotoMetricDistortion(Transform):
             value, chosen = rng.uniform(low, high), rng.random() < 0.5
             return value if chosen else neutral
 
+        # 1. Draw everything, so that the number of draws does not depend on the outcome.
         brightness = draw(-self.brightness_delta, self.brightness_delta, 0.0)
         contrast_first = rng.random() < 0.5
         contrast = draw(*self.contrast_range, 1.0)
@@ -49,6 +50,8 @@ class PhotoMetricDistortion(Transform):
         hue = draw(-self.hue_delta, self.hue_delta, 0.0)
         order = rng.permutation(3) if rng.random() < 0.5 else None
 
+        # 2. Brightness, with contrast before or after saturation and hue, then the order of
+        #    channels.
         image = _levels(sample.image, brightness, contrast if contrast_first else 1.0)
         if saturation != 1 or hue != 0:
             image = _hue_saturation(image, hue, saturation)
@@ -88,17 +91,21 @@ def distort_colours(
     def chosen() -> bool:
         return bool(rng.integers(0, 2))
 
+    # 1. Brightness.
     if chosen():
         image = scale_levels(image, offset=rng.uniform(-brightness_delta, brightness_delta))
+    # 2. Contrast before saturation and hue ...
     contrast_first = chosen()
     if contrast_first and chosen():
         image = scale_levels(image, rng.uniform(*contrast_range))
     if chosen():
+        # 3. Saturation, a factor in 0..255; then hue, in half degrees.
         saturation = _truncated(rng.uniform(*saturation_range), 0.0)
         image = _in_hsv(image, 1, saturation)
     if chosen():
         hue = (np.arange(256) + int(rng.integers(-hue_delta, hue_delta))) % 180
         image = _in_hsv(image, 0, hue.astype(np.uint8))
+    # 4. ... or after them.
     if not contrast_first and chosen():
         image = scale_levels(image, rng.uniform(*contrast_range))
     return image
@@ -131,6 +138,7 @@ def _levels(image: np.ndarray, offset: float, factor: float) -> np.ndarray:
 
 def _hue_saturation(image: np.ndarray, hue: float, saturation: float) -> np.ndarray:
     values = np.arange(256)
+    # One table (256, 3) for hue (256 levels a turn), saturation and value.
     table = np.empty((1, 256, 3), np.uint8)
     table[0, :, 0] = np.rint(values + hue * 256 / 360).astype(int) % 256
     table[0, :, 1] = np.clip(np.rint(values * saturation), 0, 255)

@@ -40,6 +40,7 @@ def random_resized_crop_box(
     """
     h, w = size
     for _ in range(attempts):
+        # 1. Draw area and proportions, and take a box that fits into the image.
         area = rng.uniform(*area_range) * h * w
         aspect = math.exp(rng.uniform(*map(math.log, aspect_range)))
         crop_w = round(math.sqrt(area * aspect))
@@ -48,6 +49,7 @@ def random_resized_crop_box(
             y = int(rng.integers(0, h - crop_h + 1))
             x = int(rng.integers(0, w - crop_w + 1))
             return y, x, crop_h, crop_w
+    # 2. Otherwise cut the image to the nearest allowed proportions.
     if w / h < min(aspect_range):
         h = round(w / min(aspect_range))
     elif w / h > max(aspect_range):
@@ -72,6 +74,7 @@ def random_crop_box(
     """
     for _ in range(attempts if cat_max_ratio < 1 else 0):
         box = y, x, h, w = _random_box(label.shape, crop, rng)
+        # Pixels of each label in the window, ignored ones left out.
         counts = count_labels(label[y : y + h, x : x + w])
         counts[ignore_index] = 0
         if np.count_nonzero(counts) > 1 and counts.max() / counts.sum() < cat_max_ratio:

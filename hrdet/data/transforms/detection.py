@@ -60,6 +60,7 @@ class RandResizeCrop(Transform):
         return resize_crop(sample, size, factors, left, top, window)
 
     def largest_sizes(self, sizes: np.ndarray) -> np.ndarray:
+        # Every scale is tried for every size, the largest result counts: (F, n, 2).
         def cut(h, w, scale):
             h, w = self._resized(h, w, scale)
             window_h, window_w = self._window(h, w)
@@ -131,6 +132,7 @@ class RandomCrop(Transform):
 
     def largest_sizes(self, sizes: np.ndarray) -> np.ndarray:
         """The images, and their squarest and slimmest patches: all others resize to less."""
+        # Between the two extreme proportions, 1:1 and 1:2, every patch resizes to less.
         landscape = _is_landscape(sizes[..., 0], sizes[..., 1])
         short, long = sizes.min(axis=-1), sizes.max(axis=-1)
         half = np.minimum(short, long // 2)
@@ -172,6 +174,7 @@ def _clamp(start: int, last: int) -> int:
 
 
 def _iou(patch: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    # Sides (G, 2) of the overlaps, below 0 where disjoint.
     edges = np.minimum(patch[2:], boxes[:, 2:]) - np.maximum(patch[:2], boxes[:, :2])
     shared = edges.clip(0).prod(axis=1)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (patch[2:] - patch[:2]).prod()

@@ -119,10 +119,12 @@ class RandomResizeCrop(Transform):
         labels = _labels(sample)
         if labels is None or size == sample.meta.input_size:
             return self.cropping(resize(sample, size), rng)
+        # 1. The window is chosen on the labels of the resized image.
         resized = _ResizedLabels(labels, size)
         y, x, h, w = box = random_crop_box(
             resized, self.cropping.size, rng, self.cropping.cat_max_ratio, SEMANTIC_IGNORE
         )
+        # 2. Only the window of the image is computed.
         moved = resize_crop(
             replace(sample, truth=None), size, size_ratio(sample, size), x, y, box[2:]
         )

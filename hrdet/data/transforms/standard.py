@@ -55,6 +55,7 @@ class Resize(Transform):
         """One scale for one image."""
         if self.multiscale_mode == 'value':
             return self.scales[rng.integers(len(self.scales))]
+        # 'range': long and short edge are drawn independently of each other.
         long, short = zip(*((max(s), min(s)) for s in self.scales))
         return (
             int(rng.integers(min(long), max(long) + 1)),
@@ -64,6 +65,7 @@ class Resize(Transform):
     def largest_sizes(self, sizes: np.ndarray) -> np.ndarray:
         scales = self.scales
         if self.multiscale_mode == 'range':
+            # The largest long edge with the largest short edge.
             scales = [(max(max(s) for s in scales), max(min(s) for s in scales))]
         rows = sizes.reshape(-1, 2).tolist()
         bounds = [[self._target(size, scale)[0] for scale in scales] for size in rows]
@@ -132,6 +134,7 @@ class Expand(Transform):
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() < 0.5:
             return sample
+        # A canvas of random size, and a random place of the image on it.
         h, w = sample.meta.input_size
         ratio = rng.uniform(*self.ratio_range)
         size = (int(h * ratio), int(w * ratio))

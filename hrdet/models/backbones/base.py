@@ -40,6 +40,7 @@ class Backbone(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
+        # A residual branch whose last norm has the scale 0 adds nothing at first.
         if zero_init_residual:
             for module in self.modules():
                 if hasattr(module, 'last_norm'):

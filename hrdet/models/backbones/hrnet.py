@@ -44,8 +44,10 @@ class Transition(nn.ModuleList):
 
     def __init__(self, before: tuple[int, ...], after: tuple[int, ...], norm: Norm) -> None:
         super().__init__()
+        # Existing branches: a 3x3 convolution where the width changes.
         for channels, target in zip(before, after):
             self.append(nn.Identity() if channels == target else _conv(channels, target, 1, norm))
+        # New branches: a 3x3 convolution of stride 2 from the coarsest branch.
         for target in after[len(before) :]:
             self.append(nn.Sequential(_conv(before[-1], target, 2, norm)))
 
@@ -76,15 +78,15 @@ class HRModule(nn.Module):
         return [self._fuse(features, target) for target in range(len(features))]
 
     def _fuse(self, features: list[Tensor], target: int) -> Tensor:
-        # 1) All branches with the channels of the target (N, C, ., .); finer ones are downsampled
+        # 1. All branches with the channels of the target (N, C, ., .); finer ones are downsampled
         #    to its resolution, coarser ones still have their own.
         terms = [layer(x) for layer, x in zip(self.fuse_layers[target], features)]
-        # 2) Coarser terms are added from the coarsest up, one doubling at a time: upsampling by
+        # 2. Coarser terms are added from the coarsest up, one doubling at a time: upsampling by
         #    nearest neighbour and addition commute, and each resolution is upsampled once.
         total = terms[-1]
         for term in reversed(terms[target:-1]):
             total = term + F.interpolate(total, size=term.shape[-2:], mode='nearest')
-        # 3) Finer terms.
+        # 3. Finer terms.
         for term in terms[:target]:
             total = total + term
         return F.relu(total)
@@ -97,10 +99,13 @@ def _fuse_layer(channels: tuple[int, ...], source: int, target: int, norm: Norm)
     """One branch to the channels of another, and to its resolution where that is coarser."""
     if source == target:
         return nn.Identity()
+    # Coarser branches get a 1x1 convolution here, and are upsampled in ``_fuse``.
     if source > target:
         return ConvNorm(
             nn.Conv2d(channels[source], channels[target], 1, bias=False), norm(channels[target])
         )
+    # Finer branches: one 3x3 convolution of stride 2 for each halving; the last one changes the
+    # width.
     steps = [_conv(channels[source], channels[source], 2, norm) for _ in range(target - source - 1)]
     return nn.Sequential(*steps, _conv(channels[source], channels[target], 2, norm, relu=False))
 
@@ -144,11 +149,13 @@ class HRNet(Backbone):
         self.frozen_stages = frozen_stages
         stages = stages_of_width(width) if extra is None else stages_of_extra(extra)
         norm = norm_maker(norm_cfg)
+        # Stem: two convolutions of stride 2, to a quarter of the resolution.
         self.conv1 = nn.Conv2d(in_channels, 64, 3, stride=2, padding=1, bias=False)
         self.bn1 = norm(64)
         self.conv2 = nn.Conv2d(64, 64, 3, stride=2, padding=1, bias=False)
         self.bn2 = norm(64)
         self.layer1 = _blocks(stages[0], 0, 64, norm)
+        # Stages 2 to 4, each behind a transition that adds a branch.
         for n, (before, stage) in enumerate(pairwise(stages), start=1):
             transition = Transition(before.out_channels, stage.out_channels, norm)
             modules = (HRModule(stage, norm) for _ in range(stage.num_modules))
@@ -158,13 +165,16 @@ class HRNet(Backbone):
         self._finish(zero_init_residual)
 
     def _frozen_parts(self) -> Iterator[nn.Module]:
+        # The stem, then each stage with the transition behind it.
         groups = [[self.conv1, self.bn1, self.conv2, self.bn2], [self.layer1, self.transition1]]
         groups += [[self.stage2, self.transition2], [self.stage3, self.transition3], [self.stage4]]
         for group in groups[: self.frozen_stages + 1]:
             yield from group
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        # 1. Stem and first stage: one map (N, 256, H / 4, W / 4).
         features = [self._run_stage(self.layer1, self._run(self._stem, images))]
+        # 2. Each transition adds a branch of half the resolution; stage n returns n maps.
         for transition, stage in (
             (self.transition1, self.stage2),
             (self.transition2, self.stage3),

@@ -87,6 +87,7 @@ class ResNet(Backbone):
             yield from (self.conv1, self.bn1, *self._stages[: self.frozen_stages])
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        # Stem, with max pooling: (N, 64, H / 4, W / 4).
         x = F.relu(conv_bn(self.conv1, self.bn1, images), inplace=True)
         x, maps = F.max_pool2d(x, 3, stride=2, padding=1), []
         for stage in self._stages:

@@ -55,6 +55,7 @@ class ImageClassifier(BaseModel):
     @torch.no_grad()
     def predict(self, batch: Batch | Views, rescale: bool = True) -> list[ClassScores]:
         """The probabilities of each image's classes; of several views their mean."""
+        # One (N, K) for each view.
         scores = [
             self.head(self.extract(view)).float().softmax(dim=1)
             for view in augmented_batches(batch, rescale)

@@ -29,6 +29,7 @@ class _Mixing:
 
     def __call__(self, images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Mixed images (N, 3, H, W) and their soft labels (N, K), from labels of that shape."""
+        # Every image is mixed with the one that a permutation puts in its place.
         order = torch.from_numpy(np.random.permutation(len(images)))  # noqa: NPY002
         order = order.to(images.device, non_blocking=True)
         share = float(np.random.beta(self.alpha, self.alpha))  # noqa: NPY002
@@ -56,11 +57,13 @@ class CutMix(_Mixing):
 
     def _mix(self, images: Tensor, others: Tensor, share: float) -> tuple[Tensor, float]:
         height, width = images.shape[-2:]
+        # 1. A box of ``1 - share`` of the area around a random pixel, cut at the border.
         ratio = math.sqrt(1 - share)
         h, w = int(height * ratio), int(width * ratio)
         y, x = np.random.randint(height), np.random.randint(width)  # noqa: NPY002
         rows = slice(max(y - h // 2, 0), min(y + h // 2, height))
         columns = slice(max(x - w // 2, 0), min(x + w // 2, width))
+        # 2. Paste it; labels are mixed by the area that it covers.
         images = images.clone()
         images[..., rows, columns] = others[..., rows, columns]
         area = (rows.stop - rows.start) * (columns.stop - columns.start)

@@ -48,6 +48,7 @@ class SharedFCBBoxHead(nn.Module):
         for layer in self.shared_fcs:
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
+        # At first classes are equally likely and boxes hardly move (Fast R-CNN, section 2.3).
         for layer, std in ((self.fc_cls, 0.01), (self.fc_reg, 0.001)):
             nn.init.normal_(layer.weight, std=std)
             nn.init.zeros_(layer.bias)
@@ -71,8 +72,11 @@ class SharedFCBBoxHead(nn.Module):
             targets: (R, 4) encoded boxes; used where a region is not background.
             weight: (R,) classification weights, 0 in rows of padding.
         """
+        # 1. Rows (R,) that train the regressor; both losses are divided by the number of all
+        #    samples.
         positive = (labels < self.num_classes) & (weight > 0)
         count = (weight > 0).sum().clamp(min=1)
+        # 2. Of each region the deltas of its class, and the target where there is one: (R, 4) each.
         deltas = self._of_class(deltas, labels)  # (R, 4); background rows: any, their weight is 0
         targets = torch.where(positive[:, None], targets, 0)
         return {
@@ -91,6 +95,7 @@ class SharedFCBBoxHead(nn.Module):
 
         Without labels, and where a label is background, the class of the highest logit decides.
         """
+        # The last column is background, which has no deltas.
         likeliest = logits[:, :-1].argmax(1)
         if labels is not None:
             likeliest = torch.where(labels < self.num_classes, labels, likeliest)
@@ -100,6 +105,7 @@ class SharedFCBBoxHead(nn.Module):
 
     def _of_class(self, deltas: Tensor, labels: Tensor) -> Tensor:
         """Rows (R, 4) of deltas (R, K or 1, 4)."""
+        # A class-agnostic head has one column, which all labels take.
         column = labels.clamp(max=deltas.shape[1] - 1)
         return deltas.gather(1, column[:, None, None].expand(-1, 1, 4)).squeeze(1)
 

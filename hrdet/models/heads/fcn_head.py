@@ -86,6 +86,7 @@ class FCNHead(nn.Module):
             x = first[1:](resize_concat_conv(features, first.conv))
             x = self.convs[1:](x)
         else:
+            # All branches at the finest resolution: (N, sum of all C_i, h, w).
             merged = resize_concat(features)
             x = self.convs(merged)
             if self.conv_cat is not None:
@@ -94,9 +95,11 @@ class FCNHead(nn.Module):
 
     def loss(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Cross entropy of logits (N, K, h, w), resized to the labels (N, H, W) uint8."""
+        # 1. Logits at the size of the labels: (N, K, H, W).
         logits = F.interpolate(
             logits.float(), size=labels.shape[1:], mode='bilinear', align_corners=False
         )
+        # 2. With mining, weights (N, H, W) of 1 for the hardest pixels and 0 for the others.
         hard = None
         if self.hard_pixel_mining is not None:
             hard = hard_pixels(logits, labels, **self.hard_pixel_mining)

@@ -147,11 +147,13 @@ class FCOSHead(nn.Module):
             raise ValueError(f'{len(features)} feature maps for {len(self.strides)} strides')
         logits, log_distances, centre_logits = [], [], []
         for feature, scale in zip(features, self.scales):
+            # Centre-ness shares the tower of the classes, as in the release.
             hidden = self.cls_convs(feature)
             logits.append(_rows(self.conv_cls(hidden)))
             centre_logits.append(_rows(self.conv_centerness(hidden)).squeeze(-1))
             log_distances.append(scale(_rows(self.conv_reg(self.reg_convs(feature)))))
         sizes = tuple(tuple(feature.shape[-2:]) for feature in features)
+        # Points (P, 2) in the order of the rows: level by level, row by row.
         points = grid_points(self.strides, sizes, self.convention, features[0].device)
         points = list(points.split([h * w for h, w in sizes]))
         return FCOSOutput(logits, log_distances, centre_logits, points, sizes)
@@ -200,14 +202,17 @@ class FCOSHead(nn.Module):
     def select(self, boxes: Tensor, scores: Tensor) -> list[Detections]:
         """The objects of each image among its candidates, of one view or of several together."""
         if self.convention.fcos_candidate_pairs:
+            # Boxes (N, C, 4) in result pixels.
             large = (boxes[..., 2:] - boxes[..., :2]).amin(-1) > self.min_bbox_size
             scores = scores.masked_fill(~large[..., None], -torch.inf)
+        # One box for all classes of a point: (N, C, 1, 4).
         boxes = boxes[:, :, None]
         # ``score_thr`` was applied to class scores; times centre-ness they may be lower.
         best = multiclass_nms(boxes, scores, -torch.inf, self.nms, self.max_per_img)
         return split_detections(*best)
 
     def _assign(self, points: Tensor, feature_sizes, truth: GroundTruth) -> Tensor:
+        # Range of distances (P, 2), and sampling radius (P, 1), of each point's level.
         levels = feature_sizes, points.device
         ranges = torch.cat([per_point(limits, *levels) for limits in zip(*self.regress_ranges)], 1)
         radius = None
@@ -222,6 +227,7 @@ class FCOSHead(nn.Module):
             count, total = mean_over_processes(torch.stack([count, total])).unbind()
             of_classes = count.clamp(min=1)
         else:
+            # mmdetection 1 adds the number of images N; then the divisor is above 0.
             of_classes = count + positive.shape[0]
         return of_classes, count.clamp(min=1), total.clamp(min=1e-6)
 

@@ -74,6 +74,7 @@ class FCNMaskHead(nn.Module):
             labels: (R,) classes of the objects.
             weight: (R,) above 0 in rows that hold an object.
         """
+        # The divisor counts the pixels of all regions with an object: their number times m * m.
         chosen = self._of_labels(logits, labels)
         counted = weight > 0
         pixels = counted.sum().clamp(min=1) * chosen.shape[1] * chosen.shape[2]

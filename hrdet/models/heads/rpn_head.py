@@ -161,6 +161,7 @@ def merge_proposals(
     NMS (``nms_thr``) is applied to the proposals of all views together and keeps the best
     ``max_num``.  The 2019 release intended the same, but by mistake kept the first view's only.
     """
+    # The proposals of all V views side by side, in pixels of the results: (N, V * P, 4).
     boxes = torch.cat([view.to_result(p.boxes) for p, view in zip(per_view, views)], 1)
     scores = torch.cat([p.scores for p in per_view], 1)
     boxes, scores = _nms(boxes, scores, config.nms_thr, config.max_num)
@@ -169,6 +170,7 @@ def merge_proposals(
 
 def _top(scores: Tensor, deltas: Tensor, anchors: Tensor, count: int):
     """The ``count`` best rows of one level, padded with rows of score -inf."""
+    # Coarse levels have fewer than K anchors; padded, all levels stack to (N, L, K).
     missing = max(0, count - scores.shape[1])
     scores, index = scores.topk(count - missing, dim=1)
     deltas, anchors = deltas.take_along_dim(index[..., None], 1), anchors[index]
@@ -181,10 +183,13 @@ def _top(scores: Tensor, deltas: Tensor, anchors: Tensor, count: int):
 
 def _suppress(boxes: Tensor, scores: Tensor, config: ProposalConfig) -> Proposals:
     """NMS of (N, L, K) candidates within their level, then the best ``max_num`` of an image."""
+    # 1. NMS of N * L independent sets of K boxes, then the levels of an image side by side: (N, L *
+    #    limit).
     n, _, k = scores.shape
     limit = config.nms_post if config.nms_post > 0 else k
     boxes, scores = _nms(boxes.flatten(0, 1), scores.flatten(0, 1), config.nms_thr, limit)
     boxes, scores = boxes.reshape(n, -1, 4), scores.reshape(n, -1)
+    # 2. The best ``max_num`` of an image, after a second NMS or by score alone.
     if config.nms_across_levels:
         boxes, scores = _nms(boxes, scores, config.nms_thr, config.max_num)
     else:

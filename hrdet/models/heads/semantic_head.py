@@ -85,6 +85,7 @@ class FusedSemanticHead(nn.Module):
                 'fusion_level (SegRescale, or data.train.semantic_scale_factor=1/8 for stride 8) '
                 'and pad images to multiples of 32 (size_divisor=32)'
             )
+        # Losses (N, h, w), 0 where ignored.
         target = semantic.long()
         # Summed here because the sum inside cross_entropy is not deterministic on CUDA.
         losses = F.cross_entropy(logits, target, ignore_index=self.ignore_label, reduction='none')

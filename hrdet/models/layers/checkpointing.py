@@ -81,8 +81,8 @@ class _Replay(_Record):
     def __enter__(self) -> None:
         super().__enter__()
         self.remaining = iter(self.statistics)
-        self.kept = [(norm.momentum, norm.num_batches_tracked) for norm in self.tracking]
-        scratch = self.kept[0][1].clone() if self.kept else None
+        self.saved = [(norm.momentum, norm.num_batches_tracked) for norm in self.tracking]
+        scratch = self.saved[0][1].clone() if self.saved else None
         for norm in self.tracking:
             norm.momentum, norm.num_batches_tracked = 0.0, scratch
 
@@ -90,6 +90,6 @@ class _Replay(_Record):
         return next(self.remaining)
 
     def __exit__(self, *error) -> None:
-        for norm, (momentum, count) in zip(self.tracking, self.kept):
+        for norm, (momentum, count) in zip(self.tracking, self.saved):
             norm.momentum, norm.num_batches_tracked = momentum, count
         super().__exit__(*error)

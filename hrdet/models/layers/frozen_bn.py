@@ -21,10 +21,10 @@ def conv_bn(conv: nn.Conv2d, bn: nn.Module, x: Tensor) -> Tensor:
     """
     if not _can_fold(conv, bn):
         return bn(conv(x))
-    # 1) The norm is y * gain + shift for each channel y of the convolution: (O,) each.
+    # 1. The norm is y * gain + shift for each channel y of the convolution: (O,) each.
     gain = bn.weight * torch.rsqrt(bn.running_var + bn.eps)
     shift = bn.bias - bn.running_mean * gain
-    # 2) The gain scales the weight (O, I, h, w) of each output channel; the shift is the bias.
+    # 2. The gain scales the weight (O, I, h, w) of each output channel; the shift is the bias.
     weight = conv.weight * gain[:, None, None, None]
     return F.conv2d(x, weight, shift, conv.stride, conv.padding, conv.dilation, conv.groups)
 

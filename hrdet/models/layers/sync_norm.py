@@ -50,10 +50,12 @@ class SyncBatchNorm(_BatchNorm):
         own, since they are merged by Chan et al.'s formula (1979), which does not cancel as
         E[x^2] - E[x]^2 does.
         """
+        # 1. One row of each process, the others 0: a sum gathers them, (W, 2C + 1).
         own = _own_statistics(x, self.eps)
         every = own.new_zeros(dist.get_world_size(), len(own))
         every[dist.get_rank()] = own
         dist.all_reduce(every)
+        # 2. Merged by each process's share of the values (W, 1).
         means, variances, counts = every.tensor_split((x.shape[1], 2 * x.shape[1]), 1)
         share = counts / counts.sum().clamp(min=1)
         mean = (means * share).sum(0)
@@ -85,9 +87,11 @@ class JointNorm(torch.autograd.Function):
     def backward(ctx, grad):
         x, weight, mean, inverse, counts = ctx.saved_tensors
         grad = grad.contiguous(memory_format=_memory_format(x))
+        # 1. Sums of this process (C,), then of all of them in one all-reduce (2C,).
         of_grad, of_product = _own_sums(grad, x, weight, mean, inverse)
         sums = torch.cat([of_grad, of_product])
         dist.all_reduce(sums)
+        # 2. The input's gradient needs the joint sums, weight and bias get this process's.
         x_grad = _input_gradient(grad, x, weight, mean, inverse, sums, counts)
         return x_grad, of_product * inverse, of_grad, None, None, None
 
@@ -111,7 +115,7 @@ def _own_statistics(x: Tensor, eps: float) -> Tensor:
     """Mean, variance and count of this process's maps: (2C + 1,), 0 where there are none."""
     count = x.numel() // x.shape[1]
     if _has_kernels(x):
-        mean, inverse = torch.batch_norm_stats(x, eps)
+        mean, inverse = torch.batch_norm_stats(x, eps)  # inverse = 1 / sqrt(var + eps)
         var = inverse.pow(-2) - eps
     else:
         values = _accurate(x)
@@ -135,6 +139,7 @@ def _input_gradient(grad, x, weight, mean, inverse, sums, counts) -> Tensor:
         return torch.batch_norm_backward_elemt(
             grad, x, mean, inverse, weight, of_grad, of_product, counts.int()
         )
+    # The gradient is affine in grad and x: grad * gain + x * slope + shift, (C,) each.
     count = counts.sum().clamp(min=1)
     gain = weight * inverse
     slope = -gain * inverse.square() * of_product / count

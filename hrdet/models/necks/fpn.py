@@ -45,10 +45,13 @@ class FPN(nn.Module):
                     nn.init.zeros_(layer.bias)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        # 1. All maps with ``out_channels`` channels.
         levels = [lateral(x) for lateral, x in zip(self.lateral_convs, features)]
+        # 2. From coarse to fine: add the coarser level, upsampled.
         for i in reversed(range(len(levels) - 1)):
             coarser = F.interpolate(levels[i + 1], size=levels[i].shape[-2:], mode='nearest')
             levels[i] = levels[i] + coarser
+        # 3. Smooth; then coarser levels, every second pixel of the one before.
         levels = [conv(level) for conv, level in zip(self.fpn_convs, levels)]
         while len(levels) < self.num_outs:
             levels.append(F.max_pool2d(levels[-1], 1, stride=2))

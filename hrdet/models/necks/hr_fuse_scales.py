@@ -52,6 +52,7 @@ class HRFuseScales(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Maps (N, C_i, h_i, w_i), finest first, to one (N, out_channels, h, w) of the coarsest."""
+        # Each branch is widened (4 * planes channels) and added to the finer ones, halved.
         x = self.increase_layers[0](features[0])
         for downsample, increase, feature in zip(
             self.downsample_layers, self.increase_layers[1:], features[1:]

@@ -70,7 +70,9 @@ class HRFPN(nn.Module):
                 f'neck.in_channels is {self.in_channels}, but the backbone gives maps of '
                 f'{channels} channels'
             )
+        # 1. All branches merged at the finest resolution: (N, out_channels, h, w).
         levels = [self._run(self._merge, features)]
+        # 2. Pool it again and again; one 3x3 convolution for each level.
         for _ in range(self.num_outs - 1):
             levels.append(self._halve(levels[-1]))
         convs = list(self.fpn_convs) * (self.num_outs // len(self.fpn_convs))

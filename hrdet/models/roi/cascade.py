@@ -117,9 +117,11 @@ def next_proposals(
     convention: BoxConvention,
 ) -> Proposals:
     """The samples (N, S) moved by their deltas, without the objects that were added to them."""
+    # 1. Boxes (N * S, 4) moved by the deltas of their class, then clipped as (N, S, 4).
     boxes, labels = samples.boxes.flatten(0, 1), samples.labels.flatten()
     boxes = head.regress_by_class(boxes, logits, deltas, labels).view_as(samples.boxes)
     boxes = clip_boxes(boxes, sizes[:, None], convention)
+    # 2. Added objects go: the next stage's sampler adds them again.
     valid = (samples.weight > 0) & ~samples.is_gt
     return Proposals(boxes, valid.to(boxes.dtype), valid)
 
@@ -135,9 +137,12 @@ def cascade_boxes(
     """All stages one after the other: the mean of their logits, the boxes of the last one."""
     votes, boxes = [], rois[:, 1:]
     for head in heads:
+        # 1. Classify the boxes of this stage; every stage has a vote.
         rois = torch.cat([rois[:, :1], boxes], 1)
         logits, deltas = head(extractor(features, rois))
         votes.append(logits)
+        # 2. Moved by the deltas of their likeliest class, they are the boxes of the next stage.
         boxes = head.regress_by_class(rois[:, 1:], logits, deltas)
         boxes = clip_boxes(boxes, sizes, convention)
+    # 3. Of the last stage the boxes of every class: (R, K or 1, 4).
     return class_probabilities(votes), head.decode(rois[:, 1:], deltas)

@@ -40,6 +40,7 @@ class SingleRoIExtractor(nn.Module):
 
     def forward(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
         """Features (R, C, out_size, out_size) of ``rois`` (R, 5): image, x1, y1, x2, y2."""
+        # The kernel picks each box's level: floor(log2(sqrt(area) / finest_scale)), clamped.
         return ops.roi_align(
             features[: len(self.strides)],
             rois,

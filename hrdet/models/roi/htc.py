@@ -46,6 +46,7 @@ class SemanticRoIExtractor:
         regions = self.pyramid(features.pyramid, rois)
         if self.embedding is None:
             return regions
+        # Larger maps (14 x 14 where a box head takes 7 x 7), averaged to the size of the others.
         semantic = self.embedding([features.embedding], rois)
         return regions + _mean_pooled(semantic, regions.shape[-1])
 
@@ -87,6 +88,7 @@ class HybridTaskCascadeRoIHead(RoIHead):
         self.mask_head = None if mask_head is None else nn.ModuleList(mask_head)
         self.region_sampler, self.stage_loss_weights = region_sampler, stage_loss_weights
         self.semantic_roi_extractor, self.semantic_head = semantic_roi_extractor, semantic_head
+        # The extractor of the semantic embedding, for the tasks that it is added to.
         semantic = {task: semantic_roi_extractor for task in semantic_fusion if semantic_head}
         self.box_features = SemanticRoIExtractor(bbox_roi_extractor, semantic.get('bbox'))
         self.mask_features = SemanticRoIExtractor(mask_roi_extractor, semantic.get('mask'))
@@ -155,6 +157,7 @@ class HybridTaskCascadeRoIHead(RoIHead):
         self, features: SemanticFeatures, rois: Tensor, heads: nn.ModuleList
     ) -> Iterator[Tensor]:
         """The features (R, C, h, h) of each mask head, passed on to the next one."""
+        # All heads see the same features of the regions; the embedding passes from head to head.
         regions, embedding = self.mask_features(features, rois), None
         for head in heads:
             embedding = head.embed(regions, embedding if self.mask_info_flow else None)

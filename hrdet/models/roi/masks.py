@@ -30,6 +30,7 @@ def mask_samples(
         raise ValueError('the mask head needs masks to train on: data.train.with_mask=True')
     boxes, valid = positives.boxes, positives.positive
     targets = mask_targets(truth.masks, boxes, positives.gt_index, size, convention)
+    # Of the rows (N * S,), on a CPU only those with an object go through the head.
     rois = batch_rois(boxes, valid)
     rows = valid_rows(rois)
     labels, weight = positives.labels.flatten(), valid.flatten().float()
@@ -50,6 +51,7 @@ def paste_masks(
     continuous boxes, from it).
     """
     counts = [len(found) for found in detections]
+    # Detections of all images in one call; an image's own lie between its ends.
     encoded = ops.encode_masks(
         torch.cat([rows[:count] for rows, count in zip(masks, counts)]),
         torch.cat([found.boxes for found in detections]),
@@ -95,6 +97,7 @@ def mask_targets(
 
 def _aligned_crops(masks: Tensor, boxes: Tensor, gt_index: Tensor, size: int) -> Tensor:
     """Of one image: masks (G, H, W), boxes (S, 4) and gt_index (S,) to (S, size, size)."""
+    # The G masks are taken for a batch of G images with one channel.
     rois = torch.cat([gt_index[:, None].to(boxes.dtype), boxes], 1)
     crops = ops.roi_align(masks[:, None].float(), rois, size, 1, sampling_ratio=0, half_pixel=True)
     return (crops.squeeze(1) >= 0.5).float()
@@ -131,11 +134,15 @@ def _source_pixels(
 
     The inclusive corners of the boxes (N, S) are cut to whole pixels of a mask of ``limit``.
     """
+    # 1. First and last whole pixel of the crop, and its extent (N, S, 1).
     first = low.clamp(0, limit - 1).long()
     last = (high - 1).clamp(0, limit - 1).long()
     extent = (last - first + 1).clamp(min=1)[..., None]
+    # 2. Where the centre of each target pixel lies in the crop: (N, S, size), half pixels as in
+    #    OpenCV.
     target = torch.arange(size, device=low.device, dtype=torch.float64)
     source = ((target + 0.5) * (1 / (size / extent.double())) - 0.5).float()
+    # 3. The pixels on both sides of it, within the crop, and the second one's weight in 2048ths.
     cell = source.floor()
     weight = ((source - cell) * _ONE).round().long()
     pixels = [first[..., None] + (cell.long() + k).clamp(min=0).minimum(extent - 1) for k in (0, 1)]

@@ -101,6 +101,7 @@ def add_gt_as_proposals(
     So the box head has positives to train on even while the RPN proposes nothing useful.
     Padded objects become invalid rows, which are ignored.
     """
+    # Row g of the added boxes (N, G) is object g, with score 1 and IoU 1.
     rows = torch.arange(truth.valid.shape[1], device=truth.valid.device)
     gt_index = torch.where(truth.valid, rows, IGNORED)
     score = truth.valid.to(proposals.scores.dtype)

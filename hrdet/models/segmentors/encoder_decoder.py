@@ -67,14 +67,14 @@ class EncoderDecoder(BaseModel):
         maps = [self._maps(view, rescale) for view in views]  # of each view: one for each image
         results = []
         for of_image in zip(*maps):
-            labels, kept = [], []
+            labels, logits = [], []
             for stripes in zip(*of_image):  # the same rows (K, rows, w) in every view
                 total = stripes[0]
                 if len(stripes) > 1:
-                    total = torch.stack([logits.softmax(dim=0) for logits in stripes]).mean(dim=0)
+                    total = torch.stack([stripe.softmax(dim=0) for stripe in stripes]).mean(dim=0)
                 labels.append(total.argmax(dim=0).to(torch.uint8))
-                kept += [total.cpu()] * with_logits
-            logits = torch.cat(kept, dim=1) if with_logits else None
+                logits += [total.cpu()] * with_logits
+            logits = torch.cat(logits, dim=1) if with_logits else None
             results.append(LabelMap(torch.cat(labels).cpu(), logits, self.classes, self.palette))
         return results
 
@@ -83,6 +83,7 @@ class EncoderDecoder(BaseModel):
         images = self.preprocess(batch)
         whole = self.crop_size is None
         logits = None
+        # Images without padding go through the network at once: (N, K, H / 4, W / 4).
         if whole and all(meta.input_size == images.shape[-2:] for meta in batch.metas):
             logits = self._logits(images)
         for index, meta in enumerate(batch.metas):
@@ -97,6 +98,7 @@ class EncoderDecoder(BaseModel):
                 part = self._logits(images[index : index + 1, :, :h, :w]) if alone else logits
                 part = part[0 if alone else index]
                 bands, sizes = [part], [part.shape[1:], *sizes]
+            # Mirrored back before views are averaged.
             if meta.flipped:
                 bands = (band.flip(2) for band in bands)
             yield resized_stripes(bands, sizes, self.decode_head.num_classes)
@@ -114,10 +116,12 @@ class EncoderDecoder(BaseModel):
         windows = sliding_windows((height, width), self.crop_size, self.stride)
         first, total, count = 0, None, None  # sums of the rows from ``first`` on
         for top, row in groupby(windows, key=lambda window: window[0]):
+            # 1. Rows above this row of windows get no more logits: hand out their mean.
             if total is not None:
                 yield total[:, : top - first] / count[: top - first]
                 total, count = total[:, top - first :], count[top - first :]
             first = top
+            # 2. Add up the logits of the windows, each resized to its own pixels.
             for y1, y2, x1, x2 in row:
                 logits = self._logits(image[..., y1:y2, x1:x2])
                 logits = F.interpolate(

@@ -31,10 +31,12 @@ def resized_stripes(
     """
     rows = _Rows(bands)
     height, width = sizes[-1]
+    # Rows whose float32 logits (K, rows, width) fit into a stripe.
     step = max(STRIPE_BYTES // (4 * num_classes * width), 1)
     for start in range(0, height, step):
         stop = min(start + step, height)
         stripe = _interpolate_rows(rows, start, stop, [h for h, _ in sizes])
+        # Bilinear resizing is separable: rows were resized first, columns follow.
         for _, columns in sizes[1:]:
             stripe = _resize_columns(stripe, columns)
         yield stripe
