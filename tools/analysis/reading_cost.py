@@ -10,8 +10,8 @@ function entered for the first time before it.  Backbone and neck are left out, 
 standard library and the libraries of arrays and images.
 
 Lines on the path are those of the functions that were executed, with the whole classes that hold
-them and what stands at the top level of their files; code lines are without blanks, comments and
-docstrings.
+them and the imports and constants that they read; code lines are without blanks, comments and
+docstrings.  ``--json`` also gives the lines of each file.
 """
 
 from __future__ import annotations
@@ -176,8 +176,11 @@ def trace_loop(shapes: Any, folder: str) -> dict[str, Trace]:
     return {'train.py': first, 'iteration': second}
 
 
-def path_lines(traces: dict[str, Trace]) -> dict[str, tuple[int, int, int]]:
-    """(files, raw lines, code lines) of each part of the way from the config to the loss."""
+def path_lines(traces: dict[str, Trace]) -> tuple[dict[str, tuple[int, int, int]], dict[str, Any]]:
+    """(files, raw lines, code lines) of each part of the way from the config to the loss.
+
+    Also (part, raw lines, code lines) of each file.
+    """
     phase_of = dict.fromkeys(_config_files(), CONSTRUCTION[0])
     executed: set[tuple[str, str]] = set()
     for phase in (*CONSTRUCTION, 'step'):
@@ -185,14 +188,21 @@ def path_lines(traces: dict[str, Trace]) -> dict[str, tuple[int, int, int]]:
         executed |= {(file, name) for file, name in found if not file.startswith(LAYERS)}
         for file, _ in executed:
             phase_of.setdefault(file, phase)
-    parts: dict[str, list[tuple[int, int]]] = {part: [] for part in (*CONSTRUCTION, *ROOMS)}
+    files: dict[str, tuple[str, int, int]] = {}
     for file, phase in phase_of.items():
         names = {name for path, name in executed if path == file}
         room = next((r for r, where in ROOMS.items() if file.startswith(where)), phase)
-        parts[phase if file in BUILDERS else room].append(lines_on_path(ROOT / file, names))
-    table = {part: _sum([(1, *lines) for lines in found]) for part, found in parts.items()}
-    construct = _sum([table[phase] for phase in CONSTRUCTION])
-    return table | {'construct': construct, 'total': _sum([table[part] for part in parts])}
+        part = phase if file in BUILDERS else room
+        files[file] = (part, *lines_on_path(ROOT / file, names))
+    table = {
+        part: _sum([(1, raw, code) for room, raw, code in files.values() if room == part])
+        for part in (*CONSTRUCTION, *ROOMS)
+    }
+    sums = {
+        'construct': _sum([table[phase] for phase in CONSTRUCTION]),
+        'total': _sum(list(table.values())),
+    }
+    return table | sums, files
 
 
 def _sum(rows: list[tuple[int, int, int]]) -> tuple[int, int, int]:
@@ -237,11 +247,12 @@ def measure() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         shapes = make_shapes(f'{folder}/shapes', 6, 2, size=SIZE)
         traces = trace_model(shapes)
-        lines = path_lines(traces)
+        lines, files = path_lines(traces)
         traces |= trace_loop(shapes, f'{folder}/run')
     return {
         'traces': {name: trace.summary() for name, trace in traces.items()},
         'lines': lines,
+        'files on the path': files,
         'sizes': sizes(),
     }
 

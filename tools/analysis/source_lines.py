@@ -8,24 +8,51 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _SILENT = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
 
 
 def lines_on_path(file: Path, executed: set[str]) -> tuple[int, int]:
-    """(raw, code) lines of a file without its functions and classes that nothing ran of.
+    """(raw, code) lines of a file without what a reader of the path need not read.
 
-    ``executed`` are qualified names; none at all: the whole file.
+    ``executed`` are qualified names; none at all: the whole file.  Functions and classes that
+    nothing ran of are left out, and so are imports and constants that nothing counted reads, each
+    with the comments above it.
     """
     text = file.read_text(encoding='utf-8')
-    used = {name.split('.')[0] for name in executed}
+    lines = text.splitlines()
     dropped: set[int] = set()
-    for node in ast.parse(text).body:
-        if executed and isinstance(node, _SCOPES) and node.name not in used:
-            dropped |= set(range(_first_line(node), node.end_lineno + 1))
-    code = code_lines(text) - dropped
-    return len(text.splitlines()) - len(dropped), len(code)
+    for node in _unread(ast.parse(text).body, {name.split('.')[0] for name in executed}):
+        first = _first_line(node)
+        while first > 1 and lines[first - 2].lstrip()[:1] in ('', '#'):
+            first -= 1
+        dropped |= set(range(first, node.end_lineno + 1))
+    return len(lines) - len(dropped), len(code_lines(text) - dropped)
+
+
+def _unread(statements: list[ast.stmt], executed: set[str]) -> list[ast.stmt]:
+    """Of a module: statements that define neither what ran nor what it reads."""
+    if not executed:
+        return []
+    waiting = [n for n in statements if isinstance(n, _SCOPES) and n.name in executed]
+    constants = [n for n in statements if not isinstance(n, _SCOPES) and _bound_names(n)]
+    unread = [n for n in statements if isinstance(n, _SCOPES) and n.name not in executed]
+    while waiting:  # a constant may read another one
+        read = {n.id for node in waiting for n in ast.walk(node) if isinstance(n, ast.Name)}
+        waiting = [node for node in constants if _bound_names(node) & read]
+        constants = [node for node in constants if node not in waiting]
+    return unread + constants
+
+
+def _bound_names(statement: ast.stmt) -> set[str]:
+    """Names that an import, an assignment, or a block of them defines."""
+    names = set()
+    for node in ast.walk(statement):
+        if isinstance(node, ast.alias):
+            names.add((node.asname or node.name).partition('.')[0])
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names
 
 
 def code_lines(text: str) -> set[int]:
@@ -107,5 +134,6 @@ def _returns(graph, module: str, below: dict[str, set[str]]) -> bool:
     return any(module in below[other] for other in direct)
 
 
-def _first_line(node: Scope) -> int:
-    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+def _first_line(node: ast.stmt) -> int:
+    decorators = getattr(node, 'decorator_list', ())
+    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
