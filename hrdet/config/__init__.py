@@ -5,13 +5,18 @@ every value knows the file and line that wrote it, an error names path, file and
 is imported.
 """
 
-from hrdet.config.classes import check_num_classes, with_num_classes
 from hrdet.config.config import Config, values_of
 from hrdet.config.load import load_config
 from hrdet.config.lower import lower
 from hrdet.config.lower.lowered import lowered_text
 from hrdet.config.node import Node
-from hrdet.config.run_config import RunConfig, Runtime, Training
+from hrdet.config.run_config import (
+    RunConfig,
+    Runtime,
+    Training,
+    check_num_classes,
+    with_num_classes,
+)
 
 __all__ = [
     'Config',

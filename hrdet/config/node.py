@@ -62,7 +62,8 @@ def read(reader: Callable[..., Any], section: Any, path: str, **context: Any) ->
     Keys must be its parameters, and values have their annotated types (``registry.check_value``).
 
     Args:
-        reader: takes the path, then the section's keys and the context as keyword arguments.
+        reader: takes the path, then the section's keys and the context as keyword arguments; or a
+            dataclass, whose keyword-only fields are the keys.
         section: what the user's config holds at ``path``.
         path: where the section stands.
         context: arguments from elsewhere; not keys of the section.
@@ -78,14 +79,15 @@ def read(reader: Callable[..., Any], section: Any, path: str, **context: Any) ->
     unknown = [key for key in section if key not in keys and (key in context or not open_ended)]
     check_keys(unknown, keys, path)
     for name in keys:
+        here = f'{path}.{name}' if path else name
         if parameters[name].default is inspect.Parameter.empty and name not in section:
             similar = [key for key in section if key not in keys and nearest(key, [name])]
             check_keys(similar, keys, path)
-            raise ConfigError(f'{path}.{name}: this key is needed')
+            raise ConfigError(f'{here}: this key is needed')
         if name in section:
-            here = f'{path}.{name}' if path else name
             check_value(section[name], parameters[name].annotation, here)
-    result = reader(path, **section, **context)
+    place = () if isinstance(reader, type) else (path,)
+    result = reader(*place, **section, **context)
     if open_ended and isinstance(result, Node):
         result.names = tuple(keys)
     return result

@@ -1,27 +1,12 @@
 """What a config means: trees for ``hrdet.registry.build`` and typed settings, one a line."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hrdet.config.classes import with_num_classes
 from hrdet.config.node import Count, Natural, Node
-from hrdet.config.node import check as require
-from hrdet.registry import ConfigError, check, check_keys, check_value
-
-
-def typed(cls: type, section: Any, path: str) -> Any:
-    """A dataclass from a section whose keys are its fields."""
-    require(isinstance(section, Mapping), path, f'a dict is wanted here, not {section!r}')
-    known = {entry.name: entry for entry in fields(cls)}
-    check_keys(section, known, path)
-    for name, entry in known.items():
-        here = f'{path}.{name}' if path else name
-        optional = entry.default is not MISSING or entry.default_factory is not MISSING
-        require(optional or name in section, here, 'this key is needed')
-        if name in section:
-            check_value(section[name], entry.type, here)
-    return cls(**section)
+from hrdet.messages import plural
+from hrdet.registry import ConfigError, check
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,3 +98,40 @@ class RunConfig:
     def splits(self) -> Iterator[Node]:
         """Those of ``train``, ``val`` and ``test`` that the config has."""
         yield from (split for split in (self.train, self.val, self.test) if split is not None)
+
+
+def with_num_classes(model: Any, num_classes: int) -> Any:
+    """A copy of a lowered model in which every head without ``num_classes`` has this many.
+
+    ``num_classes`` is K, the classes of the data set; the background is not counted.
+    """
+    if isinstance(model, Node):
+        filled = {key: with_num_classes(part, num_classes) for key, part in model.items()}
+        if filled.get('num_classes', 0) is None:
+            filled['num_classes'] = num_classes
+        return model.replaced(**filled)
+    if isinstance(model, (list, tuple)):
+        return type(model)(with_num_classes(part, num_classes) for part in model)
+    return model
+
+
+def check_num_classes(model: Any, classes: Sequence[str]) -> None:
+    """Raise a ConfigError where a head of a lowered model expects other classes than there are."""
+    if isinstance(model, Node) and model.get('num_classes') not in (None, len(classes)):
+        raise _other_classes(model, classes)
+    if isinstance(model, (Node, list, tuple)):
+        for part in model.values() if isinstance(model, Node) else model:
+            check_num_classes(part, classes)
+
+
+def _other_classes(head: Node, classes: Sequence[str]) -> ConfigError:
+    k = head['num_classes']
+    names = ', '.join(classes[:5]) + (', ...' if len(classes) > 5 else '')
+    ours, theirs = (plural(n, 'class', 'classes') for n in (k, len(classes)))
+    error = ConfigError(
+        f'{head.path}.num_classes: {k + 1} means {ours} and the background, but the '
+        f'data set has {theirs} ({names}): write {len(classes) + 1}, or '
+        f'leave num_classes out and it is taken from the data set'
+    )
+    error.locate(head.origins)
+    return error

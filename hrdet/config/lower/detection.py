@@ -40,17 +40,8 @@ def lower_detection(
         semantics=_semantic_stride(detector),
     )
     detector, warnings = _without_untrained_semantics(detector, data)
-    norm = data.norm
-    preprocess = Node(
-        norm.path,
-        type='Preprocess',
-        mean=norm.mean,
-        std=norm.std,
-        channel_order=norm.channel_order,
-        size_divisor=data.size_divisor,
-    )
     cfgs = dict(train_cfg=train_cfg, test_cfg=test_cfg)
-    model = DETECTORS[kind](detector, 'model', **cfgs, preprocess=preprocess)
+    model = DETECTORS[kind](detector, 'model', **cfgs, preprocess=data.preprocess)
     wanted = {} if evaluation is None else evaluation
     evaluator = read(_evaluator, wanted, 'evaluation', masks=masks)
     for split in ('val', 'test'):
@@ -104,10 +95,10 @@ def _without_untrained_semantics(detector: Node, data: Data) -> tuple[Node, list
 
 
 def _order_warning(data: Data) -> list[str]:
-    norm = data.norm
-    if norm.channel_order == 'bgr' and norm.mean[0] > norm.mean[2] + 10:
+    mean, path = data.preprocess['mean'], data.preprocess.path
+    if data.preprocess['channel_order'] == 'bgr' and mean[0] > mean[2] + 10:
         return [
-            f'{norm.path}: to_rgb=False with the mean {norm.mean}, which looks like one of RGB '
+            f'{path}: to_rgb=False with the mean {mean}, which looks like one of RGB '
             f'images: the model will see BGR. Weights trained on RGB need to_rgb=True'
         ]
     return []

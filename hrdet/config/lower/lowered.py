@@ -6,7 +6,7 @@ from typing import Any
 
 from hrdet.config.dump import as_text
 from hrdet.config.node import Node, as_nodes, check, check_typed, read
-from hrdet.config.run_config import RunConfig, Runtime, Training, typed
+from hrdet.config.run_config import RunConfig, Runtime, Training
 
 KEYS = ('model', 'classes', 'train', 'val', 'test', 'training', 'runtime')
 
@@ -44,8 +44,8 @@ def _read(
         train=train,
         val=val,
         test=test,
-        training=None if training is None else typed(Training, training, 'training'),
-        runtime=typed(Runtime, runtime or {}, 'runtime'),
+        training=None if training is None else read(Training, training, 'training'),
+        runtime=read(Runtime, runtime or {}, 'runtime'),
     )
 
 

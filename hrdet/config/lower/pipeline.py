@@ -20,26 +20,26 @@ def from_steps(path: str, *, pipeline: list[Node], context: Context, **rest: Any
     """
     path = f'{path}.pipeline'
     check(isinstance(pipeline, (list, tuple)), path, f'a list is wanted here, not {pipeline!r}')
-    result = Pipeline(rest=rest)
+    result = Pipeline(context, rest)
     if context.training:
         result.dataset = dict(with_crowd=False)
-    _add_steps(result, pipeline, path, context)
+    _add_steps(result, pipeline, path)
     check(result.norm is not None, path, "there is no step dict(type='Normalize', ...)")
     early = any(node['type'] == 'AugmentedViews' for node in result.transforms[:-1])
     check(not early, path, 'MultiScaleFlipAug must be the last step')
     return result
 
 
-def _add_steps(result: Pipeline, steps: list[Node], path: str, context: Context) -> None:
+def _add_steps(result: Pipeline, steps: list[Node], path: str) -> None:
     for i, step in enumerate(steps):
         kind = check_typed(step, f'{path}[{i}]')['type']
         if kind in _READERS:
-            read(_READERS[kind], step, step.path, result=result, context=context)
+            read(_READERS[kind], step, step.path, result=result)
         else:
             result.transforms.append(step)
 
 
-def _load_image(path, *, type, to_float32=False, result, context):
+def _load_image(path, *, type, to_float32=False, result):
     """Every data set loads its images; they stay uint8."""
 
 
@@ -53,9 +53,8 @@ def _load_annotations(
     with_seg=False,
     poly2mask=True,
     result,
-    context,
 ):
-    if context.training:
+    if result.context.training:
         for name, value in (('with_bbox', with_bbox), ('with_label', with_label)):
             check(value, f'{path}.{name}', 'a detector cannot train without boxes and labels')
         if with_mask:
@@ -63,55 +62,59 @@ def _load_annotations(
         result.semantic = with_seg
 
 
-def _load_proposals(path, *, type, num_max_proposals=None, result, context):
+def _load_proposals(path, *, type, num_max_proposals=None, result):
     if num_max_proposals is not None:
         result.dataset['num_max_proposals'] = num_max_proposals
 
 
-def _resize(path, *, type, img_scale, multiscale_mode='range', keep_ratio=True, result, context):
-    result.resize(path, img_scale, multiscale_mode, keep_ratio, context)
+def _resize(path, *, type, img_scale, multiscale_mode='range', keep_ratio=True, result):
+    result.resize(path, img_scale, multiscale_mode, keep_ratio)
 
 
-def _random_flip(path, *, type, flip_ratio=None, result, context):
-    result.flip(path, flip_ratio, context)
+def _random_flip(path, *, type, flip_ratio=None, result):
+    result.flip(path, flip_ratio)
 
 
-def _normalize(path, *, type, mean, std, to_rgb=True, result, context):
-    result.norm = norm(path, mean=mean, std=std, to_rgb=to_rgb, context=context)
+def _normalize(path, *, type, mean, std, to_rgb=True, result):
+    result.norm = norm(path, mean=mean, std=std, to_rgb=to_rgb, context=result.context)
 
 
-def _pad(path, *, type, size_divisor, result, context):
+def _pad(path, *, type, size_divisor, result):
     result.pad(path, size_divisor)
 
 
-def _expand(path, *, type, result, context, **rest):
-    result.transforms.append(read(expand_node, rest, path, context=context))
+def _expand(path, *, type, result, **rest):
+    result.transforms.append(read(expand_node, rest, path, context=result.context))
 
 
-def _random_crop(path, *, type, result, context, **rest):
+def _random_crop(path, *, type, result, **rest):
     given = {name: value for name, value in rest.items() if value is not None}
-    result.add(path, given, **context.random_crop())
+    result.add(path, given, **result.context.random_crop())
 
 
-def _rand_resize_crop(path, *, type, result, context, **rest):
-    result.add(path, rest, type=type, **context.exact_scale())
+def _rand_resize_crop(path, *, type, result, **rest):
+    result.add(path, rest, type=type, **result.context.exact_scale())
 
 
-def _format(path, *, type, result, context):
+def _format(path, *, type, result):
     """Tensors are made when a batch is put together."""
 
 
-def _image_to_tensor(path, *, type, keys=(), result, context):
+def _image_to_tensor(path, *, type, keys=(), result):
     """Tensors are made when a batch is put together."""
 
 
-def _collect(path, *, type, keys, meta_keys=(), result, context):
-    if context.training:
+def _collect(path, *, type, keys, meta_keys=(), result):
+    if result.context.training:
         result.dataset['with_crowd'] = 'gt_bboxes_ignore' in keys
 
 
-def _test_augmentation(path, *, type, img_scale, transforms, flip=False, result, context):
-    check(not context.training, path, 'test-time augmentation belongs to data.val and data.test')
+def _test_augmentation(path, *, type, img_scale, transforms, flip=False, result):
+    check(
+        not result.context.training,
+        path,
+        'test-time augmentation belongs to data.val and data.test',
+    )
     scales = read_scales(img_scale, path)
     kinds = [
         check_typed(step, f'{path}.transforms[{i}]')['type'] for i, step in enumerate(transforms)
@@ -126,7 +129,7 @@ def _test_augmentation(path, *, type, img_scale, transforms, flip=False, result,
     def view(scale: Scale, flip_ratio: int) -> None:
         settings = {'Resize': dict(img_scale=scale), 'RandomFlip': dict(flip_ratio=flip_ratio)}
         steps = [Node(s.path, **s | settings.get(s['type'], {})) for s in transforms]
-        _add_steps(result, steps, f'{path}.transforms', context)
+        _add_steps(result, steps, f'{path}.transforms')
 
     result.branch(path, scales, flip, view)
 

@@ -3,8 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from hrdet.config.lower.heads import box_head, mask_head, roi_extractor, semantic_head
-from hrdet.config.lower.parts import matching
+from hrdet.config.lower.parts import (
+    box_head,
+    mask_head,
+    matching,
+    roi_extractor,
+    semantic_head,
+)
 from hrdet.config.lower.parts import nms as read_nms
 from hrdet.config.node import (
     Count,

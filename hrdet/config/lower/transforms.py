@@ -14,24 +14,16 @@ _Three = Annotated[tuple[float, float, float], 'a list of three numbers', len]
 
 
 @dataclass(frozen=True, slots=True)
-class Norm:
-    """What a model subtracts and divides by, in the channel order it sees; and where it is set."""
-
-    path: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    channel_order: str
-
-
-@dataclass(frozen=True, slots=True)
 class Context:
-    """What the meaning of a pipeline depends on, beside itself."""
+    """What the meaning of a data set depends on, beside itself."""
 
     training: bool
     convention: str
-    zipped: bool  # CocoZipDataset, whose images are RGB in the release
     masks: bool  # the model has masks to learn
+    semantics: int | None  # stride of the semantic maps that the model learns
     one_size: bool  # all batches have ``pad_size``, turned for portraits
+    classes: Any  # of data sets that do not name theirs
+    zipped: bool = False  # CocoZipDataset, whose images are RGB in the release
 
     def exact_scale(self) -> dict[str, bool]:
         """Arguments of resizing transforms: continuous boxes are scaled by whole-pixel sizes."""
@@ -46,12 +38,13 @@ class Context:
 class Pipeline:
     """A lowered pipeline: the transforms, and what it asks of others."""
 
+    context: Context
+    rest: dict[str, Any]  # keys that are not about images
     transforms: list[Node] = field(default_factory=list)
-    norm: Norm | None = None
+    norm: Node | None = None  # Preprocess, without its size_divisor
     semantic: bool = False  # load semantic maps
     dataset: dict[str, Any] = field(default_factory=dict)  # arguments for the data set
     size_divisor: int = 1  # what image sizes are padded to a multiple of
-    rest: dict[str, Any] = field(default_factory=dict)  # keys that are not about images
 
     def add(self, path: str, rest: Any = None, /, **values: Any) -> None:
         """Append a transform."""
@@ -62,29 +55,23 @@ class Pipeline:
         self.size_divisor = size_divisor
         self.add(path, type='Pad', size_divisor=size_divisor)
 
-    def flip(self, path: str, ratio: float | None, context: Context) -> None:
+    def flip(self, path: str, ratio: float | None) -> None:
         """Append the transform that mirrors images; at test time all (1) or none (0)."""
         message = f'a test mirrors all images (1) or none (0), not {ratio!r} of them'
-        check(context.training or ratio in (None, 0, 1), f'{path}.flip_ratio', message)
+        check(self.context.training or ratio in (None, 0, 1), f'{path}.flip_ratio', message)
         if ratio:
             self.add(path, type='RandomFlip', ratio=ratio)
 
-    def resize(self, path: str, img_scale: Any, mode: str, ratio: bool, context: Context) -> None:
+    def resize(self, path: str, img_scale: Any, mode: str, keep_ratio: bool) -> None:
         """Append the transform that resizes to one of several scales; one only at test time."""
         scales = read_scales(img_scale, path)
         mode, here = 'value' if len(scales) == 1 else mode, f'{path}.img_scale'
         count = f'a range has two ends, but there are {len(scales)} scales'
         check(mode == 'value' or len(scales) == 2, here, count)
         several = 'a test does not draw one of several scales; MultiScaleFlipAug takes all of them'
-        check(context.training or len(scales) == 1, here, several)
-        self.add(
-            path,
-            type='Resize',
-            scales=scales,
-            multiscale_mode=mode,
-            keep_ratio=ratio,
-            **context.exact_scale(),
-        )
+        check(self.context.training or len(scales) == 1, here, several)
+        options = dict(multiscale_mode=mode, keep_ratio=keep_ratio, **self.context.exact_scale())
+        self.add(path, type='Resize', scales=scales, **options)
 
     def branch(
         self, path: str, scales: list[Scale], flip: bool, view: Callable[[Scale, int], None]
@@ -124,27 +111,27 @@ def from_keys(
     **rest: Any,
 ) -> Pipeline:
     """The keys of a data set that concern its images."""
-    pipeline = Pipeline(rest=rest)
+    pipeline = Pipeline(context, rest)
     pipeline.norm = read(norm, img_norm_cfg, f'{path}.img_norm_cfg', context=context)
     if context.training:
         check(with_label, f'{path}.with_label', 'a detector cannot train without labels')
         pipeline.semantic = with_semantic_seg
+        pipeline.dataset = dict(with_crowd=with_crowd)
         masks = context.masks if with_mask is None else with_mask
-        pipeline.dataset = dict(with_crowd=with_crowd) | (dict(with_mask=True) if masks else {})
+        if masks:
+            pipeline.dataset['with_mask'] = True
         if extra_aug is not None:
-            where = f'{path}.extra_aug'
-            read(_extra_aug, extra_aug, where, pipeline=pipeline, context=context)
-    mode = multiscale_mode
-    if mode is None:
-        # The release's zip data set takes two scales for the ends of a range.
-        mode = 'range' if context.zipped and len(read_scales(img_scale, path)) == 2 else 'value'
+            read(_extra_aug, extra_aug, f'{path}.extra_aug', pipeline=pipeline)
+    scales = read_scales(img_scale, path)
+    # The release's zip data set takes two scales for the ends of a range.
+    mode = multiscale_mode or ('range' if context.zipped and len(scales) == 2 else 'value')
     # RandResizeCrop resizes to scales of its own: the release then leaves img_scale alone.
     resized = any(node['type'] == 'RandResizeCrop' for node in pipeline.transforms)
 
     def steps(scale: Any, ratio: float) -> None:
         if not resized:
-            pipeline.resize(path, scale, mode, resize_keep_ratio, context)
-        pipeline.flip(path, ratio, context)
+            pipeline.resize(path, scale, mode, resize_keep_ratio)
+        pipeline.flip(path, ratio)
         if size_divisor is not None:
             pipeline.pad(path, size_divisor)
 
@@ -152,7 +139,7 @@ def from_keys(
         check(not flip, f'{path}.flip', 'training takes flip_ratio, the probability of a flip')
         steps(img_scale, flip_ratio)
     else:
-        pipeline.branch(path, read_scales(img_scale, path), bool(flip or flip_ratio), steps)
+        pipeline.branch(path, scales, bool(flip or flip_ratio), steps)
     if pipeline.semantic and seg_scale_factor != 1:
         pipeline.add(path, type='SegRescale', scale_factor=seg_scale_factor)
     return pipeline
@@ -166,9 +153,9 @@ def _extra_aug(
     random_crop: Node | None = None,
     rand_resize_crop: Node | None = None,
     pipeline: Pipeline,
-    context: Context,
 ) -> None:
     """Augmentations in this order, whatever their order in the config."""
+    context = pipeline.context
     if photo_metric_distortion is not None:
         here = f'{path}.photo_metric_distortion'
         pipeline.add(here, photo_metric_distortion, type='PhotoMetricDistortion')
@@ -187,9 +174,11 @@ def expand_node(path: str, *, to_rgb: bool = True, context: Context, **rest: Any
     return Node(path, rest, **{'type': 'Expand', 'to_rgb': to_rgb != context.zipped})
 
 
-def norm(path: str, *, mean: _Three, std: _Three, to_rgb: bool = True, context: Context) -> Norm:
-    """``img_norm_cfg``."""
-    return Norm(path, tuple(mean), tuple(std), 'rgb' if to_rgb or context.zipped else 'bgr')
+def norm(path: str, *, mean: _Three, std: _Three, to_rgb: bool = True, context: Context) -> Node:
+    """``img_norm_cfg``: what the model subtracts and divides by, in the channel order it sees."""
+    order = 'rgb' if to_rgb or context.zipped else 'bgr'
+    values = dict(mean=tuple(mean), std=tuple(std), channel_order=order)
+    return Node(path, type='Preprocess', **values)
 
 
 def read_scales(img_scale: Any, path: str) -> list[Scale]:
