@@ -110,18 +110,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def cases(args: argparse.Namespace, options: harness.Options) -> list[harness.Case]:
-    """Those of ``args.subjects`` (of all, if none is named) that fit ``args.match``.
+    """The cases of ``args.subjects`` (default: all) whose names contain ``args.match``.
 
     Raises:
-        SystemExit: none does.
+        SystemExit: there is no such case.
     """
     modules = [importlib.import_module(f'benchmarks.{s}') for s in args.subjects or SUBJECTS]
-    found = [case for m in modules for case in m.cases(options) if args.match in case.name]
-    if not found:
+    selected = [case for m in modules for case in m.cases(options) if args.match in case.name]
+    if not selected:
         raise SystemExit(
-            f'error: no case has {args.match!r} in its name; python -m benchmarks --list tells all'
+            f'error: no case has {args.match!r} in its name; python -m benchmarks --list lists all'
         )
-    return found
+    return selected
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Whether two sides return the same thing, and how nearly: from arrays, without torch."""
+"""Comparison of two sides' results, as arrays, without torch."""
 
 import numpy as np
 
@@ -83,19 +83,19 @@ def same_losses(ours: Arrays, theirs: Arrays) -> str:
 
 
 def same_detections(ours: Arrays, theirs: Arrays) -> str:
-    """Every detection of one side is found by the other, but for those at the score of the cut.
+    """Every detection of one side has a match on the other, except near the score of the cut.
 
     Arrays of each image: ``boxes<i>`` (D, 4), ``scores<i>``, ``labels<i>``, and ``masks<i>``
     (D, h * w / 8) of packed bits.
     """
-    found = compare_detections(ours, theirs)
-    if found['lost']:
-        raise DisagreementError(f'{found["text"]}; e.g. {found["lost"][:5]}')
-    return found['text']
+    comparison = compare_detections(ours, theirs)
+    if comparison['lost']:
+        raise DisagreementError(f'{comparison["text"]}; e.g. {comparison["lost"][:5]}')
+    return comparison['text']
 
 
 def near_detections(ours: Arrays, theirs: Arrays) -> str:
-    """How many are found by the other side within 0.02 and 2 pixels; asserts nothing."""
+    """How many match within a score of 0.02 and 2 pixels; asserts nothing."""
     return compare_detections(ours, theirs, score=0.02, pixels=2)['text']
 
 

@@ -70,5 +70,5 @@ class CountExchanges(Hook):
             counted = self._exchanges
             counted.__exit__(None, None, None)
             if rank() == 0:
-                found = {k: [counted.calls[k], counted.bytes[k]] for k in sorted(counted.calls)}
-                self.path.write_text(json.dumps({'kinds': found, 'sizes': counted.sizes}))
+                counts = {k: [counted.calls[k], counted.bytes[k]] for k in sorted(counted.calls)}
+                self.path.write_text(json.dumps({'kinds': counts, 'sizes': counted.sizes}))

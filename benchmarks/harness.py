@@ -45,7 +45,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Side:
-    """Who does the work: ``module:function`` in hrdet's environment or in the peer's.
+    """One implementation: ``module:function`` in hrdet's environment or in the peer's.
 
     ``same(arrays of the first side, arrays of this one)`` raises a DisagreementError, or returns a
     few words on how well they agree.
@@ -66,7 +66,7 @@ class Case:
         measures: 'time' and 'peak' memory of a run; or 'start', the time of a process up to its
             first result.  Empty: the results are compared only.
         files: makes what the work needs; returns more arguments for hrdet's sides and for peers'.
-        check_arguments: replace those of all sides while results are compared.
+        check_arguments: replace the arguments of all sides while results are compared.
     """
 
     name: str
@@ -116,7 +116,7 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
 
 
 def alternate(sides: Sequence[Callable[[], float]], rounds: int) -> list[list[float]]:
-    """Samples of each side: all of them once a round, in an order that turns round every time."""
+    """Samples of each side: all of them once a round, in reversed order every other round."""
     samples: list[list[float]] = [[] for _ in sides]
     order = list(range(len(sides)))
     for _ in range(rounds):
@@ -154,7 +154,7 @@ def run(case: Case, options: Options) -> list[Row]:
 
 
 def compare(case: Case, options: Options) -> dict[str, str]:
-    """Words on how well each side's result agrees with hrdet's; errors as those of ``run``."""
+    """Words on how well each side's result agrees with hrdet's; raises the errors of ``run``."""
     return _compare(case, _sides(case, options), options)
 
 
@@ -165,11 +165,11 @@ def has_peer(options: Options, name: str) -> bool:
 
 @functools.cache
 def _installed(python: str, module: str) -> bool:
-    look = f'import importlib.util as u; raise SystemExit(u.find_spec({module!r}) is None)'
-    found = subprocess.run([python, '-c', look]).returncode == 0
-    if not found:
+    code = f'import importlib.util as u; raise SystemExit(u.find_spec({module!r}) is None)'
+    installed = subprocess.run([python, '-c', code]).returncode == 0
+    if not installed:
         print(f'{python} has no {module}: that peer is skipped', file=sys.stderr)
-    return found
+    return installed
 
 
 def _sides(case: Case, options: Options) -> list[Side]:
@@ -211,11 +211,11 @@ def _prepare(workers: Sequence[Worker], sides: Sequence[Side]) -> None:
 def _sample(
     workers: Sequence[Worker], measures: Sequence[str], options: Options
 ) -> dict[str, list[list[float]]]:
-    found = {}
+    samples = {}
     for kind in measures:
         rounds = min(options.rounds, _PEAKS) if kind == 'peak' else options.rounds
-        found[kind] = alternate([_sampler(worker, kind) for worker in workers], rounds)
-    return found
+        samples[kind] = alternate([_sampler(worker, kind) for worker in workers], rounds)
+    return samples
 
 
 def _compare(case: Case, sides: Sequence[Side], options: Options) -> dict[str, str]:
@@ -261,17 +261,17 @@ def _rows(
             spread(samples[i]),
             None if j is None else spread(samples[j]),
             None if j is None else ratio(samples[i], samples[j]),
-            said(i, j),
+            agreement(i, j),
             load,
         )
 
-    def said(*pair: int | None) -> str:
+    def agreement(*pair: int | None) -> str:
         names = [sides[k].name for k in pair if k is not None and kind == case.measures[0]]
         return '; '.join(f'{name}: {notes[name]}' for name in names if name in notes)
 
     ours = [i for i, side in enumerate(sides) if not side.peer]
     peers = [j for j, side in enumerate(sides) if side.peer]
-    # Without a peer, hrdet's variants stand beside hrdet as it comes.
+    # Without a peer, hrdet's variants are compared with hrdet's default.
     return [row(i, j) for i in ours for j in peers or [0 if i else None]]
 
 

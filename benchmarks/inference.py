@@ -9,7 +9,7 @@ from benchmarks import models
 from benchmarks.compare import near_arrays, near_detections, same_arrays, same_detections
 from benchmarks.harness import Arrays, Case, Options, Side
 
-# What stands beside hrdet as it comes: arguments of ``hrdet.optimize.optimize`` by device.
+# Variants measured beside hrdet's default: arguments of ``hrdet.optimize.optimize`` by device.
 _VARIANTS = {
     'cpu': {'hrdet optimized': {}, 'hrdet bfloat16': {'dtype': 'bfloat16'}},
     'cuda': {
@@ -49,9 +49,9 @@ def predict(
     both: dict[str, Any] | None = None,
     **ours: Any,
 ) -> Case:
-    """A case of one config's way from image files to detections.
+    """A case of one config: image files to detections.
 
-    ``both`` are more arguments for all sides, ``ours`` for those of hrdet.
+    ``both`` are more arguments for all sides, ``ours`` for hrdet's sides.
     """
 
     def files() -> tuple[dict, dict]:
@@ -82,7 +82,7 @@ def _sides(
     near: Callable[[Arrays, Arrays], str],
     variants: dict[str, dict[str, Any]],
 ) -> list[Side]:
-    """hrdet as it comes and its variants (those of another type ``near`` it), and mmdetection."""
+    """hrdet by default, its variants (in another type only ``near`` it), and mmdetection."""
     ours, theirs = f'{__name__}:hrdet_{what}', f'{__name__}:mmdet_{what}'
     sides = [Side('hrdet', ours, peer=False)]
     for name, values in variants.items():
@@ -96,7 +96,7 @@ def hrdet_predict(
 ) -> tuple[Callable, Callable]:
     """From files, or with ``decoded`` from a batch in the host's memory.
 
-    With ``last_masks`` a cascade's masks are those of its last stage, without a mean.
+    With ``last_masks`` the last stage alone predicts a cascade's masks.
     """
     from hrdet.apis import inference_detector, read_image
 
@@ -111,10 +111,10 @@ def hrdet_predict(
 
         head.predict_masks = predict_masks
 
-    def arrays(found: list) -> Arrays:
+    def arrays(detections: list) -> Arrays:
         return {
             f'{name}{i}': value
-            for i, one in enumerate(found)
+            for i, one in enumerate(detections)
             for name, value in (
                 ('boxes', one.boxes),
                 ('scores', one.scores),
@@ -127,7 +127,7 @@ def hrdet_predict(
     if decoded:
         batch = detector.pipeline([read_image(path) for path in images], images)
         to = model['device']
-        return lambda: [found.numpy() for found in detector.predict(batch.to(to))], arrays
+        return lambda: [result.numpy() for result in detector.predict(batch.to(to))], arrays
     return lambda: inference_detector(detector, images, batch_size=len(images)), arrays
 
 
@@ -148,12 +148,14 @@ def mmdet_predict(
 
     @torch.no_grad()
     def run() -> list:
-        found = [s.pred_instances.cpu().numpy() for s in detector.test_step(batch or load())]
-        return [(one, encode_mask_results(one.masks) if 'masks' in one else None) for one in found]
+        results = [s.pred_instances.cpu().numpy() for s in detector.test_step(batch or load())]
+        return [
+            (one, encode_mask_results(one.masks) if 'masks' in one else None) for one in results
+        ]
 
-    def arrays(found: list) -> Arrays:
+    def arrays(detections: list) -> Arrays:
         result = {}
-        for i, (one, masks) in enumerate(found):
+        for i, (one, masks) in enumerate(detections):
             result |= {f'boxes{i}': one.bboxes, f'scores{i}': one.scores, f'labels{i}': one.labels}
             if masks is not None:
                 result[f'masks{i}'] = _packed(masks)

@@ -68,8 +68,8 @@ def _run(pool: Callable[[], Any], maps: list, grad: Any, backward: bool) -> tupl
         return pooled, torch.autograd.grad(pooled, maps, grad) if backward else ()
 
     def arrays(result: tuple) -> Arrays:
-        found = [result[0].detach(), *result[1]]
-        return {str(i): value.cpu().numpy() for i, value in enumerate(found)}
+        tensors = [result[0].detach(), *result[1]]
+        return {str(i): value.cpu().numpy() for i, value in enumerate(tensors)}
 
     return run, arrays
 
@@ -148,8 +148,8 @@ def hrdet_nms(count: int, device: str) -> tuple:
         rank.index_put_((labels[order], place), scores[order])
         source = labels.new_zeros(80, room).index_put_((labels[order], place), order)
         index, valid = nms(table, rank, 0.5, room)
-        kept = source.gather(1, index)[valid]
-        return kept[scores[kept].argsort(descending=True)]
+        keep = source.gather(1, index)[valid]
+        return keep[scores[keep].argsort(descending=True)]
 
     return run, _kept
 

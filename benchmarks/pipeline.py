@@ -74,12 +74,12 @@ def hrdet_samples(
         return collate(samples, size_divisor=32)
 
     def arrays(batch: Any) -> Arrays:
-        found = {}
+        result = {}
         for i in range(2):  # of one size
-            image = found[f'image {i}'] = batch.images[i].numpy()
+            image = result[f'image {i}'] = batch.images[i].numpy()
             boxes = batch.truth.boxes[i][batch.truth.valid[i]].numpy()
-            found[f'boxes {i}'] = _inside(boxes, image) if crop else boxes
-        return found
+            result[f'boxes {i}'] = _inside(boxes, image) if crop else boxes
+        return result
 
     return run, arrays
 
@@ -120,11 +120,11 @@ def mmdet_samples(
         return pseudo_collate([dataset[(2 * number + i) % len(dataset)] for i in (0, 1)])
 
     def arrays(batch: Any) -> Arrays:
-        found = {}
+        result = {}
         for i, (image, sample) in enumerate(zip(batch['inputs'], batch['data_samples'])):
-            image = found[f'image {i}'] = image.numpy()
+            image = result[f'image {i}'] = image.numpy()
             boxes = np.asarray(sample.gt_instances.bboxes.tensor)
-            found[f'boxes {i}'] = _inside(boxes, image) if crop else boxes
-        return found
+            result[f'boxes {i}'] = _inside(boxes, image) if crop else boxes
+        return result
 
     return run, arrays

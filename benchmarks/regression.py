@@ -5,8 +5,8 @@
     python -m benchmarks.regression v0.1 HEAD inference --match "batch 1" --rounds 15
 
 Commits are checked out into temporary work trees.  Their operators are compiled there, unless
-csrc/ and setup.py are those of the work tree here, whose operators are then taken.  The benchmarks
-themselves are always those of the work tree here.  A case is slower if the lower quartile of its
+csrc/ and setup.py equal the work tree's, whose operators are then used.  The benchmarks themselves
+are always the work tree's.  A case is slower if the lower quartile of its
 ratio, over the rounds, is above ``--limit``; the exit status is then 1, as where sources are too
 old to be run by these benchmarks.
 """
@@ -94,15 +94,15 @@ def compare(
 ) -> list[tuple[str, harness.Spread]]:
     """By name of what is measured: how many times as much it takes with the second source."""
     ours, _ = case.files()
-    found = []
+    ratios = []
     for side in case.sides:
         if side.peer:
             continue
         side = replace(side, arguments=side.arguments | ours)
         pair = [(side, source) for source in sources]
         for kind, (old, new) in harness.measure(pair, case.measures, options).items():
-            found.append((f'{kind}, {case.name}, {side.name}', harness.ratio(old, new)))
-    return found
+            ratios.append((f'{kind}, {case.name}, {side.name}', harness.ratio(old, new)))
+    return ratios
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,12 +123,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         for case in command.cases(args, options):
             try:
-                found = compare(case, options, (old, new))
+                ratios = compare(case, options, (old, new))
             except WorkerError as error:  # such as a name that the older sources lack
                 slower += 1
                 print(f'FAILED {case.name}: {error}', file=sys.stderr, flush=True)
                 continue
-            for name, ratio in found:
+            for name, ratio in ratios:
                 verdict = 'SLOWER' if ratio.low > args.limit else 'ok'
                 slower += ratio.low > args.limit
                 print(f'{verdict:6} {report.number(ratio)} times as much: {name}', flush=True)

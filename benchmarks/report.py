@@ -75,13 +75,13 @@ def machine(options: Options) -> str:
     for name, python in sides.items():
         if python:
             with Worker(python) as worker:
-                found = worker.ask('about', packages=list(_PACKAGES), device=options.device)
-            lines.append(f'{name}: ' + ', '.join(f'{k} {v}' for k, v in found.items()))
+                versions = worker.ask('about', packages=list(_PACKAGES), device=options.device)
+            lines.append(f'{name}: ' + ', '.join(f'{k} {v}' for k, v in versions.items()))
     return '\n'.join(f'- {line}' for line in lines)
 
 
 def write(path: Path, rows: Sequence[Row], about: str) -> None:
-    """Put rows into the page, between the markers; other rows that it has stay.
+    """Write rows into the table between the page's markers; its other rows stay.
 
     The numbers of all rows are in a JSON file beside the page, from which its table is made.
 
@@ -92,13 +92,13 @@ def write(path: Path, rows: Sequence[Row], about: str) -> None:
     if page.count(BEGIN) != 1 or page.count(END) != 1:
         raise ValueError(f'{path}: needs one line {BEGIN} and one line {END} around the table')
     store = path.with_suffix('.json')
-    kept = json.loads(store.read_text()) if store.exists() else {'machine': {}, 'rows': []}
-    known = {row.key: row for row in map(_row, kept['rows'])}
+    stored = json.loads(store.read_text()) if store.exists() else {'machine': {}, 'rows': []}
+    known = {row.key: row for row in map(_row, stored['rows'])}
     known |= {row.key: row for row in rows}
-    kept['machine'] |= {row.device: about for row in rows}
-    kept['rows'] = [asdict(row) for row in known.values()]
-    store.write_text(json.dumps(kept, indent=1) + '\n')
-    text = '\n\n'.join(f'On {device}:\n\n{text}' for device, text in kept['machine'].items())
+    stored['machine'] |= {row.device: about for row in rows}
+    stored['rows'] = [asdict(row) for row in known.values()]
+    store.write_text(json.dumps(stored, indent=1) + '\n')
+    text = '\n\n'.join(f'On {device}:\n\n{text}' for device, text in stored['machine'].items())
     before, after = page.split(BEGIN)[0], page.split(END)[1]
     path.write_text(f'{before}{BEGIN}\n{text}\n\n{table(list(known.values()))}\n{END}{after}')
 

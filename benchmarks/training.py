@@ -163,8 +163,8 @@ def _long_step(model: Any, optimizer: Any) -> dict[str, Any]:
 
 def _changes(losses: dict[str, Any], model: Any, before: dict[str, Any]) -> Arrays:
     """Losses, and the norm of each parameter's step (of its gradient, after weight decay)."""
-    found = {f'loss/{name}': loss.detach() for name, loss in losses.items()}
+    changes = {f'loss/{name}': loss.detach() for name, loss in losses.items()}
     for name, value in model.named_parameters():
         if name in before:
-            found[f'moved/{name}'] = (value.detach() - before[name]).double().norm()
-    return {name: value.float().cpu().numpy() for name, value in found.items()}
+            changes[f'moved/{name}'] = (value.detach() - before[name]).double().norm()
+    return {name: value.float().cpu().numpy() for name, value in changes.items()}

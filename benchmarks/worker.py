@@ -1,8 +1,8 @@
 """One side of a benchmark in a process of its own: its end of the pipe, and the harness's.
 
 A worker reads a JSON object a line from its standard input and answers with one a line; arrays
-travel as npz files.  Whoever it measures is imported by the subject's function, here and nowhere
-else: hrdet's worker never sees a peer, and a peer's worker runs in the peer's environment.
+travel as npz files.  The subject's function imports what it measures, inside the worker only:
+hrdet's worker never imports a peer, and a peer's worker runs in the peer's environment.
 """
 
 import contextlib
@@ -69,8 +69,8 @@ class Worker:
         line = self._process.stdout.readline()
         if not line:
             self._errors.seek(0)
-            said = self._errors.read()[-2000:]
-            raise WorkerError(f'the worker ended with status {self._process.wait()}:\n{said}')
+            output = self._errors.read()[-2000:]
+            raise WorkerError(f'the worker ended with status {self._process.wait()}:\n{output}')
         answer = json.loads(line)
         if 'error' in answer:
             raise WorkerError(answer['error'])
@@ -150,18 +150,18 @@ class _Server:
         return _peak_resident() / _MB
 
     def about(self, packages: list[str], device: str = 'cpu') -> dict[str, str]:
-        """Versions of those of the packages that are installed here, and the GPU's name."""
+        """Versions of the packages that are installed here, and the name of the GPU."""
         from importlib.metadata import PackageNotFoundError, version
 
-        found = {'Python': sys.version.split()[0]}
+        versions = {'Python': sys.version.split()[0]}
         for package in packages:
             with contextlib.suppress(PackageNotFoundError):
-                found[package] = version(package)
+                versions[package] = version(package)
         if device == 'cuda':
             import torch
 
-            found |= {'CUDA': torch.version.cuda, 'GPU': torch.cuda.get_device_name()}
-        return found
+            versions |= {'CUDA': torch.version.cuda, 'GPU': torch.cuda.get_device_name()}
+        return versions
 
 
 def _function(name: str) -> Callable:
@@ -207,7 +207,7 @@ def _peak_resident() -> int:
 
 def _serve() -> None:
     answers = os.fdopen(os.dup(1), 'w')
-    os.dup2(2, 1)  # what libraries print must not get among the answers
+    os.dup2(2, 1)  # keeps what libraries print out of the answers
     server = _Server()
     for line in sys.stdin:
         task, arguments = json.loads(line)

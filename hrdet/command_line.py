@@ -121,7 +121,7 @@ def _multiple(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        message = f'{text!r} is no number; without one, --graph comes after the files'
+        message = f'expected an integer, not {text!r}; put --graph after the file arguments'
         raise argparse.ArgumentTypeError(message) from None
 
 
@@ -132,7 +132,7 @@ def _literal(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         if text[:1] in ('[', '(', '{'):
-            raise ValueError(f'{text!r} is no Python value; strings in it need quotes') from None
+            raise ValueError(f'{text!r} is not a Python value; strings in it need quotes') from None
         return text
 
 

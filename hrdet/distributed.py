@@ -60,7 +60,7 @@ def all_reduce_mean(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def on_rank_0(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function on rank 0 only; its result, or its error, is that of every process."""
+    """Call a function on rank 0 only; every process gets its result, or its error."""
     result = error = None
     if rank() == 0:
         try:

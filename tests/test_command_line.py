@@ -39,7 +39,7 @@ def test_mistakes(capsys):
     )
     with pytest.raises(SystemExit):
         parse('classes=[cat, dog]')
-    assert "classes: '[cat, dog]' is no Python value; strings" in capsys.readouterr().err
+    assert "classes: '[cat, dog]' is not a Python value; strings" in capsys.readouterr().err
 
 
 def test_options_in_both_spellings():
@@ -68,4 +68,4 @@ def test_a_graph_takes_no_file_for_its_multiple(capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(['--graph', 'c.py'])
     told = capsys.readouterr().err
-    assert "--graph: 'c.py' is no number; without one, --graph comes after the files" in told
+    assert "--graph: expected an integer, not 'c.py'; put --graph after the file arguments" in told

@@ -9,7 +9,8 @@
 
 The exit status is 1 if there is an error, that is, something that stops training.  Missing masks
 stop the training of a config that loads masks; without --config they are not needed, and broken
-polygons are warnings.  Of label maps the values, the share of each class and the sizes are told.
+polygons are warnings.  For label maps it also prints the values, the share of each class and the
+sizes.
 """
 
 from __future__ import annotations

@@ -1,21 +1,21 @@
-"""Convert the weights of a detector into another layout, ready to be given away.
+"""Convert the weights of a detector into another layout, ready to publish.
 
     python tools/convert_checkpoint.py IN OUT --to hrdet
     python tools/convert_checkpoint.py work_dirs/mine/latest.pth mine.pth --to mmdet3 --hash
     python tools/convert_checkpoint.py htc_w18.pth htc_w18.safetensors --to safetensors
 
 IN is a file of HRNet-Image-Classification, HRNet-Object-Detection, mmdetection 0.6 to 3.x or hrdet;
-whose it is, is seen from its keys.  Entries are renamed, background-first classes become
+its keys tell which.  Entries are renamed, background-first classes become
 background-last, and rows and channels of the background that no model uses are removed.  Optimizer
 state and whatever else only training needs is left out; half precision becomes float32; module.
-prefixes vanish.  All this is told on the screen.
+prefixes vanish.  The tool prints all of this.
 
-    hrdet        the layout of hrdet's own checkpoints (also takes old files into the present)
+    hrdet        the layout of hrdet's own checkpoints (also updates old files)
     mmdet3       the same weights with class names and colours where mmdetection 3 looks for them.
                  It works with continuous boxes: train with model.box_convention='continuous' for it
     safetensors  the same weights in the safetensors format (pip install safetensors)
 
-hrdet reads all three.  IN is never changed and is read without running code of strangers.
+hrdet reads all three.  IN is never changed and is read without running any code in it.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         action=argparse.BooleanOptionalAction,
         default=True,
         help='of weights with a moving average take the average (default), or, with --no-ema, the '
-        'weights that training goes on from',
+        'weights that training resumes from',
     )
     parser.add_argument(
         '--hash',

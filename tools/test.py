@@ -82,7 +82,7 @@ class Pictures:
         self.indices = iter(loader.batch_sampler.indices)
         last = len(self.dataset) - 1
         self.on_sheet = {round(i * last / max(1, limit - 1)) for i in range(limit)}
-        self.kept: list[tuple[int, ImageMeta, Any]] = []
+        self.sheet_entries: list[tuple[int, ImageMeta, Any]] = []
         folder.mkdir(parents=True, exist_ok=True)
 
     def update(self, meta: ImageMeta, result: Any) -> None:
@@ -93,7 +93,7 @@ class Pictures:
         path = self.folder / f'{index:06d}_{Path(meta.path).stem}.jpg'
         save_picture(self.dataset.image(index), result, path, self.dataset.classes, self.score_thr)
         if index in self.on_sheet:
-            self.kept.append((index, meta, result))
+            self.sheet_entries.append((index, meta, result))
 
     def write_sheet(self) -> None:
         """``contact_sheet.png``, of the images of all processes."""
@@ -101,7 +101,7 @@ class Pictures:
         from hrdet.visualize import Pair, contact_sheet
         from hrdet.visualize.draw import write_image
 
-        shares = gather_objects(self.kept)
+        shares = gather_objects(self.sheet_entries)
         if shares is None:
             return
         pairs = [

@@ -56,7 +56,7 @@ def unpack(
     weights = _tensors(content)
     if not weights:
         keys = ', '.join(map(str, list(content)[:8])) or 'nothing'
-        raise CheckpointError(f'{name}: no weights in it; found {keys}')
+        raise CheckpointError(f'{name}: no weights in it, only {keys}')
     _check_dense(weights, name)
     # 3. With EMA the file's weights are the average.
     if not average:

@@ -190,7 +190,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
 
 def _check_hash(path: Path) -> None:
-    """Refuse a file whose name ends in the start of another file's hash; a date is no hash."""
+    """Refuse a file whose name ends in the start of another hash than its own; a date is not one."""
     named = _HASH.search(path.stem)
     if not named or _DATE.fullmatch(named[1]) or _other_file(path):
         return

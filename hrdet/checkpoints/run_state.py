@@ -12,7 +12,7 @@ from hrdet.messages import plural
 
 
 def check_run(saved: dict[str, Any], ours: dict[str, Any]) -> None:
-    """The meta of a checkpoint against that of this run: processes, batches, classes, data."""
+    """Compare the meta of a checkpoint with this run's: processes, batches, classes, data."""
 
     def differs(name: str) -> bool:
         return name in saved and name in ours and saved[name] != ours[name]

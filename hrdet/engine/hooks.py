@@ -45,7 +45,7 @@ class Hook:
         """The run is over, also after a signal or an error."""
 
     def before_epoch(self, trainer: Trainer) -> None:
-        """An epoch begins, or goes on after a resume."""
+        """An epoch begins, or continues after a resume."""
 
     def after_epoch(self, trainer: Trainer) -> None:
         """An epoch is trained; its checkpoint and evaluation follow."""

@@ -15,7 +15,7 @@ from hrdet.structures import ClassScores, ImageMeta
 
 
 class _Prediction(NamedTuple):
-    """What is kept of one image."""
+    """The prediction for one image."""
 
     path: str
     label: int
@@ -48,8 +48,8 @@ class Accuracy(Evaluator):
         before = np.count_nonzero(scores > scores[truth])
         rank = before + np.count_nonzero(scores[:truth] == scores[truth])
         label = int(scores.argmax())
-        kept = _Prediction(meta.path, label, float(scores[label]), truth, int(rank))
-        self._collected.append((meta, kept))
+        prediction = _Prediction(meta.path, label, float(scores[label]), truth, int(rank))
+        self._collected.append((meta, prediction))
 
     def compute(self) -> dict[str, float]:
         """``{'top1': 0.76, 'top5': 0.93, 'mean_class_accuracy': 0.75}``, as fractions.

@@ -91,7 +91,7 @@ class CocoAnnotations:
         medium and large by its box instead of its mask.
         """
         sizes = {image['id']: (image.get('height'), image.get('width')) for image in self.images}
-        kept, rows = [], []
+        renumbered, rows = [], []
         for index, result in enumerate(results):
             try:
                 rank, segmentation = self._rank(result['image_id']), result['segmentation']
@@ -106,7 +106,7 @@ class CocoAnnotations:
                     f'{result["image_id"]} of (h, w) = {sizes[rank]}'
                 )
             rows.append((rank, 0, 0, 0, 0, score, category))
-            kept.append(
+            renumbered.append(
                 {
                     'image_id': rank,
                     'category_id': category,
@@ -115,7 +115,7 @@ class CocoAnnotations:
                 }
             )
         self.checked(np.array(rows, np.float64).reshape(-1, 7))
-        return kept
+        return renumbered
 
     def checked(self, columns: np.ndarray) -> np.ndarray:
         """The same (R, 7) columns, or a ValueError that names what cannot be evaluated."""

@@ -19,7 +19,7 @@ def confusion_matrix(
 ) -> np.ndarray:
     """Pixels counted by label and prediction.
 
-    Row and column K count values that are no class: their pixels are in no class's label (or
+    Row and column K count values that are not a class: their pixels are in no class's label (or
     prediction), but still count as predictions (or labels) of the other side's class, as in
     mmsegmentation.  Pixels labelled ``ignore_index`` are not counted at all.
 
@@ -42,9 +42,9 @@ def confusion_matrix(
         if 0 <= ignore_index < 256:
             counts[ignore_index] = 0
         # Every class keeps its row and column; those of all other values are added up to one.
-        kept = np.arange(min(side, 256))
-        counts = np.add.reduceat(np.add.reduceat(counts, kept, axis=0), kept, axis=1)
-        return np.pad(counts, (0, side - len(kept)))
+        starts = np.arange(min(side, 256))
+        counts = np.add.reduceat(np.add.reduceat(counts, starts, axis=0), starts, axis=1)
+        return np.pad(counts, (0, side - len(starts)))
     # Each pixel's (label, prediction) as one number, counted.
     pairs = _index(label, num_classes) * side + _index(prediction, num_classes)
     counts = np.bincount(pairs[label != ignore_index], minlength=side * side)
@@ -91,6 +91,6 @@ def _count_bytes(prediction: np.ndarray, label: np.ndarray) -> np.ndarray:
 
 
 def _index(values: np.ndarray, num_classes: int) -> np.ndarray:
-    """(...) int64: the class of each value, K for a value that is no class."""
+    """(...) int64: the class of each value, K for a value that is not a class."""
     values = values.astype(np.int64)
     return np.where((values >= 0) & (values < num_classes), values, num_classes)

@@ -23,7 +23,7 @@ MEANS = {
 
 
 class _Image(NamedTuple):
-    """What is kept of one image."""
+    """The scores of one image."""
 
     path: str
     iou: float  # the mean over the classes on this image
@@ -56,7 +56,9 @@ class MeanIoU(Evaluator):
         self.classes = tuple(dataset.classes)
         for name in left_out:
             if name not in self.classes:
-                raise ValueError(f'left_out={name!r} is no class of the data set: {self.classes}')
+                raise ValueError(
+                    f'left_out={name!r} is not a class of the data set: {self.classes}'
+                )
         self.scores = list(dict.fromkeys(score for name in names for score in MEANS[name]))
         self.left_out = tuple(left_out)
         self.image_ids = list(dataset.image_ids)
@@ -69,7 +71,7 @@ class MeanIoU(Evaluator):
 
     def update(self, meta: ImageMeta, result: LabelMap) -> None:
         labels = self._dataset.truth(self._index[meta.image_id]).labels
-        # (K + 1, K + 1) pixels of this image; its last row holds labels that are no class.
+        # (K + 1, K + 1) pixels of this image; its last row counts labels that are not a class.
         matrix = confusion_matrix(result.numpy().labels, labels, len(self.classes))
         foreign: dict[int, int] = {}
         if matrix[-1].any():

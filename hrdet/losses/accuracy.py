@@ -12,7 +12,7 @@ def topk_hits(scores: Tensor, labels: Tensor, topk: Sequence[int] = (1,)) -> Ten
 
     Args:
         scores: (N, K, ...).
-        labels: (N, ...), integers; a label that is no class hits nowhere.
+        labels: (N, ...), integers; a label that is not a class never hits.
         topk: the numbers k, each at most K.
 
     Returns:

@@ -97,19 +97,19 @@ def hard_pixels(
     """
     labels = labels.long()
     valid = labels != ignore_index  # (N, H, W)
-    kept = min(min_kept * len(labels), labels.numel())
+    count = min(min_kept * len(labels), labels.numel())
     if thresh is None:
         losses = _pixel_losses(logits, labels, ignore_index).masked_fill(~valid, -1)
-        hardest = losses.flatten().topk(kept).indices
+        hardest = losses.flatten().topk(count).indices
         chosen = torch.zeros_like(losses).flatten().scatter_(0, hardest, 1)
         return (chosen.view_as(losses) * valid).to(logits.dtype)
     # 1. The probability of each pixel's label; ignored pixels come after all others.
     probability = _wide(logits).softmax(dim=1)  # (N, K, H, W)
     probability = probability.gather(1, torch.where(valid, labels, 0)[:, None])[:, 0]
     probability = probability.masked_fill(~valid, torch.inf)  # (N, H, W)
-    # 2. The (kept + 1)-th smallest of them, or the last valid one where there are fewer.  The
+    # 2. The (count + 1)-th smallest of them, or the last valid one where there are fewer.  The
     #    count of valid pixels is a tensor, and stays on the device.
-    smallest = probability.flatten().topk(min(kept + 1, labels.numel()), largest=False).values
+    smallest = probability.flatten().topk(min(count + 1, labels.numel()), largest=False).values
     position = (valid.sum() - 1).clamp(min=0, max=len(smallest) - 1)
     threshold = smallest.gather(0, position[None]).clamp(min=thresh)  # (1,)
     return ((probability < threshold) & valid).to(logits.dtype)

@@ -1,8 +1,8 @@
 """Torchvision's kernels for CUDA tensors on a machine where hrdet's own could not be built.
 
-The results are the same up to rounding. What torchvision lacks stays lacking: its backward of
-RoIAlign is not deterministic (and says so when determinism is asked for), its NMS waits for the
-device and takes one problem at a time, and soft-NMS is done by hrdet's own operator on the CPU.
+The results are the same up to rounding. Torchvision's limits remain: its backward of RoIAlign is
+not deterministic (and reports it when determinism is requested), its NMS synchronises with the device
+and takes one problem at a time, and soft-NMS runs in hrdet's own operator on the CPU.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_FAR_AWAY = -1e5  # input pixels: the samples of a roi there are off every map, and 0
+_FAR_AWAY = -1e5  # input pixels: all samples of such a roi lie outside every map and are 0
 
 
 def _torchvision() -> Any:
@@ -30,7 +30,7 @@ def pyramid_levels(rois: Tensor, finest_scale: float, count: int) -> Tensor:
 def rois_per_level(
     rois: Tensor, levels: Tensor, images: int, scales: list[float], half_pixel: bool
 ) -> list[Tensor]:
-    """For each level all the rois (R, 5), those of other levels and padding moved far away.
+    """For each level all the rois (R, 5); rois of other levels and padding are moved far away.
 
     The 2019 convention is torchvision's aligned one on rois half a feature pixel further on, with
     sizes clamped at 0 first; its ``aligned=False`` would clamp them at 1.
@@ -107,10 +107,10 @@ def nms(boxes, scores, iou_threshold, max_output):
     # NaN and -inf are padding.
     scores = scores.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
     for problem in range(boxes.shape[0]):
-        kept = _torchvision().nms(boxes[problem], scores[problem], iou_threshold)
-        kept = kept[scores[problem][kept] > -torch.inf][:max_output]
-        indices[problem, : len(kept)] = kept
-        valid[problem, : len(kept)] = True
+        keep = _torchvision().nms(boxes[problem], scores[problem], iou_threshold)
+        keep = keep[scores[problem][keep] > -torch.inf][:max_output]
+        indices[problem, : len(keep)] = keep
+        valid[problem, : len(keep)] = True
     return indices, valid
 
 

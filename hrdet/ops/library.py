@@ -1,6 +1,6 @@
 """The compiled operators: ``hrdet/_ops_cpu.so`` always, ``hrdet/_ops_cuda.so`` beside a CUDA torch.
 
-Loading never raises: what was found, and why something was not, is kept for the check at the start
+Loading never raises: the state of each library is recorded for the check at the start
 (:func:`check`), the error of a direct call, and ``python -m hrdet.doctor``.
 """
 
@@ -19,7 +19,7 @@ FOLDER = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Library:
-    """A compiled library: its place, and what kept it from loading (None: it is loaded)."""
+    """A compiled library: its path, and why it is not loaded (None: it is)."""
 
     path: Path
     problem: str | None
@@ -56,7 +56,7 @@ TORCHVISION = torch.version.cuda is not None and not CUDA.loaded and bool(find_s
 
 
 class MissingOperatorsError(RuntimeError):
-    """There are no operators for a device; the message says how to get them."""
+    """The operators of a device are missing; the message says how to get them."""
 
 
 def cuda_archs() -> str:

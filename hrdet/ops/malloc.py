@@ -1,4 +1,4 @@
-"""Whether freed memory stays with the process or goes back to the system (glibc's mallopt)."""
+"""Keep freed memory in the process instead of returning it to the system (glibc's mallopt)."""
 
 import ctypes
 import platform

@@ -1,4 +1,4 @@
-"""From the soft masks of boxes to masks of whole images, as COCO's run-length encoding."""
+"""Paste soft masks of boxes into images, as COCO's run-length encoding."""
 
 import itertools
 
@@ -12,21 +12,21 @@ def encode_masks(
 ) -> list[dict]:
     """Paste soft masks into their images and keep what exceeds a threshold.
 
-    No image is ever made: the edges of each mask are searched column by column inside its box and
-    written as runs. It runs on the CPU, one mask a thread; beside the result a thread needs about
-    ``4 * (h + 2) * (w + 2) + 84 * (h + 2)`` bytes (6 kB for maps of 28 x 28), whatever the size of
-    the image.
+    No full-size mask is made: the edges of each mask are searched column by column inside its box
+    and written as runs. It runs on the CPU, one mask a thread; besides the result a thread needs
+    about ``4 * (h + 2) * (w + 2) + 84 * (h + 2)`` bytes (6 kB for maps of 28 x 28), whatever the
+    size of the image.
 
     Args:
-        probabilities: (R, h, w) in [0, 1], of any device (small maps travel, not images).
+        probabilities: (R, h, w) in [0, 1], on any device (copied to the CPU, which is little).
         boxes: (R, 4) continuous (x1, y1, x2, y2), pixels of the image; a mask is cut at its
             border, and a box without pixels gives an empty mask.
         image_sizes: (R, 2) int64 (h, w) of the image of each box.
         threshold: above 0.
         inclusive: True, the 2019 releases: the corners of the inclusive box are cut to whole
             pixels, the mask is resized to it as OpenCV does (bilinear, the outermost values
-            continued), and pixels above the threshold count.  False, mmdetection 3: every pixel's
-            centre is looked up in the mask (bilinear, zero outside), and pixels of at least the
+            continued), and pixels above the threshold count.  False, mmdetection 3: the mask
+            is sampled at every pixel's centre (bilinear, zero outside), and pixels of at least the
             threshold count.
 
     Returns:

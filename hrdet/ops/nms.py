@@ -12,11 +12,11 @@ from . import library
 def nms(
     boxes: Tensor, scores: Tensor, iou_threshold: float, max_output: int
 ) -> tuple[Tensor, Tensor]:
-    """Visit boxes by score (ties: the lower index), drop those that overlap a kept one too much.
+    """Greedy NMS by score (ties: the lower index) of several problems in one call.
 
-    B problems that do not see each other: images times levels, or images times classes. Nothing
-    waits for the device on CUDA, and the overlaps take 256 MiB at most (M ** 2 / 8 bytes where a
-    single problem needs more, above 46,000 boxes).
+    B independent problems: images times levels, or images times classes. On CUDA the call does not
+    synchronise, and the overlaps take 256 MiB at most (M ** 2 / 8 bytes where a single problem needs
+    more, above 46,000 boxes).
 
     Args:
         boxes: (B, M, 4) continuous (x1, y1, x2, y2), or (M, 4) for one problem.
@@ -46,7 +46,7 @@ def soft_nms(
     sigma: float,
     max_output: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Pick the best box, lower the scores of those that overlap it, again, until none is left.
+    """Soft-NMS: pick the best box, lower the scores of the boxes that overlap it, and repeat.
 
     As the 2019 releases have it, a box is dropped when its score falls below ``min_score`` at a
     picked box that it meets; a weak box that meets none stays.

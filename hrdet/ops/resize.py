@@ -1,4 +1,4 @@
-"""A window of a resized image, without what lies around it."""
+"""A window of a resized image, without computing the pixels around it."""
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ def resize_window(
     """Pixels of an image resized to ``size`` as by ``cv2.resize`` with ``INTER_LINEAR``.
 
     The arithmetic is OpenCV's own for bytes, in 2048ths and with its roundings, so that every pixel
-    is the one that a crop of the whole would have (seen on x86 with OpenCV 5.0; where OpenCV takes
-    another way on another machine, they differ by a grey level at most).
+    is the one that a crop of the whole would have (measured on x86 with OpenCV 5.0; where OpenCV
+    uses other code on another machine, they differ by one grey level at most).
 
     Args:
         image: (h, w, 3) uint8.

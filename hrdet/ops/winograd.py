@@ -6,7 +6,7 @@ from torch import Tensor
 
 from . import library
 
-_PANEL, _VECTOR = 48, 16  # output channels whose weights lie together; csrc/cpu/winograd.cpp
+_PANEL, _VECTOR = 48, 16  # output channels of one panel of weights; csrc/cpu/winograd.cpp
 
 
 def _filter_matrix() -> list[list[float]]:
@@ -22,11 +22,11 @@ def _filter_matrix() -> list[list[float]]:
 
 
 def winograd_weight(weight: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Weights (K, C, 3, 3) as ``winograd_conv`` reads them: (36, panels, C, outputs of a panel).
+    """Weights (K, C, 3, 3) in the layout of ``winograd_conv``: (36, panels, C, outputs of a panel).
 
-    With ``torch.bfloat16`` what is multiplied is rounded to it, on both sides: twice as fast where
-    the processor has an instruction for that (avx512_bf16), and slow where it has not.  Then two
-    channels lie together: (36, panels, ceil(C / 2), outputs of a panel, 2).
+    With ``torch.bfloat16`` both factors are rounded to it: twice as fast where the processor has an
+    instruction for it (avx512_bf16), slow elsewhere.  Pairs of channels are then adjacent:
+    (36, panels, ceil(C / 2), outputs of a panel, 2).
     """
     # 1. Transform each 3x3 filter: (6, 6, C, K), flattened to (36, C, K).
     filter_ = torch.tensor(_filter_matrix(), dtype=torch.float64)
@@ -48,10 +48,10 @@ def winograd_conv(
     summand: Tensor | None = None,
     relu: bool = False,
 ) -> Tensor:
-    """Convolution of stride 1 with zeros around: the size stays.  Then + summand, then ReLU.
+    """3x3 convolution of stride 1 with zero padding 1; then + summand, then ReLU.
 
     Winograd's F(4x4, 3x3): 36 multiplications for 16 pixels in place of 144.  Sums of products of
-    transformed numbers cancel: the rounding error is about 4 times that of the direct way.
+    transformed numbers cancel: the rounding error is about 4 times that in a direct convolution.
 
     Args:
         images: (N, C, H, W) float32 or bfloat16, on the CPU; read as they are where they are

@@ -1,4 +1,4 @@
-"""Faster forms of layers for inference on a CPU."""
+"""Faster implementations of layers for inference on a CPU."""
 
 from collections.abc import Sequence
 
@@ -96,7 +96,7 @@ _FAST_BLOCKS = {BasicBlock: FastBasicBlock, Bottleneck: FastBottleneck}
 
 
 def fast_layers(model: nn.Module, dtype: torch.dtype) -> None:
-    """Replace convolutions and blocks by their faster forms in this type, in place.
+    """Replace convolutions and blocks by faster implementations in this type, in place.
 
     Winograd's algorithm is used in float32, and in bfloat16 unless the processor has matrix units
     for it (AMX), with which direct convolutions are faster.  ``hrdet.ops.cpu`` limits the choice.

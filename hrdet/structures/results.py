@@ -66,7 +66,7 @@ class Detections(Result):
         """The detections with at least this score, as arrays."""
         arrays = self.numpy()
         keep = arrays.scores >= score
-        masks = self.masks and [mask for mask, kept in zip(self.masks, keep) if kept]
+        masks = self.masks and [mask for mask, stays in zip(self.masks, keep) if stays]
         return Detections(arrays.boxes[keep], arrays.scores[keep], arrays.labels[keep], masks)
 
     @staticmethod

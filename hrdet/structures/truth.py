@@ -58,7 +58,7 @@ class GroundTruth(Annotation):
         # 1. Which rows stay.
         inside = centres_inside(self.boxes, left, top, size, self.convention)
         shown = overlaps(self.ignored, left, top, size)
-        kept = replace(
+        cropped = replace(
             self,
             boxes=self.boxes[inside],
             labels=self.labels[inside],
@@ -66,7 +66,7 @@ class GroundTruth(Annotation):
             ignored=self.ignored[shown],
         )
         # 2. Boxes in pixels of the window, and cut to it.
-        return kept._move(
+        return cropped._move(
             lambda rows: shift_and_clip(rows, left, top, size, self.convention),
             lambda image: image[top : top + h, left : left + w],
             size,

@@ -199,7 +199,7 @@ def test_nothing_that_fits_is_refused_even_when_lenient(model):
     with pytest.raises(CheckpointError, match='0 entries') as refusal:
         load_checkpoint(model, {'encoder.weight': torch.zeros(3)}, strict=False)
     assert 'strict=False' not in str(refusal.value), 'there is nothing that fits'
-    with pytest.raises(CheckpointError, match=r'no weights in it; found epoch'):
+    with pytest.raises(CheckpointError, match=r'no weights in it, only epoch'):
         load_checkpoint(model, {'epoch': 3})
 
 

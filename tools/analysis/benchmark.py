@@ -4,23 +4,23 @@
     python tools/analysis/benchmark.py CONFIG --mode train --device cuda --batch 4
     python tools/analysis/benchmark.py CONFIG --mode infer --checkpoint work_dirs/.../latest.pth
 
-Without --shape the batches are those of the config's data set (training or test set), and loading
-is timed too: in this process, one batch at a time, so that the row tells how much work one loader
-worker has with a batch.  A run needs about (data loading / whole step) workers to keep up.
+Without --shape the batches come from the config's data set (training or test set), and loading
+is timed too: in this process, one batch at a time, so that the row shows the work of one loader
+worker for a batch.  A run needs about (data loading / whole step) workers to keep up.
 With --shape the images are noise of that size with a few boxes, and no data set is needed; they
-are looked at once, also where the config's test augments them.
+are predicted without test-time augmentation.
 
 How to read it:
-- "post-processing" (infer) is what follows the layers: decoding, suppression, the way to the host;
+- "post-processing" (infer) is what follows the layers: decoding, NMS, the copy to the host;
   "targets and losses" (train) is anchors and proposals matched to objects, sampling, loss formulae.
 - An untrained detector finds nothing that passes score_thr, which makes post-processing look
-  cheap.  Give --checkpoint for times that mean something there.
+  cheap: give --checkpoint for meaningful times.
 - On CUDA parts are timed by events in the stream: nothing waits for them, and a part during which
-  the GPU waits for Python (launch-bound, HRNet's disease) shows that waiting.
+  the GPU waits for Python (launch-bound, as HRNet often is) includes that waiting.
 - Speed switches are the config's: --cfg-options channels_last=True compile=True, and in training
   amp=bfloat16.
-- Inference is that of the network as it was trained (test.py --no-optimize).  The faster form that
-  test.py and infer.py run is measured as a whole: python -m benchmarks inference.
+- Inference runs the model without optimize (test.py --no-optimize).  python -m benchmarks inference
+  measures the optimized model, which test.py and infer.py run, as a whole.
 - On a CPU the number of threads is OMP_NUM_THREADS.
 """
 
@@ -77,8 +77,10 @@ def peak_memory(cuda: bool) -> str:
     if cuda:
         import torch
 
-        used, kept = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
-        return f'{used / 2**20:.0f} MiB of GPU memory in tensors, {kept / 2**20:.0f} MiB reserved'
+        used, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
+        return (
+            f'{used / 2**20:.0f} MiB of GPU memory in tensors, {reserved / 2**20:.0f} MiB reserved'
+        )
     unit = 1 if sys.platform == 'darwin' else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return f'{peak / 2**20:.0f} MiB of memory (the whole process)'

@@ -3,16 +3,16 @@
     python tools/analysis/memory.py CONFIG
     python tools/analysis/memory.py CONFIG --cfg-options amp=bfloat16 model.backbone.with_cp=True
 
-Steps on images of noise, of a few small sizes and batches, are measured, and a plane is laid
-through the peaks: so much for the model, so much an image, so much a megapixel of the images.
-With activations computed again, or bfloat16, take --sizes near those of the training: small ones
-have their peak when all gradients are there, not in the middle, and show too flat a slope.
+The tool measures steps on random images of a few small sizes and batches, and fits a plane through
+the peaks: bytes for the model, for each image, and for each megapixel of the images.
+With activation checkpointing, or bfloat16, choose --sizes near the sizes of the training: small
+ones have their peak when all gradients exist, not in the middle, and give too flat a slope.
 
 - On CUDA the peak is what torch allocated in the step (max_memory_allocated).
 - On a CPU it is the sum of all tensors that are alive at the same time: weights, momentum and
-  batch, and on top what torch's profiler sees being allocated and freed in the step, gradients
-  included.  These are the bytes of a GPU too, but for what its kernels take beside: workspaces of
-  cuDNN, and up to 256 MB for overlaps of boxes, which a CPU takes in smaller pieces.
+  batch, plus what torch's profiler sees allocated and freed in the step, gradients included.  A GPU
+  needs the same bytes, plus the buffers of its kernels: workspaces of cuDNN, and up to 256 MB for
+  overlaps of boxes, which a CPU computes in smaller chunks.
 - The largest batch leaves --reserve GiB of the card for these, for CUDA itself and for gaps
   between tensors.
 """
@@ -53,7 +53,9 @@ def parse_args() -> argparse.Namespace:
         '--device', choices=('cpu', 'cuda'), help='(default: cuda if there is a GPU)'
     )
     parser.add_argument(
-        '--size', default='800x1344', help='images for which the batch is told (%(default)s)'
+        '--size',
+        default='800x1344',
+        help='images that the largest batch is computed for (%(default)s)',
     )
     parser.add_argument(
         '--cards', type=float, nargs='+', default=(12, 24), help='memory in GiB (%(default)s)'
@@ -132,8 +134,8 @@ def measure(
     points = []
     for images, size in itertools.product(batches, sizes):
         batch = noise(images, size, len(classes), *wanted)
-        found = peak(step, batch, device)
-        points.append((images, images * size[0] * size[1] / MEGA, found))
+        peak_bytes = peak(step, batch, device)
+        points.append((images, images * size[0] * size[1] / MEGA, peak_bytes))
     return points
 
 
@@ -142,7 +144,7 @@ def plane(points: Sequence[Point]) -> tuple[np.ndarray, float]:
     import numpy as np
 
     terms = np.array([(1, images, mega) for images, mega, _ in points])
-    peaks = np.array([found for *_, found in points], float)
+    peaks = np.array([peak_bytes for *_, peak_bytes in points], float)
     slopes = np.linalg.lstsq(terms, peaks, rcond=None)[0]
     return slopes, float(np.abs(terms @ slopes / peaks - 1).max())
 
@@ -168,8 +170,8 @@ def main() -> None:
     points = measure(lowered, args.sizes, args.batches, torch.device(args.device))
     slopes, error = plane(points)
     table = Table('images', 'megapixels', 'peak MiB')
-    for images, mega, found in points:
-        table.add_row(str(images), f'{mega:.3f}', f'{found / 2**20:.0f}')
+    for images, mega, peak_bytes in points:
+        table.add_row(str(images), f'{mega:.3f}', f'{peak_bytes / 2**20:.0f}')
     console = Console(highlight=False, soft_wrap=True)
     console.print(f'{Path(args.config).stem}, training on {args.device}, torch {torch.__version__}')
     console.print(table)
@@ -179,8 +181,8 @@ def main() -> None:
     )
     height, width = args.size
     fitting = [largest_batch(slopes, args.size, (c - args.reserve) * GIB) for c in args.cards]
-    told = ', '.join(f'{n} in {card:g} GiB' for n, card in zip(fitting, args.cards))
-    console.print(f'images of {height} x {width}: {told} ({args.reserve:g} GiB left free)')
+    batches = ', '.join(f'{n} in {card:g} GiB' for n, card in zip(fitting, args.cards))
+    console.print(f'images of {height} x {width}: {batches} ({args.reserve:g} GiB left free)')
 
 
 if __name__ == '__main__':

@@ -24,7 +24,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 
 def models(release_2019: bool) -> list[Published]:
-    """The published models of 2019, with inclusive boxes, or those of mmdetection 2 and 3."""
+    """The published models of 2019, with inclusive boxes, or of mmdetection 2 and 3."""
     from hrdet.zoo import MODELS
 
     return [

@@ -18,7 +18,7 @@ from hrdet.registry import build
 from hrdet.structures import Batch, GroundTruth, ImageMeta, Views
 from tools.analysis.stopwatch import Stopwatch
 
-COCO_CLASSES = 80  # where the classes come from an annotation file, which is not read with --shape
+COCO_CLASSES = 80  # for configs whose classes come from an annotation file: --shape reads none
 OBJECTS = 8  # boxes in an image of noise
 LAYERS = ('preprocess', 'backbone', 'neck')
 
@@ -48,7 +48,7 @@ def noise(batch: int, size: tuple[int, int], classes: int, masks: bool, maps: bo
     return Batch(images, metas, sizes, sizes, truth)
 
 
-def forever(loader) -> Iterator[Batch | Views]:
+def endless(loader) -> Iterator[Batch | Views]:
     """The loader's batches, again and again."""
     while True:
         yield from loader
@@ -64,12 +64,12 @@ def model_and_batches(args: argparse.Namespace, lowered: RunConfig):
         classes = lowered.classes or tuple(map(str, range(COCO_CLASSES)))
         roi_head = lowered.model.get('roi_head', {})
         wanted = 'mask_head' in roi_head, 'semantic_head' in roi_head
-        batches = forever([noise(batch, tuple(args.shape), len(classes), *wanted)])
+        batches = endless([noise(batch, tuple(args.shape), len(classes), *wanted)])
     else:
         dataset = build(split['dataset'])
         classes = dataset.classes
         options = options | dict(batch_size=batch, num_workers=0)
-        batches = forever(build_loader(dataset, training=training, **options))
+        batches = endless(build_loader(dataset, training=training, **options))
     model = build_model(lowered, classes)
     if args.checkpoint:
         load_checkpoint(model, args.checkpoint)

@@ -23,7 +23,7 @@ class Stopwatch:
 
     def end(self, name: str) -> None:
         start = self._begun[name].pop()
-        if not self._begun[name]:  # a span inside one of its name is part of that
+        if not self._begun[name]:  # a span inside one of the same name is part of it
             self._spans.append((name, start, self._now()))
 
     @contextmanager

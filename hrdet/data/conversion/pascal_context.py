@@ -69,11 +69,11 @@ def _convert(where: str, size: tuple[int, int], regions: list, path: Path) -> No
     ids = np.zeros(size, np.int64)
     for category, rle in regions:
         if category not in _IDS:
-            raise DataError(f'{where}: category_id {category} is none of the 59 classes')
+            raise DataError(f'{where}: category_id {category} is not one of the 59 classes')
         try:
             region = coco_mask.decode(rle)
         except Exception as error:  # of pycocotools: many kinds
-            raise DataError(f'{where}: a region is no run-length code ({error})') from error
+            raise DataError(f'{where}: a region is not a run-length code ({error})') from error
         if region.shape != size:
             raise DataError(f'{where}: a region of {region.shape} in an image of {size}')
         ids[region > 0] = category

@@ -132,11 +132,11 @@ class AnnotatedImages(DetectionDataset):
     def largest_sizes(self) -> np.ndarray:
         # Each different size once (s, 2) through all transforms, then back to the images (n, 2).
         sizes, images = np.unique(self.sizes, axis=0, return_inverse=True)
-        forms = sizes[None]
+        bounds = sizes[None]
         for transform in self.transforms:
             if hasattr(transform, 'largest_sizes'):
-                forms = transform.largest_sizes(forms)
-        return forms.max(axis=0)[images.reshape(-1)]
+                bounds = transform.largest_sizes(bounds)
+        return bounds.max(axis=0)[images.reshape(-1)]
 
     def to_coco(self) -> dict:
         return self.table.to_coco()

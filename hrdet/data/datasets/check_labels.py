@@ -61,19 +61,19 @@ class LabelMapCheck(DatasetCheck):
         """What the values of all maps seen say together; classes without a pixel if ``whole``."""
         if not self.pixels.any():
             return []
-        found, values = np.flatnonzero(self.pixels), self.dataset.reader.values
+        present, values = np.flatnonzero(self.pixels), self.dataset.reader.values
         absent = [n for n, share in zip(self.dataset.classes, self.shares()) if share == 0]
         names = values.file_classes
         reason = ''
-        if found.tolist() == [0, SEMANTIC_IGNORE] and not values.zero_ignored and names[1:]:
+        if present.tolist() == [0, SEMANTIC_IGNORE] and not values.zero_ignored and names[1:]:
             reason = (
                 f'the label maps hold 0 and 255 only: 255 is ignored, and your second class '
                 f'{names[1]!r} is empty; if 255 means {names[1]!r}, write 1 instead'
             )
         elif len(absent) == len(self.dataset.classes):
-            listed = ', '.join(map(str, found[:10]))
+            listed = ', '.join(map(str, present[:10]))
             reason = f'no pixel has a class: the label maps hold {listed}'
-            if values.zero_ignored and found[0] == 0:
+            if values.zero_ignored and present[0] == 0:
                 reason += ', and reduce_zero_label ignores 0'
         elif absent and whole:
             listed = ', '.join(absent[:5]) + (', ...' if len(absent) > 5 else '')

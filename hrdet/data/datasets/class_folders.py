@@ -154,8 +154,8 @@ def _images_among(files: FileNames, extensions: Sequence[str]) -> FileNames:
     if isinstance(extensions, str):
         raise ValueError(f'extensions must be a tuple of suffixes: ({extensions!r},)')
     suffixes = tuple(suffix.lower() for suffix in extensions)
-    kept = [name for name in files if name.lower().endswith(suffixes)]
-    return files if len(kept) == len(files) else FileNames(kept)
+    images = [name for name in files if name.lower().endswith(suffixes)]
+    return files if len(images) == len(files) else FileNames(images)
 
 
 def _by_folder(

@@ -112,12 +112,12 @@ class LabelMapDataset(StoredImages):
             self.check_size(index, truth.labels.shape, size)
         return truth
 
-    def check_size(self, index: int, found: Sequence[int], size: Sequence[int]) -> None:
+    def check_size(self, index: int, map_size: Sequence[int], size: Sequence[int]) -> None:
         """Refuse a label map of another size (h, w) than its image."""
-        if tuple(found) != tuple(size):
+        if tuple(map_size) != tuple(size):
             raise DataError(
-                f'{self.map_path(index)}: the label map is {found[1]} x {found[0]} pixels, its '
-                f'image {self.path(index)} is {size[1]} x {size[0]}'
+                f'{self.map_path(index)}: the label map is {map_size[1]} x {map_size[0]} pixels, '
+                f'its image {self.path(index)} is {size[1]} x {size[0]}'
             )
 
     def labels_of(self, index: int) -> np.ndarray:

@@ -78,7 +78,7 @@ class LabelReader:
         """Labels (h, w) uint8 of a file.
 
         Raises:
-            DataError: it cannot be read, is no map of labels, or has a foreign value.
+            DataError: it cannot be read, is not a label map, or has a foreign value.
         """
         return self.translate(read_values(store, name), store.path(name))
 
@@ -91,8 +91,8 @@ class LabelReader:
             labels = cv2.LUT(raw, self._table)
             foreign = cv2.inRange(labels, _FOREIGN, _FOREIGN)
         if cv2.countNonZero(foreign):
-            found, counts = np.unique(raw[foreign > 0], return_counts=True)
-            raise DataError(self.values.why_foreign(int(found[0]), int(counts[0]), origin))
+            values, counts = np.unique(raw[foreign > 0], return_counts=True)
+            raise DataError(self.values.why_foreign(int(values[0]), int(counts[0]), origin))
         return labels
 
 

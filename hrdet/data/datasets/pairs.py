@@ -36,8 +36,8 @@ def pair_up(images: Any, maps: Any, img_suffix: str, seg_map_suffix: str, split:
     stems = [name[: len(name) - len(img_suffix)] for name in known]
     if not known:
         suffixes = _suffixes(images.files())
-        found = f'it has {", ".join(suffixes)}' if suffixes else 'it is empty'
-        reason = f'no file ends in {img_suffix}, which img_suffix says; {found}'
+        suffixes_there = f'it has {", ".join(suffixes)}' if suffixes else 'it is empty'
+        reason = f'no file ends in {img_suffix}, which img_suffix says; {suffixes_there}'
         problems.append(Problem(images.path(''), '', reason, fatal=True))
     elif split:
         stems = _listed(split)

@@ -45,34 +45,34 @@ def header(data: bytes) -> Header | None:
 
 def decode_rgb(data: bytes) -> np.ndarray | None:
     """The pixels (h, w, 3) uint8 BGR of an ordinary RGB file; None: it is another one."""
-    found = header(data)
-    if found is None or found.depth != 8 or found.colour != RGB:
+    info = header(data)
+    if info is None or info.depth != 8 or info.colour != RGB:
         return None
-    pixels = _pixels(data, found, 3)
+    pixels = _pixels(data, info, 3)
     return None if pixels is None else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
 
 
 def decode_indices(data: bytes) -> np.ndarray | None:
     """The bytes (h, w) uint8 of an ordinary grey or palette file; None: it is another one."""
-    found = header(data)
-    if found is None or found.depth != 8 or found.colour not in (GREY, PALETTE):
+    info = header(data)
+    if info is None or info.depth != 8 or info.colour not in (GREY, PALETTE):
         return None
-    pixels = _pixels(data, found, 1)
+    pixels = _pixels(data, info, 1)
     return None if pixels is None else pixels[..., 0]
 
 
-def _pixels(data: bytes, found: Header, channels: int) -> np.ndarray | None:
+def _pixels(data: bytes, info: Header, channels: int) -> np.ndarray | None:
     """(h, w, channels) uint8; None where the file is not ordinary, or damaged."""
     if zlib_decompress is None or not png.AVAILABLE:
         return None
     stream = _image_data(data)
-    length = found.height * (1 + found.width * channels)
+    length = info.height * (1 + info.width * channels)
     if stream is None or not 0 < length <= 1040 * len(stream):  # deflate packs no tighter
         return None
     try:
         rows = zlib_decompress(stream, length)
-        return png.png_unfilter(rows, (found.height, found.width), channels)
-    except (DeflateError, RuntimeError):  # OpenCV then says what it thinks of the file
+        return png.png_unfilter(rows, (info.height, info.width), channels)
+    except (DeflateError, RuntimeError):  # OpenCV then reports what is wrong with the file
         return None
 
 

@@ -50,19 +50,19 @@ def paste_masks(
     image belong to its detections.  A pixel belongs to an object above the threshold (or, with
     continuous boxes, from it).
     """
-    counts = [len(found) for found in detections]
+    counts = [len(detection) for detection in detections]
     # Detections of all images in one call; an image's own lie between its ends.
     encoded = ops.encode_masks(
         torch.cat([rows[:count] for rows, count in zip(masks, counts)]),
-        torch.cat([found.boxes for found in detections]),
+        torch.cat([detection.boxes for detection in detections]),
         torch.tensor(sizes).repeat_interleave(torch.tensor(counts), 0),
         threshold,
         convention.whole_pixel_masks,
     )
     ends = torch.tensor(counts).cumsum(0).tolist()
     return [
-        replace(found, masks=encoded[end - count : end])
-        for found, count, end in zip(detections, counts, ends)
+        replace(detection, masks=encoded[end - count : end])
+        for detection, count, end in zip(detections, counts, ends)
     ]
 
 

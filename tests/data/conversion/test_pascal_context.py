@@ -98,7 +98,7 @@ def test_a_region_of_another_size(detail):
 def test_broken_regions_and_files(detail, download):
     detail.image('a', 'train', (2, slice(0, 2)))
     detail.content['annos_segmentation'][0]['segmentation'] = [[1, 2, 3]]
-    with pytest.raises(DataError, match=r'a\.jpg: a region is no run-length code'):
+    with pytest.raises(DataError, match=r'a\.jpg: a region is not a run-length code'):
         detail.convert()
     del detail.content['annos_segmentation']
     with pytest.raises(DataError, match=r'json: not the annotations of Detail .*annos_segm'):
