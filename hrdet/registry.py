@@ -142,6 +142,7 @@ def _walk(
     try:
         kind = node.get('type')
         cls = registered(kind, path) if isinstance(kind, str) else kind
+        # What the class passes on reaches every part inside of it.
         inherited = {
             **inherited,
             **{n: node[n] for n in getattr(cls, 'passes_on', ()) if n in node},
@@ -188,6 +189,7 @@ def _checked(
     for name in named:
         parameter = parameters[name]
         if name in arguments:
+            # Without an annotation a default of True or False still asks for a bool.
             annotation = parameter.annotation
             if annotation is parameter.empty and isinstance(parameter.default, bool):
                 annotation = bool

@@ -144,6 +144,7 @@ class Published:
         Raises:
             FileNotFoundError: neither is there; says what to download and where to put it.
         """
+        # Under the published name, which ends in a hash, or under the model's.
         own = cache_folder() / f'{self.name}.pth'
         linked = Path(self.url or '').name
         published = cache_folder() / linked if linked.endswith('.pth') else own

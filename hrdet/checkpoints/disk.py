@@ -20,6 +20,7 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
     try:
         save_checkpoint(path, content)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        # Enough room: the error has another cause.
         needed, free = _bytes(content), shutil.disk_usage(path.parent).free
         if free > needed:
             if isinstance(error, OSError):
@@ -44,6 +45,7 @@ def link(source: Path, name: Path) -> None:
     """Give a finished file another name, in one step; a copy where links are not possible."""
     if name.exists() and name.samefile(source):
         return  # a rename between two names of one file would leave both
+    # A new name is made under a temporary one and renamed over the old.
     draft = name.with_name(f'.{name.name}.{os.getpid()}.tmp')
     try:
         draft.unlink(missing_ok=True)

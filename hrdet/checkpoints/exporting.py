@@ -82,15 +82,18 @@ def export(
     if family is Family.UNKNOWN:
         keys = ', '.join(list(content.weights)[:4])
         raise CheckpointError(f'{source}: belongs to no known family; its entries are {keys}, ...')
+    # 1. hrdet's names, and at least float32.
     done = convert(content.weights, family)
     widened = sum(value.dtype in (torch.float16, torch.bfloat16) for value in done.weights.values())
     done.weights = {key: _compact(value) for key, value in done.weights.items()}
+    # 2. What the file says about itself.
     meta = _meta(content, family)
     report = ExportReport(target, family, done, widened, content.rest)
     if 'classes' not in meta:
         report.warnings.append('contains no class names: predictions will be shown as numbers')
     if layout == 'mmdet3':
         report.warnings += _add_mmdetection_meta(meta)
+    # 3. Write it; the hash is of the finished file.
     if layout == 'safetensors':
         save_safetensors(target, done.weights, meta)
     else:

@@ -83,6 +83,7 @@ def read_checkpoint(
     if path.suffix == '.safetensors':
         return _read_safetensors(path)
     try:
+        # Checksums and sizes, which torch does not check.
         archived = archive.is_archive(path)
         mapped = archived and archive.check_records(path) and mapped
         with torch.serialization.safe_globals([] if trusted else _BOOKKEEPING):
@@ -112,6 +113,7 @@ def save_checkpoint(path: str | os.PathLike, checkpoint: dict[str, Any]) -> None
     with _atomic(Path(path)) as temporary:
         with temporary.open('wb') as file:
             torch.save(checkpoint, file)
+        # Read back what was written: may it be loaded without running code?
         foreign = torch.serialization.get_unsafe_globals_in_checkpoint(temporary)
         if foreign:
             raise TypeError(
@@ -190,7 +192,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
 
 def _check_hash(path: Path) -> None:
-    """Refuse a file whose name ends in the start of another hash than its own; a date is not one."""
+    """Refuse a file whose name ends in another hash than its own; a date does not count as one."""
     named = _HASH.search(path.stem)
     if not named or _DATE.fullmatch(named[1]) or _other_file(path):
         return

@@ -84,6 +84,7 @@ def _example_state(
     optimizer: torch.optim.Optimizer, group: dict[str, Any], parameter: Tensor
 ) -> dict[str, Any]:
     """What the optimizer keeps of such a parameter, from a step that torch makes."""
+    # A zero gradient: the step makes the state, and its values do not matter.
     example = nn.Parameter(torch.zeros(parameter.shape, dtype=parameter.dtype))
     example.grad = torch.zeros_like(example)
     twin = type(optimizer)([example], **_arguments(optimizer, group))

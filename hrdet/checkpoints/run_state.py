@@ -35,6 +35,7 @@ def check_run(saved: dict[str, Any], ours: dict[str, Any]) -> None:
             f'it comes from epochs of {saved.get("epoch_length")} iterations, here they have '
             f'{ours["epoch_length"]}: the data, images per process or number of processes differ'
         )
+    # The training data by its report, without folders.
     then, now = (side.get('data', {}).get('train') for side in (saved, ours))
     if then and now and then != now:
         raise ValueError(f'it is trained on other data: {then}; here {now}')

@@ -39,6 +39,7 @@ def build_loader(
     """
     check_pad_size(dataset, pad_size)
     if training:
+        # Without known sizes all images form one group.
         groups = dataset.aspect_groups
         groups = np.zeros(len(dataset), np.uint8) if groups is None else groups
         batch_sampler = AspectGroupBatchSampler(groups, batch_size, rank, world_size, seed)

@@ -24,6 +24,7 @@ class Prefetcher:
     def __call__(self, batch: Batch) -> Batch:
         if self.stream is None:
             return batch.to(self.device)
+        # Asynchronous, since the batch lies in page-locked memory.
         with torch.cuda.stream(self.stream):
             moved = batch.to(self.device, non_blocking=True)
         compute = torch.cuda.current_stream(self.device)

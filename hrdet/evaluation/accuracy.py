@@ -91,6 +91,7 @@ class Accuracy(Evaluator):
         path.write_text(json.dumps(results))
 
     def _metrics(self) -> dict[str, float]:
+        # An image counts for top k if its class has a rank below k.
         ranks = np.array([one.rank for one in self.predictions])
         metrics = {f'top{k}': float(np.mean(ranks < k)) for k in self.topk}
         matrix = self.confusion_matrix()

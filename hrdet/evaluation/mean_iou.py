@@ -107,6 +107,7 @@ class MeanIoU(Evaluator):
         return np.zeros((len(self.classes) + 1,) * 2, np.int64)
 
     def _metrics(self, scores: dict[str, np.ndarray]) -> dict[str, float]:
+        # Means over the classes that count and occur.
         counted = np.array([name not in self.left_out for name in self.classes])
         means = {}
         for name in self.scores:

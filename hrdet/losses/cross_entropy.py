@@ -56,6 +56,7 @@ def pixel_cross_entropy(
         A scalar; 0 where every pixel is ignored.
     """
     labels = labels.long()
+    # (N, H, W), 0 where ignored.
     losses = _pixel_losses(logits, labels, ignore_index, class_weight)
     if pixel_weight is not None:
         losses = losses * pixel_weight
@@ -99,6 +100,7 @@ def hard_pixels(
     valid = labels != ignore_index  # (N, H, W)
     count = min(min_kept * len(labels), labels.numel())
     if thresh is None:
+        # Ignored pixels get -1, below every loss.
         losses = _pixel_losses(logits, labels, ignore_index).masked_fill(~valid, -1)
         hardest = losses.flatten().topk(count).indices
         chosen = torch.zeros_like(losses).flatten().scatter_(0, hardest, 1)

@@ -32,13 +32,16 @@ def build_model(run: RunConfig, classes: tuple[str, ...], fresh: bool = True) ->
         fresh: False skips the initialisation of parameters (not of buffers), which takes most of
             the time and is overwritten where a checkpoint is then loaded strictly.
     """
+    # 1. The config with the number of classes of the data.
     node = with_num_classes(run.model, len(classes))
     check_num_classes(node, classes)
+    # 2. The model, without values where a checkpoint follows.
     with contextlib.nullcontext() if fresh else _Undefined():
         model = build(node)
         if run.runtime.channels_last:
             model = model.to(memory_format=torch.channels_last)
     model.classes = tuple(classes)
+    # 3. torch.compile, part by part.
     options = {} if run.runtime.compile is True else run.runtime.compile
     if isinstance(options, dict):
         for part in (model.backbone, model.neck):  # where the time goes, and nothing data-dependent

@@ -70,6 +70,7 @@ def _pyramid(
     neck: HRFPN, features: Sequence[Tensor], whole_levels: bool
 ) -> tuple[int, list[Tensor]]:
     """Multiply-accumulates of the neck in the order of its definition, and its levels."""
+    # The branches, upsampled and concatenated, through the 1x1 convolution.
     height, width = features[0].shape[-2:]
     merged = features[0].new_zeros(1, sum(neck.in_channels), height, width)
     total, levels = _count(neck.reduction_conv, merged)[0], []
@@ -84,6 +85,7 @@ def _pyramid(
 
 def _second_stage(head: RoIHead, levels: list[Tensor], rois: int, masks: int) -> dict[str, int]:
     """Heads are run as in prediction; RoIAlign and arithmetic on boxes count nothing."""
+    # Values do not matter: only shapes are counted.
     regions = levels[0].new_zeros(max(rois, masks), 5)
     semantic, features = _count(head.prepare, levels)
     parts = dict(

@@ -81,6 +81,7 @@ def split_detections(
     boxes: Tensor, scores: Tensor, labels: Tensor, counts: Tensor
 ) -> list[Detections]:
     """The padded results of ``multiclass_nms`` on the host, one item an image."""
+    # One transfer for the whole batch, then views of each image's rows.
     boxes, scores, labels = boxes.cpu(), scores.cpu(), labels.cpu()
     return [
         Detections(boxes[i, :count], scores[i, :count], labels[i, :count])

@@ -1,8 +1,8 @@
 """Torchvision's kernels for CUDA tensors on a machine where hrdet's own could not be built.
 
 The results are the same up to rounding. Torchvision's limits remain: its backward of RoIAlign is
-not deterministic (and reports it when determinism is requested), its NMS synchronises with the device
-and takes one problem at a time, and soft-NMS runs in hrdet's own operator on the CPU.
+not deterministic (and reports it when determinism is requested), its NMS synchronises with the
+device and takes one problem at a time, and soft-NMS runs in hrdet's own operator on the CPU.
 """
 
 from typing import Any

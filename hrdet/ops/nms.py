@@ -15,8 +15,8 @@ def nms(
     """Greedy NMS by score (ties: the lower index) of several problems in one call.
 
     B independent problems: images times levels, or images times classes. On CUDA the call does not
-    synchronise, and the overlaps take 256 MiB at most (M ** 2 / 8 bytes where a single problem needs
-    more, above 46,000 boxes).
+    synchronise, and the overlaps take 256 MiB at most (M ** 2 / 8 bytes where a single problem
+    needs more, above 46,000 boxes).
 
     Args:
         boxes: (B, M, 4) continuous (x1, y1, x2, y2), or (M, 4) for one problem.

@@ -75,6 +75,7 @@ class Recorder:
 
     def __call__(self, function: Callable, inputs: Any) -> Callable:
         """Capture ``function(inputs)``; the result copies new inputs in and launches everything."""
+        # A graph reads its inputs from fixed addresses: these copies.
         own = _map(Tensor.clone, inputs)
         with torch.cuda.device(self.device):  # the current one may be another
             current = torch.cuda.current_stream()

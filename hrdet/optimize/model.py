@@ -94,6 +94,7 @@ def _predict_in_groups(
 
     One image keeps a thread busy; the maps of more images leave the caches, and take more memory.
     """
+    # Groups of as many images as there are threads, one after the other.
     size = torch.get_num_threads()
     groups = (batch.part(slice(i, i + size)) for i in range(0, len(batch.metas), size))
     return [result for group in groups for result in predict(group, rescale, **options)]
@@ -101,6 +102,7 @@ def _predict_in_groups(
 
 def _convert(model: nn.Module, dtype: torch.dtype) -> None:
     """Convert layers to ``dtype`` in place, except the ``float32_layers`` of their parents."""
+    # Layers whose results are ranked or are boxes, with their inputs in float32.
     exact = {
         parent.get_submodule(name)
         for parent in model.modules()

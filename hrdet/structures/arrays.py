@@ -12,6 +12,7 @@ def zeros(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """A zero tensor; a data loader worker makes it in shared memory, which saves a copy later."""
     if get_worker_info() is None:
         return torch.zeros(shape, dtype=dtype)
+    # Shared memory is zeroed by the system.
     size = int(np.prod(shape)) * dtype.itemsize
     storage = torch.UntypedStorage._new_shared(size)
     return torch.empty(0, dtype=dtype).set_(storage, 0, tuple(shape))

@@ -83,6 +83,7 @@ class Detections(Result):
         """
         arrays = self.numpy()
         results = []
+        # Continuous corners to x, y, width, height.
         for index, (x1, y1, x2, y2) in enumerate(arrays.boxes.tolist()):
             label = int(arrays.labels[index])
             result = {

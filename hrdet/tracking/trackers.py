@@ -51,6 +51,7 @@ class JsonLines(Tracker):
             self._checked = True
         line = (json.dumps(entry) + '\n').encode()
         with self.path.open('ab', buffering=0) as file:
+            # One write for the whole line; if it was cut short, remove it again.
             start = file.tell()
             if file.write(line) != len(line):
                 file.truncate(start)
@@ -73,6 +74,7 @@ class JsonLines(Tracker):
 
     def _set_torn_line_aside(self) -> None:
         content = self.path.read_bytes() if self.path.exists() else b''
+        # Whatever follows the last line end was cut off by a crash.
         whole, newline, torn = content.rpartition(b'\n')
         if not torn:
             return

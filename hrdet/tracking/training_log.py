@@ -112,6 +112,7 @@ class TrainingLog:
         """Take the losses of a finished iteration, and log at the end of an interval."""
         self.losses.add(trainer.iter - 1, losses, batch)
         self._count += 1
+        # Intervals count from the start of the epoch, or of the run.
         position = trainer.position or trainer.epoch_length
         if not trainer.by_epoch:
             position = trainer.iter
@@ -194,6 +195,7 @@ class TrainingLog:
         if share < 0.4 or self._named_bottleneck:
             return
         self._named_bottleneck = True
+        # More workers help while there are idle cores.
         workers, cores = trainer.loader.num_workers, os.cpu_count() or 1
         local = int(os.environ.get('LOCAL_WORLD_SIZE', world_size()))
         if workers * local < cores:

@@ -91,6 +91,7 @@ def _paint_marks(canvas: Canvas, marks: list[_Mark]) -> None:
     for mark in marks:
         if mark.mask is not None:
             _fill(pixels, mark)
+    # Boxes over all masks, and texts over all boxes.
     style = _Style.of(pixels)
     for mark in marks:
         x1, y1, x2, y2 = np.round(mark.box).astype(int).tolist()

@@ -92,6 +92,7 @@ def _parse(line: str) -> tuple[Entry | None, bool]:
 
 def _plot_losses(axes: Any, train: list[Entry]) -> None:
     steps = np.array([entry['step'] for entry in train])
+    # One line for each loss: raw values pale, smoothed ones on top.
     names = [name for name in train[-1] if name.split('.')[-1].startswith('loss')]
     names.sort(key=lambda name: name != 'loss')  # the sum first
     highest = [0.0]
@@ -127,6 +128,7 @@ def _plot_metrics(axes: Any, val: list[Entry]) -> None:
 
 def metric_groups(entry: Entry) -> list[list[str]]:
     """The first metrics of each prefix, such as 'bbox' or 'accuracy', in the order of the entry."""
+    # 'bbox_AP' belongs to 'bbox', 'accuracy/top1' to 'accuracy'.
     groups: dict[str, list[str]] = {}
     for name, value in entry.items():
         if name not in _NOT_METRICS and isinstance(value, (int, float)):
@@ -151,6 +153,7 @@ def _highest(values: np.ndarray) -> float:
 
 def _smoothed(values: np.ndarray) -> np.ndarray:
     """An exponential average without the bias to its start (Kingma and Ba 2014)."""
+    # The weight of the average so far corrects its bias to 0 at the start.
     keep = 1 - 1 / max(1.0, _SMOOTHED_OVER * len(values))
     average, weight, result = 0.0, 0.0, np.empty_like(values)
     for index, value in enumerate(values):

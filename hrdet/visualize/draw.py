@@ -25,6 +25,7 @@ def colour_of(label: int) -> Colour:
 
     Hues advance by the golden ratio, which spreads any number of them evenly.
     """
+    # Tone changes every seven labels.
     hue = (0.02 + label * 0.61803398875) % 1
     saturation, value = ((0.85, 0.95), (0.6, 1.0), (0.9, 0.75))[label // 7 % 3]
     red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)

@@ -6,8 +6,8 @@
 
 Convolutions and matrix products are counted, without biases; one multiply-accumulate is one.
 With --release-units the two totals have the units of HRNet's tables: "M" is 2^20 and "GFLOPs" are
-2^30 multiply-accumulates, cut after the first decimal.  Regions pass through the heads of all stages.
-No weights, data or GPU are needed.
+2^30 multiply-accumulates, cut after the first decimal.  Regions pass through the heads of all
+stages.  No weights, data or GPU are needed.
 """
 
 from __future__ import annotations

@@ -74,10 +74,12 @@ def _select_boxes(
 ) -> AnnotationTable:
     """Drop boxes that nothing can learn from, as the 2019 releases do, and number the labels."""
     label_of = {name: label for label, name in enumerate(wanted)}
+    # 1. Labels (m,) in the order of ``wanted``; -1 for classes that it leaves out.
     new_label = np.array([label_of.get(name, -1) for name in table.classes] + [-1], np.int64)
     labels = new_label[table.labels]
     x1, y1, x2, y2 = table.boxes.T
     height, width = table.sizes[table.image_rows].T
+    # 2. Why a box (m,) is dropped; one with several reasons counts for the first.
     filters = {
         'flagged as ignored': table.flagged,
         'of other classes': labels < 0,
@@ -88,6 +90,7 @@ def _select_boxes(
     for reason, drop in filters.items():
         report.dropped_boxes[reason] = int((keep & drop).sum())
         keep &= ~drop
+    # 3. The category ids of the file, in the new order.
     ids = dict(zip(table.classes, table.category_ids))
     table = replace(
         table,
@@ -102,6 +105,7 @@ def _select_boxes(
 def _select_images(
     table: AnnotationTable, filter_empty: bool, min_size: int, report: AnnotationReport
 ) -> AnnotationTable:
+    # Boxes (n,) on each image, crowd regions not counted.
     counts = np.bincount(table.image_rows[~table.crowd], minlength=len(table.image_ids))
     small = table.sizes.min(axis=1, initial=2**31) < min_size
     empty = (counts == 0) & ~small & filter_empty

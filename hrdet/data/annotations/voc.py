@@ -27,6 +27,7 @@ def read_voc(ann_file: str, root: str) -> tuple[AnnotationTable, list[Problem]]:
         raise DataError(f'img_prefix {root}: there are no Annotations/*.xml in it')
     pages = {file.stem: _parse(file, problems) for file in files}
     names = [line.strip() for line in lines if line.strip()]
+    # Lists of one class have a second column: -1, 0 or 1.
     names = [name if name in pages else _FLAG.sub('', name) for name in names]
     wanted = {name: pages.get(name) for name in names}
     for name, page in wanted.items():
@@ -73,6 +74,8 @@ class _Page:
         texts = [entry.findtext(f'bndbox/{edge}') for edge in edges]
         if None in texts:
             raise ValueError(f'no <bndbox> with {", ".join(edges)}')
+        # Both corners count from 1 and are included; continuous corners are (x1 - 1, y1 - 1, x2,
+        # y2).
         x1, y1, x2, y2 = box = [float(text) for text in texts]
         if not np.isfinite(box).all() or x2 < x1 or y2 < y1:
             raise ValueError(f'the box (xmin, ymin, xmax, ymax) = {tuple(box)} is empty')
@@ -101,6 +104,7 @@ def _table(ann_file: str, pages: list, classes: tuple[str, ...]) -> AnnotationTa
         for row, (_, page) in enumerate(pages)
         for name, *box, difficult in page.objects
     ]
+    # One row (7,) for each box: image, label, x1, y1, x2, y2, difficult.
     table = np.array(rows, np.float64).reshape(-1, 7)
     boxes = table[:, 2:6].astype(np.float32)
     return AnnotationTable(

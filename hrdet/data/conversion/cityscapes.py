@@ -30,6 +30,7 @@ def plan_cityscapes(raw: Path, out: Path) -> Plan:
     there already are kept; elsewhere the images are put beside them too, as hard links.
     """
     files = find_files(raw, lambda f: f.name.endswith((_IMAGES, _IDS, _POLYGONS)))
+    # One source for each map, by (split, city, name): its ids, else its polygons.
     maps = {_key(f, _POLYGONS): f for f in files if f.name.endswith(_POLYGONS)}
     maps |= {_key(f, _IDS): f for f in files if f.name.endswith(_IDS)}
     maps = {key: file for key, file in maps.items() if key[0] in ('train', 'val')}

@@ -43,6 +43,7 @@ def run(plan: Plan, title: str, processes: int) -> None:
     Raises:
         DataError: a target exists, or a file cannot be read or written; nothing is left then.
     """
+    # Nothing is written where something exists already.
     for target in plan.targets:
         if target.exists():
             raise DataError(

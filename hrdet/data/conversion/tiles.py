@@ -42,6 +42,7 @@ def cut_tiles(
     if pixels.shape != colours.shape:
         sizes = ' and '.join(f'{a.shape[1]} x {a.shape[0]}' for a in (pixels, colours))
         raise DataError(f'{image} and {painted} differ in size: {sizes}')
+    # Both become at least one window large.
     label = labels_of_colours(colours, labels)
     right, below = (max(window - edge, 0) for edge in (pixels.shape[1], pixels.shape[0]))
     if right or below:

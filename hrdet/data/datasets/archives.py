@@ -77,6 +77,7 @@ class ArchiveImages:
         index = self.members.position(member)
         if index is None:
             raise DataError(f'{self.archive} has no member {member}')
+        # A tar stores members as they are; a zip may compress them.
         offset, size, method, checksum = self._places[index].tolist()
         file = self._file()
         try:
@@ -106,6 +107,7 @@ class ArchiveImages:
 
 def _contents(archive: str) -> dict[str, np.ndarray]:
     """Where everything is: names, sorted; offsets, sizes, methods, checksums (n,) int64."""
+    # An archive of the same size and time of change has the same contents.
     path, state = os.path.abspath(archive), os.stat(archive)
     stamp = np.array([state.st_size, state.st_mtime_ns])
     known = load_listing(path)

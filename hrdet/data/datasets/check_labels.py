@@ -82,6 +82,7 @@ class LabelMapCheck(DatasetCheck):
 
     def shares(self) -> np.ndarray:
         """(K,) the share of each class in the pixels that are not ignored."""
+        # Pixels of each class (K,): several values of the files may mean one class.
         table = self.dataset.reader.values.table()
         counts = np.array([self.pixels[table == k].sum() for k in range(len(self.dataset.classes))])
         return counts / max(counts.sum(), 1)

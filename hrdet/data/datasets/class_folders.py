@@ -165,6 +165,7 @@ def _by_folder(
     wanted: tuple[str, ...] | None,
 ) -> tuple[FileNames, np.ndarray, list[str]]:
     """Names, labels (n,) and the folders of the labels."""
+    # The folder directly below the prefix is the class, however deep a file lies.
     tops = [name.split('/', 1)[0] if '/' in name else '' for name in files]
     folders = sorted(set(tops) - {''})
     if not folders:
@@ -181,6 +182,7 @@ def _by_folder(
         )
     if wanted is not None and set(wanted) <= set(folders):
         folders = list(wanted)
+    # Labels follow the order of the folders; other folders are left out.
     rank = {folder: label for label, folder in enumerate(folders)}
     labels = np.array([rank.get(top, -1) for top in tops])
     if (labels < 0).any():

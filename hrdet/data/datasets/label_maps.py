@@ -71,6 +71,7 @@ class LabelMapDataset(StoredImages):
         )
         images = open_store(os.path.join(data_root, img_dir), 'img_dir')
         maps = open_store(os.path.join(data_root, ann_dir), 'ann_dir') if ann_dir else None
+        # Every image with its label map, by their names.
         pairs = pair_up(
             images,
             maps,

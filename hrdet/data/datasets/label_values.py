@@ -35,6 +35,7 @@ class LabelValues:
 
     def table(self) -> np.ndarray:
         """(256,) uint8: the label of each value, ``SEMANTIC_IGNORE``, or 254 for a foreign one."""
+        # From each value to its label; whatever is not set below has no meaning.
         table = np.full(256, _FOREIGN, np.uint8)
         rank = {name: label for label, name in enumerate(self.classes)}
         count = len(self.file_classes)
@@ -84,6 +85,7 @@ class LabelReader:
 
     def translate(self, raw: np.ndarray, origin: str) -> np.ndarray:
         """Labels (h, w) of values (h, w); ``origin`` names their file."""
+        # Foreign pixels (h, w): non-zero where a value has no meaning.
         if self._untranslated:
             count = len(self.values.file_classes)
             labels, foreign = raw, cv2.inRange(raw, count, SEMANTIC_IGNORE - 1)

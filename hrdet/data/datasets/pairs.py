@@ -46,6 +46,7 @@ def pair_up(images: Any, maps: Any, img_suffix: str, seg_map_suffix: str, split:
         stems = [stem for stem in stems if stem + img_suffix not in set(absent)]
     if maps is None:
         return Pairs(FileNames(stem + img_suffix for stem in stems), None, problems)
+    # Names without a partner, on either side.
     at_hand = {name for name in maps.files() if name.endswith(seg_map_suffix)}
     absent = set(_missing([stem + seg_map_suffix for stem in stems], at_hand))
     without_map = [stem + img_suffix for stem in stems if stem + seg_map_suffix in absent]

@@ -101,6 +101,7 @@ def resize_crop(
     window: tuple[int, int],
 ) -> Sample:
     """``resize``, then ``crop`` of ``window`` (h, w), which computes no pixel around the window."""
+    # Annotations are resized up to the window's far corner, then cropped.
     part = (top + window[0], left + window[1])
     return follow(
         sample,

@@ -65,6 +65,7 @@ class Policy:
         """What to do at a strength from 0 to 1."""
         if self.limits is None:
             return 0.0
+        # Between both limits; moves and enhancements may point either way.
         value = strength * (self.limits[1] - self.limits[0]) + self.limits[0]
         signed = self.name in _GEOMETRIC or self.name in _ENHANCERS
         return -value if signed and rng.random() < 0.5 else value
@@ -78,6 +79,7 @@ def operate(image: np.ndarray, steps: Sequence[tuple[str | Policy, float]]) -> n
     """
     from PIL import Image  # slow to import
 
+    # BGR to RGB, and back at the end.
     picture = Image.fromarray(np.ascontiguousarray(image[:, :, ::-1]))
     for step, value in steps:
         if isinstance(step, Policy):
@@ -118,6 +120,7 @@ def _move(picture: Any, policy: Policy, value: float) -> Any:
     from PIL import Image
 
     width, height = picture.size
+    # BGR to Pillow's RGB.
     filling = np.broadcast_to(policy.pad_val, 3)[::-1].astype(int).tolist()
     options = {'resample': _FILTERS[policy.interpolation], 'fillcolor': tuple(filling)}
     if policy.name == 'Rotate':

@@ -38,6 +38,7 @@ def stages_of_width(width: int | str) -> list[Stage]:
             f'width: there is no HRNet of width {width!r}; published are '
             f'{", ".join(map(repr, WIDTHS))}. For a shape of your own give extra=dict(stage1=...)'
         )
+    # Branch i of every stage has ``width * 2**i`` channels.
     small = width == '18-small'
     blocks, modules = (2, (1, 3, 2)) if small else (4, (1, 4, 3))
     channels = [(18 if small else width) * 2**branch for branch in range(4)]

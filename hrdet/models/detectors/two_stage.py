@@ -45,6 +45,7 @@ class TwoStageDetector(Detector):
         return dict(rpn_head=self.rpn_head)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
+        # Feature maps (N, C, h, w) of all levels.
         features = self.extract(batch)
         rpn_out = self.rpn_head(features)
         losses = self.rpn_head.loss(rpn_out, batch)
@@ -95,6 +96,7 @@ class TwoStageDetector(Detector):
     ) -> Tensor:
         """Soft masks (N, D, m, m) of the ``valid`` detections (N, D), from one view, upright."""
         rois = batch_rois(view.from_result(boxes), valid)  # (N * D, 5)
+        # On a CPU the head computes the valid rows only; the others stay 0.
         rows = valid_rows(rois)
         predicted = self.roi_head.predict_masks(features, rois[rows], labels.flatten()[rows])
         masks = predicted.new_zeros(len(rois), *predicted.shape[1:])

@@ -86,6 +86,7 @@ class FCNMaskHead(nn.Module):
 
     def _of_labels(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The channels (R, 28, 28) of ``labels``; rows without an object get any channel."""
+        # A class-agnostic head has one channel, which all labels take.
         channel = labels.clamp(0, logits.shape[1] - 1)[:, None, None, None]
         return logits.gather(1, channel.expand(-1, 1, *logits.shape[2:])).squeeze(1)
 
@@ -116,6 +117,7 @@ class HTCMaskHead(FCNMaskHead):
 
     def embed(self, features: Tensor, previous: Tensor | None = None) -> Tensor:
         """As ``FCNMaskHead.embed``; ``previous`` is the embedding of the previous stage."""
+        # Mask information flow: the previous stage's embedding through a 1x1 convolution.
         if previous is not None:
             features = features + self.conv_res(previous)
         return super().embed(features)

@@ -41,6 +41,7 @@ def run_part(part: nn.Module | Callable, *inputs, recompute: bool):
 
 
 def _forward_and_recomputation(owner: nn.Module) -> tuple[AbstractContextManager, ...]:
+    # Both contexts share the list: forward fills it, recomputation reads it.
     norms = [m for m in owner.modules() if isinstance(m, _BatchNorm) and m.training]
     statistics: list[tuple[Tensor, ...]] = []
     return _Record(norms, statistics), _Replay(norms, statistics)
@@ -82,6 +83,7 @@ class _Replay(_Record):
         super().__enter__()
         self.remaining = iter(self.statistics)
         self.saved = [(norm.momentum, norm.num_batches_tracked) for norm in self.tracking]
+        # Batches are counted on a copy.
         scratch = self.saved[0][1].clone() if self.saved else None
         for norm in self.tracking:
             norm.momentum, norm.num_batches_tracked = 0.0, scratch

@@ -24,6 +24,7 @@ def resize_concat_conv(features: Sequence[Tensor], conv: nn.Conv2d) -> Tensor:
     fast on a CPU.
     """
     weights = conv.weight.split([feature.shape[1] for feature in features], dim=1)
+    # The bias is added once, with the finest map.
     merged = F.conv2d(features[0], weights[0], conv.bias)  # (N, C, h, w)
     for feature, weight in zip(features[1:], weights[1:]):
         merged = merged + _resize(F.conv2d(feature, weight), merged.shape[-2:])

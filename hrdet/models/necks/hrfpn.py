@@ -84,6 +84,7 @@ class HRFPN(nn.Module):
 
     def _halve(self, level: Tensor) -> Tensor:
         """Pool by two; a side of one pixel stays one, so that tiny images pass."""
+        # ``expand`` repeats a single row or column, whose mean and maximum are itself.
         height, width = level.shape[-2:]
         return self.pool(level.expand(-1, -1, max(height, 2), max(width, 2)))
 

@@ -63,6 +63,7 @@ class StandardRoIHead(RoIHead):
         self, features: list[Tensor], rois: Tensor, sizes: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Class probabilities (R, K) and boxes (R, K or 1, 4) of ``rois`` (R, 5)."""
+        # (R, K + 1), and (R, K or 1, 4).
         logits, deltas = self.bbox_head(self.bbox_roi_extractor(features, rois))
         return class_probabilities([logits]), self.bbox_head.decode(rois[:, 1:], deltas)
 

@@ -85,7 +85,9 @@ def test_every_class_gets_the_rank_of_its_id(detail, download):
 
 def test_a_category_that_is_none_of_the_classes(detail):
     detail.image('a', 'train', (3, slice(0, 2)))
-    with pytest.raises(DataError, match=r'trainval_merged\.json: a\.jpg: category_id 3 is none of'):
+    with pytest.raises(
+        DataError, match=r'trainval_merged\.json: a\.jpg: category_id 3 is not one of'
+    ):
         detail.convert()
 
 
