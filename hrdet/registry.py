@@ -181,11 +181,7 @@ def _checked(
     arguments = {n: value for n, value in inherited.items() if n in named} | arguments
     unknown = [name for name in arguments if name not in named]
     if unknown and not open_ended:
-        # Of a ``hrdet.config.Node``: the user's names, and the arguments with the names that the
-        # user gives; all others come from its reader.
-        names, passed = getattr(node, 'names', ()), getattr(node, 'passed', named)
-        free = (n for n in named if n not in names and (n in passed or n not in arguments))
-        check_keys(unknown, [*names, *free], path)
+        _refuse(unknown, named, arguments, path, node)
     for name in named:
         parameter = parameters[name]
         if name in arguments:
@@ -197,6 +193,20 @@ def _checked(
         elif parameter.default is parameter.empty:
             raise ConfigError(f'{path}.{name}: {cls.__name__} needs this argument')
     return arguments
+
+
+def _refuse(
+    unknown: list[str],
+    named: list[str],
+    arguments: Mapping[str, Any],
+    path: str,
+    node: Mapping[str, Any],
+) -> None:
+    # Of a ``hrdet.config.Node``: the user's names, and the arguments with the names that the
+    # user gives; all others come from its reader.
+    names, passed = getattr(node, 'names', ()), getattr(node, 'passed', named)
+    free = (n for n in named if n not in names and (n in passed or n not in arguments))
+    check_keys(unknown, [*names, *free], path)
 
 
 def _parameters(cls: type) -> dict[str, inspect.Parameter]:
@@ -218,15 +228,18 @@ def check_value(value: Any, annotation: Any, path: str) -> None:
     Checked are plain types, unions, lists and tuples of them, ``Literal``, and ``Annotated`` with
     a description and a test, such as ``Annotated[int, 'an odd integer', lambda n: n % 2]``.
     """
-    if _fits(value, annotation):
-        return
+    if not _fits(value, annotation):
+        raise _wrong_type(value, annotation, path)
+
+
+def _wrong_type(value: Any, annotation: Any, path: str) -> ConfigError:
     options = _options(annotation)
     for option in options:  # an item of a list is named by its index
         if get_origin(option) in (list, Sequence) and isinstance(value, (list, tuple)):
             for i, item in enumerate(value):
                 check_value(item, get_args(option)[0], f'{path}[{i}]')
     words = [str(word) for o in options if get_origin(o) is Literal for word in get_args(o)]
-    raise ConfigError(f'{path}: {value!r} is not {_described(annotation)}{nearest(value, words)}')
+    return ConfigError(f'{path}: {value!r} is not {_described(annotation)}{nearest(value, words)}')
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ import os
 import re
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
@@ -72,8 +72,6 @@ def _read(file: str, readers: Sequence[str]) -> Config:
     assignments = Assignments(shown)
     names = {_BASE: Config(base), '__file__': file, '__name__': Path(file).stem}
     names |= assignments.names
-    given = set(names)
-    ignored = _ignored_names(tree)
     try:
         exec(compile(assignments.visit(tree), shown, 'exec'), names)
     except Exception as error:
@@ -83,8 +81,7 @@ def _read(file: str, readers: Sequence[str]) -> Config:
     values = {
         name: value
         for name, value in names.items()
-        if name not in given
-        and name not in ignored
+        if name in assignments.assigned
         and not name.startswith('_')
         and not isinstance(value, (ModuleType, FunctionType, BuiltinFunctionType, type))
     }
@@ -137,27 +134,6 @@ def _bases(tree: ast.Module, file: str, readers: Sequence[str]) -> Config:
     return base
 
 
-def _ignored_names(tree: ast.Module) -> set[str]:
-    """What is imported, counted in a loop or opened by ``with``, and not assigned."""
-    passing, assigned = set(), set()
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            passing |= {(name.asname or name.name).partition('.')[0] for name in node.names}
-        elif isinstance(node, (ast.For, ast.withitem)):
-            targets = node.target if isinstance(node, ast.For) else node.optional_vars
-            passing |= set(_stored(targets)) if targets else set()
-        elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
-            for target in getattr(node, 'targets', None) or [node.target]:
-                assigned |= set(_stored(target))
-    return passing - assigned
-
-
-def _stored(target: ast.AST) -> Iterator[str]:
-    for node in ast.walk(target):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-
-
 def _import(path: str, *, imports: str | Sequence[str], allow_failed_imports: bool = False) -> None:
     for name in [imports] if isinstance(imports, str) else imports:
         _import_one(name, allow_failed_imports, path)
@@ -180,16 +156,19 @@ def _import_one(name: str, may_fail: bool, path: str) -> None:
 def _override(config: Config, path: str, value: Any) -> None:
     key = path.partition('.')[0]
     keys = keys_of_language(config)
-    if key not in keys and key in config:
-        raise ConfigError(
+    if key not in keys:
+        raise _not_a_key(path, keys, key in config)
+    config.override(path, value)
+
+
+def _not_a_key(path: str, keys: Sequence[str], is_variable: bool) -> ConfigError:
+    if is_variable:
+        return ConfigError(
             f'{path}: a variable of the config file, whose value is already where it is used; '
             f'override that place instead, such as data.train.ann_file'
         )
-    if key not in keys:
-        raise ConfigError(
-            f'{path}: there is no such key here{nearest(key, keys)} (accepted: {", ".join(keys)})'
-        )
-    config.override(path, value)
+    similar = nearest(path.partition('.')[0], keys)
+    return ConfigError(f'{path}: there is no such key here{similar} (accepted: {", ".join(keys)})')
 
 
 def _shown(file: str) -> str:

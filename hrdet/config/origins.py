@@ -15,12 +15,14 @@ class Assignments(ast.NodeTransformer):
     """The assignments of a config file, in the order in which they run.
 
     ``visit`` puts a call behind each assignment that notes it: of an ``if`` and its ``else`` only
-    one runs.  ``names`` are what the program then needs beside its own names.
+    one runs.  ``names`` are what the program then needs beside its own names, and ``assigned`` the
+    names that it has assigned: not what is imported, counted in a loop or opened by ``with``.
     """
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.names: dict[str, Any] = {_NOTE: self._note}
+        self.assigned: set[str] = set()
         self._statements: list[Any] = []
         self._lines: dict[str, tuple[int, Lines]] = {}
 
@@ -42,6 +44,8 @@ class Assignments(ast.NodeTransformer):
         statement = self._statements[number]
         known = {name: lines for name, (_, lines) in self._lines.items()}
         for target in getattr(statement, 'targets', None) or [statement.target]:
+            stored = [n for n in ast.walk(target) if isinstance(n, ast.Name)]
+            self.assigned |= {n.id for n in stored if isinstance(n.ctx, ast.Store)}
             lines = _lines(statement.value, known)
             if isinstance(target, (ast.Tuple, ast.List)):
                 self._lines |= {e.id: (e.lineno, {}) for e in target.elts if hasattr(e, 'id')}

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from hrdet.config.lower.data import Data, read_data
+from hrdet.config.lower.data import read_data
 from hrdet.config.lower.fcos import fcos
 from hrdet.config.lower.two_stage import ROI_HEADS, two_stage
 from hrdet.config.node import Count, Node, check, check_choice, check_count, read
@@ -25,30 +25,37 @@ def lower_detection(
     evaluation: Node | None = None,
 ) -> dict[str, Any]:
     """Arguments of ``RunConfig`` about the model and its data, and ``warnings``."""
-    detector, kind = model, model['type']
+    kind = model['type']
     supported = f'there is no detector {kind!r}{nearest(kind, DETECTORS)}; supported: '
     check(kind in DETECTORS, 'model.type', supported + ', '.join(DETECTORS))
-    masks = detector.get('mask_head') is not None
-    proposals = _proposal_warning(data)
-    data = read(
+    masks, semantics = (model.get(head) is not None for head in ('mask_head', 'semantic_head'))
+    found = read(
         read_data,
         data,
         'data',
         classes=classes,
-        convention=detector.get('box_convention', 'inclusive'),
+        convention=model.get('box_convention', 'inclusive'),
         masks=masks,
-        semantics=_semantic_stride(detector),
+        semantics=_semantic_stride(model) if semantics else None,
     )
-    detector, warnings = _without_untrained_semantics(detector, data)
+    warnings: list[str] = []
+    if semantics and found.semantics is False:
+        model = _without_semantics(model, warnings)
+    mean, order = found.preprocess['mean'], found.preprocess['channel_order']
+    if order == 'bgr' and mean[0] > mean[2] + 10:
+        warnings.append(
+            f'{found.preprocess.path}: to_rgb=False with the mean {mean}, which looks like one of '
+            f'RGB images: the model will see BGR. Weights trained on RGB need to_rgb=True'
+        )
+    warnings += _proposal_warnings(data)
     cfgs = dict(train_cfg=train_cfg, test_cfg=test_cfg)
-    model = DETECTORS[kind](detector, 'model', **cfgs, preprocess=data.preprocess)
+    model = DETECTORS[kind](model, 'model', **cfgs, preprocess=found.preprocess)
     wanted = {} if evaluation is None else evaluation
     evaluator = read(_evaluator, wanted, 'evaluation', masks=masks)
     for split in ('val', 'test'):
-        if data.splits[split]:
-            data.splits[split]['evaluator'] = evaluator
-    warnings += _order_warning(data) + proposals
-    return dict(model=model, classes=data.classes, **data.splits, warnings=warnings)
+        if found.splits[split]:
+            found.splits[split]['evaluator'] = evaluator
+    return dict(model=model, classes=found.classes, **found.splits, warnings=warnings)
 
 
 def _evaluator(
@@ -65,13 +72,11 @@ def _evaluator(
     return Node(path, type='CocoMetric', metrics=metrics)
 
 
-def _semantic_stride(detector: Node) -> int | None:
-    """Input pixels per pixel of the map that the semantic head learns; None: it has no such head.
+def _semantic_stride(detector: Node) -> int:
+    """Input pixels per pixel of the map that the semantic head learns.
 
     Regions are cut out of that map by their own extractor, which says it.
     """
-    if detector.get('semantic_head') is None:
-        return None
     extractor = detector.get('semantic_roi_extractor')
     strides = extractor.get('featmap_strides', [8]) if isinstance(extractor, Node) else [8]
     path = f'{detector.path}.semantic_roi_extractor.featmap_strides'
@@ -81,33 +86,20 @@ def _semantic_stride(detector: Node) -> int | None:
     return strides[0]
 
 
-def _without_untrained_semantics(detector: Node, data: Data) -> tuple[Node, list[str]]:
-    """The detector without its semantic branch where the training data has no maps; warnings."""
-    if detector.get('semantic_head') is None or data.semantics is not False:
-        return detector, []
-    left_out = ('semantic_head', 'semantic_roi_extractor')
-    note = (
+def _without_semantics(detector: Node, warnings: list[str]) -> Node:
+    """The detector without the semantic branch, which has nothing to learn from."""
+    warnings.append(
         f'{detector.path}.semantic_head: left out of the model, because data.train has no semantic '
         f'maps to learn it from; seg_prefix names their folder (and a pipeline needs with_seg=True)'
     )
-    rest = {key: value for key, value in detector.items() if key not in left_out}
-    return Node(detector.path, rest), [note]
+    left_out = ('semantic_head', 'semantic_roi_extractor')
+    return Node(detector.path, {k: v for k, v in detector.items() if k not in left_out})
 
 
-def _order_warning(data: Data) -> list[str]:
-    mean, path = data.preprocess['mean'], data.preprocess.path
-    if data.preprocess['channel_order'] == 'bgr' and mean[0] > mean[2] + 10:
-        return [
-            f'{path}: to_rgb=False with the mean {mean}, which looks like one of RGB '
-            f'images: the model will see BGR. Weights trained on RGB need to_rgb=True'
-        ]
-    return []
-
-
-def _proposal_warning(sections: Node | None) -> list[str]:
+def _proposal_warnings(sections: Node) -> list[str]:
     return [
         f'{section.path}.proposal_file: loaded with the samples, but not used: the detector '
         f'proposes its own regions (model.rpn_head), as in the release'
-        for section in (sections or {}).values()
+        for section in sections.values()
         if isinstance(section, Node) and section.get('proposal_file')
     ]

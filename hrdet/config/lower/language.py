@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hrdet.config.config import origins_of
+from hrdet.config.config import origins_of, values_of
 from hrdet.config.lower import lowered, release
 from hrdet.config.node import Node, check_choice
 from hrdet.config.run_config import RunConfig
@@ -41,15 +41,8 @@ def lower(config: Mapping[str, Any]) -> RunConfig:
     except ConfigError as error:
         error.locate(origins)
         raise
-    for node in (run.model, run.train, run.val, run.test, run.training and run.training.nodes):
-        _set_origins(node, origins)
+    nodes = run.training.nodes if run.training else []
+    for _, node, _ in values_of([run.model, run.train, run.val, run.test, nodes]):
+        if isinstance(node, Node):
+            node.origins = origins
     return run
-
-
-def _set_origins(value: Any, origins: Mapping[str, str]) -> None:
-    if isinstance(value, Node):
-        value.origins = origins
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            _set_origins(item, origins)

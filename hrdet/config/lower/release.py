@@ -59,12 +59,8 @@ def lower_release(config: Mapping[str, Any]) -> RunConfig:
     task = read(lower_detection, _part(values, _TASK), '')
     warnings += task.pop('warnings')
     training = read(lower_training, _part(values, _TRAINING), '', warnings=warnings)
-    workflow = values.get('workflow', [('train', 1)])
-    only = (
-        f"only [('train', 1)] exists, not {workflow!r}; evaluation=dict(interval=1) evaluates "
-        f'after every epoch'
-    )
-    check([*map(tuple, workflow)] == [('train', 1)], 'workflow', only)
+    if 'workflow' in values:
+        _check_workflow(values['workflow'])
     runtime = Node('', _part(values, _RUNTIME), pretrained=values['model'].get('pretrained'))
     if 'dist_params' in values:
         runtime['backend'] = read(_dist_params, values['dist_params'], 'dist_params')
@@ -74,6 +70,14 @@ def lower_release(config: Mapping[str, Any]) -> RunConfig:
 
 def _part(values: Node, keys: list[str]) -> dict[str, Any]:
     return {key: values[key] for key in keys if key in values}
+
+
+def _check_workflow(workflow: Any) -> None:
+    only = (
+        f"only [('train', 1)] exists, not {workflow!r}; evaluation=dict(interval=1) evaluates "
+        f'after every epoch'
+    )
+    check([*map(tuple, workflow)] == [('train', 1)], 'workflow', only)
 
 
 def _dist_params(

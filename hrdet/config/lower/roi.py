@@ -1,7 +1,7 @@
 """The second stage: RoI heads of one stage or several, with ``rcnn`` of the cfgs."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from hrdet.config.lower.parts import (
     box_head,
@@ -23,20 +23,32 @@ from hrdet.config.node import (
 )
 
 
-@dataclass(slots=True)
-class RoISettings:
-    """What ``train_cfg`` and ``test_cfg`` say about the second stage, still to be read."""
+@dataclass(slots=True, kw_only=True)
+class TrainCfg:
+    """The section ``train_cfg`` of a detector of two stages."""
 
-    train: Any  # train_cfg.rcnn: a section, or one for each stage
-    loss_weights: Any
-    test: Node
+    rpn: Node
+    rcnn: Node | list[Node]  # one for all stages, or for each
+    rpn_proposal: Node | None = None
+    stage_loss_weights: Any = None
+
+
+@dataclass(slots=True, kw_only=True)
+class TestCfg:
+    """The section ``test_cfg`` of a detector of two stages."""
+
+    __test__ = False  # no class of tests
+
+    rpn: Node
+    rcnn: Node
+    keep_all_stages: Literal[False] = False
 
 
 def faster_rcnn(
-    path: str, *, bbox_roi_extractor: Node, bbox_head: Node, settings: RoISettings
+    path: str, *, bbox_roi_extractor: Node, bbox_head: Node, train: TrainCfg, test: TestCfg
 ) -> Node:
     """The head of a Faster R-CNN."""
-    return _one_stage(path, bbox_roi_extractor, bbox_head, {}, settings)
+    return _one_stage(path, bbox_roi_extractor, bbox_head, {}, train, test)
 
 
 def mask_rcnn(
@@ -46,21 +58,22 @@ def mask_rcnn(
     bbox_head: Node,
     mask_roi_extractor: Node,
     mask_head: Node,
-    settings: RoISettings,
+    train: TrainCfg,
+    test: TestCfg,
 ) -> Node:
     """The head of a Mask R-CNN."""
     masks = _mask_parts(path, mask_roi_extractor, mask_head)
-    return _one_stage(path, bbox_roi_extractor, bbox_head, masks, settings)
+    return _one_stage(path, bbox_roi_extractor, bbox_head, masks, train, test)
 
 
 def _one_stage(
-    path: str, extractor: Node, head: Node, masks: dict[str, Any], settings: RoISettings
+    path: str, extractor: Node, head: Node, masks: dict[str, Any], train: TrainCfg, test: TestCfg
 ) -> Node:
-    one = settings.loss_weights is None
+    one = train.stage_loss_weights is None
     check(one, 'train_cfg.stage_loss_weights', 'this detector has one stage: leave it out')
-    sampler, mask_size = read(_training, settings.train, 'train_cfg.rcnn', masks=bool(masks))
+    sampler, mask_size = read(_training, train.rcnn, 'train_cfg.rcnn', masks=bool(masks))
     return _roi_head(
-        path, 'StandardRoIHead', extractor, settings, masks | mask_size,
+        path, 'StandardRoIHead', extractor, test, masks | mask_size,
         bbox_head=box_head(head, f'{path}.bbox_head'),
         region_sampler=sampler,
     )  # fmt: skip
@@ -74,26 +87,27 @@ def cascade_rcnn(
     bbox_head: Node | list[Node],
     mask_roi_extractor: Node | None = None,
     mask_head: Node | list[Node] | None = None,
-    settings: RoISettings,
+    train: TrainCfg,
+    test: TestCfg,
 ) -> Node:
     """The heads of a Cascade R-CNN, or of a Cascade Mask R-CNN."""
     masks = {}
     if mask_head is not None or mask_roi_extractor is not None:
         masks = _mask_parts(path, mask_roi_extractor, mask_head, stages=num_stages)
     boxes = _for_stages(bbox_head, num_stages, f'{path}.bbox_head')
-    is_list = isinstance(settings.train, (list, tuple))
+    is_list = isinstance(train.rcnn, (list, tuple))
     check(is_list, 'train_cfg.rcnn', 'a cascade needs a list with a dict for each stage')
     stages = [
         read(_training, section, section.path, masks=bool(masks))
-        for section in _for_stages(settings.train, num_stages, 'train_cfg.rcnn')
+        for section in _for_stages(train.rcnn, num_stages, 'train_cfg.rcnn')
     ]
     sizes = [size for _, size in stages]
     check(sizes.count(sizes[0]) == num_stages, 'train_cfg.rcnn', 'the stages differ in mask_size')
     return _roi_head(
-        path, 'CascadeRoIHead', bbox_roi_extractor, settings, masks | sizes[0],
+        path, 'CascadeRoIHead', bbox_roi_extractor, test, masks | sizes[0],
         bbox_head=[box_head(section, section.path) for section in boxes],
         region_sampler=[sampler for sampler, _ in stages],
-        stage_loss_weights=_loss_weights(settings.loss_weights, num_stages),
+        stage_loss_weights=_loss_weights(train.stage_loss_weights, num_stages),
     )  # fmt: skip
 
 
@@ -110,7 +124,8 @@ def htc(
     bbox_head: Node | list[Node],
     mask_roi_extractor: Node,
     mask_head: Node | list[Node],
-    settings: RoISettings,
+    train: TrainCfg,
+    test: TestCfg,
 ) -> Node:
     """The heads of a Hybrid Task Cascade, with the semantic branch or without."""
     node = cascade_rcnn(
@@ -120,7 +135,8 @@ def htc(
         bbox_head=bbox_head,
         mask_roi_extractor=mask_roi_extractor,
         mask_head=mask_head,
-        settings=settings,
+        train=train,
+        test=test,
     )
     for stage, head in enumerate(node['mask_head']):
         if head['type'] == 'HTCMaskHead':
@@ -135,9 +151,9 @@ def htc(
 
 
 def _roi_head(
-    path: str, kind: str, extractor: Node, settings: RoISettings, masks: dict, **stages: Any
+    path: str, kind: str, extractor: Node, test: TestCfg, masks: dict, **stages: Any
 ) -> Node:
-    testing = read(_testing, settings.test, 'test_cfg.rcnn', masks='mask_head' in masks)
+    testing = read(_testing, test.rcnn, 'test_cfg.rcnn', masks='mask_head' in masks)
     return Node(
         path,
         type=kind,

@@ -11,6 +11,7 @@ from hrdet.config.node import (
     check,
     check_choice,
     check_typed,
+    keys_of,
     read,
 )
 from hrdet.config.run_config import Training
@@ -27,14 +28,6 @@ _UNSCALED = (
 )
 
 Factor = dict[str, Any]
-# What each policy asks for.
-_POLICIES = {
-    'fixed': (),
-    'step': ('step', 'gamma'),
-    'exp': ('gamma',),
-    'cosine': ('min_lr', 'min_lr_ratio', 'target_lr'),
-    'poly': ('power', 'min_lr'),
-}
 
 
 def lower_training(
@@ -62,31 +55,26 @@ def lower_training(
     check(one, 'total_iters', 'total_epochs is given too; keep one')
     # Of a run that is counted in iterations: ten times.
     interval = 1 if total_iters is None else max(1, total_iters // 10)
-    length = dict(epochs=total_epochs, iterations=total_iters)
     policy = dict(policy='fixed') if lr_config is None else lr_config
+    length = dict(epochs=total_epochs, iterations=total_iters)
     factors = read(_schedule, policy, 'lr_config', **length)
     warnings += _late_steps(factors, total_epochs, total_iters)
     checkpoint = _section(_checkpoint, checkpoint_config, 'checkpoint_config', default=interval)
     if fp16 is not None:
         check(not amp, 'fp16', 'amp gives the precision already; keep one of them')
         amp = _section(_fp16, fp16, 'fp16', warnings=warnings)
-    stopping = early_stopping
-    if stopping is not None:
-        stopping = read(_early_stopping, stopping, 'early_stopping')
-    scaling = dict(enable=False, base_batch_size=None)
     if auto_scale_lr is None:
         warnings.append(_UNSCALED)
-    else:
-        scaling = read(_auto_scale_lr, auto_scale_lr, 'auto_scale_lr')
     settings = dict(
         schedule=factors,
         max_epochs=total_epochs,
         max_iters=total_iters,
         val_interval=(evaluation or {}).get('interval', interval),
         amp=amp or None,
-        ema=ema if ema is None else read(_ema, ema, 'ema'),
-        auto_scale_lr=scaling,
-        early_stopping=stopping,
+        ema=_optional(_ema, ema, 'ema'),
+        auto_scale_lr=_optional(_auto_scale_lr, auto_scale_lr, 'auto_scale_lr')
+        or dict(enable=False, base_batch_size=None),
+        early_stopping=_optional(_early_stopping, early_stopping, 'early_stopping'),
         checkpoint=checkpoint,
         hooks=_nodes(custom_hooks, 'custom_hooks'),
         **_section(_optimizer_config, optimizer_config, 'optimizer_config'),
@@ -113,6 +101,10 @@ def _section(reader: Any, section: Node | None, path: str, **context: Any) -> An
     return read(reader, {} if section is None else section, path, **context)
 
 
+def _optional(reader: Any, section: Node | None, path: str) -> Any:
+    return None if section is None else read(reader, section, path)
+
+
 def _optimizer(
     path: str, *, type: str, lr: Positive, paramwise_options: Any = None, **rest: Any
 ) -> dict[str, Any]:
@@ -127,9 +119,8 @@ def _optimizer_config(
     path: str, *, grad_clip: Node | None = None, cumulative_iters: Count = 1
 ) -> dict[str, Any]:
     """Gradient clipping, and the number of batches that make one step."""
-    if grad_clip is not None:
-        grad_clip = read(_grad_clip, grad_clip, f'{path}.grad_clip')
-    return dict(grad_clip=grad_clip, accumulate=cumulative_iters)
+    clipping = _optional(_grad_clip, grad_clip, f'{path}.grad_clip')
+    return dict(grad_clip=clipping, accumulate=cumulative_iters)
 
 
 def _grad_clip(path: str, *, max_norm: Positive, norm_type: Positive = 2) -> dict[str, Any]:
@@ -145,10 +136,8 @@ def _checkpoint(
     default: int,
 ) -> dict[str, Any]:
     """In epochs, or iterations where these count the run; -1 keeps all."""
-    keep = -1 if max_keep_ckpts is None else max_keep_ckpts
-    found = dict(interval=default if interval is None else interval, max_keep=keep)
-    minutes = {} if interval_minutes is None else dict(interval_minutes=interval_minutes)
-    return found | minutes
+    found = dict(interval=interval or default, max_keep=max_keep_ckpts or -1)
+    return found | (dict(interval_minutes=interval_minutes) if interval_minutes else {})
 
 
 def _log(path: str, *, interval: Count = 50, hooks: Any = (), trackers: Any) -> dict[str, Any]:
@@ -199,83 +188,83 @@ def _schedule(
     warmup: Literal['linear', 'constant', 'exp'] | None = None,
     warmup_iters: int = 0,
     warmup_ratio: Annotated[float, 'in (0, 1]', lambda r: 0 < r <= 1] = 0.1,
-    step: Count | list[Count] | None = None,
-    gamma: float | None = None,
-    min_lr: float | None = None,
-    min_lr_ratio: float | None = None,
-    target_lr: float | None = None,
-    power: float | None = None,
     epochs: int | None,
     iterations: int | None,
+    **rest: Any,
 ) -> list[Factor]:
     """The factors of mmcv's updaters of 2019: a policy, and a warm-up over the first iterations.
 
-    ``epochs`` or ``iterations`` is the length of the run.
+    ``epochs`` or ``iterations`` is the length of the run; ``rest`` are the keys of the policy.
     """
     kind = {'CosineAnnealing': 'cosine'}.get(policy, policy)
     check_choice(kind, _POLICIES, f'{path}.policy')
-    options = dict(
-        step=step,
-        gamma=gamma,
-        min_lr=min_lr,
-        min_lr_ratio=min_lr_ratio,
-        target_lr=target_lr,
-        power=power,
-    )
-    options = {name: value for name, value in options.items() if value is not None}
-    for name in options:
-        check(name in _POLICIES[kind], f'{path}.{name}', f'the policy {policy!r} has no use for it')
+    rest = {key: value for key, value in rest.items() if value is not None}
+    own = keys_of(_POLICIES[kind])
+    others = {key for reader in _POLICIES.values() for key in keys_of(reader)} - {*own}
+    for key in rest:
+        check(key not in others, f'{path}.{key}', f'the policy {policy!r} has no use for it')
     by_epoch = iterations is None if by_epoch is None else by_epoch
     counted = 'total_iters counts iterations, and so does lr_config: leave it out'
     check(not by_epoch or iterations is None, f'{path}.by_epoch', counted)
-    warm = _warmup(path, warmup, warmup_iters, warmup_ratio)
-    if kind == 'fixed':
-        return warm
-    if kind in ('step', 'exp'):
-        main = {'step': _step, 'exp': _exponential}[kind](path, **options)
-        return [*warm, dict(by_epoch=by_epoch) | main]
-    main = {'cosine': _cosine, 'poly': _polynomial}[kind](path, **options)
-    length = epochs if iterations is None else iterations
-    check(length is not None, 'total_epochs', f'{path} needs to know it')
-    pace = dict(by_epoch=by_epoch)
-    if iterations is None and not by_epoch:  # every iteration, and as long as the epochs
-        pace = dict(by_epoch=True, convert_to_iter_based=True)
-    if kind == 'cosine':
-        pace['T_max'] = length
-    return [*warm, pace | main | dict(end=length)]
+    factors = [] if warmup is None else _warmup(path, warmup, warmup_iters, warmup_ratio)
+    if kind != 'fixed':
+        factors.append(dict(by_epoch=by_epoch) | read(_POLICIES[kind], rest, path))
+    if kind in ('cosine', 'poly'):
+        factors[-1] |= _whole_run(path, kind, by_epoch, epochs, iterations)
+    return factors
 
 
-def _step(path: str, step: int | list[int] | None = None, gamma: float = 0.1) -> Factor:
-    check(step is not None, f'{path}.step', 'this key is needed')
+def _fixed(path: str) -> Factor:
+    return {}
+
+
+def _step(path: str, *, step: Count | list[Count], gamma: float = 0.1) -> Factor:
     if isinstance(step, int):
         return dict(type='StepLR', step_size=step, gamma=gamma)
     return dict(type='MultiStepLR', milestones=list(step), gamma=gamma)
 
 
-def _exponential(path: str, gamma: float | None = None) -> Factor:
-    check(gamma is not None, f'{path}.gamma', 'this key is needed')
+def _exponential(path: str, *, gamma: float) -> Factor:
     return dict(type='ExponentialLR', gamma=gamma)
 
 
-def _cosine(path: str, **ends: float) -> Factor:
+def _cosine(
+    path: str,
+    *,
+    min_lr: float | None = None,
+    min_lr_ratio: float | None = None,
+    target_lr: float | None = None,
+) -> Factor:
+    ends = dict(min_lr=min_lr, min_lr_ratio=min_lr_ratio, target_lr=target_lr)
+    ends = {name: value for name, value in ends.items() if value is not None}
     check(len(ends) <= 1, path, f'{" and ".join(ends)} say the same; keep one')
-    if 'min_lr_ratio' in ends:
-        return dict(type='CosineAnnealingLR', eta_min_ratio=ends['min_lr_ratio'])
+    if min_lr_ratio is not None:
+        return dict(type='CosineAnnealingLR', eta_min_ratio=min_lr_ratio)
     return dict(type='CosineAnnealingLR', eta_min=next(iter(ends.values()), 0.0))
 
 
-def _polynomial(path: str, power: float = 1.0, min_lr: float = 0.0) -> Factor:
+def _polynomial(path: str, *, power: float = 1.0, min_lr: float = 0.0) -> Factor:
     return dict(type='PolyLR', power=power, eta_min=min_lr)
 
 
-def _warmup(path: str, kind: str | None, iterations: int, ratio: float) -> list[Factor]:
+def _whole_run(
+    path: str, kind: str, by_epoch: bool, epochs: int | None, iterations: int | None
+) -> Factor:
+    """The length of a policy that ends with the run."""
+    length = epochs if iterations is None else iterations
+    check(length is not None, 'total_epochs', f'{path} needs to know it')
+    found = dict(end=length) | (dict(T_max=length) if kind == 'cosine' else {})
+    if iterations is None and not by_epoch:  # every iteration, and as long as the epochs
+        found |= dict(by_epoch=True, convert_to_iter_based=True)
+    return found
+
+
+def _warmup(path: str, kind: str, iterations: int, ratio: float) -> list[Factor]:
     """Schedulers whose product is the warm-up factor: ``ratio`` at iteration 0, 1 at the end.
 
     In between, at iteration t of T: 1 - (1 - t / T) * (1 - ratio) ('linear'), ratio ('constant')
     or ratio ** (1 - t / T) ('exp').
     """
-    if kind is None:
-        return []
     check(iterations > 0, f'{path}.warmup_iters', f'{iterations} is not an integer of 1 or more')
     # The final value is reached one step before ``end``.
     span = dict(by_epoch=False, begin=0, end=iterations + 1)
@@ -287,3 +276,12 @@ def _warmup(path: str, kind: str | None, iterations: int, ratio: float) -> list[
         dict(type='ConstantLR', factor=ratio, by_epoch=False),
         dict(type='ExponentialLR', gamma=ratio ** (-1 / iterations), **span),
     ]
+
+
+_POLICIES = {
+    'fixed': _fixed,
+    'step': _step,
+    'exp': _exponential,
+    'cosine': _cosine,
+    'poly': _polynomial,
+}

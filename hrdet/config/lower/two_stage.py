@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from hrdet.config.lower.parts import Convention, loss, matching
 from hrdet.config.lower.parts import neck as read_neck
-from hrdet.config.lower.roi import RoISettings, cascade_rcnn, faster_rcnn, htc, mask_rcnn
+from hrdet.config.lower.roi import TestCfg, TrainCfg, cascade_rcnn, faster_rcnn, htc, mask_rcnn
 from hrdet.config.node import Node, check, check_typed, keys_of, read
 from hrdet.registry import check_keys
 
@@ -20,7 +20,7 @@ ROI_HEADS = {
 def two_stage(section: Node, path: str, **context: Any) -> Node:
     """The tree of a detector whose section ``model`` is given; ``context`` as ``_detector``'s."""
     roi_reader = ROI_HEADS[section['type']]
-    roi_keys = keys_of(roi_reader, ['settings'])
+    roi_keys = keys_of(roi_reader, ['train', 'test'])
     check_keys(section, [*keys_of(_detector, [*context, 'roi']), *roi_keys], path)
     roi = {key: section[key] for key in roi_keys if key in section}
     rest = {key: value for key, value in section.items() if key not in roi}
@@ -41,10 +41,13 @@ def _detector(
     test_cfg: Node,
     preprocess: Node,
 ) -> Node:
-    train = read(_train_cfg, train_cfg, 'train_cfg')
-    test = read(_test_cfg, test_cfg, 'test_cfg')
-    rpn = _rpn_settings(train['rpn'], train['rpn_proposal'], test['rpn'])
-    second = RoISettings(train['rcnn'], train['stage_loss_weights'], test['rcnn'])
+    train = read(TrainCfg, train_cfg, 'train_cfg')
+    test = read(TestCfg, test_cfg, 'test_cfg')
+    rpn = read(_rpn_training, train.rpn, 'train_cfg.rpn')
+    proposals = read(_proposals, test.rpn, 'test_cfg.rpn')
+    rpn |= dict(train_proposals=proposals, test_proposals=proposals)  # as the 2019 release does
+    if train.rpn_proposal is not None:
+        rpn['train_proposals'] = read(_proposals, train.rpn_proposal, 'train_cfg.rpn_proposal')
     roi_reader, roi_section = roi
     return Node(
         path,
@@ -53,39 +56,9 @@ def _detector(
         backbone=check_typed(backbone, f'{path}.backbone'),
         neck=read_neck(neck, backbone, f'{path}.neck'),
         rpn_head=read(_rpn_head, rpn_head, f'{path}.rpn_head', settings=rpn),
-        roi_head=read(roi_reader, roi_section, path, settings=second),
+        roi_head=read(roi_reader, roi_section, path, train=train, test=test),
         convention=box_convention,
     )
-
-
-def _train_cfg(
-    path: str,
-    *,
-    rpn: Node,
-    rcnn: Node | list[Node],
-    rpn_proposal: Node | None = None,
-    stage_loss_weights: Any = None,
-) -> dict[str, Any]:
-    return dict(
-        rpn=rpn, rcnn=rcnn, rpn_proposal=rpn_proposal, stage_loss_weights=stage_loss_weights
-    )
-
-
-def _test_cfg(
-    path: str, *, rpn: Node, rcnn: Node, keep_all_stages: Literal[False] = False
-) -> dict[str, Node]:
-    return dict(rpn=rpn, rcnn=rcnn)
-
-
-def _rpn_settings(train: Node, train_proposals: Node | None, test: Node) -> dict[str, Any]:
-    """What ``train_cfg.rpn``, ``train_cfg.rpn_proposal`` and ``test_cfg.rpn`` say."""
-    settings = read(_rpn_training, train, 'train_cfg.rpn')
-    tested = read(_proposals, test, 'test_cfg.rpn')
-    # The 2019 release trains on the proposals it would make in a test.
-    trained = tested
-    if train_proposals is not None:
-        trained = read(_proposals, train_proposals, 'train_cfg.rpn_proposal')
-    return settings | dict(train_proposals=trained, test_proposals=tested)
 
 
 def _rpn_training(
