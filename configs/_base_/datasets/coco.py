@@ -18,7 +18,7 @@ _val = dict(
 data = dict(
     imgs_per_gpu=2,
     workers_per_gpu=4,
-    train=dict(flip_ratio=0.5, **_train, **_images),
-    val=dict(**_val, **_images),
-    test=dict(**_val, **_images),
+    train=dict(**_images, **_train, flip_ratio=0.5),
+    val=dict(**_images, **_val),
+    test=dict(**_images, **_val),
 )
