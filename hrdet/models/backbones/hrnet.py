@@ -19,6 +19,7 @@ from hrdet.models.backbones.hrnet_stages import Stage, stages_of_extra, stages_o
 from hrdet.models.layers import ConvNorm, conv_bn
 from hrdet.models.layers.norm import NormCfg, norm_maker
 from hrdet.models.layers.residual import Norm
+from hrdet.models.layers.resize import upsample_fuse
 from hrdet.registry import register
 
 
@@ -63,8 +64,9 @@ class HRModule(nn.Module):
     The release calls it HighResolutionModule.
     """
 
-    def __init__(self, stage: Stage, norm: Norm) -> None:
+    def __init__(self, stage: Stage, norm: Norm, fuse_mode: str = 'nearest') -> None:
         super().__init__()
+        self.fuse_mode = fuse_mode
         channels = stage.out_channels
         indices = range(len(channels))
         self.branches = nn.ModuleList(_blocks(stage, i, channels[i], norm) for i in indices)
@@ -81,11 +83,16 @@ class HRModule(nn.Module):
         # 1. All branches with the channels of the target (N, C, ., .); finer ones are downsampled
         #    to its resolution, coarser ones still have their own.
         terms = [layer(x) for layer, x in zip(self.fuse_layers[target], features)]
-        # 2. Coarser terms are added from the coarsest up, one doubling at a time: upsampling by
-        #    nearest neighbour and addition commute, and each resolution is upsampled once.
-        total = terms[-1]
-        for term in reversed(terms[target:-1]):
-            total = term + F.interpolate(total, size=term.shape[-2:], mode='nearest')
+        # 2. Coarser terms.  Upsampling by nearest neighbour and addition commute: they are added
+        #    from the coarsest up, one doubling at a time, and each resolution is upsampled once.
+        if self.fuse_mode == 'nearest':
+            total = terms[-1]
+            for term in reversed(terms[target:-1]):
+                total = term + F.interpolate(total, size=term.shape[-2:], mode='nearest')
+        else:  # bilinear upsampling by 4 or 8 is not that by 2 repeated
+            total = terms[target]
+            for doublings, term in enumerate(terms[target + 1 :], start=1):
+                total = total + upsample_fuse(term, 2**doublings, total.shape[-2:])
         # 3. Finer terms.
         for term in terms[:target]:
             total = total + term
@@ -118,7 +125,8 @@ class HRNet(Backbone):
 
     Args:
         extra: the stages as the 2019 configs write them, or
-        width: a published shape: 18, 30, 32, 40, 44, 48, 64 or ``'18-small'`` (W18-small v2).
+        width: a published shape: 18, 30, 32, 40, 44, 48, 64, ``'18-small'`` (W18-small v2) or
+            ``'18-small-v1'``.
         norm_cfg: kind of norm layers.
         norm_eval: frozen batch norm: running statistics are used in training too, while scale and
             shift are trained.  As in the release it does not affect SyncBN.
@@ -126,6 +134,8 @@ class HRNet(Backbone):
             that follow them.  Their norms use running statistics.
         with_cp: activation checkpointing: recompute activations in backward.
         zero_init_residual: residual blocks start as the identity.
+        fuse_mode: how coarser branches are upsampled: ``'nearest'`` as in detectors and
+            classifiers, ``'bilinear'`` as in segmentors.  A checkpoint does not say which.
     """
 
     strides = (4, 8, 16, 32)
@@ -140,8 +150,11 @@ class HRNet(Backbone):
         with_cp: bool = False,
         zero_init_residual: bool = False,
         in_channels: int = 3,
+        fuse_mode: str = 'nearest',
     ) -> None:
         super().__init__(norm_eval, with_cp)
+        if fuse_mode not in ('nearest', 'bilinear'):
+            raise ValueError(f"fuse_mode must be 'nearest' or 'bilinear', not {fuse_mode!r}")
         if (extra is None) == (width is None):
             raise ValueError('give either width or extra, not both: each defines the stages')
         if frozen_stages not in range(-1, 5):
@@ -158,7 +171,7 @@ class HRNet(Backbone):
         # Stages 2 to 4, each behind a transition that adds a branch.
         for n, (before, stage) in enumerate(pairwise(stages), start=1):
             transition = Transition(before.out_channels, stage.out_channels, norm)
-            modules = (HRModule(stage, norm) for _ in range(stage.num_modules))
+            modules = (HRModule(stage, norm, fuse_mode) for _ in range(stage.num_modules))
             self.add_module(f'transition{n}', transition)
             self.add_module(f'stage{n + 1}', nn.Sequential(*modules))
         self.channels = stages[-1].out_channels

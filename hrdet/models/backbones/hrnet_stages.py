@@ -10,7 +10,7 @@ from hrdet.models.layers import BasicBlock, Bottleneck
 from hrdet.registry import nearest
 
 BLOCKS: dict[str, type[nn.Module]] = {'BASIC': BasicBlock, 'BOTTLENECK': Bottleneck}
-WIDTHS = (18, 30, 32, 40, 44, 48, 64, '18-small')
+WIDTHS = (18, 30, 32, 40, 44, 48, 64, '18-small', '18-small-v1')
 _KEYS = ('num_modules', 'num_branches', 'block', 'num_blocks', 'num_channels', 'fuse_method')
 
 
@@ -38,12 +38,21 @@ def stages_of_width(width: int | str) -> list[Stage]:
             f'width: there is no HRNet of width {width!r}; published are '
             f'{", ".join(map(repr, WIDTHS))}. For a shape of your own give extra=dict(stage1=...)'
         )
-    # Branch i of every stage has ``width * 2**i`` channels.
-    small = width == '18-small'
-    blocks, modules = (2, (1, 3, 2)) if small else (4, (1, 4, 3))
-    channels = [(18 if small else width) * 2**branch for branch in range(4)]
-    return [Stage(1, Bottleneck, (blocks,), (64,))] + [
-        Stage(modules[n - 2], BasicBlock, (blocks,) * n, tuple(channels[:n])) for n in (2, 3, 4)
+    # Channels of branch 0 (branch i has 2**i times as many); blocks a branch; modules of stages 2 to 4; of the first stage.
+    shapes = {
+        '18-small': (18, 2, (1, 3, 2), Stage(1, Bottleneck, (2,), (64,))),
+        '18-small-v1': (16, 2, (1, 1, 1), Stage(1, Bottleneck, (1,), (32,))),
+    }
+    normal = (width, 4, (1, 4, 3), Stage(1, Bottleneck, (4,), (64,)))
+    finest, blocks, modules, first = shapes.get(width, normal)
+    return [first] + [
+        Stage(
+            modules[n - 2],
+            BasicBlock,
+            (blocks,) * n,
+            tuple(finest * 2**branch for branch in range(n)),
+        )
+        for n in (2, 3, 4)
     ]
 
 

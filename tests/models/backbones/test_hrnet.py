@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -49,9 +50,9 @@ def check_features(net, images):
         assert (feature.double() - value).abs().max() <= 2e-5 * value.abs().max()
 
 
-@pytest.mark.parametrize('width', [18, 30, 32, 40, 44, 48, 64, '18-small'])
+@pytest.mark.parametrize('width', [18, 30, 32, 40, 44, 48, 64, '18-small', '18-small-v1'])
 def test_keys_are_those_of_the_classification_release(reference_dir, width):
-    name = str(width).replace('18-small', '18_small_v2')
+    name = {'18-small': '18_small_v2', '18-small-v1': '18_small_v1'}.get(width, width)
     file = reference_dir / 'manifests/hrnet_release' / f'cls_hrnet_w{name}.json'
     released = json.loads(file.read_text())['state_dict']
     with torch.device('meta'):
@@ -94,6 +95,28 @@ def test_features_of_any_image_size(block, height, width):
     images = torch.randn(2, 3, height, width)
     check_features(net, images)
     check_features(net, images.contiguous(memory_format=torch.channels_last))
+
+
+@pytest.mark.parametrize('size', [(64, 96), (75, 101)])
+def test_bilinear_fusion_resizes_each_term_twice(size):
+    """As mmsegmentation does: by its own power of two, and then to the size of the branch."""
+    torch.manual_seed(0)
+    model = HRNet(width='18-small', fuse_mode='bilinear').eval()
+    module = model.stage4[0]
+    edges = [tuple(-(-edge // stride) for edge in size) for stride in model.strides]
+    features = [torch.randn(1, c, *edge) for c, edge in zip(model.channels, edges)]
+    with torch.no_grad():
+        found = module([x.clone() for x in features])
+        branches = [branch(x) for branch, x in zip(module.branches, features)]
+        for target, result in enumerate(found):
+            total = 0
+            for source, x in enumerate(branches):
+                x = module.fuse_layers[target][source](x)
+                if source > target:
+                    x = F.interpolate(x, scale_factor=2 ** (source - target), mode='bilinear')
+                    x = F.interpolate(x, size=edges[target], mode='bilinear')
+                total = total + x
+            torch.testing.assert_close(result, F.relu(total), rtol=1e-4, atol=1e-4)
 
 
 def test_a_branch_that_changes_its_width_is_read_from_itself():
