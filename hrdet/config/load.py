@@ -89,7 +89,10 @@ def _read(file: str, readers: Sequence[str]) -> Config:
 
 
 def _substituted(text: str, file: Path) -> str:
-    """The program with its file's name filled in, and ``{{ _base_.x }}`` as ``_base_.x``."""
+    """The program with its file's name and environment variables (``{{$NAME:default}}``) filled in.
+
+    ``{{ _base_.x }}`` becomes ``_base_.x``.
+    """
     names = {
         'fileDirname': file.parent.as_posix(),
         'fileBasenameNoExtension': file.stem,
@@ -98,7 +101,19 @@ def _substituted(text: str, file: Path) -> str:
     }
     for name, value in names.items():
         text = re.sub(r'\{\{\s*' + name + r'\s*\}\}', lambda _, v=value: v, text)
+    text = re.sub(r'\{\{\s*\$(\w+)(?::(.*?))?\s*\}\}', lambda match: _variable(match, file), text)
     return re.sub(r'\{\{\s*(_base_(\.\w+)+)\s*\}\}', r'\1', text)
+
+
+def _variable(match: re.Match, file: Path) -> str:
+    name, default = match.groups()
+    value = os.environ.get(name, default)
+    if value is None:
+        raise ConfigError(
+            f'{_shown(str(file))}: {match[0]}: the environment variable {name} is not set; set it, '
+            f'or write a default as in {{{{${name}:.}}}}'
+        )
+    return value
 
 
 def _bases(tree: ast.Module, file: str, readers: Sequence[str]) -> Config:

@@ -37,6 +37,20 @@ data = dict(file='{{ fileBasename }}', widths={{ _base_.model.widths }}, root=_b
     assert config.data == {'file': 'variant.py', 'widths': [1, 2], 'root': 'somewhere'}
 
 
+def test_environment_variables(tmp_path, monkeypatch):
+    (tmp_path / 'base.py').write_text('seed = 3')
+    (tmp_path / 'variant.py').write_text("""
+_base_ = '{{$HRDET_TEST_FOLDER:.}}/base.py'
+work_dir = '{{ $HRDET_TEST_NAME }}'
+""")
+    monkeypatch.setenv('HRDET_TEST_NAME', 'runs/7')
+    config = load_config(tmp_path / 'variant.py')
+    assert (config.seed, config.work_dir) == (3, 'runs/7')
+    monkeypatch.delenv('HRDET_TEST_NAME')
+    with pytest.raises(ConfigError, match=r'variant\.py: .*HRDET_TEST_NAME is not set'):
+        load_config(tmp_path / 'variant.py')
+
+
 def test_what_a_file_uses_on_its_way_is_no_key(tmp_path):
     (tmp_path / 'variant.py').write_text("""import os.path as osp, math
 from string import digits
