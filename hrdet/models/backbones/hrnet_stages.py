@@ -38,7 +38,8 @@ def stages_of_width(width: int | str) -> list[Stage]:
             f'width: there is no HRNet of width {width!r}; published are '
             f'{", ".join(map(repr, WIDTHS))}. For a shape of your own give extra=dict(stage1=...)'
         )
-    # Channels of branch 0 (branch i has 2**i times as many); blocks a branch; modules of stages 2 to 4; of the first stage.
+    # Channels of branch 0 (branch i has 2**i times as many), blocks a branch, modules of stages 2
+    # to 4, and the first stage.
     shapes = {
         '18-small': (18, 2, (1, 3, 2), Stage(1, Bottleneck, (2,), (64,))),
         '18-small-v1': (16, 2, (1, 1, 1), Stage(1, Bottleneck, (1,), (32,))),
