@@ -78,21 +78,21 @@ def hrdet_step(
     if 'seg_prefix' in settings.data.train:
         train['seg_prefix'] = data['maps']
     settings = load_config(config, {f'data.train.{k}': v for k, v in train.items()})
-    lowered = lower(settings)
-    dataset = build(lowered.train['dataset'])
-    model = build_model(lowered, dataset.classes)
+    run_config = lower(settings)
+    dataset = build(run_config.train['dataset'])
+    model = build_model(run_config, dataset.classes)
     load_checkpoint(model, weights)
     model = model.to(device).train()
     if device == 'cpu':
         keep_memory()  # as Trainer.run does
     loaded = collate([dataset[SampleKey(i)] for i in range(batch)], size_divisor=32)
-    optimizer = build_optimizer(model, lowered.training.optimizer)
+    optimizer = build_optimizer(model, run_config.training.optimizer)
     step = TrainStep(
         model,
         optimizer,
         torch.device(device),
         amp='bfloat16' if amp else None,
-        grad_clip=lowered.training.grad_clip,
+        grad_clip=run_config.training.grad_clip,
     )
     before = _long_step(model, optimizer) if first else {}
 

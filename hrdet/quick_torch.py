@@ -12,8 +12,8 @@ gc.disable()
 try:
     import torch  # noqa: F401
 finally:
-    if not gc.get_freeze_count():  # else unfreeze would undo what somebody has frozen before
+    if not gc.get_freeze_count():  # else unfreeze would undo a freeze by the caller
         gc.freeze()
-        gc.unfreeze()  # where these leave an object is the oldest generation
+        gc.unfreeze()  # moves all objects to the oldest generation
     if _collecting:
         gc.enable()

@@ -100,7 +100,7 @@ def build(
     """Build a node and everything inside it, bottom-up.
 
     Arguments of a class that it names in its attribute ``passes_on`` also go to every part inside
-    of it that takes them and has no value of its own: what holds for a whole model is said once.
+    of it that takes them and has no value of its own: a value for a whole model is written once.
 
     Args:
         node: a dict with ``type`` (built), any other dict, list or tuple (its items are built), or
@@ -210,7 +210,7 @@ def _refuse(
 
 
 def _parameters(cls: type) -> dict[str, inspect.Parameter]:
-    """Of the constructor; its ``**others`` are those of the registered class that it extends."""
+    """The constructor's parameters; ``**others`` stand for the extended class's parameters."""
     try:
         own = dict(inspect.signature(cls, eval_str=True).parameters)
     except NameError:  # an annotation that exists for type checkers only

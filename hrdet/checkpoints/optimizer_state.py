@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_ANOTHER = 'its optimizer is of another kind than that of the config'
+_ANOTHER = "its optimizer is of another kind than the config's"
 _NEVER_NEGATIVE = ('step', '_sq', 'square_avg', 'sum', '_var', 'exp_inf', 'acc_delta')
 _OF_A_KIND = {'momentum', 'betas', 'alpha', 'rho', 'dampening', 'nesterov', 'eps'}
 

@@ -44,7 +44,7 @@ def check_run(saved: dict[str, Any], ours: dict[str, Any]) -> None:
 def check_counters(
     meta: dict[str, Any], scaler: dict[str, Any], ema: Any, weights: dict[str, Tensor]
 ) -> None:
-    """Iterations, loss scale and averaged weights can be those of a run."""
+    """Check that iterations, loss scale and averaged weights are possible values."""
     counts = {name: meta.get(name) for name in ('iter', 'epoch', 'position', 'seed')}
     if ema is not None:
         counts['ema.steps'] = ema.get('steps')

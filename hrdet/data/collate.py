@@ -22,8 +22,8 @@ def collate(
     Args:
         samples: images as (h, w, 3) uint8; or the list of views of every image, which makes
             ``Views``.
-        pad_size: (w, h) of every landscape batch; (h, w) is that of portrait ones, to which
-            square images count.  None pads to the largest image.
+        pad_size: (w, h) of every landscape batch; portrait batches have (h, w), and square images
+            count as portrait.  None pads to the largest image.
         size_divisor: edges of the batch are multiples of it.
 
     Returns:

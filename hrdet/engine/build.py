@@ -127,7 +127,7 @@ def build_tester(
 ) -> Tester:
     """Everything a test needs, ready for ``tester.run()``, with the checkpoint's weights.
 
-    ``metrics`` are those of the config's evaluator; None leaves them to the config.  ``speed`` are
+    ``metrics`` replace the metrics of the config's evaluator unless None.  ``speed`` are
     arguments of ``hrdet.optimize.optimize``; None leaves the model as it was trained.
 
     Raises:
@@ -209,5 +209,5 @@ def _check_classes(trained: tuple[str, ...] | None, tested: tuple[str, ...], mod
     if names[0] != names[1]:  # 2019's checkpoints write COCO's 'traffic light' with an underscore
         raise ConfigError(
             f'{model} is trained on the classes {tuple(trained)}, the data to evaluate on has '
-            f'{tuple(tested)}: set classes=(...) in the config to those of the training'
+            f'{tuple(tested)}: set classes=(...) in the config to the trained classes'
         )

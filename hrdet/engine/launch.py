@@ -36,7 +36,7 @@ def start(launcher: str = 'none', force_cpu: bool = False, backend: str = 'nccl'
     if launcher == 'none':
         _refuse_unnamed_launcher()
     if force_cpu:
-        os.environ['CUDA_VISIBLE_DEVICES'] = ''  # also for what asks torch whether there is one
+        os.environ['CUDA_VISIBLE_DEVICES'] = ''  # also for code that asks torch for GPUs
     gpus = 0 if force_cpu else torch.cuda.device_count()
     if launcher != 'none' and not dist.is_initialized():
         _ENVIRONMENTS[launcher]()
@@ -55,7 +55,7 @@ def start(launcher: str = 'none', force_cpu: bool = False, backend: str = 'nccl'
 
 
 def _refuse_unnamed_launcher() -> None:
-    """Several processes that do not know of each other would all train in one folder."""
+    """Without a process group several processes would all train in one folder."""
     for variable, launcher in dict(WORLD_SIZE='pytorch', OMPI_COMM_WORLD_SIZE='mpi').items():
         count = os.environ.get(variable, '1')
         if count != '1' and not dist.is_initialized():

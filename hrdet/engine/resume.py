@@ -98,12 +98,12 @@ def _schedule_of(checkpoint: dict[str, Any], ours: list[dict[str, Any]]) -> list
     """The checkpoint's schedule.
 
     Checkpoints of hrdet 0.1 hold states of mmengine's schedulers instead: for them the config's
-    schedule is used, which needs to know the iteration only.
+    schedule is used, which needs the iteration only.
     """
     saved = checkpoint.get('schedule', ours)
     same_kinds = [node['type'] for node in saved] == [node['type'] for node in ours]
     if not same_kinds or len(checkpoint.get('param_schedulers', ours)) != len(ours):
-        raise ValueError('its schedules are of other kinds than those of the config')
+        raise ValueError("its schedules are of other kinds than the config's")
     return saved
 
 

@@ -44,7 +44,7 @@ class Accuracy(Evaluator):
     def update(self, meta: ImageMeta, result: ClassScores) -> None:
         scores = result.numpy().scores
         truth = self._truth[meta.image_id]
-        # The order of equal scores is that of their labels, as if sorted stably.
+        # Equal scores are ordered by label, as in a stable sort.
         before = np.count_nonzero(scores > scores[truth])
         rank = before + np.count_nonzero(scores[:truth] == scores[truth])
         label = int(scores.argmax())

@@ -136,7 +136,7 @@ class CocoAnnotations:
         if len(foreign):
             raise ValueError(
                 f'results for category ids {_some(foreign.astype(int).tolist())}, the annotations '
-                f'have {_some(known)}: category ids are those of the file, not class labels'
+                f'have {_some(known)}: category ids come from the file and are not class labels'
             )
         return columns
 

@@ -41,7 +41,7 @@ def confusion_matrix(
         counts = _count_bytes(prediction, label)  # (256, 256)
         if 0 <= ignore_index < 256:
             counts[ignore_index] = 0
-        # Every class keeps its row and column; those of all other values are added up to one.
+        # Every class keeps its row and column; all other values share one row and column.
         starts = np.arange(min(side, 256))
         counts = np.add.reduceat(np.add.reduceat(counts, starts, axis=0), starts, axis=1)
         return np.pad(counts, (0, side - len(starts)))

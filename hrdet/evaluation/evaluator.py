@@ -1,4 +1,4 @@
-"""What every evaluator does: take results image by image, and compute metrics at the end."""
+"""The interface of evaluators: take results image by image, and compute metrics at the end."""
 
 import logging
 import os

@@ -18,7 +18,7 @@ from hrdet.structures import Detections, ImageMeta
 
 
 class Annotated(Protocol):
-    """What the metric asks of a data set."""
+    """The attributes of a data set that the metric reads."""
 
     image_ids: Sequence[int | str]
     category_ids: Sequence[int]  # COCO id of every label 0..K-1

@@ -38,7 +38,7 @@ def build_optimizer(model: nn.Module, options: dict[str, Any]) -> torch.optim.Op
             raise ConfigError(
                 f'optimizer.{name}: {kind} takes no such argument{nearest(name, accepted)}'
             )
-    # Fused kernels where the algorithm has them; torch's fused SGD knows no dampening.
+    # Fused kernels where the algorithm has them; torch's fused SGD has no dampening.
     groups = _parameter_groups(model, options, multipliers)
     if 'fused' in accepted and not {'fused', 'foreach'} & set(options):
         options['fused'] = not options.get('dampening')

@@ -1,4 +1,4 @@
-"""Where metrics, learning rate and sample pictures of a run go; a failing tracker stops nothing."""
+"""Trackers of metrics, learning rate and sample pictures; a failing tracker stops nothing."""
 
 import errno
 import json
@@ -33,7 +33,7 @@ class Tracker:
 
 
 def numbers(entry: dict[str, Any]) -> dict[str, float]:
-    """Those of an entry, by ``mode/name``."""
+    """The numbers of an entry, by ``mode/name``."""
     values = {k: v for k, v in entry.items() if isinstance(v, (int, float)) and k != 'step'}
     return {f'{entry["mode"]}/{name}': value for name, value in values.items()}
 

@@ -218,7 +218,7 @@ def log_line(entry: dict[str, Any], epoch_length: int, max_iters: int, by_epoch:
     eta = datetime.timedelta(seconds=entry['eta'])
     line = f'{place} lr {entry["lr"]:.1e} {entry["time"]:.3f} s eta {eta} loss {entry["loss"]:.3f}'
     names = [name for name in entry if name.split('.')[-1].startswith('loss_')]
-    for index, name in enumerate(names):  # s0.loss_cls is that of a cascade's first stage
+    for index, name in enumerate(names):  # s0.loss_cls belongs to a cascade's first stage
         part = f'{"" if index else ":"} {name.replace("loss_", "")} {entry[name]:.2f}'
         if len(line) + len(part) > _LINE - 4 * (index + 1 < len(names)):
             return f'{line} ...'

@@ -131,14 +131,14 @@ def main() -> None:
 
     torch.manual_seed(0)
     try:
-        lowered = lower(load_config(args.config, args.cfg_options))
+        run_config = lower(load_config(args.config, args.cfg_options))
         if args.mode == 'train':
-            lowered.check_trainable()
-        torch.backends.cudnn.benchmark = lowered.runtime.cudnn_benchmark
-        model, batches = model_and_batches(args, lowered)
+            run_config.check_trainable()
+        torch.backends.cudnn.benchmark = run_config.runtime.cudnn_benchmark
+        model, batches = model_and_batches(args, run_config)
         watch = Stopwatch(torch.device(args.device))
         watch_parts(model, watch)
-        step = make_step(args, lowered, model, watch)
+        step = make_step(args, run_config, model, watch)
         shapes = measure(step, batches, watch, args)
     except (ConfigError, DataError, CheckpointError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from None

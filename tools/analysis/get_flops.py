@@ -62,8 +62,8 @@ def cost_of(config: str | Path, options: Mapping[str, Any] | None = None, **coun
 
     from hrdet.models.flops import model_cost
 
-    lowered = lower(load_config(config, options))
-    node = with_num_classes(lowered.model, len(lowered.classes or range(COCO_CLASSES)))
+    run_config = lower(load_config(config, options))
+    node = with_num_classes(run_config.model, len(run_config.classes or range(COCO_CLASSES)))
     with torch.device('meta'):  # shapes without values
         detector = build(node)
     return model_cost(detector, **counted)

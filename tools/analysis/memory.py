@@ -112,7 +112,7 @@ def peak(train_step: TrainStep, batch: Batch, device: torch.device) -> int:
 
 
 def measure(
-    lowered: RunConfig,
+    run_config: RunConfig,
     sizes: Sequence[tuple[int, int]],
     batches: Sequence[int],
     device: torch.device,
@@ -123,13 +123,17 @@ def measure(
     from hrdet.optim import build_optimizer
     from tools.analysis.steps import COCO_CLASSES, noise
 
-    classes = lowered.classes or tuple(map(str, range(COCO_CLASSES)))
-    model = build_model(lowered, classes).train().to(device)
-    optimizer = build_optimizer(model, lowered.training.optimizer)
+    classes = run_config.classes or tuple(map(str, range(COCO_CLASSES)))
+    model = build_model(run_config, classes).train().to(device)
+    optimizer = build_optimizer(model, run_config.training.optimizer)
     step = TrainStep(
-        model, optimizer, device, amp=lowered.training.amp, grad_clip=lowered.training.grad_clip
+        model,
+        optimizer,
+        device,
+        amp=run_config.training.amp,
+        grad_clip=run_config.training.grad_clip,
     )
-    roi_head = lowered.model.get('roi_head', {})
+    roi_head = run_config.model.get('roi_head', {})
     wanted = 'mask_head' in roi_head, 'semantic_head' in roi_head
     points = []
     for images, size in itertools.product(batches, sizes):
@@ -163,11 +167,11 @@ def main() -> None:
 
     torch.manual_seed(0)
     try:
-        lowered = lower(load_config(args.config, args.cfg_options))
-        lowered.check_trainable()
+        run_config = lower(load_config(args.config, args.cfg_options))
+        run_config.check_trainable()
     except (ConfigError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from None
-    points = measure(lowered, args.sizes, args.batches, torch.device(args.device))
+    points = measure(run_config, args.sizes, args.batches, torch.device(args.device))
     slopes, error = plane(points)
     table = Table('images', 'megapixels', 'peak MiB')
     for images, mega, peak_bytes in points:

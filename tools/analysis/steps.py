@@ -54,15 +54,15 @@ def endless(loader) -> Iterator[Batch | Views]:
         yield from loader
 
 
-def model_and_batches(args: argparse.Namespace, lowered: RunConfig):
+def model_and_batches(args: argparse.Namespace, run_config: RunConfig):
     """The detector, and an endless source of batches on the host."""
     training = args.mode == 'train'
-    split = lowered.train if training else lowered.test
+    split = run_config.train if training else run_config.test
     options = {k: v for k, v in split.items() if k not in ('dataset', 'evaluator')}
     batch = args.batch or options['batch_size']
     if args.shape:
-        classes = lowered.classes or tuple(map(str, range(COCO_CLASSES)))
-        roi_head = lowered.model.get('roi_head', {})
+        classes = run_config.classes or tuple(map(str, range(COCO_CLASSES)))
+        roi_head = run_config.model.get('roi_head', {})
         wanted = 'mask_head' in roi_head, 'semantic_head' in roi_head
         batches = endless([noise(batch, tuple(args.shape), len(classes), *wanted)])
     else:
@@ -70,23 +70,23 @@ def model_and_batches(args: argparse.Namespace, lowered: RunConfig):
         classes = dataset.classes
         options = options | dict(batch_size=batch, num_workers=0)
         batches = endless(build_loader(dataset, training=training, **options))
-    model = build_model(lowered, classes)
+    model = build_model(run_config, classes)
     if args.checkpoint:
         load_checkpoint(model, args.checkpoint)
     return model.train(training).to(args.device), batches
 
 
-def make_step(args: argparse.Namespace, lowered: RunConfig, model: nn.Module, watch: Stopwatch):
+def make_step(args: argparse.Namespace, run_config: RunConfig, model: nn.Module, watch: Stopwatch):
     """A function of a batch on the device that does what an iteration of the mode does."""
     if args.mode == 'infer':
         return lambda batch: model(batch, mode='predict')
-    optimizer = build_optimizer(model, lowered.training.optimizer)
+    optimizer = build_optimizer(model, run_config.training.optimizer)
     step = TrainStep(
         model,
         optimizer,
         torch.device(args.device),
-        amp=lowered.training.amp,
-        grad_clip=lowered.training.grad_clip,
+        amp=run_config.training.amp,
+        grad_clip=run_config.training.grad_clip,
     )
     watch.watch(model, 'forward')
     model.register_forward_hook(lambda *_: watch.begin('backward'))
@@ -138,10 +138,10 @@ def rows(watch: Stopwatch, mode: str) -> dict[str, float]:
     times = {name: list(values) for name, values in watch.times.items()}
     layers = [*LAYERS, 'heads']
     rest = 'post-processing' if mode == 'infer' else 'targets and losses'
-    around = times['whole step'] if mode == 'infer' else times['forward']
+    total = times['whole step'] if mode == 'infer' else times['forward']
     inside = [times[name] for name in layers]
     inside += [times['to the device']] if mode == 'infer' else []
-    times[rest] = [whole - sum(parts) for whole, *parts in zip(around, *inside)]
+    times[rest] = [whole - sum(parts) for whole, *parts in zip(total, *inside)]
     names = ['to the device', *layers, rest]
     names += ['backward', 'optimizer'] if mode == 'train' else []
     return {name: median(times[name]) for name in names}

@@ -72,7 +72,7 @@ def select(
 def _select_boxes(
     table: AnnotationTable, wanted: tuple[str, ...], report: AnnotationReport
 ) -> AnnotationTable:
-    """Drop boxes that nothing can learn from, as the 2019 releases do, and number the labels."""
+    """Drop boxes that cannot be trained on, as the 2019 releases do, and number the labels."""
     label_of = {name: label for label, name in enumerate(wanted)}
     # 1. Labels (m,) in the order of ``wanted``; -1 for classes that it leaves out.
     new_label = np.array([label_of.get(name, -1) for name in table.classes] + [-1], np.int64)

@@ -58,7 +58,7 @@ def cut_tiles(
 
 def labels_of_colours(image: np.ndarray, labels: dict[Colour, int]) -> np.ndarray:
     """Labels (h, w) uint8 of a painted map (h, w, 3) BGR; 0 for colours that are not listed."""
-    # 1. In each channel, the rank of the value among those of the colours, 0 for any other; times
+    # 1. In each channel, the rank of the value among the colours' values, 0 for others; times
     #    a stride, so that the sum over the channels tells the colour and still fits into a byte.
     ranks, stride = np.zeros((1, 256, 3), np.uint8), 1
     for channel in range(3):

@@ -20,7 +20,7 @@ class DetectionDataset(ImageDataset):
     category_ids: tuple[int, ...]  # the file's id of each label 0..K-1
 
     def to_coco(self) -> dict:
-        """The boxes as a COCO ground-truth dict, whose image ids are those of the samples."""
+        """The boxes as a COCO ground-truth dict, with the image ids of the samples."""
         raise NotImplementedError
 
 
@@ -28,13 +28,13 @@ class AnnotatedImages(DetectionDataset):
     """Images with an annotation table.  Base of CocoDataset and VOCDataset.
 
     Args:
-        table: all annotations; its classes are those of the file.
+        table: all annotations, with the classes of the file.
         problems: what is wrong with them.
         images: where the image files are.
         transforms: applied in order; after ``AugmentedViews`` a sample is the list of its views.
         classes: the classes to learn, in the order of the labels; None takes the file's.
         test_mode: keep every image, load no truth.
-        filter_empty: drop images without a box to learn from.
+        filter_empty: drop images without a box to train on.
         min_size: drop images with an edge below this many pixels.
         with_mask: load masks.
         with_crowd: hand out crowd regions as ignored boxes; otherwise they are just left out.

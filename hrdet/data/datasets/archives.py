@@ -40,8 +40,8 @@ def open_store(prefix: str, key: str) -> 'FolderImages | ArchiveImages':
 class ArchiveImages:
     """Members of a .zip or .tar file below the folder ``inside``.
 
-    Its table of contents is read once, into arrays that workers share, and that of a large archive
-    is kept in the cache for the next run.  Every process opens the file for itself.
+    Its table of contents is read once, into arrays that workers share; a large archive's table is
+    cached for the next run.  Every process opens the file for itself.
     """
 
     def __init__(self, archive: str, inside: str = '', key: str = 'img_prefix'):
@@ -57,7 +57,7 @@ class ArchiveImages:
         return self.__dict__ | {'_opened': None}
 
     def path(self, name: str) -> str:
-        """How an image is called in messages and results."""
+        """The name of an image in messages and results."""
         return f'{self.archive}/{PurePosixPath(self.inside, name)}'
 
     def files(self) -> FileNames:
@@ -72,7 +72,7 @@ class ArchiveImages:
         return {name.split('/', 1)[0] for name in self.files() if '/' in name}
 
     def read(self, name: str) -> bytes:
-        """The bytes of one member; those of a zip are checked against its checksum."""
+        """The bytes of one member; in a zip they are checked against its checksum."""
         member = str(PurePosixPath(self.inside, name))
         index = self.members.position(member)
         if index is None:
@@ -106,7 +106,7 @@ class ArchiveImages:
 
 
 def _contents(archive: str) -> dict[str, np.ndarray]:
-    """Where everything is: names, sorted; offsets, sizes, methods, checksums (n,) int64."""
+    """The table of contents: names, sorted; offsets, sizes, methods, checksums (n,) int64."""
     # An archive of the same size and time of change has the same contents.
     path, state = os.path.abspath(archive), os.stat(archive)
     stamp = np.array([state.st_size, state.st_mtime_ns])

@@ -1,4 +1,4 @@
-"""What every data set declares, whatever its task."""
+"""The interface of all data sets, whatever the task."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple

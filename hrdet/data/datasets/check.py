@@ -1,4 +1,4 @@
-"""Everything that is wrong with a data set, found by the code that loads it."""
+"""Check a data set with the code that loads it, and list all problems."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -97,7 +97,7 @@ def open_coco(
     classes: tuple[str, ...] | None = None,
     with_mask: bool = False,
 ) -> AnnotationCheck:
-    """Read a COCO file; without ``img_prefix`` images are not looked at.
+    """Read a COCO file; without ``img_prefix`` images are not read.
 
     A missing or bad segmentation is an error only ``with_mask``.
     """

@@ -58,7 +58,7 @@ class LabelMapCheck(DatasetCheck):
             self.dataset.reader.translate(raw, self.dataset.map_path(index))
 
     def doubts(self, whole: bool = False) -> list[Problem]:
-        """What the values of all maps seen say together; classes without a pixel if ``whole``."""
+        """Warnings from the values of all maps read; classes without a pixel only if ``whole``."""
         if not self.pixels.any():
             return []
         present, values = np.flatnonzero(self.pixels), self.dataset.reader.values

@@ -24,7 +24,7 @@ from hrdet.structures.truth import SEMANTIC_IGNORE
 class LabelMapDataset(StoredImages):
     """Images and label maps: PNGs of one byte a pixel, grey or with a palette.
 
-    Subclasses are known data sets; what an argument leaves out, their row says.  Labels are
+    Subclasses are known data sets, whose ``row`` gives the defaults of the arguments.  Labels are
     0..K-1, in the order of ``classes``, and 255 where a pixel is ignored.
 
     Args:

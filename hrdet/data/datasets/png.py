@@ -27,7 +27,7 @@ _HARMLESS = frozenset(
 
 
 class Header(NamedTuple):
-    """What the beginning of a PNG says."""
+    """The fields of a PNG header."""
 
     height: int
     width: int

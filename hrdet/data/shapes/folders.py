@@ -30,7 +30,7 @@ def make_label_maps(
     """Write ``images/{train,val}/000001.jpg`` with ``labels/{train,val}/000001.png``.
 
     Labels are the shapes, then the grounds, as ``classes.txt`` lists them; 255, along the outlines
-    of things, is ignored.  Images are those of ``make_shapes`` with the same seed.
+    of things, is ignored.  Images equal ``make_shapes`` with the same seed.
 
     Args:
         out: made if it does not exist.

@@ -58,7 +58,7 @@ class RandAugment(Transform):
 
     Args:
         policies: ``'timm_increasing'``, or the operations to draw from: (name, range) or, of those
-            without a strength, (name, None).  Names are those of ``timm_increasing``.
+            without a strength, (name, None).  Names as in ``timm_increasing``.
         num_policies: operations drawn for each image, with replacement.
         magnitude_level: strength, from 0 (the range's first number) to ``total_level`` (its last).
         magnitude_std: standard deviation of the strength; ``'inf'`` draws it from 0 to its level.

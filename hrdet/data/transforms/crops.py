@@ -68,7 +68,7 @@ def random_crop_box(
     """A box anywhere in a label map (h, w), in which no class dominates.
 
     A box is taken where it holds more than one class and the largest has less than
-    ``cat_max_ratio`` of its pixels, those of ``ignore_index`` not counted; after ``attempts`` boxes
+    ``cat_max_ratio`` of its pixels, without pixels of ``ignore_index``; after ``attempts`` boxes
     without success the next one is taken as it is.  A smaller image stays as it is.  Of ``label``
     nothing is read but its shape and the windows.
     """

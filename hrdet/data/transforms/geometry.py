@@ -43,7 +43,7 @@ def follow(
     Args:
         sample: left as it is.
         image: the new pixels.
-        move: from an annotation of the old image to that of the new one.
+        move: from an annotation of the old image to one of the new image.
         meta: the fields of ``sample.meta`` that change.
     """
     truth, proposals = sample.truth, sample.proposals

@@ -36,7 +36,7 @@ def _blocks(stage: Stage, branch: int, in_channels: int, norm: Norm) -> nn.Seque
 
 
 class Transition(nn.ModuleList):
-    """Branches of one stage to those of the next, which may be wider and has one more.
+    """Maps the branches of one stage to the next stage's, which may be wider and are one more.
 
     Args:
         before: channels of the branches of the stage before.

@@ -16,7 +16,7 @@ _KEYS = ('num_modules', 'num_branches', 'block', 'num_blocks', 'num_channels', '
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """``num_modules`` exchange modules in a row; one entry of the tuples for every branch."""
+    """``num_modules`` HRModules in a row; one entry of the tuples for every branch."""
 
     num_modules: int
     block: type[nn.Module]

@@ -46,9 +46,8 @@ class SyncBatchNorm(_BatchNorm):
     def joint_statistics(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mean and variance (C,) over all processes, and how many values each has (W,); float32.
 
-        What travels is mean, variance and count of each process: 2C + 1 numbers, in a row of its
-        own, since they are merged by Chan et al.'s formula (1979), which does not cancel as
-        E[x^2] - E[x]^2 does.
+        Each process sends mean, variance and count: 2C + 1 numbers, in a row of its own.  They are
+        merged by Chan et al.'s formula (1979), which does not cancel as E[x^2] - E[x]^2 does.
         """
         # 1. One row of each process, the others 0: a sum gathers them, (W, 2C + 1).
         own = _own_statistics(x, self.eps)
@@ -97,7 +96,7 @@ class JointNorm(torch.autograd.Function):
 
 
 def _has_kernels(x: Tensor) -> bool:
-    """Whether torch's kernels for its own layer take ``x``: they want CUDA and some values."""
+    """Whether torch's own kernels accept ``x``: on CUDA, and not empty."""
     return x.is_cuda and x.numel() > 0
 
 
@@ -107,7 +106,7 @@ def _memory_format(x: Tensor) -> torch.memory_format:
 
 
 def _maps(values: Tensor) -> Tensor:
-    """(C,) in a form that goes with maps (N, C, h, w)."""
+    """(C,) as (C, 1, 1), which broadcasts against maps (N, C, h, w)."""
     return values[:, None, None]
 
 

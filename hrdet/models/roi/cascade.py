@@ -61,7 +61,7 @@ class CascadeRoIHead(RoIHead):
             samples = sampler(proposals, truth, features, extractor, head)
             logits, deltas = head(extractor(features, samples.rois))
             stage_losses = box_losses(head, logits, deltas, samples)
-            # 2. The mask head learns from the same samples.
+            # 2. The mask head is trained on the same samples.
             if self.mask_head is not None:
                 positives = samples.positives(sampler.most_positives)
                 rois, *targets = mask_samples(positives, truth, self.mask_size, self.convention)
@@ -91,7 +91,7 @@ class CascadeRoIHead(RoIHead):
 
 
 def check_stages(head: nn.Module) -> None:
-    """Raise a ValueError unless everything that a cascade has once a stage is there as often."""
+    """Raise a ValueError unless there are as many samplers, weights and mask heads as box heads."""
     for name in ('stage_loss_weights', 'region_sampler', 'mask_head'):
         values, stages = getattr(head, name), len(head.bbox_head)
         if values is not None and len(values) != stages:

@@ -115,7 +115,7 @@ class HybridTaskCascadeRoIHead(RoIHead):
             # 2. The regressed boxes are the next stage's proposals.
             sizes = batch.input_sizes
             proposals = next_proposals(head, samples, logits, deltas, sizes, self.convention)
-            # 3. Interleaved: the mask head learns from them, assigned and sampled again.
+            # 3. Interleaved: the mask head is trained on them, assigned and sampled again.
             if self.mask_head is not None:
                 if self.interleaved:
                     samples = sampler(proposals, truth, features, self.box_features, head)
@@ -127,7 +127,7 @@ class HybridTaskCascadeRoIHead(RoIHead):
                 mask_logits = self.mask_head[stage].logits(embedding)
                 stage_losses['loss_mask'] = self.mask_head[stage].loss(mask_logits, *targets)
             losses |= {f's{stage}.{name}': stage_weight * x for name, x in stage_losses.items()}
-        # 4. The semantic branch learns from a map of all pixels.
+        # 4. The semantic branch is trained on a map of all pixels.
         if self.semantic_head is not None:
             of_all = self.convention.semantic_mean_of_all
             semantic_loss = self.semantic_head.loss(features.logits, truth.semantic, of_all)
