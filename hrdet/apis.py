@@ -5,9 +5,6 @@ result = inference_model(model, 'street.jpg')
 result.boxes, result.scores, [model.classes[label] for label in result.labels]
 """
 
-import hrdet.quick_torch  # before any other that imports torch
-
-# isort: split
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence

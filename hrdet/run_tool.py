@@ -1,8 +1,5 @@
 """Run the work of a tool: its processes, one-line errors, exit codes."""
 
-import hrdet.quick_torch  # noqa: F401  (before any other that imports torch)
-
-# isort: split
 import argparse
 import errno
 import os
