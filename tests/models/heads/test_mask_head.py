@@ -87,7 +87,7 @@ def test_names_and_parameters():
 
 
 def test_arguments_are_checked():
-    with pytest.raises(ConfigError, match=r"model\.num_conv: HTCMaskHead .*'num_convs'"):
+    with pytest.raises(ConfigError, match=r"model\.num_conv: there .*'num_convs'"):
         build(dict(type='HTCMaskHead', num_classes=3, loss_mask=LOSS, num_conv=1), 'model')
 
 

@@ -22,7 +22,9 @@ def test_kinds():
 def test_errors():
     with pytest.raises(ConfigError, match="did you mean 'SyncBN'"):
         build_norm(dict(type='SyncBn'), 6)
-    with pytest.raises(ConfigError, match=r'norm_cfg\.momentun: BN takes no such .*momentum'):
+    with pytest.raises(
+        ConfigError, match=r"norm_cfg\.momentun: there is no such key here; did you mean 'momentum'"
+    ):
         build_norm(dict(type='BN', momentun=0.1), 6)
     with pytest.raises(ValueError, match=r'18 channels into num_groups=32 .* 18 would do'):
         build_norm(dict(type='GN', num_groups=32), 18)
