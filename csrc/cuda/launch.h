@@ -16,6 +16,10 @@
 namespace hrdet {
 
 constexpr int kThreads = 256;  // per block
+// Blocks that a multiprocessor must hold at a time, which bounds registers: 64 a thread for float32
+// sums, 128 for float64. (Left to itself the compiler spills some to fit in more blocks.)
+template <typename Real>
+constexpr int kResidentBlocks = sizeof(Real) == sizeof(double) ? 2 : 4;
 
 // Limits of every architecture from sm_75 on. A block has 48 KiB of shared memory unless its kernel
 // opts in to more (163 KiB on sm_80, 227 KiB on sm_90); 9,152 bytes of it are left to static
@@ -75,10 +79,13 @@ void launch(const char* op, const LaunchShape& shape, cudaStream_t stream,
   STD_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
-// Blocks of a kernel with a grid-stride loop over `work` items.
+// Blocks of a kernel with a grid-stride loop over `work` items. (Tests compile with a few blocks
+// only.)
+#ifndef HRDET_MAX_BLOCKS
+#define HRDET_MAX_BLOCKS (1 << 16)
+#endif
 inline int64_t grid_size(int64_t work) {
-  constexpr int64_t kMaxBlocks = 1 << 16;
-  return std::min((work + kThreads - 1) / kThreads, kMaxBlocks);
+  return std::min<int64_t>((work + kThreads - 1) / kThreads, HRDET_MAX_BLOCKS);
 }
 
 // The dynamic shared memory of the block, aligned for any T.

@@ -16,8 +16,11 @@ namespace {
 constexpr int kWord = 64;  // boxes per word of the overlap mask
 using Word = unsigned long long;
 // The overlap mask is 256 MiB at most, unless a single problem needs more; problems are processed
-// in chunks that fit.
-constexpr int64_t kMaskWords = (256 << 20) / sizeof(Word);
+// in chunks that fit. (Tests compile with a smaller mask.)
+#ifndef HRDET_NMS_MASK_BYTES
+#define HRDET_NMS_MASK_BYTES (256 << 20)
+#endif
+constexpr int64_t kMaskWords = HRDET_NMS_MASK_BYTES / sizeof(Word);
 
 // B problems of M boxes each, which are visited in `order` (best first); -inf rows come last.
 template <typename Real>
@@ -154,7 +157,7 @@ struct Best {
 
 // One block per problem; a thread owns every kThreads-th score.
 template <typename Real>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kResidentBlocks<Real>)
     soft_nms_kernel(const Box<Real>* boxes, Real* scores, int count, SoftNms<Real> rule,
                     int64_t max_output, int64_t* indices, Real* out_scores, bool* valid) {
   __shared__ Best<Real> bests[kThreads];

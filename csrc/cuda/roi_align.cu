@@ -65,7 +65,7 @@ struct alignas(sizeof(Value) * kChannels) Pack {
 };
 
 template <typename Value, int kChannels, bool kPacked>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kResidentBlocks<accumulate_t<Value>>)
     forward_kernel(Pyramid<const Value> pyramid, Rois<accumulate_t<Value>> rois,
                    RoiAlignOptions options, Value* out) {
   using Real = accumulate_t<Value>;
@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <typename Value, int kChannels>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kResidentBlocks<accumulate_t<Value>>)
     scatter_kernel(Pyramid<accumulate_t<Value>> pyramid, Rois<accumulate_t<Value>> rois,
                    RoiAlignOptions options, const Value* grad) {
   using Real = accumulate_t<Value>;

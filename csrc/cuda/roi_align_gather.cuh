@@ -121,7 +121,7 @@ __device__ void accumulate(const Value* source, const Real* weights, int y, int 
 }
 
 template <typename Value>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kResidentBlocks<accumulate_t<Value>>)
     gather_kernel(Pyramid<accumulate_t<Value>> pyramid, Rois<accumulate_t<Value>> rois,
                   RoiAlignOptions options, const Value* grad) {
   using Real = accumulate_t<Value>;

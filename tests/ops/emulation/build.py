@@ -20,6 +20,8 @@ from pathlib import Path
 import torch
 from torch.utils import cpp_extension
 
+import hrdet.ops  # noqa: F401  (declares the operators)
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 OPERATORS = ('nms', 'roi_align', 'roi_align_backward', 'soft_nms')
@@ -34,6 +36,8 @@ _FLAGS = [
     *('-std=c++20', '-O1', '-g', '-fPIC', '-ffp-contract=off', '-fvisibility=hidden'),
     *('-Wall', '-Wno-unknown-pragmas', '-Wno-psabi'),
     *('-DUSE_CUDA', '-DTORCH_TARGET_VERSION=0x020a000000000000'),
+    # Small tests then step through the grid and split the overlap mask, as large ones do on a GPU.
+    *('-DHRDET_MAX_BLOCKS=5', '-DHRDET_NMS_MASK_BYTES=4096'),
     f'-I{HERE}',
     *(f'-I{folder}' for folder in cpp_extension.include_paths()),
 ]
@@ -49,7 +53,7 @@ def missing_tool() -> str | None:
 
 def _sources() -> list[Path]:
     kernels = sorted((ROOT / 'csrc' / 'cuda').glob('*.cu'))
-    return [*kernels, HERE / 'scheduler.cpp', HERE / 'library.cpp']
+    return [*kernels, *(HERE / name for name in ('self_test.cu', 'scheduler.cpp', 'library.cpp'))]
 
 
 def _fingerprint(flags: list[str]) -> str:
@@ -111,6 +115,13 @@ class Emulation:
     def launches(self) -> int:
         """Kernels launched so far."""
         return self._library.emulation_launches()
+
+    def self_test(self, name: str, values: list[int]) -> tuple[list[int], str]:
+        """Run a kernel of self_test.cu on ``values``; returns the new values, and the error."""
+        data = (ctypes.c_int * len(values))(*values)
+        error = ctypes.create_string_buffer(400)
+        self._library.emulation_self_test(name.encode(), data, len(values), error, len(error))
+        return list(data), error.value.decode()
 
     @contextlib.contextmanager
     def order(self, seed: int) -> Iterator[None]:

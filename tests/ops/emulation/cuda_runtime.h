@@ -1,6 +1,6 @@
-// Stands in for CUDA's header, so that a host compiler builds csrc/cuda/*.cu unchanged into a library
-// that runs on the CPU. It has what those files use: qualifiers, indices, shared memory, barriers,
-// warp operations, atomics and launches. scheduler.cpp runs the threads.
+// Stands in for CUDA's header, so that a host compiler builds csrc/cuda/*.cu unchanged into a
+// library that runs on the CPU. It has what those files use: qualifiers, indices, shared memory,
+// barriers, warp operations, atomics and launches. scheduler.cpp runs the threads.
 #pragma once
 
 #include <math.h>

@@ -1,14 +1,14 @@
 // Registers the emulated kernels as torch.ops.hrdet_emulated.*, and stands in for the functions of
-// CUDA builds of torch that csrc/cuda calls. The library is linked with -Bsymbolic, so that it calls
-// these and not those of torch.
+// CUDA builds of torch that csrc/cuda calls. The library is linked with -Bsymbolic, so that it
+// calls these and not those of torch.
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/library.h>
 
 #include "../../../csrc/cuda/launch.h"
 #include "../../../csrc/ops.h"
 
-// Each launch runs to its end before it returns: warp operations give every lane its own result, and
-// a failed one throws.
+// Each launch runs to its end before it returns: warp operations give every lane its own result,
+// and a failed one throws.
 extern "C" {
 
 AOTITorchError aoti_torch_create_device_guard(int32_t, DeviceGuardHandle* guard) {

@@ -1,15 +1,8 @@
-// Runs the blocks of a launch one after another, and the threads of a block as coroutines that switch
-// at barriers and warp operations only. What CUDA leaves undefined is an error here: a barrier that
-// not all threads of the block reach, different barriers at a time, a warp operation without one of
-// the lanes in its mask. The order of blocks and threads is an option, as no result may depend on it.
-//
-// Address Sanitizer follows the coroutines by its annotations. Thread Sanitizer sees every thread of
-// a block as a thread of its own that barriers, and nothing else, synchronise with the others.
-#include "cuda_runtime.h"
-
-#include <sys/mman.h>
-#include <ucontext.h>
-
+// Runs the blocks of a launch one after another, and the threads of a block as coroutines that
+// switch at barriers and warp operations only. What CUDA leaves undefined is an error here: a
+// barrier that not all threads of the block reach, different barriers at a time, a warp operation
+// without one of the lanes in its mask. The order of blocks and threads is an option, as no result
+// may depend on it.
 #include <memory>
 #include <mutex>
 #include <numeric>
@@ -18,19 +11,8 @@
 #include <stdexcept>
 #include <vector>
 
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
-#endif
-#ifdef EMULATION_THREAD_SANITIZER  // this file itself is not instrumented
-extern "C" {
-void* __tsan_get_current_fiber();
-void* __tsan_create_fiber(unsigned flags);
-void __tsan_switch_to_fiber(void* fiber, unsigned flags);
-void __tsan_acquire(void* address);
-void __tsan_release(void* address);
-}
-#endif
+#include "coroutine.h"
+#include "cuda_runtime.h"
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
@@ -42,31 +24,15 @@ extern "C" char __stop_emulated_shared[] __attribute__((weak, visibility("hidden
 namespace emulation {
 namespace {
 
-constexpr size_t kStackBytes = 256 << 10;
 constexpr unsigned kWarp = 32;
 
-enum class State { kNew, kReady, kAtBarrier, kAtWarp, kDone };
-
-struct Fiber {
-  ucontext_t context;
-  char* stack = nullptr;
-  void* fake_stack = nullptr;        // of Address Sanitizer
-  void* thread_sanitizer = nullptr;  // of Thread Sanitizer
-
-  ~Fiber() {
-#ifdef __SANITIZE_ADDRESS__
-    if (stack) ASAN_UNPOISON_MEMORY_REGION(stack, kStackBytes);
-#endif
-    if (stack) munmap(stack, kStackBytes);
-  }
-};
+enum class State { kReady, kAtBarrier, kAtWarp, kDone };
 
 struct Thread {
-  State state = State::kNew;
-  Fiber* fiber = nullptr;
-  Site site{};           // where it waits
-  unsigned mask = 0;     // of the warp operation
-  bool fence = false;
+  State state = State::kReady;
+  Coroutine* coroutine = nullptr;
+  Site site{};        // where it waits
+  unsigned mask = 0;  // of the warp operation
   uint64_t value = 0;
 };
 
@@ -80,8 +46,12 @@ std::string text(const Site& site) {
   return out.str();
 }
 
-// Poisoned regions between the arrays must not be touched, so not memset, which would be checked.
-__attribute__((no_sanitize("address", "thread"))) void fill_with_garbage(char* begin, char* end) {
+bool same(const Site& a, const Site& b) {
+  return a.line == b.line && std::strcmp(a.file, b.file) == 0;
+}
+
+// Not memset, which Address Sanitizer would check: it poisons what lies between the arrays.
+__attribute__((no_sanitize("address"))) void fill_with_garbage(char* begin, char* end) {
   for (volatile char* at = begin; at < end; ++at) {
     *at = static_cast<char>(0xa5);
   }
@@ -99,28 +69,24 @@ class Scheduler {
     ::blockDim = config.blockDim;
     ::gridDim = config.gridDim;
     random_.seed(order_seed);
-    const uint64_t blocks = uint64_t{gridDim.x} * gridDim.y * gridDim.z;
-    const unsigned threads = blockDim.x * blockDim.y * blockDim.z;
-    // Exactly as large as requested, so that Address Sanitizer sees accesses behind it.
-    shared_ = std::make_unique<double2[]>((config.dynamicSmemBytes + sizeof(double2) - 1) /
-                                          sizeof(double2));
-    shared_bytes_ = config.dynamicSmemBytes;
+    // Exactly as large as requested, so that Address Sanitizer sees accesses behind its end.
+    dynamic_bytes_ = config.dynamicSmemBytes;
+    dynamic_ = std::make_unique<char[]>(dynamic_bytes_);
     try {
-      run_blocks(blocks, threads);
+      run_blocks();
     } catch (...) {
-      fibers_.clear();  // some are still inside of a thread
+      acquire(&abandoned_);
+      coroutines_.clear();  // some are still inside of a thread
       throw;
     }
-    shared_.reset();
+    dynamic_.reset();
   }
 
-  double2* shared() { return shared_.get(); }
-  unsigned current() const { return current_; }
+  char* dynamic_shared() { return dynamic_.get(); }
   unsigned lane() const { return current_ % kWarp; }
 
   void block_barrier(Site site) {
-    Thread& thread = threads_[current_];
-    thread.site = site;
+    threads_[current_].site = site;
     release(this);
     suspend(State::kAtBarrier);
     acquire(this);
@@ -128,36 +94,33 @@ class Scheduler {
 
   const uint64_t* exchange(unsigned mask, uint64_t value, bool fence, Site site) {
     Thread& thread = threads_[current_];
-    if (!(mask >> lane() & 1)) {
-      error_ = "a lane that is not in its mask, at " + text(site);
-    }
+    std::vector<uint64_t>& values = warp_values_[current_ / kWarp];
+    if (!(mask >> lane() & 1)) error_ = "a lane that is not in its mask, at " + text(site);
     thread.site = site;
     thread.mask = mask;
-    thread.fence = fence;
     thread.value = value;
-    const unsigned warp = current_ / kWarp;
-    if (fence) release(&warp_values_[warp]);
+    if (fence) release(&values);
     suspend(State::kAtWarp);
-    if (fence) acquire(&warp_values_[warp]);
-    return warp_values_[warp].data();
+    if (fence) acquire(&values);
+    return values.data();
   }
 
  private:
-  void run_blocks(uint64_t blocks, unsigned threads) {
+  void run_blocks() {
+    const uint64_t blocks = uint64_t{gridDim.x} * gridDim.y * gridDim.z;
     const uint64_t start = order_seed > 1 ? random_() % blocks : 0;
     for (uint64_t i = 0; i < blocks; ++i) {
       const uint64_t block = order_seed == 1 ? blocks - 1 - i : (start + i) % blocks;
       ::blockIdx = {static_cast<unsigned>(block % gridDim.x),
                     static_cast<unsigned>(block / gridDim.x % gridDim.y),
                     static_cast<unsigned>(block / gridDim.x / gridDim.y)};
-      run_block(threads);
+      run_block(blockDim.x * blockDim.y * blockDim.z);
     }
   }
 
   void run_block(unsigned count) {
     fill_with_garbage(__start_emulated_shared, __stop_emulated_shared);
-    fill_with_garbage(reinterpret_cast<char*>(shared_.get()),
-                      reinterpret_cast<char*>(shared_.get()) + shared_bytes_);
+    fill_with_garbage(dynamic_.get(), dynamic_.get() + dynamic_bytes_);
     threads_.assign(count, Thread{});
     warp_values_.assign((count + kWarp - 1) / kWarp, std::vector<uint64_t>(kWarp));
     order_.resize(count);
@@ -165,70 +128,77 @@ class Scheduler {
     if (order_seed == 1) std::reverse(order_.begin(), order_.end());
     if (order_seed > 1) std::shuffle(order_.begin(), order_.end(), random_);
     free_.clear();
-    for (auto& fiber : fibers_) free_.push_back(fiber.get());
-    release(&block_boundary_);
-    done_ = 0;
-    next_ = 0;
-    start_new_threads();
+    for (const auto& coroutine : coroutines_) free_.push_back(coroutine.get());
+    release(&block_start_);
+    next_ = done_ = 0;
+    while (next_ < count) start_threads();
     while (done_ < count) {
       release_waiting();
       for (const unsigned index : order_) {
-        if (threads_[index].state == State::kReady) resume(index);
+        if (threads_[index].state != State::kReady) continue;
+        set_current(index);
+        threads_[index].coroutine->resume();
       }
     }
-    acquire(&block_boundary_);
+    acquire(&block_end_);
   }
 
-  // A coroutine runs one new thread after another until one of them waits: kernels without barriers
-  // never switch.
-  void start_new_threads() {
-    while (next_ < order_.size()) {
-      if (free_.empty()) {
-        fibers_.push_back(make_fiber());
-        free_.push_back(fibers_.back().get());
-      }
-      Fiber* fiber = free_.back();
-      free_.pop_back();
-      current_ = order_[next_];
-      switch_to(fiber);
+  // Resumes a coroutine that runs threads from `next_` on until one of them waits.
+  void start_threads() {
+    if (free_.empty()) {
+      coroutines_.push_back(
+          std::make_unique<Coroutine>([this](Coroutine& coroutine) { run_threads(coroutine); }));
+      free_.push_back(coroutines_.back().get());
     }
+    Coroutine* coroutine = free_.back();
+    free_.pop_back();
+    coroutine->resume();
   }
 
-  void run_new_threads(Fiber* fiber) {
-    while (next_ < order_.size()) {
-      begin(order_[next_++], fiber);
-      (*kernel_)();
-      threads_[current_].state = State::kDone;
-      ++done_;
-      release(&block_boundary_);
+  // What a coroutine runs: kernels without barriers never switch. (But for Thread Sanitizer, to
+  // which every thread has to be a coroutine of its own.)
+  [[noreturn]] void run_threads(Coroutine& coroutine) {
+    for (;;) {
+      while (next_ < order_.size()) {
+        set_current(order_[next_++]);
+        threads_[current_].coroutine = &coroutine;
+        acquire(&block_start_);
+        (*kernel_)();
+        release(&block_end_);
+        threads_[current_].state = State::kDone;
+        ++done_;
 #ifdef EMULATION_THREAD_SANITIZER
-      break;  // every thread has a coroutine of its own
+        break;
 #endif
+      }
+#ifndef EMULATION_THREAD_SANITIZER
+      free_.push_back(&coroutine);
+#endif
+      coroutine.suspend();
     }
-    free_.push_back(fiber);
   }
 
-  void begin(unsigned index, Fiber* fiber) {
+  void set_current(unsigned index) {
     current_ = index;
-    threads_[index].fiber = fiber;
-    threads_[index].state = State::kReady;
-    set_thread_index(index);
-    acquire(&block_boundary_);
-  }
-
-  void set_thread_index(unsigned index) {
     ::threadIdx = {index % blockDim.x, index / blockDim.x % blockDim.y,
                    index / blockDim.x / blockDim.y};
   }
 
-  // Called when every thread waits or is done: lets those go on whose operation is complete.
+  void suspend(State state) {
+    threads_[current_].state = state;
+    release(&abandoned_);
+    threads_[current_].coroutine->suspend();
+  }
+
+  // Called when every thread waits or is done: those go on whose operation is complete.
   void release_waiting() {
     if (!error_.empty()) fail(std::exchange(error_, {}));
     bool released = false;
-    for (unsigned warp = 0; warp < warp_values_.size(); ++warp) {
-      released |= release_warp(warp);
-    }
-    if (released) return;
+    for (unsigned warp = 0; warp < warp_values_.size(); ++warp) released |= release_warp(warp);
+    if (!released) release_barrier();
+  }
+
+  void release_barrier() {
     const Thread* first = nullptr;
     for (const Thread& thread : threads_) {
       if (thread.state == State::kAtWarp) {
@@ -240,7 +210,7 @@ class Scheduler {
       if (thread.state == State::kDone) {
         fail("a thread has ended while others wait at a barrier, at " + text(first->site));
       }
-      if (thread.site.line != first->site.line || thread.site.file != first->site.file) {
+      if (!same(thread.site, first->site)) {
         fail("threads of a block wait at different barriers, at " + text(first->site) + " and " +
              text(thread.site));
       }
@@ -248,150 +218,55 @@ class Scheduler {
     for (Thread& thread : threads_) thread.state = State::kReady;
   }
 
+  // One operation at a time, as its values stay where they are until its lanes have run.
   bool release_warp(unsigned warp) {
     const unsigned begin = warp * kWarp;
     const unsigned end = std::min<unsigned>(begin + kWarp, threads_.size());
-    bool released = false;
     for (unsigned i = begin; i < end; ++i) {
       const unsigned mask = threads_[i].mask;
-      if (threads_[i].state != State::kAtWarp || !complete(begin, end, mask, threads_[i].site)) {
-        continue;
-      }
+      if (!complete(begin, end, threads_[i])) continue;
       for (unsigned j = begin; j < end; ++j) {
         if (mask >> (j - begin) & 1) {
           warp_values_[warp][j - begin] = threads_[j].value;
           threads_[j].state = State::kReady;
         }
       }
-      released = true;
-      break;  // the values of one operation at a time
+      return true;
     }
-    return released;
+    return false;
   }
 
-  // Whether all lanes of the mask wait at this operation.
-  bool complete(unsigned begin, unsigned end, unsigned mask, const Site& site) const {
+  // Whether `one` waits at a warp operation, and so do all lanes of its mask.
+  bool complete(unsigned begin, unsigned end, const Thread& one) const {
+    if (one.state != State::kAtWarp) return false;
     for (unsigned lane = 0; lane < kWarp; ++lane) {
-      if (!(mask >> lane & 1)) continue;
+      if (!(one.mask >> lane & 1)) continue;
       if (begin + lane >= end) return false;
-      const Thread& thread = threads_[begin + lane];
-      if (thread.state != State::kAtWarp || thread.mask != mask || thread.site.line != site.line) {
+      const Thread& other = threads_[begin + lane];
+      if (other.state != State::kAtWarp || other.mask != one.mask || !same(other.site, one.site)) {
         return false;
       }
     }
     return true;
   }
 
-  // Coroutines.
-
-  std::unique_ptr<Fiber> make_fiber() {
-    auto fiber = std::make_unique<Fiber>();
-    void* stack = mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (stack == MAP_FAILED) fail("no memory for a stack");
-    fiber->stack = static_cast<char*>(stack);
-    getcontext(&fiber->context);
-    fiber->context.uc_stack.ss_sp = fiber->stack;
-    fiber->context.uc_stack.ss_size = kStackBytes;
-    fiber->context.uc_link = nullptr;
-    makecontext(&fiber->context, reinterpret_cast<void (*)()>(&Scheduler::fiber_main), 0);
-#ifdef EMULATION_THREAD_SANITIZER
-    fiber->thread_sanitizer = __tsan_create_fiber(0);
-#endif
-    return fiber;
-  }
-
-  static void fiber_main();
-
-  void fiber_loop() {
-    finish_switch(nullptr);
-    for (;;) {
-      Fiber* fiber = running_;
-      run_new_threads(fiber);
-      switch_back(fiber);
-    }
-  }
-
-  void resume(unsigned index) {
-    current_ = index;
-    set_thread_index(index);
-    switch_to(threads_[index].fiber);
-  }
-
-  void suspend(State state) {
-    const unsigned index = current_;
-    threads_[index].state = state;
-    switch_back(threads_[index].fiber);
-    // resume() has set current_ and the indices.
-  }
-
-  void switch_to(Fiber* fiber) {
-    running_ = fiber;
-#ifdef __SANITIZE_ADDRESS__
-    __sanitizer_start_switch_fiber(&main_fake_stack_, fiber->stack, kStackBytes);
-#endif
-#ifdef EMULATION_THREAD_SANITIZER
-    main_.thread_sanitizer = __tsan_get_current_fiber();
-    __tsan_switch_to_fiber(fiber->thread_sanitizer, 1);  // 1: without synchronisation
-#endif
-    swapcontext(&main_.context, &fiber->context);
-#ifdef __SANITIZE_ADDRESS__
-    __sanitizer_finish_switch_fiber(main_fake_stack_, nullptr, nullptr);
-#endif
-  }
-
-  void switch_back(Fiber* fiber) {
-#ifdef __SANITIZE_ADDRESS__
-    __sanitizer_start_switch_fiber(&fiber->fake_stack, main_stack_, main_stack_bytes_);
-#endif
-#ifdef EMULATION_THREAD_SANITIZER
-    __tsan_switch_to_fiber(main_.thread_sanitizer, 1);
-#endif
-    swapcontext(&fiber->context, &main_.context);
-    finish_switch(fiber->fake_stack);
-  }
-
-  void finish_switch([[maybe_unused]] void* fake_stack) {
-#ifdef __SANITIZE_ADDRESS__
-    __sanitizer_finish_switch_fiber(fake_stack, &main_stack_, &main_stack_bytes_);
-#endif
-  }
-
-  static void acquire([[maybe_unused]] void* address) {
-#ifdef EMULATION_THREAD_SANITIZER
-    __tsan_acquire(address);
-#endif
-  }
-
-  static void release([[maybe_unused]] void* address) {
-#ifdef EMULATION_THREAD_SANITIZER
-    __tsan_release(address);
-#endif
-  }
-
   std::mutex mutex_;
   std::mt19937 random_;
   const std::function<void()>* kernel_ = nullptr;
+  std::unique_ptr<char[]> dynamic_;
+  size_t dynamic_bytes_ = 0;
   std::vector<Thread> threads_;
-  std::vector<unsigned> order_;
-  std::vector<std::vector<uint64_t>> warp_values_;
-  std::vector<std::unique_ptr<Fiber>> fibers_;
-  std::vector<Fiber*> free_;
-  std::unique_ptr<double2[]> shared_;
-  size_t shared_bytes_ = 0;
+  std::vector<unsigned> order_;                     // of starting and resuming them
+  std::vector<std::vector<uint64_t>> warp_values_;  // of the last operation of every warp
+  std::vector<std::unique_ptr<Coroutine>> coroutines_;
+  std::vector<Coroutine*> free_;
   std::string error_;
-  unsigned current_ = 0, done_ = 0;
-  size_t next_ = 0;
-  char block_boundary_ = 0;
-  Fiber main_;
-  Fiber* running_ = nullptr;
-  void* main_fake_stack_ = nullptr;
-  const void* main_stack_ = nullptr;
-  size_t main_stack_bytes_ = 0;
+  unsigned current_ = 0;
+  size_t next_ = 0, done_ = 0;                            // in `order_`; threads
+  char block_start_ = 0, block_end_ = 0, abandoned_ = 0;  // for release() and acquire()
 };
 
 Scheduler scheduler;
-
-void Scheduler::fiber_main() { scheduler.fiber_loop(); }
 
 }  // namespace
 
@@ -408,7 +283,7 @@ const uint64_t* exchange(unsigned mask, uint64_t value, bool fence, Site site) {
 
 unsigned lane() { return scheduler.lane(); }
 
-double2* dynamic_shared_memory() { return scheduler.shared(); }
+double2* dynamic_shared_memory() { return reinterpret_cast<double2*>(scheduler.dynamic_shared()); }
 
 }  // namespace emulation
 
