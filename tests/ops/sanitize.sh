@@ -45,7 +45,14 @@ export HRDET_SANITIZER=$sanitizer OMP_NUM_THREADS=1
 export ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0:${ASAN_OPTIONS:-}
 export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:report_signal_unsafe=0:ignore_noninstrumented_modules=1:${TSAN_OPTIONS:-}
-[ $# -gt 0 ] || set -- "$python" -m pytest -q -x -p no:cacheprovider tests/ops \
-    -k 'not compiles and not opcheck and not vectors_of_every_length and not sanitize'
-# Addresses must not be random for Thread Sanitizer.
-exec setarch -R env LD_PRELOAD="$($cxx -print-file-name=$runtime)" "$@"
+if [ $# -eq 0 ]; then
+    set -- "$python" -m pytest -q -x -p no:cacheprovider tests/ops/test_emulation.py
+    # Beside the emulation the CPU operators, but for what torch compiles or starts a process for.
+    [ "$sanitizer" = thread ] || set -- "$@" tests/ops/test_{masks,nms,resize,winograd}.py \
+        tests/ops/test_roi_align{,_gradient}.py \
+        -k 'not compiles and not opcheck and not well_formed and not vectors_of_every_length'
+fi
+# The C++ runtime comes first too, or exceptions are not followed; and addresses must not be random
+# for Thread Sanitizer.
+preload="$($cxx -print-file-name=$runtime) $($cxx -print-file-name=libstdc++.so.6)"
+exec setarch -R env LD_PRELOAD="$preload" "$@"

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from tests.ops.scene import LAYOUTS, STRIDES, scene
 
 OPS = torch.ops.hrdet
-ORDERS = [1, 2, 3]  # descending, and two shuffled ones; ascending is 0
+SANITIZER = os.environ.get('HRDET_SANITIZER')  # under which all takes ten times as long
+ORDERS = [2] if SANITIZER else [1, 2, 3]  # descending, and two shuffled ones; ascending is 0
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 INF, NAN = float('inf'), float('nan')
-EXAMPLES = 5 if os.environ.get('HRDET_SANITIZER') else 50  # a sanitizer takes ten times as long
+EXAMPLES = 5 if SANITIZER else 50
 
 
 def candidates(seed, problems, count, dtype=torch.float32):
