@@ -46,7 +46,7 @@ export ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0:${ASAN_OPTION
 export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:report_signal_unsafe=0:ignore_noninstrumented_modules=1:${TSAN_OPTIONS:-}
 if [ $# -eq 0 ]; then
-    set -- "$python" -m pytest -q -x -p no:cacheprovider tests/ops/test_emulation.py
+    set -- "$python" -m pytest -x -p no:cacheprovider tests/ops/test_emulation.py
     # Beside the emulation the CPU operators, but for what torch compiles or starts a process for.
     [ "$sanitizer" = thread ] || set -- "$@" tests/ops/test_{masks,nms,resize,winograd}.py \
         tests/ops/test_roi_align{,_gradient}.py \
