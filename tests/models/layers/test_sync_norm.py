@@ -118,9 +118,13 @@ def expected(case):
 
 
 def assert_near(value, reference):
-    """Float32: inputs of 30 with a spread of 1, and sums of some hundred values."""
+    """Equal to the rounding of float32, in whatever order a processor adds.
+
+    Inputs of 30 are rounded to 2e-6 of their spread of 1, and some hundred are summed: up to 6e-4
+    if all rounded alike.  1.1e-4 was seen with AVX2, less with AVX-512.
+    """
     scale = max(1, reference.abs().max().item() if reference.numel() else 1)
-    torch.testing.assert_close(value.double(), reference.double(), rtol=0, atol=1e-4 * scale)
+    torch.testing.assert_close(value.double(), reference.double(), rtol=0, atol=3e-4 * scale)
 
 
 @pytest.mark.parametrize('case', [c for c in CASES if c != 'one value'])
