@@ -54,7 +54,7 @@ def test_copies_are_independent_and_keep_their_origins(clone):
 def test_the_text_loads_to_the_same(tmp_path):
     config = load_config(VALUES)
     config.dump(tmp_path / 'copy.py')
-    text = (tmp_path / 'copy.py').read_text()
+    text = (tmp_path / 'copy.py').read_text(encoding='utf-8')
     assert load_config(tmp_path / 'copy.py') == config
     assert max(map(len, text.splitlines())) <= 100
     assert load_config(tmp_path / 'copy.py').pretty_text == text

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 _logger = logging.getLogger('hrdet')
+_UTF8 = ('utf-8', 'surrogatepass')  # any str and back, whatever the locale
 CACHED_FROM = 20_000  # files; fewer are listed quickly enough
 
 
@@ -23,7 +24,7 @@ class FileNames(Sequence):
     """
 
     def __init__(self, names: Iterable[str] = ()):
-        encoded = [os.fsencode(name) for name in names]
+        encoded = [name.encode(*_UTF8) for name in names]
         self.ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
         self.text = np.frombuffer(b''.join(encoded), np.uint8)
 
@@ -45,12 +46,12 @@ class FileNames(Sequence):
         index %= len(self)
         # Name i lies between the ends of names i - 1 and i.
         start = self.ends[index - 1] if index else 0
-        return os.fsdecode(self.text[start : self.ends[index]].tobytes())
+        return self.text[start : self.ends[index]].tobytes().decode(*_UTF8)
 
     def __iter__(self) -> Iterator[str]:
         text, start = self.text.tobytes(), 0
         for end in self.ends.tolist():
-            yield os.fsdecode(text[start:end])
+            yield text[start:end].decode(*_UTF8)
             start = end
 
     def position(self, name: str) -> int | None:
