@@ -1,26 +1,59 @@
 """From a config in any language to a RunConfig."""
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
 from hrdet.config.config import origins_of, values_of
-from hrdet.config.lower import lowered, release
+from hrdet.config.lower.dialects import explain
 from hrdet.config.node import Node, check_choice
 from hrdet.config.run_config import RunConfig
 from hrdet.registry import ConfigError
 
-# Each language: its keys at the top, and its reader.
-LANGUAGES = {
-    'release': (release.KEYS, release.lower_release),
-    'lowered': (lowered.KEYS, lowered.read_lowered),
+# Each language has a module here, with ``KEYS``, its keys at the top, and ``read_config``.
+LANGUAGES = ('release', 'openmmlab1', 'openmmlab2', 'lowered')
+# Places of values that not every language has.
+_OLD = 'data optimizer optimizer_config lr_config'
+_NESTED = (
+    'model.roi_head model.rpn_head.anchor_generator model.decode_head model.head model.train_cfg '
+    'model.test_cfg'
+)
+_PLACES = {
+    'release': f'{_OLD} data.imgs_per_gpu model.bbox_roi_extractor model.rpn_head.anchor_scales',
+    'openmmlab1': f'{_OLD} {_NESTED} runner data.samples_per_gpu data.train_dataloader',
+    'openmmlab2': f'{_NESTED} train_dataloader val_dataloader test_dataloader optim_wrapper '
+    'param_scheduler val_evaluator test_evaluator default_hooks default_scope data_preprocessor '
+    'model.data_preprocessor train_cfg.by_epoch train_cfg.max_epochs train_cfg.max_iters val_cfg',
 }
+
+
+def language_of(config: Mapping[str, Any]) -> str:
+    """The language that a config names, or else the one that most of its keys belong to."""
+    if 'language' in config:
+        check_choice(config['language'], LANGUAGES, 'language')
+        return config['language']
+    votes = {
+        language: sum(_has(config, place) for place in places.split())
+        for language, places in _PLACES.items()
+    }
+    return max(votes, key=votes.get)  # the first one among equals
+
+
+def _has(config: Any, place: str) -> bool:
+    for key in place.split('.'):
+        if not isinstance(config, Mapping) or key not in config:
+            return False
+        config = config[key]
+    return True
+
+
+def _module(config: Mapping[str, Any]) -> Any:
+    return importlib.import_module(f'hrdet.config.lower.{language_of(config)}')
 
 
 def keys_of_language(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The keys that a config in its language may have at the top."""
-    language = config.get('language', 'release')
-    check_choice(language, LANGUAGES, 'language')
-    return (*LANGUAGES[language][0], 'language', 'custom_imports')
+    return (*_module(config).KEYS, 'language', 'custom_imports')
 
 
 def lower(config: Mapping[str, Any]) -> RunConfig:
@@ -35,10 +68,11 @@ def lower(config: Mapping[str, Any]) -> RunConfig:
     """
     origins = origins_of(config)
     try:
-        keys_of_language(config)
-        read = LANGUAGES[config.get('language', 'release')][1]
-        run = read({key: value for key, value in config.items() if key != 'language'})
+        values = {key: value for key, value in config.items() if key != 'language'}
+        run = _module(config).read_config(values)
     except ConfigError as error:
+        if 'there is no such key' in str(error):
+            explain(error, language_of(config))
         error.locate(origins)
         raise
     nodes = run.training.nodes if run.training else []

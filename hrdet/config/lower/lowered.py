@@ -11,7 +11,7 @@ from hrdet.config.run_config import RunConfig, Runtime, Training
 KEYS = ('model', 'classes', 'train', 'val', 'test', 'training', 'runtime')
 
 
-def read_lowered(config: dict[str, Any]) -> RunConfig:
+def read_config(config: dict[str, Any]) -> RunConfig:
     """The meaning of a config in this language."""
     config = {k: v for k, v in config.items() if k not in ('custom_imports', 'work_dir')}
     return read(_read, as_nodes(config), 'config')

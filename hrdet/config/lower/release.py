@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any, Literal
 
 from hrdet.config.lower.detection import lower_detection
+from hrdet.config.lower.dialects import foreign_key
 from hrdet.config.lower.training import lower_training
 from hrdet.config.node import Node, as_nodes, check, check_typed, keys_of, read
 from hrdet.config.run_config import RunConfig, Runtime
@@ -15,27 +16,6 @@ _RUNTIME = [f.name for f in fields(Runtime) if f.name not in ('pretrained', 'bac
 _TASK = keys_of(lower_detection)
 _TRAINING = keys_of(lower_training, ['warnings'])
 KEYS = tuple(dict.fromkeys([*_TASK, *_TRAINING, *_RUNTIME, 'workflow', 'dist_params']))
-
-# Fields of mmengine's Runner, and the keys that say the same here.
-_ELSEWHERE = {
-    'train_dataloader': 'data.train',
-    'val_dataloader': 'data.val',
-    'test_dataloader': 'data.test',
-    'val_cfg': 'evaluation',
-    'optim_wrapper': 'optimizer, optimizer_config and amp',
-    'param_scheduler': 'lr_config',
-    'val_evaluator': 'evaluation',
-    'test_evaluator': 'evaluation',
-    'default_hooks': 'checkpoint_config, log_config and evaluation; custom_hooks for your own',
-    'resume': 'resume_from, or --auto-resume of tools/train.py',
-    'env_cfg': 'cudnn_benchmark and dist_params',
-    'log_processor': 'log_config',
-    'visualizer': "trackers, such as [dict(type='TensorBoard')]",
-    'vis_backends': "trackers, such as [dict(type='TensorBoard')]",
-    'default_scope': 'nothing: leave it out',
-    'randomness': 'seed, and --deterministic of tools/train.py',
-    'experiment_name': 'work_dir',
-}
 
 # Variables that config files of this language commonly define for their own use.
 _HELPERS = {
@@ -51,7 +31,7 @@ _HELPERS = {
 }
 
 
-def lower_release(config: Mapping[str, Any]) -> RunConfig:
+def read_config(config: Mapping[str, Any]) -> RunConfig:
     """The meaning of a config in this language."""
     warnings = _check_names(config, (*KEYS, 'custom_imports'))
     values = as_nodes({key: config[key] for key in KEYS if key in config})
@@ -94,7 +74,7 @@ def _check_names(config: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
     unless it is one of the usual helpers or starts with an underscore.
 
     Raises:
-        ConfigError: a name that resembles a key, or one of mmengine's Runner.
+        ConfigError: a name that resembles a key, or a key of another language.
     """
     warnings = []
     for name in config:
@@ -106,8 +86,9 @@ def _check_names(config: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
 
 
 def _check_name(name: str, keys: Sequence[str]) -> None:
-    if name in _ELSEWHERE:
-        raise ConfigError(f"{name}: a key of mmengine's; write {_ELSEWHERE[name]} instead")
+    found = foreign_key(name, 'release')
+    if found:
+        raise ConfigError(f'{name}: {found}')
     similar = difflib.get_close_matches(name, keys, n=1, cutoff=0.8)
     if similar:
         raise ConfigError(

@@ -47,7 +47,7 @@ def test_custom_imports_stay(config):
         (dict(training={}), r'training\.optimizer: this key is needed'),
         (dict(training=dict(optimizer={}, epochs=2)), r'training\.epochs: .*accepted: optimizer'),
         (dict(runtime=dict(sed=1)), r"runtime\.sed: .*did you mean 'seed'"),
-        (dict(language='latin'), r"language: 'latin' is not one of 'release', 'lowered'"),
+        (dict(language='latin'), r"language: 'latin' is not one of 'release', 'openmmlab1'"),
     ],
 )
 def test_mistakes(lowered, change, message):

@@ -1,0 +1,65 @@
+"""Which language a config is in, and what is said of a key of another one."""
+
+import re
+
+import pytest
+
+from hrdet.config import lower
+from hrdet.config.lower.dialects import TITLES, foreign_key
+from hrdet.config.lower.language import LANGUAGES, language_of
+from hrdet.registry import ConfigError
+
+
+@pytest.mark.parametrize(
+    ('config', 'language'),
+    [
+        (dict(model=dict(type='FasterRCNN'), data=dict(imgs_per_gpu=2)), 'release'),
+        (dict(model=dict(type='FasterRCNN')), 'release'),
+        (dict(model=dict(type='FasterRCNN', roi_head=dict())), 'openmmlab1'),
+        (dict(model=dict(roi_head=dict()), data=dict(), optimizer=dict()), 'openmmlab1'),
+        (dict(model=dict(), data=dict(samples_per_gpu=2)), 'openmmlab1'),
+        (dict(model=dict(decode_head=dict()), data=dict(), runner=dict()), 'openmmlab1'),
+        (dict(model=dict(roi_head=dict(), data_preprocessor=dict())), 'openmmlab2'),
+        (dict(model=dict(head=dict()), train_dataloader=dict()), 'openmmlab2'),
+        (dict(train_cfg=dict(by_epoch=True), model=dict(head=dict())), 'openmmlab2'),
+        (dict(train_cfg=dict(rpn=dict()), model=dict()), 'release'),
+        # A variable of the config file's own is no key of another language.
+        (dict(optimizer=dict(), optim_wrapper=dict(), train_dataloader=dict()), 'openmmlab2'),
+        (dict(language='lowered', train_dataloader=dict()), 'lowered'),
+    ],
+)
+def test_a_language_is_recognised_by_its_keys(config, language):
+    assert language_of(config) == language
+
+
+def test_every_language_has_a_title():
+    assert tuple(TITLES) == LANGUAGES
+
+
+@pytest.mark.parametrize(
+    ('key', 'language', 'wanted'),
+    [
+        ('data.samples_per_gpu', 'release', 'OpenMMLab 1 .* has data.imgs_per_gpu'),
+        ('runner', 'release', 'OpenMMLab 1 .* has total_epochs or total_iters'),
+        ('optim_wrapper', 'release', 'OpenMMLab 2 .* has optimizer, optimizer_config and amp'),
+        ('data.imgs_per_gpu', 'openmmlab1', '2019 language .* has data.samples_per_gpu'),
+        ('default_hooks', 'openmmlab1', 'OpenMMLab 2 .* has checkpoint_config'),
+        ('lr_config', 'openmmlab2', '2019 language .* has param_scheduler'),
+        ('model.bbox_head', 'openmmlab2', '2019 language .* has model.roi_head'),
+        ('train_dataloader.dataset.pipeline[2].flip_ratio', 'openmmlab2', 'has prob'),
+    ],
+)
+def test_a_key_of_another_language(key, language, wanted):
+    assert re.search(wanted, foreign_key(key, language))
+
+
+@pytest.mark.parametrize('key', ['data.train.min_size', 'optimizer.lr', 'model'])
+def test_a_key_that_no_other_language_has(key):
+    assert foreign_key(key, 'release') is None
+
+
+def test_an_error_says_whose_key_it_is(config):
+    config['data']['samples_per_gpu'] = 2
+    wanted = r'data\.samples_per_gpu: a key of OpenMMLab 1 .*; the 2019 language .*imgs_per_gpu'
+    with pytest.raises(ConfigError, match=wanted):
+        lower(config)
