@@ -18,7 +18,7 @@ TRACES = {
     'iteration': (5, 10),
 }
 # (files, raw lines, code lines) of the way from a config to the loss.
-LINES = {'construct': (21, 2140, 1575), 'total': (43, 4100, 2705)}
+LINES = {'construct': (21, 2165, 1590), 'total': (43, 4100, 2720)}
 SIZES = {
     'hrdet/engine + tools/train.py': 1500,
     'import cycles': 0,

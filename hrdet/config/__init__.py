@@ -15,6 +15,7 @@ from hrdet.config.run_config import (
     Runtime,
     Training,
     check_num_classes,
+    loader_options,
     with_num_classes,
 )
 
@@ -26,6 +27,7 @@ __all__ = [
     'Training',
     'check_num_classes',
     'load_config',
+    'loader_options',
     'lower',
     'lowered_text',
     'values_of',

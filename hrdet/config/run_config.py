@@ -57,7 +57,9 @@ class RunConfig:
 
     ``train``, ``val`` and ``test`` hold ``dataset`` (a node) and the arguments of
     ``hrdet.data.build_loader``; ``val`` and ``test`` also ``evaluator`` (a node, built with the
-    data set as its argument ``dataset``).  ``classes`` None takes the data set's own.
+    data set as its argument ``dataset``) and, where the config has views for test-time
+    augmentation on request, ``tta``: ``transforms``, which take the place of the data set's, and
+    ``description``, a line about them.  ``classes`` None takes the data set's own.
     """
 
     model: Node
@@ -98,6 +100,34 @@ class RunConfig:
     def splits(self) -> Iterator[Node]:
         """Those of ``train``, ``val`` and ``test`` that the config has."""
         yield from (split for split in (self.train, self.val, self.test) if split is not None)
+
+    def use_tta(self) -> str:
+        """Test with the views of ``test.tta``; returns their description.
+
+        Raises:
+            ConfigError: the config has none.
+        """
+        if self.test is None or 'tta' not in self.test:
+            raise ConfigError(
+                'data.test: this config has no views for test-time augmentation on request'
+            )
+        tta = self.test['tta']
+        dataset = _with_transforms(self.test['dataset'], tta['transforms'])
+        self.test = self.test.replaced(dataset=dataset)
+        return tta['description']
+
+
+def loader_options(split: Node) -> dict[str, Any]:
+    """The arguments of ``hrdet.data.build_loader`` in ``train``, ``val`` or ``test``."""
+    return {k: v for k, v in split.items() if k not in ('dataset', 'evaluator', 'tta')}
+
+
+def _with_transforms(dataset: Node, transforms: list[Node]) -> Node:
+    """The data set, or all inside it, with these transforms."""
+    if 'datasets' in dataset:
+        parts = [_with_transforms(part, transforms) for part in dataset['datasets']]
+        return dataset.replaced(datasets=parts)
+    return dataset.replaced(transforms=transforms)
 
 
 def with_num_classes(model: Any, num_classes: int) -> Any:

@@ -17,7 +17,7 @@ import hrdet.models
 import hrdet.optimize
 from hrdet.checkpoints import CheckpointError, load_backbone, load_checkpoint
 from hrdet.checkpoints.disk import read_meta
-from hrdet.config import Config, Node, RunConfig, lower
+from hrdet.config import Config, Node, RunConfig, loader_options, lower
 from hrdet.distributed import broadcast_object, on_rank_0, rank, world_size
 from hrdet.engine.checkpointing import LATEST
 from hrdet.engine.evaluate import Tester, Validation
@@ -192,10 +192,8 @@ def _set_up_torch(seed: int, cudnn_benchmark: bool, deterministic: bool) -> None
 def _data(section: Node, training: bool = False, seed: int = 0) -> tuple[Any, DataLoader]:
     """The data set of a section of the config, and this process's loader."""
     dataset = build(section['dataset'])
-    options = {k: v for k, v in section.items() if k not in ('dataset', 'evaluator')}
-    return dataset, hrdet.data.build_loader(
-        dataset, training=training, rank=rank(), world_size=world_size(), seed=seed, **options
-    )
+    options = dict(rank=rank(), world_size=world_size(), seed=seed, **loader_options(section))
+    return dataset, hrdet.data.build_loader(dataset, training=training, **options)
 
 
 def _contents(dataset: Any) -> str:

@@ -66,7 +66,7 @@ def _factor(node: Mapping[str, Any], path: str, epoch_length: int, max_iters: in
     begin = options.pop('begin', 0) * unit
     end = options.pop('end', None)
     end = whole_run if end is None else end * unit
-    for name in ('T_max', 'step_size'):
+    for name in ('T_max', 'step_size', 'total_iters'):
         if name in options:
             options[name] *= unit
     if 'milestones' in options:
@@ -131,8 +131,17 @@ def _cosine(
     return least + (1 - least) * (1 + math.cos(math.pi * t / T_max)) / 2
 
 
-def _poly(t: float, last: float, base_lr: float, power: float = 1.0, eta_min: float = 0.0) -> float:
+def _poly(
+    t: float,
+    last: float,
+    base_lr: float,
+    power: float = 1.0,
+    eta_min: float = 0.0,
+    total_iters: int | None = None,
+) -> float:
+    """``eta_min`` is reached in the last step (mmengine), or after ``total_iters`` (mmcv)."""
     least = eta_min / base_lr
+    last = last if total_iters is None else total_iters
     return least + (1 - least) * max(0.0, 1 - t / last) ** power if last else least
 
 

@@ -1,7 +1,9 @@
 """Learning rates of schedules against their formulae, at the iterations of a run."""
 
 import math
+import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -62,6 +64,14 @@ CASES = {
         dict(type='PolyLR', power=0.9, eta_min=1e-4, **ITERATIONS),
         lambda i: 1e-4 / BASE + (1 - 1e-4 / BASE) * (1 - i / 39) ** 0.9,
     ),
+    'poly, to the end of the run': (
+        dict(type='PolyLR', power=0.9, eta_min=1e-4, total_iters=40, **ITERATIONS),
+        lambda i: 1e-4 / BASE + (1 - 1e-4 / BASE) * (1 - i / 40) ** 0.9,
+    ),
+    'poly, every iteration': (
+        dict(type='PolyLR', total_iters=EPOCHS, end=EPOCHS, convert_to_iter_based=True),
+        lambda i: 1 - i / 40,
+    ),
 }
 
 
@@ -99,3 +109,19 @@ def test_factors_multiply_each_other_for_every_group():
 def test_mistakes_are_named(node, message):
     with pytest.raises(ConfigError, match=message):
         rates(node)
+
+
+@pytest.mark.parametrize('release', [0, 1])
+def test_polynomial_schedules_of_both_releases_of_mmsegmentation(reference_dir, release):
+    """Of 0.x eta_min comes after the last iteration, of 1.x in it."""
+    golden = np.load(reference_dir / 'seg_ops.npz')
+    tables = {name: golden[name] for name in golden.files if name.startswith(f'poly{release}_')}
+    assert tables
+    for name, table in tables.items():
+        base, least, length = (float(part) for part in re.findall(r'[a-zT]+([\d.]+)', name)[-3:])
+        node = dict(type='PolyLR', power=0.9, eta_min=least, end=int(length), **ITERATIONS)
+        node |= dict(total_iters=int(length)) if release == 0 else {}
+        optimizer = torch.optim.SGD([torch.zeros(1)], lr=base)
+        (factor,) = lr_schedule(optimizer, [node], 1, int(length)).lr_lambdas
+        found = [base * factor(int(iteration)) for iteration in table[:, 0]]
+        np.testing.assert_allclose(found, table[:, 1], rtol=1e-9)

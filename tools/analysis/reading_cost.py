@@ -86,7 +86,7 @@ def trace_model(shapes: Any) -> dict[str, Trace]:
     """Traces from the config to the model, of a training step, a later one, and a prediction."""
     import torch
 
-    from hrdet.config import load_config, lower
+    from hrdet.config import load_config, loader_options, lower
     from hrdet.data import build_loader
     from hrdet.models import build_model
     from hrdet.registry import build
@@ -99,8 +99,7 @@ def trace_model(shapes: Any) -> dict[str, Trace]:
         settings = lower(config)
     batches = {}
     for mode, part in (('loss', settings.train), ('predict', settings.test)):
-        options = {key: part[key] for key in part if key not in ('dataset', 'evaluator')}
-        options |= dict(batch_size=2, num_workers=0, training=mode == 'loss')
+        options = loader_options(part) | dict(batch_size=2, num_workers=0, training=mode == 'loss')
         dataset = build(part['dataset'])
         batches[mode] = next(iter(build_loader(dataset, **options)))
     with traces['build']:

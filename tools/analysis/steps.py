@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hrdet.checkpoints import load_checkpoint
-from hrdet.config import RunConfig
+from hrdet.config import RunConfig, loader_options
 from hrdet.data import build_loader
 from hrdet.engine.trainer import TrainStep
 from hrdet.models import build_model
@@ -58,7 +58,7 @@ def model_and_batches(args: argparse.Namespace, run_config: RunConfig):
     """The detector, and an endless source of batches on the host."""
     training = args.mode == 'train'
     split = run_config.train if training else run_config.test
-    options = {k: v for k, v in split.items() if k not in ('dataset', 'evaluator')}
+    options = loader_options(split)
     batch = args.batch or options['batch_size']
     if args.shape:
         classes = run_config.classes or tuple(map(str, range(COCO_CLASSES)))

@@ -253,7 +253,7 @@ def _whole_run(
     """The length of a policy that ends with the run."""
     length = epochs if iterations is None else iterations
     check(length is not None, 'total_epochs', f'{path} needs to know it')
-    found = dict(end=length) | (dict(T_max=length) if kind == 'cosine' else {})
+    found = {'end': length, 'T_max' if kind == 'cosine' else 'total_iters': length}
     if iterations is None and not by_epoch:  # every iteration, and as long as the epochs
         found |= dict(by_epoch=True, convert_to_iter_based=True)
     return found

@@ -155,7 +155,7 @@ def test_a_run_counted_in_iterations(config):
     assert (training.max_epochs, training.max_iters, training.val_interval) == (None, 800, 100)
     assert training.checkpoint == dict(interval=80, max_keep=-1), 'ten times, if unsaid'
     assert training.schedule == [
-        dict(by_epoch=False, type='PolyLR', power=0.9, eta_min=1e-4, end=800)
+        dict(by_epoch=False, type='PolyLR', power=0.9, eta_min=1e-4, end=800, total_iters=800)
     ]
     config['lr_config'] = dict(policy='step', step=[600, 900])
     run = lower(config)
@@ -171,7 +171,8 @@ def test_a_run_counted_in_iterations(config):
 def test_polynomial_over_epochs(config):
     config['lr_config'] = dict(policy='poly')
     (factor,) = lower(config).training.schedule
-    assert factor == dict(by_epoch=True, type='PolyLR', power=1.0, eta_min=0.0, end=12)
+    expected = dict(by_epoch=True, type='PolyLR', power=1.0, eta_min=0.0, end=12, total_iters=12)
+    assert factor == expected
 
 
 def test_hooks_trackers_and_early_stopping(config):
