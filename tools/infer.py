@@ -4,10 +4,17 @@
     python tools/infer.py CONFIG CHECKPOINT photos/ 'more/**/*.png' --out-dir found --score-thr 0.5
 
 INPUT is an image file, a folder (searched with its sub-folders) or a pattern in quotes; ** stands
-for any number of folders.  The folder --out-dir gets a picture of every image, on which objects are
-drawn that reach --score-thr, and the results of all images; of a detector detections.json: COCO's
-format with images, categories and annotations, one for every object with its score.  Images that
-cannot be read are listed at the end, and the exit status is then 1.
+for any number of folders.  The folder --out-dir gets a picture of every image with its result, and
+the results of all images:
+
+    detection       objects that reach --score-thr are drawn; detections.json has all of them in
+                    COCO's format: images, categories, and an annotation with a score for each
+    classification  the class and its score are below the image; predictions.json has for every
+                    image pred_label, pred_class, pred_score, and the five best (top5)
+    segmentation    the classes tint the image; label_maps/ has a PNG of every image, the class of
+                    each pixel as its number, and classes.txt, their names
+
+Images that cannot be read are listed at the end, and the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -108,8 +115,9 @@ def infer(
         results = inference_model(model, list(pictures.values()), args.batch_size)
         for (name, picture), result in zip(pictures.items(), results):
             file = file or result.open_file(out, model.classes)
-            save_picture(picture, result, out / name, model.classes, args.score_thr)
-            file.add(str(images[name]), picture.shape[:2], result)
+            save_picture(picture, result, out / name, model.classes, args.score_thr, model.palette)
+            title = name.removesuffix('.jpg')
+            file.add(title, str(images[name]), picture.shape[:2], result)
             drawn += 1
     if file is None:
         return [], problems

@@ -14,7 +14,7 @@ import argparse
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -23,6 +23,7 @@ from hrdet.config import load_config
 from hrdet.registry import ConfigError
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
+    import numpy as np
     from torch.utils.data import DataLoader
 
     from hrdet.structures import ImageMeta
@@ -65,6 +66,18 @@ def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
         logging.getLogger('hrdet').info(f'results: {args.out}')
     if pictures:
         pictures.write_sheet()
+        matrix = tester.evaluator.confusion_matrix()
+        if matrix is not None and rank() == 0:
+            pictures.write_confusion(matrix)
+
+
+class Entry(NamedTuple):
+    """An image that may be on the contact sheet."""
+
+    score: float | None  # how right its result is; None where that is not said
+    index: int
+    meta: ImageMeta
+    result: Any
 
 
 class Pictures:
@@ -74,26 +87,34 @@ class Pictures:
         loader: of this process's share of the data set.
         folder: where pictures go, of the original size, named by the number of the image.
         score_thr: least score drawn.
-        limit: images on the contact sheet, taken evenly from all.
+        limit: images on the contact sheet: of results that are compared with the truth the worst
+            ones first, for half of the sheet; the others taken evenly from all.
     """
 
     def __init__(self, loader: DataLoader, folder: Path, score_thr: float, limit: int = 12) -> None:
         self.dataset, self.folder, self.score_thr = loader.dataset, folder, score_thr
-        self.indices = iter(loader.batch_sampler.indices)
+        self.indices, self.limit = iter(loader.batch_sampler.indices), limit
         last = len(self.dataset) - 1
         self.on_sheet = {round(i * last / max(1, limit - 1)) for i in range(limit)}
-        self.sheet_entries: list[tuple[int, ImageMeta, Any]] = []
+        self.spread: list[Entry] = []
+        self.worst: list[Entry] = []
         folder.mkdir(parents=True, exist_ok=True)
 
     def update(self, meta: ImageMeta, result: Any) -> None:
         """Draw the result of an image."""
-        from hrdet.visualize import save_picture
+        from hrdet.visualize import compare, save_picture
 
         index, result = next(self.indices), result.numpy()
         path = self.folder / f'{index:06d}_{Path(meta.path).stem}.jpg'
-        save_picture(self.dataset.image(index), result, path, self.dataset.classes, self.score_thr)
+        image, truth = self.dataset.image(index), self.dataset.truth(index)
+        options = dict(palette=self.dataset.palette, truth=truth)
+        save_picture(image, result, path, self.dataset.classes, self.score_thr, **options)
+        verdict = compare(result, truth)
+        entry = Entry(None if verdict is None else verdict.score, index, meta, result)
         if index in self.on_sheet:
-            self.sheet_entries.append((index, meta, result))
+            self.spread.append(entry)
+        if verdict is not None:
+            self.worst = _worst([*self.worst, entry], self.limit // 2)
 
     def write_sheet(self) -> None:
         """``contact_sheet.png``, of the images of all processes."""
@@ -101,16 +122,33 @@ class Pictures:
         from hrdet.visualize import Pair, contact_sheet
         from hrdet.visualize.draw import write_image
 
-        shares = gather_objects(self.sheet_entries)
+        shares = gather_objects((self.worst, self.spread))
         if shares is None:
             return
+        worst = _worst([entry for share in shares for entry in share[0]], self.limit // 2)
+        shown = {entry.index for entry in worst}
+        others = [e for share in shares for e in share[1] if e.index not in shown]
+        others = _worst(others, self.limit - len(worst)) if worst else others
         pairs = [
             Pair(Path(meta.path).name, self.dataset.image(i), result, self.dataset.truth(i))
-            for share in shares
-            for i, meta, result in share
+            for _, i, meta, result in [*worst, *others]
         ]
-        sheet = contact_sheet(pairs, self.dataset.classes, self.score_thr)
+        options = dict(score_thr=self.score_thr, palette=self.dataset.palette)
+        sheet = contact_sheet(pairs, self.dataset.classes, **options)
         write_image(self.folder / 'contact_sheet.png', sheet)
+
+    def write_confusion(self, matrix: np.ndarray) -> None:
+        """``confusion_matrix.png``, of at most 50 classes."""
+        from hrdet.visualize import plot_confusion
+        from hrdet.visualize.confusion import MAX_CLASSES
+
+        if len(matrix) <= MAX_CLASSES:
+            path = self.folder / 'confusion_matrix.png'
+            plot_confusion(matrix, self.dataset.classes, path)
+
+
+def _worst(entries: list[Entry], count: int) -> list[Entry]:
+    return sorted(entries, key=lambda entry: (entry.score, entry.index))[:count]
 
 
 def main() -> None:

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from hrdet.distributed import rank
 from hrdet.registry import ConfigError
 from hrdet.structures import ImageMeta
@@ -33,6 +35,13 @@ class Evaluator(ABC):
 
         Called on every process, which all get the same metrics; rank 0 logs a table.
         """
+
+    def confusion_matrix(self) -> np.ndarray | None:
+        """(K, K) counts of the last evaluation by true and predicted class, on rank 0.
+
+        None where results are not one of the classes each.
+        """
+        return None
 
     def write(self, path: str | os.PathLike) -> None:
         """Write the results of the last evaluation to a file, on rank 0."""

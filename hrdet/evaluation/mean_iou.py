@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hrdet.distributed import broadcast_object, gather_objects
-from hrdet.evaluation.confusion import confusion_matrix, iou_scores
+from hrdet.evaluation import confusion
 from hrdet.evaluation.evaluator import Evaluator, by_image, log_table
 from hrdet.registry import register
 from hrdet.structures import ImageMeta, LabelMap
@@ -72,14 +72,14 @@ class MeanIoU(Evaluator):
     def update(self, meta: ImageMeta, result: LabelMap) -> None:
         labels = self._dataset.truth(self._index[meta.image_id]).labels
         # (K + 1, K + 1) pixels of this image; its last row counts labels that are not a class.
-        matrix = confusion_matrix(result.numpy().labels, labels, len(self.classes))
+        matrix = confusion.confusion_matrix(result.numpy().labels, labels, len(self.classes))
         foreign: dict[int, int] = {}
         if matrix[-1].any():
             values, counts = np.unique(labels[labels != SEMANTIC_IGNORE], return_counts=True)
             pairs = zip(values.tolist(), counts.tolist())
             foreign = {value: count for value, count in pairs if value >= len(self.classes)}
         self._matrix += matrix
-        iou = iou_scores(matrix)['IoU']
+        iou = confusion.iou_scores(matrix)['IoU']
         mean = float(np.nanmean(iou)) if np.isfinite(iou).any() else float('nan')
         self._collected.append((meta, _Image(meta.path, mean, foreign)))
 
@@ -98,10 +98,14 @@ class MeanIoU(Evaluator):
             pairs = (pair for _, part in gathered for pair in part)
             self.images = list(by_image(pairs, self.image_ids).values())
             self._warn_of_foreign_labels()
-            scores = iou_scores(self.matrix)
+            scores = confusion.iou_scores(self.matrix)
             metrics = self._metrics(scores)
             log_table(self._table(scores, metrics))
         return broadcast_object(metrics)
+
+    def confusion_matrix(self) -> np.ndarray:
+        """(K, K) pixels of the last evaluation by true class and predicted class, on rank 0."""
+        return self.matrix[:-1, :-1]
 
     def _empty(self) -> np.ndarray:
         return np.zeros((len(self.classes) + 1,) * 2, np.int64)

@@ -11,8 +11,8 @@ from hrdet.structures import Batch, Views
 class BaseModel(nn.Module):
     """A network with heads of its own, which gives losses of a batch, or results for its images.
 
-    ``classes`` are the names of labels 0..K-1, set after construction from the data set or the
-    checkpoint.
+    ``classes`` are the names of labels 0..K-1, and ``palette`` their colours (R, G, B) in pictures;
+    both are set after construction from the data set or the checkpoint.
 
     Args:
         preprocess: from a batch to normalised images (N, 3, H, W).
@@ -21,6 +21,7 @@ class BaseModel(nn.Module):
     """
 
     classes: tuple[str, ...] | None = None
+    palette: tuple[tuple[int, int, int], ...] | None = None  # None: nobody chose any
 
     def __init__(
         self, preprocess: Preprocess, backbone: nn.Module, neck: nn.Module | None = None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from hrdet.structures.result_files import DetectionsFile, ResultFile
+from hrdet.structures.result_files import DetectionsFile, LabelMapsFile, ResultFile, ScoresFile
 
 
 class Result(ABC):
@@ -133,6 +133,15 @@ class ClassScores(Result):
         """The most probable class, in 0..K-1."""
         return int(self.scores.argmax())
 
+    def top(self, count: int) -> list[tuple[int, float]]:
+        """The most probable classes, at most ``count``, as pairs of label and score; best first."""
+        scores = self.numpy().scores
+        return [(int(k), float(scores[k])) for k in np.argsort(-scores, kind='stable')[:count]]
+
+    @staticmethod
+    def open_file(folder: Path, classes: Sequence[str]) -> ScoresFile:
+        return ScoresFile(folder, classes)
+
 
 @dataclass(slots=True)
 class LabelMap(Result):
@@ -150,6 +159,10 @@ class LabelMap(Result):
         """The same map as arrays: uint8 labels, float32 logits."""
         logits = None if self.logits is None else _array(self.logits, np.float32)
         return replace(self, labels=_array(self.labels, np.uint8), logits=logits)
+
+    @staticmethod
+    def open_file(folder: Path, classes: Sequence[str]) -> LabelMapsFile:
+        return LabelMapsFile(folder, classes)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(_array(self.labels, np.uint8), dtype=dtype, copy=copy)

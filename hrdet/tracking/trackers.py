@@ -209,9 +209,11 @@ class SamplePictures:
             self._evaluation, self._drawn = step, 0
         if rank() > 0 or self._drawn >= self.count:
             return
+        dataset, index = self.dataset, self._drawn
         self._drawn += 1
         try:
-            image = draw(self.dataset.image(self._drawn - 1), result, self.dataset.classes)
+            beside = dict(palette=dataset.palette, truth=dataset.truth(index))
+            image = draw(dataset.image(index), result.numpy(), dataset.classes, **beside)
         except Exception as error:
             logger.warning(f'{meta.path}: no sample picture of it ({error})')
             return

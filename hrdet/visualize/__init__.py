@@ -1,22 +1,36 @@
 """Pictures: results on an image, predictions beside the truth, training curves.
 
-May change: a task registers ``paint`` and ``describe`` for its result and its truth.  Must stay:
-``draw``, sheets and curves ask these and know no task.
+May change: a task registers ``paint``, ``describe`` and ``compare`` for its result and its truth.
+Must stay: ``draw``, sheets and curves ask these and know no task.
 """
 
 from hrdet.visualize import boxes as _boxes  # noqa: F401, registers the pictures of detections
+from hrdet.visualize import labels as _labels  # noqa: F401, of classes of images and pixels
+from hrdet.visualize.confusion import plot_confusion
 from hrdet.visualize.curves import plot_curves
-from hrdet.visualize.draw import Canvas, colour_of, describe, draw, paint, save_picture
+from hrdet.visualize.draw import (
+    Canvas,
+    Comparison,
+    colour_of,
+    compare,
+    describe,
+    draw,
+    paint,
+    save_picture,
+)
 from hrdet.visualize.sheet import Pair, contact_sheet, prediction_sheet
 
 __all__ = [
     'Canvas',
+    'Comparison',
     'Pair',
     'colour_of',
+    'compare',
     'contact_sheet',
     'describe',
     'draw',
     'paint',
+    'plot_confusion',
     'plot_curves',
     'prediction_sheet',
     'save_picture',

@@ -7,7 +7,7 @@ import numpy as np
 from pycocotools import mask as rle
 
 from hrdet.structures import Detections, GroundTruth
-from hrdet.visualize.draw import Canvas, Colour, colour_of, describe, paint
+from hrdet.visualize.draw import Canvas, Colour, describe, paint
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX  # OpenCV 5 draws it as TrueType, with all of Unicode
 _IGNORED: Colour = (150, 150, 150)
@@ -79,7 +79,12 @@ def _marks(objects: Detections | GroundTruth, texts: list[str], canvas: Canvas) 
     size, scale = canvas.pixels.shape[:2], np.tile(canvas.scale, 2)
     masks = [None] * len(texts) if objects.masks is None else objects.masks
     return [
-        _Mark(box * scale, text, colour_of(int(label)), None if mask is None else _mask(mask, size))
+        _Mark(
+            box * scale,
+            text,
+            canvas.colour(int(label)),
+            None if mask is None else _mask(mask, size),
+        )
         for box, text, label, mask in zip(np.asarray(objects.boxes), texts, objects.labels, masks)
     ]
 

@@ -1,19 +1,20 @@
 """Pictures of results and truths of every kind, with OpenCV.
 
 ``draw`` makes the canvas; every kind registers its ``paint`` and its ``describe`` in a file of its
-own (``boxes.py`` for detections).
+own (``boxes.py`` for detections, ``labels.py`` for classes of images and pixels).
 """
 
-import colorsys
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+
+from hrdet.structures.result_files import RGB, class_colour
 
 Colour = tuple[int, int, int]  # blue, green, red in 0..255
 
@@ -21,29 +22,28 @@ _MIN_SIDE = 480  # smaller images are enlarged, so that names can be read
 
 
 def colour_of(label: int) -> Colour:
-    """A colour for a class: neighbouring labels are far apart in hue, later rounds differ in tone.
-
-    Hues advance by the golden ratio, which spreads any number of them evenly.
-    """
-    # Tone changes every seven labels.
-    hue = (0.02 + label * 0.61803398875) % 1
-    saturation, value = ((0.85, 0.95), (0.6, 1.0), (0.9, 0.75))[label // 7 % 3]
-    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
-    return round(255 * blue), round(255 * green), round(255 * red)
+    """The colour of a class that has none of its own; neighbouring labels are far apart."""
+    return class_colour(label)[::-1]
 
 
 @dataclass(slots=True)
 class Canvas:
-    """What is painted on, and how."""
+    """What is painted on, and how; a kind may replace ``pixels`` by a larger picture."""
 
     pixels: np.ndarray  # (H, W, 3) uint8 BGR, painted in place
     scale: np.ndarray  # (x, y): pixels of the canvas per pixel of the image
     classes: Sequence[str] | None  # names of the labels 0..K-1
     score_thr: float  # results below it are left out
+    palette: Sequence[RGB] | None = None  # colours of the labels; None: those of ``colour_of``
+    truth: Any = None  # about the image, for kinds that have a ``compare``
 
     def name(self, label: int) -> str:
         """The name of a class, or its number where there are no names."""
         return str(label) if self.classes is None else self.classes[label]
+
+    def colour(self, label: int) -> Colour:
+        """The colour of a class."""
+        return colour_of(label) if self.palette is None else tuple(self.palette[label][::-1])
 
 
 @singledispatch
@@ -51,6 +51,22 @@ def paint(objects: Any, canvas: Canvas) -> None:
     """Paint a result or a truth, in pixels of its image, on a canvas."""
     kind = type(objects).__name__
     raise TypeError(f'{kind} has no picture: register a function for it with hrdet.visualize.paint')
+
+
+class Comparison(NamedTuple):
+    """How right the result for one image is."""
+
+    score: float  # 0: all wrong, 1: all right
+    text: str
+
+
+@singledispatch
+def compare(result: Any, truth: Any) -> Comparison | None:
+    """How right a result is; None: it is not said, and the truth has a picture of its own.
+
+    A kind that registers this paints the truth in the result's picture.
+    """
+    return None
 
 
 @singledispatch
@@ -65,6 +81,8 @@ def draw(
     classes: Sequence[str] | None = None,
     score_thr: float = 0.3,
     long_side: int | None = None,
+    palette: Sequence[RGB] | None = None,
+    truth: Any = None,
 ) -> np.ndarray:
     """Draw a result, or the truth, on a copy of an image.
 
@@ -73,15 +91,17 @@ def draw(
         objects: a result or truth of any kind, in pixels of ``image``.
         classes: names of the labels 0..K-1; without them the labels' numbers are shown.
         score_thr: detections below it are left out.
-        long_side: size of the longer edge of the picture; by default the image's own, or 480 for
-            smaller ones.
+        long_side: size of the longer edge of the image in the picture; by default the image's own,
+            or 480 for smaller ones.
+        palette: colours (R, G, B) of the labels 0..K-1.
+        truth: about the image; a result that can be compared with it shows both.
 
     Returns:
         (H, W, 3) uint8 BGR.
     """
-    pixels, scale = _resized_copy(image, long_side)
-    paint(objects, Canvas(pixels, scale, classes, score_thr))
-    return pixels
+    canvas = Canvas(*_resized_copy(image, long_side), classes, score_thr, palette, truth)
+    paint(objects, canvas)
+    return canvas.pixels
 
 
 def save_picture(
@@ -90,13 +110,15 @@ def save_picture(
     path: str | os.PathLike,
     classes: Sequence[str] | None = None,
     score_thr: float = 0.3,
+    palette: Sequence[RGB] | None = None,
+    truth: Any = None,
 ) -> None:
     """Write ``draw(...)`` to a .jpg or .png file; ``image`` may be the name of an image file."""
     if not isinstance(image, np.ndarray):
         name, image = str(image), cv2.imread(str(image))
         if image is None:
             raise ValueError(f'{name}: not an image OpenCV can read')
-    write_image(path, draw(image, objects, classes, score_thr))
+    write_image(path, draw(image, objects, classes, score_thr, None, palette, truth))
 
 
 def write_image(path: str | os.PathLike, picture: np.ndarray) -> None:

@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 
 from hrdet.structures import ImageMeta
-from hrdet.visualize.draw import describe, draw, write_image
+from hrdet.structures.result_files import RGB
+from hrdet.visualize.draw import compare, describe, draw, write_image
+from hrdet.visualize.labels import shortened
 
 _PAPER, _INK = 255, (60, 60, 60)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -32,25 +34,27 @@ def contact_sheet(
     score_thr: float = 0.3,
     columns: int = 2,
     tile: int = 400,
+    palette: Sequence[RGB] | None = None,
 ) -> np.ndarray:
     """Pairs of pictures, the prediction left and the truth right, ``columns`` pairs in a row.
 
-    Every picture fits into a square of ``tile`` pixels. Returns (H, W, 3) uint8 BGR.
+    Every image fits into a square of ``tile`` pixels.  A result that is compared with its truth
+    has one picture for both, and more of them fit into a row where these are narrower.  Returns
+    (H, W, 3) uint8 BGR.
     """
-    pairs = list(pairs)
-    if not pairs:
+    blocks = [_block(pair, classes, score_thr, tile, palette) for pair in pairs]
+    if not blocks:
         raise ValueError('a contact sheet needs at least one image')
-    columns = min(columns, len(pairs))
-    width = 2 * tile + _GAP
+    width = max(block.shape[1] for block in blocks)
+    step = width + 3 * _GAP
+    columns = min(max(1, columns * (2 * tile + 4 * _GAP) // step), len(blocks))
     rows = []
-    for start in range(0, len(pairs), columns):
+    for start in range(0, len(blocks), columns):
         # A row as high as its highest block, pasted from left to right.
-        blocks = [_block(p, classes, score_thr, tile) for p in pairs[start : start + columns]]
-        height = max(len(block) for block in blocks)
-        row = _paper(height + _GAP, columns * (width + 3 * _GAP) - 3 * _GAP)
-        for index, block in enumerate(blocks):
-            left = index * (width + 3 * _GAP)
-            row[: len(block), left : left + width] = block
+        in_row = blocks[start : start + columns]
+        row = _paper(max(map(len, in_row)) + _GAP, columns * step - 3 * _GAP)
+        for left, block in zip(range(0, columns * step, step), in_row):
+            row[: len(block), left : left + block.shape[1]] = block
         rows.append(row)
     sheet = np.vstack(rows)
     return np.pad(sheet, ((_GAP, 0), (_GAP, _GAP), (0, 0)), constant_values=_PAPER)
@@ -78,35 +82,41 @@ def prediction_sheet(
         meta, result = predictions[index]
         title, image, truth = Path(meta.path).name, dataset.image(index), dataset.truth(index)
         pairs.append(Pair(title, image, result, truth))
-    write_image(path, contact_sheet(pairs, dataset.classes, score_thr))
+    sheet = contact_sheet(pairs, dataset.classes, score_thr, palette=dataset.palette)
+    write_image(path, sheet)
 
 
-def _block(pair: Pair, classes: Sequence[str] | None, score_thr: float, tile: int) -> np.ndarray:
-    """Predictions left, truth right, a line of text above each."""
-    result = draw(pair.image, pair.result, classes, score_thr, long_side=tile)
-    truth = draw(pair.image, pair.truth, classes, long_side=tile)
-    block = _paper(_CAPTION + len(result), 2 * tile + _GAP)
-    captions = (
-        f'{pair.title}: {describe(pair.result, score_thr)}',
-        describe(pair.truth, score_thr),
-    )
-    margin = (tile - result.shape[1]) // 2
-    for text, picture, left in zip(captions, (result, truth), (0, tile + _GAP)):
-        start = left + margin
-        block[_CAPTION:, start : start + picture.shape[1]] = picture
-        text = _shortened(text, tile)
-        place = (left + 2, _CAPTION - 8)
-        cv2.putText(block, text, place, _FONT, _LETTERS, _INK, 1, cv2.LINE_AA)
+def _block(
+    pair: Pair,
+    classes: Sequence[str] | None,
+    score_thr: float,
+    tile: int,
+    palette: Sequence[RGB] | None,
+) -> np.ndarray:
+    """The prediction and the truth, in one picture or in two, with a line of text above."""
+    options = dict(classes=classes, score_thr=score_thr, long_side=tile, palette=palette)
+    verdict = compare(pair.result, pair.truth)
+    if verdict is not None or pair.truth is None:
+        picture = draw(pair.image, pair.result, truth=pair.truth, **options)
+        text = describe(pair.result, score_thr) if verdict is None else verdict.text
+        return _captioned(picture, f'{pair.title}: {text}', max(tile, picture.shape[1]))
+    result = draw(pair.image, pair.result, **options)
+    truth = draw(pair.image, pair.truth, **options)
+    caption = f'{pair.title}: {describe(pair.result, score_thr)}'
+    left = _captioned(result, caption, tile)
+    right = _captioned(truth, describe(pair.truth, score_thr), tile)
+    return np.hstack([left, _paper(len(left), _GAP), right])
+
+
+def _captioned(picture: np.ndarray, text: str, width: int) -> np.ndarray:
+    """A picture in the middle of ``width`` pixels, a line of text above it."""
+    block = _paper(_CAPTION + len(picture), width)
+    start = (width - picture.shape[1]) // 2
+    block[_CAPTION:, start : start + picture.shape[1]] = picture
+    text, place = shortened(text, width - 4, _LETTERS), (2, _CAPTION - 8)
+    cv2.putText(block, text, place, _FONT, _LETTERS, _INK, 1, cv2.LINE_AA)
     return block
 
 
 def _paper(height: int, width: int) -> np.ndarray:
     return np.full((height, width, 3), _PAPER, np.uint8)
-
-
-def _shortened(text: str, width: int) -> str:
-    """Text that fits into so many pixels: its middle is left out."""
-    while cv2.getTextSize(text, _FONT, _LETTERS, 1)[0][0] > width - 4 and len(text) > 12:
-        middle = len(text) // 2
-        text = text[: middle - 2] + '…' + text[middle + 1 :]
-    return text

@@ -1,4 +1,4 @@
-"""The command that finds objects on files."""
+"""The command that runs a model on image files."""
 
 import importlib.util
 import json
@@ -11,7 +11,7 @@ import torch
 from hrdet import apis
 from hrdet.command_line import speed_options
 from hrdet.registry import ConfigError
-from hrdet.structures import Detections
+from hrdet.structures import ClassScores, Detections, LabelMap
 
 
 @pytest.fixture(scope='module')
@@ -71,7 +71,7 @@ def test_pictures_and_one_json(tool, photos, monkeypatch, capsys):
     one = Detections(
         np.array([[10, 10, 30, 40], [1, 2, 3, 4.0]]), np.array([0.9, 0.1]), np.array([1, 0])
     )
-    model = type('Model', (), {'classes': ('ant', 'bee')})()
+    model = type('Model', (), {'classes': ('ant', 'bee'), 'palette': None})()
     asked = {}
 
     def init_model(*arguments):
@@ -106,10 +106,46 @@ def test_pictures_and_one_json(tool, photos, monkeypatch, capsys):
     assert (first['id'], first['image_id'], first['category_id'], first['area']) == (1, 1, 2, 600)
 
 
+@pytest.mark.parametrize(
+    ('result', 'written', 'names'),
+    [
+        (
+            ClassScores(np.array([0.25, 0.75], np.float32)),
+            '3 pictures and predictions.json in',
+            ['predictions.json'],
+        ),
+        (
+            LabelMap(np.tile(np.uint8([[0], [1]]), (30, 80)), palette=((9, 8, 7), (1, 2, 3))),
+            '3 pictures and label_maps/ in',
+            [
+                'label_maps/b.png',
+                'label_maps/classes.txt',
+                'label_maps/er/a.png',
+                'label_maps/x.png',
+            ],
+        ),
+    ],
+)
+def test_results_of_other_tasks(tool, photos, monkeypatch, capsys, result, written, names):
+    (photos / 'a.png').rename(photos / 'deep/x.png')
+    model = type('Model', (), {'classes': ('ant', 'bee'), 'palette': None})()
+    monkeypatch.setattr(apis, 'init_model', lambda *_: model)
+    monkeypatch.setattr(apis, 'inference_model', lambda _, images, __: [result] * len(images))
+    out = photos.parent / 'out'
+    assert tool.main(['c.py', 'w.pth', str(photos / 'deep'), '--out-dir', str(out)]) == 0
+    assert f'{written} {out}' in capsys.readouterr().out
+    files = [p.relative_to(out).as_posix() for p in out.rglob('*') if p.is_file()]
+    assert sorted(files) == sorted([*names, 'b.jpg', 'er/a.jpg', 'x.jpg'])
+    if 'predictions.json' in names:
+        entries = json.loads((out / 'predictions.json').read_text())
+        assert [entry['pred_class'] for entry in entries] == ['bee'] * 3
+        assert entries[0]['path'] == str(photos / 'deep/b.bmp')
+
+
 def test_no_folder_for_no_pictures(tool, photos, monkeypatch, capsys):
     """Of files that begin as images do, and are none."""
     (photos / 'cut.jpg').write_bytes(cv2.imencode('.jpg', np.zeros((60, 80, 3), np.uint8))[1][:99])
-    model = type('Model', (), {'classes': ('ant', 'bee')})()
+    model = type('Model', (), {'classes': ('ant', 'bee'), 'palette': None})()
     monkeypatch.setattr(apis, 'init_model', lambda *_: model)
     monkeypatch.setattr(apis, 'inference_model', lambda *_: [])
     out = photos.parent / 'out'

@@ -7,6 +7,7 @@ import resource
 import numpy as np
 import pytest
 
+from hrdet.data import ImageDataset
 from hrdet.registry import register
 from hrdet.tracking import JsonLines, SamplePictures, Tracker, Trackers, build_trackers
 from hrdet.visualize.curves import read_log
@@ -87,7 +88,7 @@ class Pictures(Tracker):
 
 
 def test_sample_pictures(tmp_path):
-    class Data:
+    class Data(ImageDataset):
         classes = ('dark', 'light')
 
         def image(self, index):

@@ -47,7 +47,7 @@ def test_sheet_of_a_data_set(tmp_path):
     """Predictions and truth in original pixels."""
 
     class Grey:
-        classes = ('a', 'b')
+        classes, palette = ('a', 'b'), None
 
         def image(self, index):
             return np.full((200, 300, 3), 90, np.uint8)

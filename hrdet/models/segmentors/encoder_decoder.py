@@ -29,8 +29,6 @@ class EncoderDecoder(BaseModel):
         stride: (y, x) from one window to the next; where windows overlap, logits are averaged.
     """
 
-    palette: tuple[tuple[int, int, int], ...] | None = None  # RGB of each class, for pictures
-
     def __init__(
         self,
         preprocess: Preprocess,

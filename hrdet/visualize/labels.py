@@ -1,0 +1,164 @@
+"""Classes of images and of pixels: how scores, label maps and their truths are drawn."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from hrdet.evaluation.confusion import confusion_matrix, iou_scores
+from hrdet.structures import ClassLabel, ClassScores, LabelMap, SegmentationMap
+from hrdet.structures.truth import SEMANTIC_IGNORE
+from hrdet.visualize.draw import Canvas, Colour, Comparison, compare, describe, paint
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_PAPER, _INK = 255, (60, 60, 60)
+_RIGHT, _WRONG, _UNKNOWN = (80, 160, 40), (50, 50, 210), (150, 150, 150)
+_LABEL_WEIGHT, _IGNORED_WEIGHT = 0.55, 0.65  # of a class's colour; of black where it is ignored
+
+Entry = tuple[Colour, str]  # of a legend
+
+
+@paint.register
+def _(objects: ClassScores, canvas: Canvas) -> None:
+    """The class with its score below the image: green if it is right, red if not."""
+    ((label, score),) = objects.top(1)
+    verdict = compare(objects, canvas.truth)
+    colour = _UNKNOWN if verdict is None else _RIGHT if verdict.score else _WRONG
+    entries = [(colour, f'{canvas.name(label)} {score:.2f}')]
+    if colour == _WRONG:
+        entries.append((_UNKNOWN, f'truth: {canvas.name(canvas.truth.labels)}'))
+    _paint_frame(canvas, colour)
+    _append_legend(canvas, entries)
+
+
+@paint.register
+def _(objects: ClassLabel, canvas: Canvas) -> None:
+    _append_legend(canvas, [(_UNKNOWN, f'truth: {canvas.name(objects.labels)}')])
+
+
+@paint.register
+def _(objects: LabelMap, canvas: Canvas) -> None:
+    """Labels over the image, beside the truth's where there is one, and a legend below."""
+    canvas.palette = canvas.palette or objects.palette
+    labels, image = np.asarray(objects), canvas.pixels
+    canvas.pixels, present = _tinted(image, labels, canvas), labels
+    if canvas.truth is not None:
+        truth = np.asarray(canvas.truth.labels)
+        gap = np.full((len(image), max(4, image.shape[1] // 100), 3), _PAPER, np.uint8)
+        canvas.pixels = np.hstack([canvas.pixels, gap, _tinted(image, truth, canvas)])
+        present = np.concatenate([labels.ravel(), truth.ravel()])
+    _append_legend(canvas, _entries(present, canvas))
+
+
+@paint.register
+def _(objects: SegmentationMap, canvas: Canvas) -> None:
+    labels = np.asarray(objects.labels)
+    canvas.pixels = _tinted(canvas.pixels, labels, canvas)
+    _append_legend(canvas, _entries(labels, canvas))
+
+
+@describe.register
+def _(objects: ClassScores, score_thr: float) -> str:
+    return f'score {objects.top(1)[0][1]:.2f}'
+
+
+@describe.register(ClassLabel)
+@describe.register(SegmentationMap)
+def _(objects: ClassLabel | SegmentationMap, score_thr: float) -> str:
+    return 'truth'
+
+
+@describe.register
+def _(objects: LabelMap, score_thr: float) -> str:
+    count = len(np.unique(np.asarray(objects)))
+    return f'{count} class{"es" * (count != 1)}'
+
+
+@compare.register
+def _(result: ClassScores, truth: ClassLabel | None) -> Comparison | None:
+    if truth is None:
+        return None
+    right = result.label == truth.labels
+    return Comparison(float(right), 'right' if right else 'wrong')
+
+
+@compare.register
+def _(result: LabelMap, truth: SegmentationMap | None) -> Comparison | None:
+    """The mean IoU of the classes on the image."""
+    if truth is None:
+        return None
+    matrix = confusion_matrix(np.asarray(result), truth.labels, SEMANTIC_IGNORE)
+    iou = iou_scores(matrix)['IoU']
+    mean = float(np.nanmean(iou)) if np.isfinite(iou).any() else 1.0
+    return Comparison(mean, f'mean IoU {mean:.2f}; prediction left, truth right')
+
+
+def _tinted(image: np.ndarray, labels: np.ndarray, canvas: Canvas) -> np.ndarray:
+    """A copy of an image (H, W, 3) with the colours of labels (h, w); ignored pixels darker."""
+    # 1. Labels at the size of the image.
+    size = image.shape[1::-1]
+    labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
+    # 2. (256, 3) colours and (256,) weights by label, looked up for each pixel.
+    colours = np.zeros((256, 3), np.float32)
+    weights = np.full(256, _LABEL_WEIGHT, np.float32)
+    for label in np.unique(labels):
+        if label != SEMANTIC_IGNORE:
+            colours[label] = canvas.colour(int(label))
+    weights[SEMANTIC_IGNORE] = _IGNORED_WEIGHT
+    weight = weights[labels][..., None]
+    tinted = (1 - weight) * image + weight * colours[labels]
+    # 3. A thin line where two labels meet.
+    edge = cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0
+    tinted[edge] = tinted[edge] * 0.4 + 0.6 * _PAPER
+    return np.rint(tinted).astype(np.uint8)
+
+
+def _entries(labels: np.ndarray, canvas: Canvas) -> list[Entry]:
+    """The classes among some labels, those of most pixels first."""
+    counts = np.bincount(labels.ravel(), minlength=256)
+    entries: list[Entry] = [
+        (canvas.colour(label), canvas.name(label))
+        for label in np.argsort(-counts, kind='stable').tolist()
+        if counts[label] and label != SEMANTIC_IGNORE
+    ]
+    return entries + [((0, 0, 0), 'ignored')] * bool(counts[SEMANTIC_IGNORE])
+
+
+def _paint_frame(canvas: Canvas, colour: Colour) -> None:
+    height, width = canvas.pixels.shape[:2]
+    line = max(2, max(height, width) // 100)
+    corner = (width - 1 - line // 2, height - 1 - line // 2)
+    cv2.rectangle(canvas.pixels, (line // 2, line // 2), corner, colour, line)
+
+
+def _append_legend(canvas: Canvas, entries: Sequence[Entry]) -> None:
+    """Put a legend below the picture: a square of each colour and its text, in as many lines."""
+    width = canvas.pixels.shape[1]
+    scale = float(np.clip(width / 1400, 0.42, 1.6))
+    square = round(22 * scale)
+    gap, line = round(10 * scale), round(34 * scale)
+    # 1. The place of each entry, from left to right, in a new line where the last one is full.
+    places, x, y = [], gap, 0
+    for colour, text in entries:
+        text = shortened(text, width - 3 * gap - square, scale)
+        needed = square + gap // 2 + cv2.getTextSize(text, _FONT, scale, 1)[0][0] + 2 * gap
+        if x > gap and x + needed > width:
+            x, y = gap, y + line
+        places.append((x, y, colour, text))
+        x += needed
+    # 2. Drawn on a strip of paper.
+    strip = np.full((y + line + gap, width, 3), _PAPER, np.uint8)
+    for x, y, colour, text in places:
+        top = y + (line + gap - square) // 2
+        cv2.rectangle(strip, (x, top), (x + square, top + square), colour, cv2.FILLED)
+        start = (x + square + gap // 2, top + square - round(4 * scale))
+        cv2.putText(strip, text, start, _FONT, scale, _INK, 1 + (scale > 1), cv2.LINE_AA)
+    canvas.pixels = np.vstack([canvas.pixels, strip])
+
+
+def shortened(text: str, width: int, scale: float) -> str:
+    """Text that fits into so many pixels: its middle is left out."""
+    while cv2.getTextSize(text, _FONT, scale, 1)[0][0] > width and len(text) > 12:
+        middle = len(text) // 2
+        text = text[: middle - 2] + '…' + text[middle + 1 :]
+    return text
