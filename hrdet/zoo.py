@@ -1,12 +1,13 @@
 """The published HRNet models by name: config, published figures, and where the weights are.
 
-``init_model('faster_rcnn_hrnetv2p_w18_1x')`` goes through ``resolve``.  hrdet downloads nothing by
-itself: it looks for files in ``cache_folder()``, and an error names a missing file's address.
+A model is known by the name of its table and by the names of its config in other releases.
+``hrdet.weights`` finds or downloads the files.
 """
 
 import difflib
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,10 @@ import torch
 
 from hrdet.registry import ConfigError
 
-_RELEASE = 'https://github.com/HRNet/HRNet-Object-Detection'
+RELEASE = 'https://github.com/HRNet/HRNet-Object-Detection'
 _PACKAGE = Path(__file__).resolve().parent
 
-# Name, figures, address; - for none. COCO val2017, in per cent: box AP, mask AP.
-_COCO = ('box_ap', 'mask_ap')
+# Detectors on COCO val2017: name, box AP, mask AP (per cent), address; - for none.
 
 # The 2019 models: the tables of HRNet-Object-Detection and mmdetection 0.6 and 1.x. The files of
 # 2x models were trained for 20-23-24 epochs and have these AP.
@@ -96,11 +96,74 @@ fcos_hrnetv2p-w32-gn-head_ms-640-800-4xb4-2x_coco 41.9 - https://download.openmm
 fcos_hrnetv2p-w40-gn-head_ms-640-800-4xb4-2x_coco 42.7 - https://download.openmmlab.com/mmdetection/v2.0/hrnet/fcos_hrnetv2p_w40_gn-head_mstrain_640-800_4x4_2x_coco/fcos_hrnetv2p_w40_gn-head_mstrain_640-800_4x4_2x_coco_20201212_124752-f22d2ce5.pth
 """
 
-# ImageNet classifiers by width, from which mmdetection 2 and 3 start training.
-BACKBONES = {
-    width: f'https://download.openmmlab.com/pretrain/third_party/hrnetv2_w{width}-{sha256}.pth'
-    for width, sha256 in ((18, '00eb2006'), (32, 'dc9eeb4f'), (40, 'ed0b031c'), (48, 'd2186c55'))
-}
+# mmpretrain's table, on ImageNet: name, config, parameters (M), operations (G) at 224 x 224, top-1,
+# top-5 (per cent), date and hash in the file's name.
+_IMAGENET = ('params_m', 'flops_g', 'top1', 'top5')
+_CLASSIFIERS = """
+hrnet-w18_3rdparty_8xb32_in1k hrnet-w18_4xb32_in1k 21.30 4.33 76.75 93.44 20220120-0c10b180
+hrnet-w30_3rdparty_8xb32_in1k hrnet-w30_4xb32_in1k 37.71 8.17 78.19 94.22 20220120-8aa3832f
+hrnet-w32_3rdparty_8xb32_in1k hrnet-w32_4xb32_in1k 41.23 8.99 78.44 94.19 20220120-c394f1ab
+hrnet-w40_3rdparty_8xb32_in1k hrnet-w40_4xb32_in1k 57.55 12.77 78.94 94.47 20220120-9a2dbfc5
+hrnet-w44_3rdparty_8xb32_in1k hrnet-w44_4xb32_in1k 67.06 14.96 78.88 94.37 20220120-35d07f73
+hrnet-w48_3rdparty_8xb32_in1k hrnet-w48_4xb32_in1k 77.47 17.36 79.32 94.52 20220120-e555ef50
+hrnet-w64_3rdparty_8xb32_in1k hrnet-w64_4xb32_in1k 128.06 29.00 79.46 94.65 20220120-19126642
+hrnet-w18_3rdparty_8xb32-ssld_in1k hrnet-w18_4xb32_in1k 21.30 4.33 81.06 95.70 20220120-455f69ea
+hrnet-w48_3rdparty_8xb32-ssld_in1k hrnet-w48_4xb32_in1k 77.47 17.36 83.63 96.79 20220120-d0459c38
+"""
+
+# mmsegmentation's table: name, memory of training (GB), images/s, mIoU, mIoU of several scales and
+# flip (per cent), date and hash.
+_MIOU = ('mem_gb', 'fps', 'miou', 'miou_ms_flip')
+_SEGMENTORS = """
+fcn_hr18s_512x1024_40k_cityscapes 1.7 23.74 73.86 75.91 20200601_014216-93db27d0
+fcn_hr18_512x1024_40k_cityscapes 2.9 12.97 77.19 78.92 20200601_014216-f196fb4e
+fcn_hr48_512x1024_40k_cityscapes 6.2 6.42 78.48 79.69 20200601_014240-a989b146
+fcn_hr18s_512x1024_80k_cityscapes - - 75.31 77.48 20200601_202700-1462b75d
+fcn_hr18_512x1024_80k_cityscapes - - 78.65 80.35 20200601_223255-4e7b345e
+fcn_hr48_512x1024_80k_cityscapes - - 79.93 80.72 20200601_202606-58ea95d6
+fcn_hr18s_512x1024_160k_cityscapes - - 76.31 78.31 20200602_190901-4a0797ea
+fcn_hr18_512x1024_160k_cityscapes - - 78.80 80.74 20200602_190822-221e4a4f
+fcn_hr48_512x1024_160k_cityscapes - - 80.65 81.92 20200602_190946-59b7973e
+fcn_hr18s_512x512_80k_ade20k 3.8 38.66 31.38 32.45 20200614_144345-77fc814a
+fcn_hr18_512x512_80k_ade20k 4.9 22.57 36.27 37.28 20210827_114910-6c9382c0
+fcn_hr48_512x512_80k_ade20k 8.2 21.23 41.90 43.27 20200614_193946-7ba5258d
+fcn_hr18s_512x512_160k_ade20k - - 33.07 34.56 20210829_174739-f1e7c2e7
+fcn_hr18_512x512_160k_ade20k - - 36.79 38.58 20200614_214426-ca961836
+fcn_hr48_512x512_160k_ade20k - - 42.02 43.86 20200614_214407-a52fc02c
+fcn_hr18s_512x512_20k_voc12aug 1.8 43.36 65.50 68.89 20210829_174910-0aceadb4
+fcn_hr18_512x512_20k_voc12aug 2.9 23.48 72.30 74.71 20200617_224503-488d45f7
+fcn_hr48_512x512_20k_voc12aug 6.2 22.05 75.87 78.58 20200617_224419-89de05cd
+fcn_hr18s_512x512_40k_voc12aug - - 66.61 70.00 20200614_000648-4f8d6e7f
+fcn_hr18_512x512_40k_voc12aug - - 72.90 75.59 20200613_224401-1b4b76cd
+fcn_hr48_512x512_40k_voc12aug - - 76.24 78.49 20200613_222111-1b0f18bc
+fcn_hr48_480x480_40k_pascal_context 6.1 8.86 45.14 47.42 20200911_164852-667d00b0
+fcn_hr48_480x480_80k_pascal_context - - 45.84 47.84 20200911_155322-847a6711
+fcn_hr48_480x480_40k_pascal_context_59 - - 50.33 52.83 20210410_122738-b808b8b2
+fcn_hr48_480x480_80k_pascal_context_59 - - 51.12 53.56 20210411_003240-3ae7081e
+fcn_hr18s_512x512_80k_loveda 1.59 24.87 49.28 49.42 20211210_203228-60a86a7a
+fcn_hr18_512x512_80k_loveda 2.76 12.92 50.81 50.95 20211210_203952-93d9c3b3
+fcn_hr48_512x512_80k_loveda 6.20 9.61 51.42 51.64 20211211_044756-67072f55
+fcn_hr18s_512x512_80k_potsdam 1.58 36.00 77.64 78.80 20211218_205517-ba32af63
+fcn_hr18_512x512_80k_potsdam 2.76 19.25 78.26 79.24 20211218_205517-5d0387ad
+fcn_hr48_512x512_80k_potsdam 6.20 16.42 78.39 79.34 20211219_020601-97434c78
+fcn_hr18s_4x4_512x512_80k_vaihingen 1.58 38.11 71.81 73.10 20211231_230909-b23aae02
+fcn_hr18_4x4_512x512_80k_vaihingen 2.76 19.55 72.57 74.09 20211231_231216-2ec3ae8a
+fcn_hr48_4x4_512x512_80k_vaihingen 6.20 17.25 72.50 73.52 20211231_231244-7133cb22
+fcn_hr18s_4x4_896x896_80k_isaid 4.95 13.84 62.30 62.97 20220118_001603-3cc0769b
+fcn_hr18_4x4_896x896_80k_isaid 8.30 7.71 65.06 65.60 20220110_182230-49bf752e
+fcn_hr48_4x4_896x896_80k_isaid 16.89 7.34 67.80 68.53 20220114_174643-547fc420
+"""
+
+_OPENMMLAB = 'https://download.openmmlab.com'
+# ImageNet classifiers whose backbones OpenMMLab's configs start from, under their names there.
+OPEN_MMLAB = {
+    f'msra/hrnetv2_w{width}': f'{_OPENMMLAB}/pretrain/third_party/hrnetv2_w{width}-{sha256}.pth'
+    for width, sha256 in (
+        ('18_small', 'b5a04e21'), ('18', '00eb2006'), ('32', 'dc9eeb4f'), ('40', 'ed0b031c'),
+        ('48', 'd2186c55'),
+    )
+}  # fmt: skip
+BACKBONES = {width: OPEN_MMLAB[f'msra/hrnetv2_w{width}'] for width in (18, 32, 40, 48)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +171,11 @@ class Published:
     """A model of the published tables."""
 
     name: str
+    task: str  # 'detection', 'classification' or 'segmentation'
     config: str  # below the folder configs
-    figures: dict[str, float]  # what its table says about its accuracy, in per cent
+    figures: dict[str, float]  # what its table says about it; accuracies in per cent
     url: str | None  # as its table links it; None: the table links no file
+    aliases: tuple[str, ...] = ()  # names of the same config in other releases
 
     @property
     def box_ap(self) -> float | None:
@@ -138,38 +203,56 @@ class Published:
             f'hrdet, or give the path of the config file'
         )
 
-    def checkpoint_file(self) -> Path:
-        """The weights in the cache folder, under the name they are published with or the model's.
 
-        Raises:
-            FileNotFoundError: neither is there; says what to download and where to put it.
-        """
-        # Under the published name, which ends in a hash, or under the model's.
-        own = cache_folder() / f'{self.name}.pth'
-        linked = Path(self.url or '').name
-        published = cache_folder() / linked if linked.endswith('.pth') else own
-        for file in (published, own):
-            if file.is_file():
-                return file
-        cure = f'download {self.url}' if self.url else f'{_RELEASE} prints its AP but links no file'
-        raise FileNotFoundError(
-            f'{self.name}: {published} is not there, and hrdet downloads nothing by itself: {cure} '
-            f'and save it under that name, or give the file that you have as checkpoint. '
-            f'The environment variable HRDET_HOME names another folder'
-        )
+def _detectors(table: str, folder: str) -> Iterator[Published]:
+    for name, *values, url in _rows(table):
+        # mmdetection 2's name of the config is the folder of its file.
+        old = () if url is None or '/v2.0/' not in url else (url.split('/')[-2],)
+        figures = _figures(('box_ap', 'mask_ap'), values)
+        yield Published(name, 'detection', f'{folder}/{name}.py', figures, url, old)
 
 
-def _read(table: str, folder: str, figures: Sequence[str]) -> dict[str, Published]:
-    """The rows of a table by name; ``figures`` names its columns between name and address."""
-    models = {}
+def _classifiers() -> Iterator[Published]:
+    for name, config, *values, file in _rows(_CLASSIFIERS):
+        url = f'{_OPENMMLAB}/mmclassification/v0/hrnet/{name}_{file}.pth'
+        alias = () if 'ssld' in name else (config,)
+        figures = _figures(_IMAGENET, values)
+        yield Published(name, 'classification', f'hrnet/{config}.py', figures, url, alias)
+
+
+def _segmentors() -> Iterator[Published]:
+    for name, *values, file in _rows(_SEGMENTORS):
+        url = f'{_OPENMMLAB}/mmsegmentation/v0.5/hrnet/{name}/{name}_{file}.pth'
+        # mmsegmentation 1.x calls fcn_hr18_512x1024_40k_cityscapes
+        # fcn_hr18_4xb2-40k_cityscapes-512x1024: 4 GPUs x 2 images, then schedule, data, crop.
+        net, size, schedule, data = re.fullmatch(
+            r'(fcn_hr\d+s?)(?:_4x4)?_(\d+x\d+)_(\d+k)_(\w+)', name
+        ).groups()
+        images = 2 if data == 'cityscapes' else 4
+        alias = f'{net}_4xb{images}-{schedule}_{data.replace("_", "-")}-{size}'
+        figures = _figures(_MIOU, values)
+        yield Published(name, 'segmentation', f'hrnet/{name}.py', figures, url, (alias,))
+
+
+def _rows(table: str) -> Iterator[list[str | None]]:
     for line in table.split('\n')[1:-1]:
-        name, *values, url = (None if part == '-' else part for part in line.split())
-        known = {key: float(value) for key, value in zip(figures, values) if value is not None}
-        models[name] = Published(name, f'{folder}/{name}.py', known, url)
-    return models
+        yield [None if part == '-' else part for part in line.split()]
 
 
-MODELS = _read(_INCLUSIVE, 'hrnet', _COCO) | _read(_CONTINUOUS, 'hrnet/continuous', _COCO)
+def _figures(names: Sequence[str], values: Sequence[str | None]) -> dict[str, float]:
+    return {name: float(value) for name, value in zip(names, values) if value is not None}
+
+
+MODELS = {
+    model.name: model
+    for model in (
+        *_detectors(_INCLUSIVE, 'hrnet'),
+        *_detectors(_CONTINUOUS, 'hrnet/continuous'),
+        *_classifiers(),
+        *_segmentors(),
+    )
+}
+_ALIASES = {alias: model for model in MODELS.values() for alias in model.aliases}
 
 
 def cache_folder() -> Path:
@@ -178,26 +261,30 @@ def cache_folder() -> Path:
     return Path(home).expanduser() if home else Path(torch.hub.get_dir()) / 'checkpoints'
 
 
+def named(text: Any) -> Published | None:
+    """The published model of this name, the table's or its config's in any release."""
+    return MODELS.get(text, _ALIASES.get(text)) if isinstance(text, str) else None
+
+
 def resolve(config: Any, checkpoint: Any = None) -> tuple[Any, Any]:
-    """``(config, checkpoint)`` with a model's name replaced by its files.
+    """``(config, checkpoint)`` with a model's name replaced by its config, and its weights' name.
 
     A name is a text without folder and suffix that does not name a file.  Everything else passes
     unchanged, and so does a checkpoint that is given.
 
     Raises:
         ConfigError: no such name, or its config is not here.
-        FileNotFoundError: no checkpoint given and none in the cache folder.
     """
     if not isinstance(config, str) or Path(config).suffix or Path(config).name != config:
         return config, checkpoint
     if Path(config).exists():
         return config, checkpoint
-    if config not in MODELS:
-        near = difflib.get_close_matches(config, MODELS, n=1)
+    model = named(config)
+    if model is None:
+        near = difflib.get_close_matches(config, [*MODELS, *_ALIASES], n=1)
         hint = f'; did you mean {near[0]!r}?' if near else '.'
         raise ConfigError(
             f'{config!r} is neither a config file nor a published model{hint} The names are those '
             f'of hrdet.zoo.MODELS'
         )
-    model = MODELS[config]
-    return model.config_file(), checkpoint or model.checkpoint_file()
+    return model.config_file(), model.name if checkpoint is None else checkpoint

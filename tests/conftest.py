@@ -45,3 +45,14 @@ def data_dir() -> Path:
 def golden_ops(reference_dir: Path):
     """Outputs of the 2019 release's operations: ``ops.npz``, arrays by name."""
     return np.load(reference_dir / 'ops.npz', allow_pickle=False)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch):
+    """A server of files on this machine that can fail as hosts do."""
+    from tests.file_server import FileServer
+
+    monkeypatch.setenv('NO_PROXY', '*')
+    server = FileServer()
+    yield server
+    server.close()

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from hrdet.data.shapes import make_shapes
-from hrdet.progress import track
+from hrdet.progress import download_bar, track
 
 
 class Terminal(io.StringIO):
@@ -44,3 +44,19 @@ def test_making_shapes_is_seen(terminal, tmp_path):
     make_shapes(str(tmp_path), 2, 1, (64, 64))
     for title in ('images of train', 'images of val'):
         assert title in output.getvalue()
+
+
+def test_downloads_have_their_bar_on_stderr(terminal, monkeypatch):
+    terminal()
+    monkeypatch.setattr(sys, 'stderr', Terminal())
+    with download_bar('a.pth', 10, 30) as advance:
+        advance(20)
+    assert 'a.pth' in sys.stderr.getvalue()
+    assert '30/30 bytes' in sys.stderr.getvalue()
+    assert sys.stdout.getvalue() == ''
+
+
+def test_a_download_to_a_file_has_no_bar(capsys):
+    with download_bar('a.pth', 0, None) as advance:
+        advance(20)
+    assert capsys.readouterr() == ('', '')

@@ -1,5 +1,6 @@
 """The published models by name: their table, their configs, their cached weights."""
 
+import json
 import re
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from hrdet import zoo
 from hrdet.apis import init_detector
 from hrdet.registry import ConfigError
+from hrdet.weights import find
 
 NAME = 'faster_rcnn_hrnetv2p_w18_1x'
 LINKED = f'{NAME}_20190522-e368c387.pth'  # what its address ends in
@@ -28,7 +30,7 @@ def test_accuracies_are_those_of_the_release(reference_dir):
     ours = [
         f'{m.box_ap} ({m.mask_ap})' if m.mask_ap else f'{m.box_ap}'
         for m in zoo.MODELS.values()
-        if 'continuous' not in m.config
+        if m.task == 'detection' and 'continuous' not in m.config
     ]
     assert sorted(ours) == sorted(cells)
 
@@ -46,7 +48,8 @@ def test_some_rows(name, box, mask):
 
 def test_every_config_is_in_the_tree():
     for model in zoo.MODELS.values():
-        assert model.config_file().is_file()
+        if model.task == 'detection':
+            assert model.config_file().is_file()
 
 
 def test_addresses_name_the_same_model():
@@ -54,7 +57,7 @@ def test_addresses_name_the_same_model():
     urls = [model.url for model in zoo.MODELS.values() if model.url]
     assert len(set(urls)) == len(urls) == len(zoo.MODELS) - 2
     for name, model in zoo.MODELS.items():
-        if not model.url or '1drv.ms' in model.url:
+        if model.task != 'detection' or not model.url or '1drv.ms' in model.url:
             continue
         assert re.fullmatch(r'https://\S+-[0-9a-f]{8}\.pth', model.url)
         file = model.url.rpartition('/')[2].replace('20_23_24e', '2x').replace('-', '_')
@@ -70,7 +73,8 @@ def test_a_cached_file_is_found(cache, file):
     (cache / file).touch()
     config, checkpoint = zoo.resolve(NAME)
     assert config.name == f'{NAME}.py'
-    assert checkpoint == cache / file
+    assert checkpoint == NAME
+    assert find(checkpoint) == cache / file
 
 
 def test_a_given_file_wins(cache):
@@ -78,23 +82,51 @@ def test_a_given_file_wins(cache):
     assert zoo.resolve(NAME, 'mine.pth')[1] == 'mine.pth'
 
 
-def test_a_missing_file_says_what_to_download_and_where_to_put_it(cache):
-    with pytest.raises(FileNotFoundError) as error:
-        zoo.resolve(NAME)
-    for part in (str(cache / LINKED), zoo.MODELS[NAME].url, 'HRDET_HOME', 'downloads nothing'):
-        assert part in str(error.value)
-
-
-def test_init_detector_goes_by_name(cache):
-    with pytest.raises(FileNotFoundError, match=re.escape(str(cache / LINKED))):
+def test_init_detector_goes_by_name(cache, monkeypatch):
+    monkeypatch.setenv('HRDET_OFFLINE', '1')
+    url = zoo.MODELS[NAME].url
+    with pytest.raises(FileNotFoundError, match=re.escape(f'{cache / LINKED}: not there')) as error:
         init_detector(NAME)
+    assert url in str(error.value)
 
 
 def test_a_model_without_file_says_so(cache):
     with pytest.raises(FileNotFoundError, match=r'prints its AP but links no file'):
-        zoo.resolve(WITHOUT_FILE)
+        find(WITHOUT_FILE)
     (cache / f'{WITHOUT_FILE}.pth').touch()
-    assert zoo.resolve(WITHOUT_FILE)[1] == cache / f'{WITHOUT_FILE}.pth'
+    assert find(WITHOUT_FILE) == cache / f'{WITHOUT_FILE}.pth'
+
+
+def test_the_rows_of_mmpretrain(reference_dir):
+    rows = json.loads((reference_dir / 'manifests/tasks/cls_zoo.json').read_text())
+    ours = [model for model in zoo.MODELS.values() if model.task == 'classification']
+    assert [model.name for model in ours] == [row['model'] for row in rows]
+    for model, row in zip(ours, rows):
+        assert model.url == row['checkpoint']
+        assert model.config == f'hrnet/{row["config"]}.py'
+        assert model.figures == {k: row[k] for k in ('params_m', 'flops_g', 'top1', 'top5')}
+        assert zoo.named(row['config']).config == model.config
+    assert zoo.named('hrnet-w18_4xb32_in1k').figures['top1'] == 76.75
+
+
+def test_the_rows_of_mmsegmentation(reference_dir):
+    rows = json.loads((reference_dir / 'manifests/tasks/seg_zoo.json').read_text())
+    ours = [model for model in zoo.MODELS.values() if model.task == 'segmentation']
+    assert [model.name for model in ours] == [row['config'] for row in rows]
+    for model, row in zip(ours, rows):
+        assert model.url == row['checkpoint']
+        assert zoo.named(row['config_1x']) is model
+        figures = dict(mem_gb=row['mem_gb'], fps=row['fps'], miou=row['mIoU'],
+                       miou_ms_flip=row['mIoU_ms_flip'])  # fmt: skip
+        assert model.figures == {k: float(v) for k, v in figures.items() if v != '-'}
+
+
+@pytest.mark.parametrize('name', ['faster_rcnn_hrnetv2p_w18_1x_coco',
+                                  'fcos_hrnetv2p_w18_gn-head_4x4_1x_coco'])  # fmt: skip
+def test_names_of_mmdetection_2_are_those_of_its_models(name):
+    model = zoo.named(name)
+    assert model.config.startswith('hrnet/continuous/')
+    assert name in model.url
 
 
 def test_another_name_suggests_the_nearest():

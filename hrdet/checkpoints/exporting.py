@@ -16,8 +16,8 @@ from hrdet.checkpoints.files import (
     CheckpointError,
     save_checkpoint,
     save_safetensors,
-    sha256,
 )
+from hrdet.download import sha256
 from hrdet.messages import plural
 
 _GOLDEN = (5**0.5 - 1) / 2

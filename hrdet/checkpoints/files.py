@@ -1,6 +1,5 @@
 """Read checkpoint files safely and write them atomically."""
 
-import hashlib
 import json
 import os
 import pickle
@@ -13,14 +12,14 @@ from typing import Any
 import torch
 
 from hrdet.checkpoints import archive
+from hrdet.download import sha256, stated_hash
+from hrdet.weights import find
 
 # Files that are taken for checkpoints by mistake, by their first bytes.
 _OTHER_FILES = {
     b'<': 'it is a web page: the download link returned HTML, fetch the file in a browser',
     b'version https://git-lfs': 'it is a Git LFS pointer: run `git lfs pull`',
 }
-_HASH = re.compile(r'-([0-9a-f]{8,64})$')
-_DATE = re.compile(r'(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])')
 _META = 'hrdet_meta'  # the entry of a safetensors header (text only) that holds meta as JSON
 
 
@@ -59,7 +58,8 @@ def read_checkpoint(
     """Read a checkpoint file onto the CPU.
 
     Args:
-        path: a file written by ``torch.save``, or ``.safetensors`` where that package is installed.
+        path: a file written by ``torch.save``, or ``.safetensors`` where that package is installed;
+            or a name or an address that ``hrdet.weights.find`` takes.
         trusted: read with full unpickling, which runs whatever code the file carries. Only for
             files whose origin you know.
         mapped: map tensors from the file into memory, which is faster if they are only copied into
@@ -71,12 +71,12 @@ def read_checkpoint(
         Loss histories of mmengine are replaced by ``Bookkeeping``.
 
     Raises:
-        FileNotFoundError: no such file.
+        FileNotFoundError: no such file, or it cannot be downloaded.
         CheckpointError: not a checkpoint, damaged (the checksums in the file are compared), more in
             it than tensors and plain types, or not the file whose hash ends its name
             (``...-e368c387.pth``).
     """
-    path = Path(path)
+    path = find(path)
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {str(path)!r}: there is no such file')
     _check_hash(path)
@@ -139,15 +139,6 @@ def save_safetensors(
         temporary.write_bytes(save(weights, metadata={'format': 'pt', _META: json.dumps(meta)}))
 
 
-def sha256(path: Path) -> str:
-    """The file's hash in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 @contextmanager
 def _atomic(path: Path) -> Iterator[Path]:
     """A temporary file that is renamed to ``path`` at the end, or removed after an error."""
@@ -193,15 +184,15 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
 def _check_hash(path: Path) -> None:
     """Refuse a file whose name ends in another hash than its own; a date does not count as one."""
-    named = _HASH.search(path.stem)
-    if not named or _DATE.fullmatch(named[1]) or _other_file(path):
+    named = stated_hash(path.name)
+    if not named or _other_file(path):
         return
-    actual = sha256(path)[: len(named[1])]
-    if actual != named[1]:
+    actual = sha256(path)[: len(named)]
+    if actual != named:
         raise CheckpointError(
-            f'{path}: its name says that its sha256 begins with {named[1]}, but it begins with '
+            f'{path}: its name says that its sha256 begins with {named}, but it begins with '
             f'{actual}: the file is damaged, or another one has this name. Fetch it again, '
-            f'or, if you changed it yourself, remove -{named[1]} from its name'
+            f'or, if you changed it yourself, remove -{named} from its name'
         )
 
 

@@ -14,6 +14,7 @@ from hrdet.checkpoints.contents import class_count, class_names, unpack
 from hrdet.checkpoints.families import Conversion, Family, convert, recognise, stated_convention
 from hrdet.checkpoints.files import CheckpointError
 from hrdet.messages import plural
+from hrdet.weights import is_address
 
 _CLASS_LAYER = re.compile(
     r'(.*\.(fc_cls|fc_reg|conv_logits|conv_cls|conv_seg)|head\.fc)\.(weight|bias)'
@@ -113,21 +114,20 @@ def load_checkpoint(
 
 
 def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> LoadReport:
-    """Load the backbone of an ImageNet classifier or of a detector.
+    """Load the backbone of a model of any task; ``path`` is what ``hrdet.weights.find`` takes.
 
-    The classification head (``incre_modules``, ``downsamp_modules``, ``final_layer``,
-    ``classifier``) is dropped; everything else must fit exactly.
+    Neck and heads are dropped, and the report says so; everything else must fit exactly.
 
     Raises:
-        FileNotFoundError: names the file to fetch and how to train without it.
+        FileNotFoundError: names what to download and how to train without it.
         CheckpointError: any backbone entry missing, unexpected or of another shape.
     """
-    if not Path(path).is_file():
+    if not is_address(path) and not Path(path).is_file():
         raise FileNotFoundError(_where_to_fetch(str(path)))
     name, weights, meta, _ = unpack(path)
     family = recognise(weights, meta)
     conversion = convert(weights, family)
-    # Of a detector only the backbone is taken.
+    # Of a whole model only the backbone is taken.
     backbone_weights = {k: v for k, v in conversion.weights.items() if k.startswith('backbone.')}
     conversion.dropped += [k for k in conversion.weights if k not in backbone_weights]
     conversion.dropped += conversion.folded  # biases of the head
@@ -246,19 +246,19 @@ def _cure(report: LoadReport) -> str:
 
 
 def _where_to_fetch(path: str) -> str:
-    width, depth = re.search(r'w(\d+)', path), re.search(r'resnet(\d+)', path)
+    width, depth = re.search(r'w(\d+(_small)?)', path), re.search(r'resnet(\d+)', path)
+    name = f'msra/hrnetv2_w{width[1] if width else 18}'
     if depth:
-        source = f"the weights of torchvision's resnet{depth[1]} (IMAGENET1K_V1)"
-    else:
-        width = int(width[1]) if width else 18
-        also = f' (or {zoo.BACKBONES[width]})' if width in zoo.BACKBONES else ''
-        source = (
-            f'hrnetv2_w{width}_imagenet_pretrained.pth from the model table of '
-            f'github.com/HRNet/HRNet-Image-Classification{also}'
+        cure = (
+            f"Fetch the weights of torchvision's resnet{depth[1]} (IMAGENET1K_V1) and set "
+            f'model.pretrained to their path'
         )
+    elif name in zoo.OPEN_MMLAB:
+        cure = f"model.pretrained='open-mmlab://{name}' downloads the ImageNet weights"
+    else:
+        cure = f"model.pretrained='timm/hrnet_w{width[1]}.ms_in1k' downloads ImageNet weights"
     return (
-        f'pretrained={path!r}: there is no such file, and hrdet downloads nothing by itself. '
-        f'Fetch {source} and set model.pretrained to its path. '
+        f'pretrained={path!r}: there is no such file. {cure}. '
         f'To train without it set model.pretrained=None '
         f"and train the batch norms: backbone norm_eval=False, or norm_cfg=dict(type='GN', "
         f'num_groups=...) for small batches'

@@ -30,6 +30,7 @@ from hrdet.logger import start_logging
 from hrdet.ops.library import check
 from hrdet.registry import ConfigError, build
 from hrdet.tracking import SamplePictures, build_trackers
+from hrdet.weights import find_shared
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ def build_trainer(
     train_set, train_loader = _data(run.train, training=True, seed=seed)
     model = hrdet.models.build_model(run, train_set.classes)
     if runtime.pretrained and not load_from:
-        load_backbone(model.backbone, runtime.pretrained)
+        work_dir.logger.info(f'{load_backbone(model.backbone, find_shared(runtime.pretrained))}')
     meta = dict(classes=list(train_set.classes), config=config.pretty_text)
     if 'convention' in run.model:
         meta['box_convention'] = str(run.model['convention'])
@@ -141,7 +142,7 @@ def build_tester(
         raise ConfigError('data.test: testing needs this key')
     test_set, loader = _data(run.test)
     model = hrdet.models.build_model(run, test_set.classes, fresh=False)
-    report = load_checkpoint(model, checkpoint)
+    report = load_checkpoint(model, find_shared(checkpoint))
     _check_classes(report.classes, test_set.classes, checkpoint)
     model = model.to(device)
     if speed is not None:

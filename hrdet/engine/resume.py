@@ -10,6 +10,7 @@ from hrdet.checkpoints.optimizer_state import check_optimizer_state
 from hrdet.checkpoints.run_state import check_counters, check_run
 from hrdet.distributed import world_size
 from hrdet.optim import lr_schedule
+from hrdet.weights import find_shared
 
 if TYPE_CHECKING:
     from hrdet.engine.trainer import Trainer
@@ -23,7 +24,7 @@ def load_weights(trainer: Trainer, path: str | os.PathLike) -> None:
     Raises:
         CheckpointError: anything else does not fit.
     """
-    content = read_checkpoint(path)
+    content = read_checkpoint(find_shared(path))
     try:
         report = load_checkpoint(trainer.model, content, other_classes=True, name=str(path))
     except CheckpointError as error:

@@ -275,9 +275,8 @@ class TestBackbone:
 
     def test_a_missing_file_says_what_to_fetch(self):
         with pytest.raises(FileNotFoundError) as error:
-            load_backbone(nn.Conv2d(1, 1, 1), 'open-mmlab://msra/hrnetv2_w32')
-        for part in ('hrnetv2_w32_imagenet_pretrained.pth', 'HRNet-Image-Classification',
-                     'https://download.openmmlab.com/pretrain/third_party/hrnetv2_w32-dc9eeb4f.pth',
+            load_backbone(nn.Conv2d(1, 1, 1), 'weights/hrnetv2_w32_imagenet_pretrained.pth')
+        for part in ("model.pretrained='open-mmlab://msra/hrnetv2_w32' downloads",
                      'pretrained=None', 'norm_eval=False'):  # fmt: skip
             assert part in str(error.value)
 

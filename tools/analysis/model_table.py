@@ -30,7 +30,8 @@ def models(release_2019: bool) -> list[Published]:
     return [
         model
         for model in MODELS.values()
-        if (Path(model.config).parent == Path('hrnet')) == release_2019
+        if model.task == 'detection'
+        and (Path(model.config).parent == Path('hrnet')) == release_2019
     ]
 
 

@@ -1,0 +1,231 @@
+"""Download a file: from the first address that has it, resumed after a cut, checked by its hash.
+
+A file appears under its name when it is whole.  Two processes that want the same file fetch it
+once: the second waits for the first.
+"""
+
+import hashlib
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from hrdet.progress import download_bar
+
+TIMEOUT = 20.0  # seconds without a byte after which a host is given up
+_BLOCK = 1 << 18
+_HASH = re.compile(r'-([0-9a-f]{8,64})$')
+_DATE = re.compile(r'(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])')
+
+_logger = logging.getLogger('hrdet')
+
+
+class DownloadError(FileNotFoundError):
+    """A file that no address gives; the message names file, addresses, reasons and the cure."""
+
+
+class _Failed(Exception):
+    """One address does not give the file; the text says why."""
+
+
+def stated_hash(name: str) -> str | None:
+    """The beginning of a file's sha256 in which its name ends; a date does not count as one."""
+    found = _HASH.search(Path(name).stem)
+    return None if not found or _DATE.fullmatch(found[1]) else found[1]
+
+
+def sha256(path: Path) -> str:
+    """The file's hash in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def download(addresses: Sequence[str], target: Path, digest: str | None = None) -> Path:
+    """Fetch a file into ``target``.
+
+    Args:
+        addresses: tried in turn.
+        target: where the file goes; what arrived of a file that was cut is kept beside it.
+        digest: hexadecimal digits with which its sha256 must begin.
+
+    Raises:
+        DownloadError: no address gives the file, or HRDET_OFFLINE is set.
+        OSError: it cannot be written.
+    """
+    if os.environ.get('HRDET_OFFLINE', '0') not in ('', '0'):
+        raise DownloadError(
+            f'{target}: not there, and HRDET_OFFLINE is set: fetch {addresses[0]} and save it '
+            f'under that name'
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    failures = []
+    with _unfinished(target) as file:
+        if file is None:
+            return target
+        for address in addresses:
+            _say(f'downloading {address} to {target}')
+            try:
+                _complete(address, file, digest)
+            except _Failed as error:
+                failures.append(f'{address} ({error})')
+                _say(f'{address}: {error}', logging.WARNING)
+                continue
+            os.fsync(file.fileno())
+            os.replace(file.name, target)
+            return target
+    raise DownloadError(
+        f'{target.name}: no address gives it: {", ".join(failures)}. Fetch it in another way and '
+        f'save it as {target}, or name a host with the same paths in HRDET_MIRRORS'
+    )
+
+
+@contextmanager
+def _unfinished(target: Path) -> Iterator[BinaryIO | None]:
+    """The part of a file that is here, locked; None where another process finished the file."""
+    import fcntl
+
+    path = target.with_name(f'.{target.name}.part')
+    while True:
+        with path.open('a+b') as file:
+            # 1. Wait for a process that downloads the same file.
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                _say(f'waiting for another process that downloads {target}')
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # 2. The name may belong to another file by now: that process renames or removes it.
+            ours = path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
+            if target.is_file():
+                if ours:
+                    path.unlink()
+                yield None
+                return
+            if ours:
+                yield file
+                return
+
+
+def _complete(address: str, file: BinaryIO, digest: str | None) -> None:
+    """Write the whole file of an address, from where it ends if its hash is known."""
+    if digest is None:
+        file.truncate(0)  # nothing tells whose beginning it is
+    continued = file.seek(0, os.SEEK_END) > 0
+    _Transfer(address, file, digest).run()
+    reason = _wrong(file, digest)
+    if reason and continued:
+        file.truncate(0)
+        _Transfer(address, file, digest).run()
+        reason = _wrong(file, digest)
+    if reason:
+        file.truncate(0)
+        raise _Failed(reason)
+
+
+def _wrong(file: BinaryIO, digest: str | None) -> str | None:
+    """Why this is not the wanted file."""
+    file.seek(0)
+    if file.read(1) == b'<':
+        return 'it answers with a web page'
+    actual = sha256(Path(file.name)) if digest else ''
+    if digest and not actual.startswith(digest):
+        return f'its sha256 begins with {actual[: len(digest)]}, not {digest}'
+    return None
+
+
+class _Transfer:
+    """One file from one address, continued after every cut that comes later than the last one."""
+
+    def __init__(self, address: str, file: BinaryIO, digest: str | None) -> None:
+        self.address, self.file, self.digest = address, file, digest
+        self.version: str | None = None  # what the server calls the content it began to send
+
+    def run(self) -> None:
+        """Append what is missing."""
+        farthest = self.file.seek(0, os.SEEK_END)
+        while reason := self._cut():
+            size = self.file.seek(0, os.SEEK_END)
+            if size <= farthest:
+                raise _Failed(reason)
+            farthest = size
+            if self.version is None and self.digest is None:
+                self.file.truncate(0)  # the rest might be of another file
+
+    def _cut(self) -> str | None:
+        """Append until the end, or until something cuts it off: why."""
+        try:
+            self._append()
+        except _Failed as error:
+            return str(error)
+        return None
+
+    def _append(self) -> None:
+        start = self.file.seek(0, os.SEEK_END)
+        with self._open(start) as response:
+            if start and response.status != 206:  # the whole file again
+                self.file.truncate(0)
+                start = 0
+            headers = response.headers
+            etag = headers.get('ETag', '')
+            self.version = etag if etag.startswith('"') else headers.get('Last-Modified')
+            length = headers.get('Content-Length')
+            total = None if length is None else start + int(length)
+            self.file.seek(0, os.SEEK_END)
+            with download_bar(Path(self.file.name).name[1:-5], start, total) as advance:
+                while block := self._read(response):
+                    self.file.write(block)
+                    advance(len(block))
+        self.file.flush()
+        size = self.file.tell()
+        if total is not None and size < total:
+            raise _Failed(f'the connection was cut after {size:,} of {total:,} bytes')
+
+    def _open(self, start: int) -> Any:
+        from http.client import HTTPException  # slow to import: most files are here already
+        from urllib.error import HTTPError
+        from urllib.request import Request, urlopen
+
+        headers = {'User-Agent': 'hrdet'}
+        if start:
+            headers['Range'] = f'bytes={start}-'
+            if self.version:
+                headers['If-Range'] = self.version
+        try:
+            return urlopen(Request(self.address, headers=headers), timeout=TIMEOUT)
+        except HTTPError as error:
+            if error.code == 416 and start:  # it has no more bytes: not the same file
+                self.file.truncate(0)
+                return self._open(0)
+            raise _Failed(f'{error.code} {error.reason}') from None
+        except (OSError, HTTPException, ValueError) as error:
+            raise _Failed(_reason(error)) from None
+
+    def _read(self, response: Any) -> bytes:
+        from http.client import HTTPException
+
+        try:
+            return response.read(_BLOCK)
+        except (OSError, HTTPException) as error:
+            self.file.flush()
+            raise _Failed(_reason(error)) from None
+
+
+def _reason(error: BaseException) -> str:
+    cause = getattr(error, 'reason', error)  # of urllib's error
+    if isinstance(cause, TimeoutError):
+        return f'no answer for {TIMEOUT:g} s'
+    return getattr(cause, 'strerror', None) or str(cause) or type(cause).__name__
+
+
+def _say(text: str, level: int = logging.INFO) -> None:
+    """A line in the log; on stderr where nobody has set up logging."""
+    if _logger.isEnabledFor(level) and _logger.hasHandlers():
+        _logger.log(level, '%s', text)
+    else:
+        print(text, file=sys.stderr)

@@ -1,0 +1,132 @@
+"""Weights by path, name or address: found in the cache folder, or downloaded into it.
+
+Files whose name ends in a hash (``...-e368c387.pth``) lie in ``zoo.cache_folder()`` itself, others
+below it under their host and path.  An address may end in ``#sha256=...``.  Environment variables:
+HRDET_HOME (the folder), HRDET_MIRRORS (addresses to try first), HRDET_OFFLINE=1 (no downloads).
+"""
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from hrdet import zoo
+from hrdet.distributed import on_rank_0
+from hrdet.download import DownloadError, download, sha256, stated_hash
+from hrdet.registry import ConfigError
+
+# Hosts that serve the same paths, tried after the host that an address names.
+_MIRRORS = {'download.openmmlab.com': ('https://mmassets.onedl.ai',)}
+_HUB = 'https://huggingface.co'
+
+
+def find(source: str | os.PathLike) -> Path:
+    """The file that holds a checkpoint, downloaded if it is not here yet.
+
+    Args:
+        source: a path, a published model's name (``zoo.MODELS``), ``https://...``,
+            ``hf://OWNER/REPO/FILE``, ``timm/MODEL.TAG`` (its repository on the Hugging Face hub),
+            or ``open-mmlab://msra/hrnetv2_w18`` (an ImageNet backbone).
+
+    Returns:
+        A file; anything of another form is a path, which is returned whether or not it exists.
+
+    Raises:
+        DownloadError: no address gives the file, or downloads are off.
+        ConfigError: an address that names no file.
+    """
+    text = os.fspath(source)
+    if os.path.exists(text):
+        return Path(text)
+    model = zoo.named(text)
+    if model is not None:
+        return _published(model)
+    url = _address(text)
+    return Path(text) if url is None else _fetched(url)
+
+
+def find_shared(source: str | os.PathLike) -> Path:
+    """``find`` of all processes of a run, where only rank 0 downloads into a folder they share."""
+    on_rank_0(find, source)
+    return find(source)
+
+
+def is_address(source: str | os.PathLike) -> bool:
+    """Whether this names a file that can be downloaded, and not a path."""
+    text = os.fspath(source)
+    return zoo.named(text) is not None or _address(text) is not None
+
+
+def _address(text: str) -> str | None:
+    """The https address of a file, or None for a path."""
+    if text.startswith(('https://', 'http://')):
+        return text
+    if text.startswith('hf://'):
+        owner, _, rest = text.removeprefix('hf://').partition('/')
+        repo, _, file = rest.partition('/')
+        if not (owner and repo and file):
+            raise ConfigError(f'{text!r}: write hf://OWNER/REPO/FILE')
+        return f'{_HUB}/{owner}/{repo}/resolve/main/{file}'
+    if re.fullmatch(r'timm/[\w-]+(\.\w+)?', text) and not text.endswith(('.pth', '.safetensors')):
+        return f'{_HUB}/{text}/resolve/main/model.safetensors'
+    if text.startswith('open-mmlab://'):
+        name = text.removeprefix('open-mmlab://')
+        if name not in zoo.OPEN_MMLAB:
+            raise ConfigError(f'{text!r} is unknown here; known are {", ".join(zoo.OPEN_MMLAB)}')
+        return zoo.OPEN_MMLAB[name]
+    return None
+
+
+def _published(model: zoo.Published) -> Path:
+    """The weights of a published model, under the name of their file or of the model."""
+    own = zoo.cache_folder() / f'{model.name}.pth'
+    hashed = model.url is not None and stated_hash(model.url) is not None
+    if own.is_file() and not (hashed and _cached(model.url).is_file()):
+        return own
+    if model.url is None:
+        raise DownloadError(
+            f'{model.name}: {zoo.RELEASE} prints its AP but links no file. If you have it, save it '
+            f'as {own} (HRDET_HOME names another folder), or give its path as checkpoint'
+        )
+    return _fetched(model.url, None if hashed else own)
+
+
+def _fetched(url: str, target: Path | None = None) -> Path:
+    """The file of an address in the cache folder."""
+    url, _, fragment = url.partition('#')
+    digest = fragment.removeprefix('sha256=').lower() if fragment else None
+    if digest is not None and not re.fullmatch(r'[0-9a-f]{8,64}', digest):
+        raise ConfigError(f'{url}#{fragment}: write #sha256= and 8 to 64 hexadecimal digits')
+    target = target or _cached(url)
+    if not target.is_file():
+        return download(_addresses(url), target, digest or stated_hash(target.name))
+    if digest is not None and not sha256(target).startswith(digest):
+        raise DownloadError(f'{target}: its sha256 does not begin with {digest}: delete it')
+    return target
+
+
+def _cached(url: str) -> Path:
+    """Where the file of an address is kept."""
+    parts = urlsplit(url)
+    *folders, name = parts.path.strip('/').split('/')
+    if not name or not {'', '.', '..'}.isdisjoint((*folders, name, parts.netloc)):
+        raise ConfigError(f'{url}: an address of a file is wanted')
+    if stated_hash(name):
+        return zoo.cache_folder() / name
+    if parts.query:
+        name += '?' + parts.query.replace('/', '%2F')
+    return zoo.cache_folder().joinpath(parts.netloc, *folders, name)
+
+
+def _addresses(url: str) -> list[str]:
+    """The address on the mirrors that the user names, its own, and on known mirrors."""
+    parts = urlsplit(url)
+    own = f'{parts.scheme}://{parts.netloc}'
+    mirrors = [
+        text.rstrip('/') for text in re.split(r'[,\s]+', os.environ.get('HRDET_MIRRORS', ''))
+    ]
+    for base in filter(None, mirrors):
+        if not base.startswith(('https://', 'http://')):
+            raise ConfigError(f'HRDET_MIRRORS: {base!r} does not begin with https://')
+    bases = [*filter(None, mirrors), own, *_MIRRORS.get(parts.netloc, ())]
+    return [base + url.removeprefix(own) for base in dict.fromkeys(bases)]
