@@ -1,7 +1,7 @@
 """Pictures: results on an image, predictions beside the truth, training curves.
 
 May change: a task registers ``paint``, ``describe`` and ``compare`` for its result and its truth.
-Must stay: ``draw``, sheets and curves ask these and know no task.
+Must stay: ``draw``, sheets and curves ask these, never which task it is.
 """
 
 from hrdet.visualize import boxes as _boxes  # noqa: F401, registers the pictures of detections
