@@ -83,6 +83,7 @@ class Config(dict):
         Raises:
             ConfigError: the path leads into something that is neither a section nor a list.
         """
+        # 1. Walk to the section or list; ``owner`` is the last key that can hold an origin.
         *sections, key = path.split('.')
         place: Any = self
         owner = self, key
@@ -92,6 +93,7 @@ class Config(dict):
                 if place.get(name) is None:
                     place.set(name, {}, OVERRIDE)
             place = _item(place, name, path)
+        # 2. In a section the value is merged, and so is a dict in a list; other items are replaced.
         changes = _overriding(value)
         if isinstance(place, Config):
             merge(place, Config().set(key, changes, OVERRIDE))
@@ -157,6 +159,7 @@ def merge(base: Config, changes: Mapping[str, Any]) -> Config:
     for key, value in changes.items():
         origin = changes.origins.get(key) if isinstance(changes, Config) else None
         if isinstance(value, Mapping):
+            # A dict over anything but a dict replaces it, and ``_delete_`` inside it is honoured.
             fresh = value.get('_delete_') is True or not isinstance(base.get(key), Config)
             value = merge(Config() if fresh else base[key], value)
         if key != '_delete_':

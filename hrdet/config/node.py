@@ -76,16 +76,19 @@ def read(reader: Callable[..., Any], section: Any, path: str, **context: Any) ->
     parameters = inspect.signature(reader).parameters
     keys = keys_of(reader, context)
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    # 1. Unknown keys first: a misspelt key explains a missing one.
     unknown = [key for key in section if key not in keys and (key in context or not open_ended)]
     check_keys(unknown, keys, path)
     for name in keys:
         here = f'{path}.{name}' if path else name
+        # 2. What is needed; a similar key that the rest would swallow is the likely mistake.
         if parameters[name].default is inspect.Parameter.empty and name not in section:
             similar = [key for key in section if key not in keys and nearest(key, [name])]
             check_keys(similar, keys, path)
             raise ConfigError(f'{here}: this key is needed')
         if name in section:
             check_value(section[name], parameters[name].annotation, here)
+    # 3. A dataclass takes no path.
     place = () if isinstance(reader, type) else (path,)
     result = reader(*place, **section, **context)
     if open_ended and isinstance(result, Node):

@@ -47,12 +47,14 @@ class Assignments(ast.NodeTransformer):
             stored = [n for n in ast.walk(target) if isinstance(n, ast.Name)]
             self.assigned |= {n.id for n in stored if isinstance(n.ctx, ast.Store)}
             lines = _lines(statement.value, known)
+            # a, b = ...: each name was written here; what is inside it is not followed.
             if isinstance(target, (ast.Tuple, ast.List)):
                 self._lines |= {e.id: (e.lineno, {}) for e in target.elts if hasattr(e, 'id')}
                 continue
             name, keys = _place(target)
             for key in reversed(keys):  # a['b'] = value
                 lines = {key: (statement.lineno, lines)}
+            # += adds to a list or text, whose parts then have new places; |= merges dicts.
             if isinstance(statement, ast.AugAssign) and not isinstance(statement.op, ast.BitOr):
                 lines = {}
             if keys or isinstance(statement, ast.AugAssign):
@@ -68,6 +70,7 @@ class Assignments(ast.NodeTransformer):
         if isinstance(value, Mapping):
             section = Config()
             for key, item in value.items():
+                # Written by this file; or by a base, where the value is a part of ``_base_``.
                 inherited = value.origins.get(key) if isinstance(value, Config) else None
                 line, inner = lines.get(key, (None, {}))
                 here = f'{self.file}:{line}' if line else inherited or origin

@@ -56,12 +56,16 @@ def build_trainer(
         ConfigError, DataError, CheckpointError, WorkDirError, FileNotFoundError: before the first
             iteration, with what to change.
     """
-    run = lower(config).check()  # all keys, before data is read
+    # 1. What the config means: every key is checked before data is read.
+    run = lower(config).check()
     run.check_trainable()
     training, runtime = run.training, run.runtime
+    # 2. Processes, device and work folder. Operators that the device lacks are missed here, not
+    # after the data is read.
     device = start(launcher, force_cpu, runtime.backend)
-    check(device)  # now, not after the data is read
+    check(device)
     work_dir = WorkDir(options.work_dir or runtime.work_dir, runtime.log_level)
+    # 3. Where the run starts: a run to resume decides the seed, and needs no other weights.
     resume_from = on_rank_0(_resume_from, options, run, work_dir.path)
     load_from = resume_from or options.load_from or runtime.load_from
     seed = _seed(options, runtime.seed, resume_from)
@@ -69,20 +73,25 @@ def build_trainer(
     if not options.auto_scale_lr and training.auto_scale_lr:
         training.auto_scale_lr = training.auto_scale_lr | dict(enable=False)
 
+    # 4. Data and model; the data set says which classes the heads tell apart.
     train_set, train_loader = _data(run.train, training=True, seed=seed)
     model = hrdet.models.build_model(run, train_set.classes)
     if runtime.pretrained and not load_from:
         work_dir.logger.info(f'{load_backbone(model.backbone, find_shared(runtime.pretrained))}')
+    # 5. What a checkpoint says of itself, so that other tools need no data set and a resumed run
+    # notices other data.
     meta = dict(classes=list(train_set.classes), config=config.pretty_text)
     if 'convention' in run.model:
         meta['box_convention'] = str(run.model['convention'])
     meta['data'] = dict(train=_contents(train_set))
+    # 6. Validation, whose labels must mean the same classes.
     validation = None
     if options.validate and run.val is not None:
         val_set, val_loader = _data(run.val)
         _check_classes(train_set.classes, val_set.classes, 'the model')
         meta['data']['val'] = _contents(val_set)
         validation = Validation(val_loader, build(run.val['evaluator'], dataset=val_set))
+    # 7. The trainer with its hooks and trackers.
     work_dir.log_start(device, seed)
     trainer = Trainer(
         model,
@@ -100,6 +109,7 @@ def build_trainer(
         pictures = SamplePictures(trainer.log.trackers, val_set, lambda: trainer.iter)
         trainer.consumers.append(pictures)
     _log_settings(trainer, (*run.warnings, train_set.report))
+    # 8. Weights; on a resume optimizer, schedule and position in the epoch too.
     if resume_from:
         resume(trainer, resume_from)
     elif load_from:
@@ -141,6 +151,7 @@ def build_tester(
     if run.test is None:
         raise ConfigError('data.test: testing needs this key')
     test_set, loader = _data(run.test)
+    # No fresh weights: every one comes from the checkpoint, or the report says so.
     model = hrdet.models.build_model(run, test_set.classes, fresh=False)
     report = load_checkpoint(model, find_shared(checkpoint))
     _check_classes(report.classes, test_set.classes, checkpoint)
@@ -182,9 +193,10 @@ def _seed(options: TrainOptions, configured: int | None, resume_from: str | None
 
 def _set_up_torch(seed: int, cudnn_benchmark: bool, deterministic: bool) -> None:
     torch.manual_seed(seed)
-    cv2.setNumThreads(0)
+    cv2.setNumThreads(0)  # the loader's workers are the parallelism
     torch.backends.cudnn.benchmark = cudnn_benchmark and not deterministic
     if deterministic:
+        # cuBLAS refuses deterministic mode without a fixed workspace.
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
         torch.backends.cudnn.deterministic = True
         torch.use_deterministic_algorithms(True)
@@ -204,6 +216,7 @@ def _contents(dataset: Any) -> str:
 
 def _check_classes(trained: tuple[str, ...] | None, tested: tuple[str, ...], model: str) -> None:
     """Labels mean the same classes in training and evaluation, in the same order."""
+    # A checkpoint without names (None) is compared with nothing.
     names = [[name.replace('_', ' ') for name in side or tested] for side in (trained, tested)]
     if names[0] != names[1]:  # 2019's checkpoints write COCO's 'traffic light' with an underscore
         raise ConfigError(

@@ -134,7 +134,8 @@ class Trainer:
         self.by_epoch = training.max_iters is None
         self.epoch_length = len(loader.batch_sampler)
         self.images_per_process = loader.batch_sampler.batch_size
-        self.unit = self.epoch_length if self.by_epoch else 1  # iterations, of all intervals
+        # Intervals of the config count epochs or iterations; here all are iterations.
+        self.unit = self.epoch_length if self.by_epoch else 1
         self.max_iters = training.max_iters or training.max_epochs * self.epoch_length
         self.iter = 0
 
@@ -177,6 +178,7 @@ class Trainer:
         try:
             self.log.start(self)
             with self.signal:
+                # A run that was stopped between an epoch and its evaluation evaluates first.
                 if self.resumed:
                     self.checkpoints.read_best(self)
                     if self._validation_due():
@@ -185,6 +187,7 @@ class Trainer:
                     self.run_epoch()
             self._finish()
         except (DataError, RuntimeError) as error:
+            # A bad image in the tenth hour: save what is trained, then say which image it was.
             of_loader = isinstance(error, DataError) or 'DataLoader worker' in str(error)
             if of_loader and self.updated and world_size() == 1:  # the others cannot join in
                 self.checkpoints.save(self)
@@ -256,19 +259,23 @@ class Trainer:
         A group ends with the epoch, so that the checkpoint of an epoch holds nothing half done.
         """
         length = min(self.epoch_length, self.max_iters - self.epoch * self.epoch_length)
+        # The last group of an epoch may be shorter; its gradients are averaged over what it has.
         start = self.position - self.position % self.training.accumulate
         end = min(start + self.training.accumulate, length)
         return end - start, self.position + 1 == end
 
     def _act_between_iterations(self) -> None:
         """Save, evaluate and stop where that is due."""
+        # 1. Processes agree on signals and on an overdue checkpoint: all act in the same iteration.
         overdue = time.monotonic() - self.checkpoints.saved_at > self.checkpoints.max_age
         request = self.signal.agree(save=overdue)
         self.stopped_by = request if request > SAVE else 0
+        # 2. Every evaluation is preceded by a checkpoint, so that a crash in it costs nothing.
         epoch_ends = self.by_epoch and self.position == 0
         number = self.iter % (self.checkpoints.interval * self.unit) == 0
         validate = self._validation_due()
         if request or epoch_ends or number or validate:
+            # 3. The time of saving and evaluating does not count as time of iterations.
             with self.log.paused():
                 self.checkpoints.save(self)
                 if number:

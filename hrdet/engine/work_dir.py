@@ -44,6 +44,7 @@ class WorkDir:
 
     def _take(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
+        # 'a+' keeps what the holder wrote about itself, for the message.
         lock = (self.path / LOCK_FILE).open('a+')
         try:
             if fcntl is not None:

@@ -140,6 +140,7 @@ class TrainingLog:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """What happens inside does not count as training time."""
+        # The interval's start moves on by the pause, instead of its length being subtracted later.
         start = time.perf_counter()
         yield
         self._since += time.perf_counter() - start

@@ -138,6 +138,7 @@ def _plain(section: Node, path: str, context: Context, found: _Found) -> Node:
     section = Node(path, **{_NAMES.get(key, key): value for key, value in section.items()})
     if section['type'] == 'CocoZipDataset':
         context = replace(context, zipped=True)
+    # 1. The image keys in either form: the steps of 1.x, or the keys of the release.
     form = from_steps if 'pipeline' in section else from_keys
     keys = keys_of(form, ['context'])
     if form is from_steps:  # which say all about the images
@@ -146,6 +147,7 @@ def _plain(section: Node, path: str, context: Context, found: _Found) -> Node:
     elif context.semantics and section.get('seg_prefix') is not None:
         maps = dict(with_semantic_seg=True, seg_scale_factor=1 / context.semantics)
         section = Node(path, **maps | section)
+    # 2. The transforms; the rest are arguments of the data set.
     pipeline = read(form, section, path, context=context)
     check(
         not (context.training and context.masks) or pipeline.dataset.get('with_mask', False),
@@ -158,6 +160,7 @@ def _plain(section: Node, path: str, context: Context, found: _Found) -> Node:
         _settle_maps(pipeline, arguments, path, context)
     else:
         arguments.pop('seg_prefix', None)
+    # 3. The node, with what the pipeline decides about the data set.
     given = dict(test_mode=not context.training, transforms=pipeline.transforms)
     if context.convention != 'inclusive':
         given['box_convention'] = context.convention

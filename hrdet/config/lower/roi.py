@@ -101,6 +101,7 @@ def cascade_rcnn(
         read(_training, section, section.path, masks=bool(masks))
         for section in _for_stages(train.rcnn, num_stages, 'train_cfg.rcnn')
     ]
+    # One extractor cuts masks for all stages, so that one size must do.
     sizes = [size for _, size in stages]
     check(sizes.count(sizes[0]) == num_stages, 'train_cfg.rcnn', 'the stages differ in mask_size')
     return _roi_head(

@@ -43,9 +43,10 @@ def _detector(
 ) -> Node:
     train = read(TrainCfg, train_cfg, 'train_cfg')
     test = read(TestCfg, test_cfg, 'test_cfg')
+    # The release tests with the proposals it trains with, unless rpn_proposal says otherwise.
     rpn = read(_rpn_training, train.rpn, 'train_cfg.rpn')
     proposals = read(_proposals, test.rpn, 'test_cfg.rpn')
-    rpn |= dict(train_proposals=proposals, test_proposals=proposals)  # as the 2019 release does
+    rpn |= dict(train_proposals=proposals, test_proposals=proposals)
     if train.rpn_proposal is not None:
         rpn['train_proposals'] = read(_proposals, train.rpn_proposal, 'train_cfg.rpn_proposal')
     roi_reader, roi_section = roi
@@ -98,6 +99,7 @@ def _rpn_head(
     """The section ``model.rpn_head``; ``settings`` are those of the cfgs."""
     only = 'only the sigmoid classifier exists; leave it out'
     check(use_sigmoid_cls is True, f'{path}.use_sigmoid_cls', only)
+    # The release keeps beta of the box loss in train_cfg, 1.x in the loss itself; 1/9 in both.
     settings = dict(settings)
     beta = settings.pop('beta')
     double = f'{path}.loss_bbox has a beta already; keep one'
