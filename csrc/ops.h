@@ -43,6 +43,10 @@ Tensor winograd_conv_cpu(Tensor input, Tensor weight, Tensor bias, std::optional
 Tensor resize_window_cpu(Tensor image, int64_t new_height, int64_t new_width, int64_t top,
                          int64_t left, int64_t height, int64_t width);
 
+// The class of every pixel of an enlarged map of logits; csrc/cpu/argmax.cpp.
+Tensor interpolate_argmax_cpu(Tensor logits, Tensor rows, Tensor row_weights, Tensor columns,
+                              Tensor column_weights);
+
 // Rows of a PNG to pixels; csrc/cpu/png.cpp.
 Tensor png_unfilter_cpu(Tensor rows, int64_t height, int64_t width, int64_t channels);
 

@@ -25,6 +25,9 @@ STABLE_TORCH_LIBRARY(hrdet, m) {
   m.def(
       "resize_window(Tensor image, int new_height, int new_width, int top, int left, int height, "
       "int width) -> Tensor");
+  m.def(
+      "interpolate_argmax(Tensor logits, Tensor rows, Tensor row_weights, Tensor columns, "
+      "Tensor column_weights) -> Tensor");
   m.def("png_unfilter(Tensor rows, int height, int width, int channels) -> Tensor");
 }
 
@@ -36,5 +39,6 @@ STABLE_TORCH_LIBRARY_IMPL(hrdet, CPU, m) {
   m.impl("encode_masks", TORCH_BOX(&hrdet::encode_masks_cpu));
   m.impl("winograd_conv", TORCH_BOX(&hrdet::winograd_conv_cpu));
   m.impl("resize_window", TORCH_BOX(&hrdet::resize_window_cpu));
+  m.impl("interpolate_argmax", TORCH_BOX(&hrdet::interpolate_argmax_cpu));
   m.impl("png_unfilter", TORCH_BOX(&hrdet::png_unfilter_cpu));
 }

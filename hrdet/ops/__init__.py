@@ -5,6 +5,7 @@ beyond rounding, and a tested gradient.
 """
 
 from . import cpu, library
+from .argmax import Taps, interpolate_argmax
 from .masks import encode_masks
 from .nms import nms, soft_nms
 from .png import png_unfilter
@@ -22,7 +23,9 @@ elif library.CPU.loaded and not library.CUDA.loaded:
     library.refuse_cuda()
 
 __all__ = [
+    'Taps',
     'encode_masks',
+    'interpolate_argmax',
     'nms',
     'png_unfilter',
     'resize_window',

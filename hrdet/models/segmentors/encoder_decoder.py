@@ -11,7 +11,7 @@ from hrdet.boxes.windows import sliding_windows
 from hrdet.models.base import BaseModel
 from hrdet.models.heads.fcn_head import FCNHead
 from hrdet.models.preprocess import Preprocess
-from hrdet.models.segmentors.label_maps import resized_stripes
+from hrdet.models.segmentors.label_maps import ResizedLogits
 from hrdet.models.views import augmented_batches
 from hrdet.registry import register
 from hrdet.structures import Batch, LabelMap, Views
@@ -65,19 +65,15 @@ class EncoderDecoder(BaseModel):
         maps = [self._maps(view, rescale) for view in views]  # of each view: one for each image
         results = []
         for of_image in zip(*maps):
-            labels, logits = [], []
-            for stripes in zip(*of_image):  # the same rows (K, rows, w) in every view
-                total = stripes[0]
-                if len(stripes) > 1:
-                    total = torch.stack([stripe.softmax(dim=0) for stripe in stripes]).mean(dim=0)
-                labels.append(total.argmax(dim=0).to(torch.uint8))
-                logits += [total.cpu()] * with_logits
-            logits = torch.cat(logits, dim=1) if with_logits else None
-            results.append(LabelMap(torch.cat(labels).cpu(), logits, self.classes, self.palette))
+            if len(of_image) == 1 and not with_logits:
+                labels, logits = of_image[0].labels(), None
+            else:
+                labels, logits = _mean_of_views(of_image, with_logits)
+            results.append(LabelMap(labels.cpu(), logits, self.classes, self.palette))
         return results
 
-    def _maps(self, batch: Batch, rescale: bool) -> Iterator[Iterator[Tensor]]:
-        """For each image its logits in pixels of the result, as stripes (K, rows, w)."""
+    def _maps(self, batch: Batch, rescale: bool) -> Iterator[ResizedLogits]:
+        """For each image its logits in pixels of the result."""
         images = self.preprocess(batch)
         whole = self.crop_size is None
         logits = None
@@ -99,7 +95,7 @@ class EncoderDecoder(BaseModel):
             # Mirrored back before views are averaged.
             if meta.flipped:
                 bands = (band.flip(2) for band in bands)
-            yield resized_stripes(bands, sizes, self.decode_head.num_classes)
+            yield ResizedLogits(bands, sizes, self.decode_head.num_classes)
 
     def _logits(self, images: Tensor) -> Tensor:
         """Normalised images (N, 3, H, W) to float32 logits (N, K, H / 4, W / 4)."""
@@ -135,3 +131,17 @@ class EncoderDecoder(BaseModel):
                 total[:, :, x1:x2] += logits
                 count[:, x1:x2] += 1
         yield total / count
+
+
+def _mean_of_views(
+    views: Sequence[ResizedLogits], with_logits: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Labels (h, w) of an image by the mean probabilities of its views, and these (K, h, w)."""
+    labels, logits = [], []
+    for stripes in zip(*(view.stripes() for view in views)):  # the same rows in every view
+        total = stripes[0]
+        if len(stripes) > 1:
+            total = torch.stack([stripe.softmax(dim=0) for stripe in stripes]).mean(dim=0)
+        labels.append(total.argmax(dim=0).to(torch.uint8))
+        logits += [total.cpu()] * with_logits
+    return torch.cat(labels), torch.cat(logits, dim=1) if with_logits else None

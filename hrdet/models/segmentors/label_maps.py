@@ -5,41 +5,64 @@ pixels: 3.6), so only a stripe of them exists at once.  K classes; sizes are (h,
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from hrdet.ops import Taps, interpolate_argmax
 
 STRIPE_BYTES = 4 << 20  # of logits: about what stays in a core's cache
 
-Size = tuple[int, int]
 
-
-def resized_stripes(
-    bands: Iterable[Tensor], sizes: Sequence[Size], num_classes: int
-) -> Iterator[Tensor]:
-    """A map (K, h, w) resized to several sizes in turn, as stripes (K, rows, w) of the last size.
+@dataclass(slots=True)
+class ResizedLogits:
+    """A map (K, h, w) that is to be resized to several sizes in turn, and is read in stripes.
 
     Bilinear with ``align_corners=False``, equal to resizing the whole map to rounding.
 
     Args:
-        bands: the map as bands of rows (K, rows, w), from top to bottom.
-        sizes: of the map itself, and what it is resized to.
+        bands: the map as bands of rows (K, rows, w), from top to bottom; read once.
+        sizes: (h, w) of the map itself, and what it is resized to.
         num_classes: K.
     """
-    rows = _Rows(bands)
-    height, width = sizes[-1]
-    # Rows whose float32 logits (K, rows, width) fit into a stripe.
-    step = max(STRIPE_BYTES // (4 * num_classes * width), 1)
-    for start in range(0, height, step):
-        stop = min(start + step, height)
-        stripe = _interpolate_rows(rows, start, stop, [h for h, _ in sizes])
-        # Bilinear resizing is separable: rows were resized first, columns follow.
-        for _, columns in sizes[1:]:
-            stripe = _resize_columns(stripe, columns)
-        yield stripe
+
+    bands: Iterable[Tensor]
+    sizes: Sequence[tuple[int, int]]
+    num_classes: int
+
+    def stripes(self) -> Iterator[Tensor]:
+        """The map in its last size, as stripes (K, rows, w)."""
+        for source, rows, columns in self._parts():
+            stripe = _weighted_sum(source, 1, rows)
+            yield _weighted_sum(stripe, 2, columns)
+
+    def labels(self) -> Tensor:
+        """The most probable class of every pixel, (h, w) uint8 of the last size."""
+        parts = []
+        for source, rows, columns in self._parts():
+            if source.device.type == 'cpu':
+                # Classes last, as the operator reads them: a view where the head works so.
+                parts.append(interpolate_argmax(source.permute(1, 2, 0), rows, columns))
+            else:
+                stripe = _weighted_sum(_weighted_sum(source, 1, rows), 2, columns)
+                parts.append(stripe.argmax(dim=0).to(torch.uint8))
+        return torch.cat(parts)
+
+    def _parts(self) -> Iterator[tuple[Tensor, Taps, Taps]]:
+        """Source rows (K, rows, w) of each stripe, with the taps of its rows and columns."""
+        heights, widths = zip(*self.sizes)
+        rows, columns = _taps(heights), _taps(widths)
+        source = _Rows(self.bands)
+        # Rows whose float32 logits (K, rows, width) fit into a stripe.
+        step = max(STRIPE_BYTES // (4 * self.num_classes * widths[-1]), 1)
+        for start in range(0, heights[-1], step):
+            index, weight = rows.index[start : start + step], rows.weight[start : start + step]
+            first = int(index.min())
+            band = source.take(first, int(index.max()) + 1)
+            yield band, Taps(index - first, weight), columns
 
 
 class _Rows:
@@ -52,39 +75,40 @@ class _Rows:
 
     def take(self, start: int, stop: int) -> Tensor:
         """Rows (K, stop - start, w); neither number may be less than at the last call."""
-        held = [] if self._held is None else [self._held[:, start - self._first :]]
-        while sum(band.shape[1] for band in held) < stop - start:
+        held = [] if self._held is None else [self._held]
+        while self._first + sum(band.shape[1] for band in held) < stop:
             held.append(next(self._bands))
-        self._first, self._held = start, held[0] if len(held) == 1 else torch.cat(held, dim=1)
+        self._held = (held[0] if len(held) == 1 else torch.cat(held, dim=1))[
+            :, start - self._first :
+        ]
+        self._first = start
         return self._held[:, : stop - start]
 
 
-def _interpolate_rows(rows: _Rows, start: int, stop: int, heights: Sequence[int]) -> Tensor:
-    """Rows ``start`` to ``stop`` of a map whose height is interpolated to ``heights[1:]`` in turn.
-
-    Only the source rows that these depend on are read.
-    """
-    # 1. From the last height back to the first: between which two rows each wanted one lies.
-    steps = []
-    for before, after in reversed(list(pairwise(heights))):
+def _taps(edges: Sequence[int]) -> Taps:
+    """Taps of an edge that is resized to ``edges[1:]`` in turn: two for each change of size."""
+    # From the last size back to the first: each tap is the mean of two of the size before.
+    index = np.arange(edges[-1])[:, None]
+    weight = np.ones(index.shape)
+    for before, after in reversed(list(pairwise(edges))):
         if before == after:
             continue
-        position = np.maximum((np.arange(start, stop) + 0.5) * (before / after) - 0.5, 0)
+        position = np.maximum((index + 0.5) * (before / after) - 0.5, 0)
         upper = position.astype(np.int64)
-        lower = np.minimum(upper + 1, before - 1)
-        start, stop = int(upper[0]), int(lower[-1]) + 1
-        steps.append((upper - start, lower - start, position - upper))
-    # 2. Forward again: weighted means (K, wanted rows, w) of the source rows.
-    stripe = rows.take(start, stop)
-    for upper, lower, weight in reversed(steps):
-        weight = torch.from_numpy(weight).to(stripe)[:, None]
-        upper, lower = (torch.from_numpy(index).to(stripe.device) for index in (upper, lower))
-        stripe = torch.lerp(stripe[:, upper], stripe[:, lower], weight)
-    return stripe
+        share = position - upper  # of the lower neighbour
+        index = np.concatenate([upper, np.minimum(upper + 1, before - 1)], axis=1)
+        weight = np.concatenate([weight * (1 - share), weight * share], axis=1)
+    return Taps(
+        torch.from_numpy(index.astype(np.int32)), torch.from_numpy(weight.astype(np.float32))
+    )
 
 
-def _resize_columns(stripe: Tensor, columns: int) -> Tensor:
-    if stripe.shape[2] == columns:
-        return stripe
-    size = (stripe.shape[1], columns)
-    return F.interpolate(stripe[None], size=size, mode='bilinear', align_corners=False)[0]
+def _weighted_sum(map_: Tensor, dim: int, taps: Taps) -> Tensor:
+    """A map (K, h, w) whose rows (``dim`` 1) or columns (2) are the sums that the taps tell."""
+    shape = [1, 1, 1]
+    shape[dim] = -1
+    total = None
+    for index, weight in zip(taps.index.T.to(map_.device), taps.weight.T.to(map_.device)):
+        part = map_.index_select(dim, index) * weight.view(shape)
+        total = part if total is None else total.add_(part)
+    return total

@@ -11,7 +11,7 @@ from hrdet.models.backbones import HRNet
 from hrdet.models.heads import FCNHead
 from hrdet.models.preprocess import Preprocess
 from hrdet.models.segmentors import EncoderDecoder
-from hrdet.models.segmentors.label_maps import resized_stripes
+from hrdet.models.segmentors.label_maps import ResizedLogits
 from hrdet.structures import Batch, ImageMeta, SegmentationMap, Views
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
@@ -139,14 +139,16 @@ def test_several_views_are_averaged_as_probabilities():
 
 
 @pytest.mark.parametrize('bands', [1, 3])
-@pytest.mark.parametrize('sizes', [[(20, 30), (80, 119), (75, 500)], [(80, 60), (33, 30)]])
+@pytest.mark.parametrize(
+    'sizes', [[(20, 30), (80, 119), (75, 500)], [(80, 60), (33, 30)], [(90, 60), (21, 17)]]
+)
 def test_stripes_equal_resizing_at_once(monkeypatch, bands, sizes):
     monkeypatch.setattr('hrdet.models.segmentors.label_maps.STRIPE_BYTES', 4 * 3 * sizes[-1][1] * 7)
     logits = torch.randn(3, *sizes[0], generator=torch.Generator().manual_seed(0))
     expected = logits[None]
     for size in sizes[1:]:
         expected = F.interpolate(expected, size=size, mode='bilinear', align_corners=False)
-    stripes = list(resized_stripes(logits.chunk(bands, dim=1), sizes, 3))
+    stripes = list(ResizedLogits(logits.chunk(bands, dim=1), sizes, 3).stripes())
     assert len(stripes) > 1
     # Positions are exact here and float32 in interpolate, whose weights are off by a few 1e-6.
     assert torch.allclose(torch.cat(stripes, 1), expected[0], atol=5e-5)

@@ -1,0 +1,167 @@
+// The class of every pixel of an enlarged map of logits, which is never made: each row is
+// interpolated into a buffer that stays in the cache, and each pixel of it is reduced to the number
+// of its largest logit.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "../common/tensors.h"
+#include "../ops.h"
+#include "target_clones.h"
+
+namespace hrdet {
+namespace {
+
+constexpr int64_t kLanes = 16;        // classes are padded to a multiple of it
+constexpr int64_t kMaxTaps = 16;      // of a row or column: four resizings in turn
+constexpr int64_t kMaxClasses = 255;  // labels are uint8, and 255 is no label
+// Below every logit. Finite: times a weight of zero an infinity would be no number.
+constexpr float kPadding = std::numeric_limits<float>::lowest();
+
+typedef float Floats __attribute__((vector_size(kLanes * sizeof(float))));
+typedef int32_t Ints __attribute__((vector_size(kLanes * sizeof(int32_t))));
+
+// The source rows (or columns) of each row of the result, and their weights: (count, taps).
+struct Taps {
+  const int32_t* index;
+  const float* weight;
+  int64_t count, taps;
+};
+
+struct Job {
+  const float* logits;  // (h, w, classes)
+  int64_t width, classes, padded;
+  Taps rows, columns;
+  uint8_t* labels;  // (rows.count, columns.count)
+};
+
+inline Floats load(const float* from) {
+  Floats values;
+  std::memcpy(&values, from, sizeof(values));
+  return values;
+}
+
+inline void store(float* to, const Floats& values) { std::memcpy(to, &values, sizeof(values)); }
+
+// out (w, padded) = the weighted sum of source rows (w, classes); padding is left alone.
+inline void interpolate_row(const Job& job, int64_t y, float* out) {
+  for (int64_t t = 0; t < job.rows.taps; ++t) {
+    const float weight = job.rows.weight[y * job.rows.taps + t];
+    const float* row = job.logits + job.rows.index[y * job.rows.taps + t] * job.width * job.classes;
+    if (t > 0 && weight == 0) continue;
+    for (int64_t x = 0; x < job.width; ++x) {
+      float* pixel = out + x * job.padded;
+      const float* source = row + x * job.classes;
+      if (t == 0) {
+        for (int64_t k = 0; k < job.classes; ++k) pixel[k] = weight * source[k];
+      } else {
+        for (int64_t k = 0; k < job.classes; ++k) pixel[k] += weight * source[k];
+      }
+    }
+  }
+}
+
+// Values and labels of `Lanes` lanes, of which the larger half is kept until one is left. Of equal
+// values the smaller label wins.
+template <int64_t Lanes>
+inline int32_t label_of_largest(const float* values, const int32_t* labels) {
+  if constexpr (Lanes == 1) {
+    return labels[0];
+  } else {
+    constexpr int64_t kHalf = Lanes / 2;
+    float kept[kHalf];
+    int32_t kept_labels[kHalf];
+    for (int64_t i = 0; i < kHalf; ++i) {
+      const float other = values[i + kHalf];
+      const int32_t label = labels[i + kHalf];
+      const bool larger = (other > values[i]) | ((other == values[i]) & (label < labels[i]));
+      kept[i] = larger ? other : values[i];
+      kept_labels[i] = larger ? label : labels[i];
+    }
+    return label_of_largest<kHalf>(kept, kept_labels);
+  }
+}
+
+// The number of the largest logit of column x of a row (w, padded); the first of equal ones.
+inline uint8_t label_of(const Job& job, int64_t x, const float* row) {
+  // 1. The columns that this one is the weighted sum of.
+  const int32_t* index = job.columns.index + x * job.columns.taps;
+  const float* weight = job.columns.weight + x * job.columns.taps;
+  // 2. In each lane the largest value of classes lane, lane + 16, ... and the class it belongs to.
+  Floats best = {};
+  Ints best_step = {};
+  for (int64_t k = 0, step = 0; k < job.padded; k += kLanes, ++step) {
+    Floats sum = weight[0] * load(row + index[0] * job.padded + k);
+    for (int64_t t = 1; t < job.columns.taps; ++t) {
+      sum += weight[t] * load(row + index[t] * job.padded + k);
+    }
+    if (step == 0) {
+      best = sum;
+    } else {
+      const Ints larger = sum > best;
+      best = larger ? sum : best;
+      best_step = larger ? Ints{} + static_cast<int32_t>(step) : best_step;
+    }
+  }
+  // 3. The largest of all lanes.
+  float values[kLanes];
+  int32_t labels[kLanes];
+  std::memcpy(values, &best, sizeof(values));
+  for (int32_t lane = 0; lane < kLanes; ++lane) labels[lane] = best_step[lane] * kLanes + lane;
+  return static_cast<uint8_t>(label_of_largest<kLanes>(values, labels));
+}
+
+HRDET_TARGET_CLONES void run(const Job& job, int64_t begin, int64_t end, float* row) {
+  for (int64_t y = begin; y < end; ++y) {
+    interpolate_row(job, y, row);
+    uint8_t* labels = job.labels + y * job.columns.count;
+    for (int64_t x = 0; x < job.columns.count; ++x) labels[x] = label_of(job, x, row);
+  }
+}
+
+Taps checked_taps(const Tensor& index, const Tensor& weight, int64_t size) {
+  require(index.dim() == 2 && index.scalar_type() == ScalarType::Int && index.is_contiguous() &&
+              weight.dim() == 2 && weight.scalar_type() == ScalarType::Float &&
+              weight.is_contiguous() && index.size(0) == weight.size(0) &&
+              index.size(1) == weight.size(1) && 0 < index.size(1) && index.size(1) <= kMaxTaps,
+          "interpolate_argmax: taps must be int32 and float32 of one shape (count, 1 to ", kMaxTaps,
+          "), contiguous");
+  const Taps taps{static_cast<const int32_t*>(index.data_ptr()),
+                  static_cast<const float*>(weight.data_ptr()), index.size(0), index.size(1)};
+  const bool inside = std::all_of(taps.index, taps.index + taps.count * taps.taps,
+                                  [&](int32_t i) { return 0 <= i && i < size; });
+  require(inside, "interpolate_argmax: a tap lies outside of 0 to ", size - 1);
+  return taps;
+}
+
+}  // namespace
+
+Tensor interpolate_argmax_cpu(Tensor logits, Tensor rows, Tensor row_weights, Tensor columns,
+                              Tensor column_weights) {
+  require(logits.dim() == 3 && logits.scalar_type() == ScalarType::Float &&
+              logits.is_contiguous() && logits.size(2) > 0 && logits.size(2) <= kMaxClasses &&
+              logits.size(0) <= kMaxSize && logits.size(1) <= kMaxSize,
+          "interpolate_argmax: logits must be float32 (h, w, 1 to ", kMaxClasses,
+          " classes), contiguous");
+  const Taps row_taps = checked_taps(rows, row_weights, logits.size(0));
+  const Taps column_taps = checked_taps(columns, column_weights, logits.size(1));
+  Tensor labels =
+      torch::stable::new_empty(logits, {row_taps.count, column_taps.count}, ScalarType::Byte);
+  const int64_t classes = logits.size(2), padded = (classes + kLanes - 1) / kLanes * kLanes;
+  const Job job{static_cast<const float*>(logits.data_ptr()),
+                logits.size(1),
+                classes,
+                padded,
+                row_taps,
+                column_taps,
+                static_cast<uint8_t*>(labels.data_ptr())};
+  torch::stable::parallel_for(0, row_taps.count, 1, [&](int64_t begin, int64_t end) {
+    std::vector<float> row(job.width * padded, kPadding);
+    run(job, begin, end, row.data());
+  });
+  return labels;
+}
+
+}  // namespace hrdet

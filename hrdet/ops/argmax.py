@@ -1,0 +1,45 @@
+"""The class of every pixel of an enlarged map of logits, without making that map."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from . import library
+
+
+class Taps(NamedTuple):
+    """What each row (or column) of a resized map is the weighted sum of."""
+
+    index: Tensor  # (count, taps) int32, rows of the source
+    weight: Tensor  # (count, taps) float32, sums to 1 in each row
+
+
+def interpolate_argmax(logits: Tensor, rows: Taps, columns: Taps) -> Tensor:
+    """Number of the largest logit of every pixel after resizing; the first one of equal ones.
+
+    On the CPU, by its threads.  Only one row of enlarged logits exists at a time: at 512 x 683
+    pixels and 150 classes it takes a tenth of the time of resizing and ``argmax``.
+
+    Args:
+        logits: (h, w, K) float32 with K of 1 to 255.
+        rows: taps of the H rows of the result.
+        columns: taps of its W columns.
+
+    Returns:
+        (H, W) uint8.
+
+    Raises:
+        RuntimeError: a wrong shape or dtype; an index outside of the source.
+    """
+    return library.operators.interpolate_argmax(logits.contiguous(), *rows, *columns)
+
+
+def _fake(
+    logits: Tensor, rows: Tensor, row_weights: Tensor, columns: Tensor, column_weights: Tensor
+) -> Tensor:
+    return logits.new_empty(len(rows), len(columns), dtype=torch.uint8)
+
+
+if library.CPU.loaded:
+    torch.library.register_fake('hrdet::interpolate_argmax', _fake)
