@@ -1,3 +1,28 @@
-"""hrdet: HRNet object detection, driven by config files."""
+"""hrdet: HRNet for detection, classification and segmentation, driven by config files."""
+
+from importlib import import_module
+from typing import Any
 
 __version__ = '0.1.0'
+
+# What ``from hrdet import ...`` takes from hrdet.apis; torch is imported with the first of them.
+_API = (
+    'get_model',
+    'inference_detector',
+    'inference_model',
+    'inference_segmentor',
+    'init_detector',
+    'init_model',
+    'init_segmentor',
+    'list_models',
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _API:
+        return getattr(import_module('hrdet.apis'), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_API]

@@ -1,70 +1,114 @@
-"""Python API: build a model from a config and a checkpoint, and run it on images.
+"""Python API: published models by name, models from config and checkpoint, results of images.
 
 model = init_model('configs/hrnet/faster_rcnn_hrnetv2p_w18_1x.py', 'model_final.pth')
 result = inference_model(model, 'street.jpg')
 result.boxes, result.scores, [model.classes[label] for label in result.labels]
+
+inference_model('hrnet-w18_3rdparty_8xb32_in1k', 'bird.jpg')['pred_class']
 """
 
+import fnmatch
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
-import cv2
 import numpy as np
 import torch
 
 import hrdet.optimize
 from hrdet import zoo
-from hrdet.checkpoints import load_checkpoint, read_checkpoint, saved_classes
-from hrdet.config import Config, RunConfig, load_config, lower
-from hrdet.data import DataError, collate
-from hrdet.data.datasets.images import decode
-from hrdet.data.errors import MissingDataError
-from hrdet.data.transforms import AugmentedViews, Transform, apply
+from hrdet.checkpoints import load_checkpoint, read_checkpoint
+from hrdet.class_names import classes_of, test_data
+from hrdet.config import Config, load_config, lower
+from hrdet.data.inputs import Image, ImagePipeline, read_image
 from hrdet.models import build_model
 from hrdet.models.base import BaseModel
 from hrdet.models.detectors import Detector
+from hrdet.models.segmentors import EncoderDecoder
 from hrdet.registry import ConfigError, build
-from hrdet.structures import Batch, Detections, ImageMeta, Sample, Views
+from hrdet.structures import Detections, LabelMap
 
-Image = str | os.PathLike | np.ndarray
+ConfigSource = str | os.PathLike | Mapping[str, Any] | Config
 
 _logger = logging.getLogger('hrdet')
 
 
-@dataclass(slots=True)
-class ImagePipeline:
-    """From images to a batch or views, by the transforms of a config's test data."""
+def list_models(
+    pattern: str | None = None,
+    exclude_patterns: str | Sequence[str] = (),
+    task: str | None = 'classification',
+) -> list[str]:
+    """Names of published models, sorted, as mmpretrain's function of that name.
 
-    transforms: Sequence[Transform | AugmentedViews]
-    size_divisor: int
+    Args:
+        pattern: as of file names, such as ``'*w18*'``; None: all.
+        exclude_patterns: one or more of names to leave out.
+        task: 'classification', 'detection' or 'segmentation'; None: all.
+    """
+    tasks = {model.task for model in zoo.MODELS.values()}
+    if task is not None and task not in tasks:
+        raise ValueError(f'task is one of {", ".join(sorted(tasks))} or None, not {task!r}')
+    excluded = [exclude_patterns] if isinstance(exclude_patterns, str) else exclude_patterns
+    return sorted(
+        name
+        for name, model in zoo.MODELS.items()
+        if task in (None, model.task)
+        and fnmatch.fnmatch(name, pattern or '*')
+        and not any(fnmatch.fnmatch(name, other) for other in excluded)
+    )
 
-    def __call__(self, images: Sequence[np.ndarray], names: Sequence[str]) -> Batch | Views:
-        samples = []
-        for image, name in zip(images, names):
-            # Transforms of a test draw nothing: any generator does.
-            size = image.shape[:2]
-            sample = Sample(image, ImageMeta(name, name, size, size, size))
-            samples.append(apply(self.transforms, sample, np.random.default_rng(0)))
-        return collate(samples, size_divisor=self.size_divisor)
+
+def get_model(
+    model: ConfigSource,
+    pretrained: bool | str | os.PathLike = False,
+    device: str | torch.device | None = None,
+    **overrides: Any,
+) -> BaseModel:
+    """A model in eval mode, as mmpretrain's function of that name.
+
+    Args:
+        model: the name of a published model, or a config.
+        pretrained: True takes the published weights, a path or an address these (``weights.find``);
+            False leaves the initial weights.
+        device: None: the CPU.
+        overrides: sections that are merged into the config's ``model``, such as
+            ``head=dict(num_classes=10)``; layers of another number of classes keep their initial
+            weights.
+
+    Returns:
+        The model; a classifier's ``model(images)`` gives logits, its ``extract_feat`` features.
+
+    Raises:
+        ConfigError, CheckpointError, FileNotFoundError: with what to change.
+    """
+    checkpoint = None if pretrained is False else pretrained
+    if pretrained is True:
+        published = zoo.named(model)
+        if published is None:
+            raise ConfigError(
+                f'get_model({model!r}, pretrained=True): only a published model (list_models) has '
+                f'weights of its own; give a path or an address as pretrained'
+            )
+        checkpoint = published.name
+    options = {'model': overrides} if overrides else None
+    config, _ = zoo.resolve(model)
+    return _build(config, checkpoint, device or 'cpu', options, other_classes=bool(overrides))
 
 
 def init_model(
-    config: str | os.PathLike | Mapping[str, Any] | Config,
+    config: ConfigSource,
     checkpoint: str | os.PathLike | None = None,
     device: str | torch.device | None = None,
     cfg_options: Mapping[str, Any] | None = None,
     optimize: bool | Mapping[str, Any] | None = None,
 ) -> BaseModel:
-    """Build a model for inference and load its weights.
+    """Build a model of any task for inference and load its weights.
 
     Args:
         config: a config file, its content, or the name of a published model (``zoo.MODELS``).
-        checkpoint: a file of any known family; None leaves the initial weights, and for the name
-            of a published model takes its weights from ``zoo.cache_folder()``.
+        checkpoint: what ``weights.find`` takes: a file of any known family, an address, a name;
+            None leaves the initial weights, and takes those of a published model by its name.
         device: by default the GPU if there is one, else the CPU.
         cfg_options: values that override the config's, by dotted path.
         optimize: True makes it several times faster, for inference only and with the same results;
@@ -72,33 +116,13 @@ def init_model(
 
     Returns:
         The model in eval mode. ``classes`` are the names of its labels: from the checkpoint, else
-        from the config, else from the data set that the config names.
+        from the config, else from the data set that the config names; ``palette`` their colours.
 
     Raises:
         ConfigError, CheckpointError, FileNotFoundError: with what to change.
     """
-    # 1. What to build, and from which weights.
     config, checkpoint = zoo.resolve(config, checkpoint)
-    if not isinstance(config, Config) or cfg_options:
-        config = load_config(config, cfg_options)
-    run = lower(config)
-    content = None if checkpoint is None else read_checkpoint(checkpoint, mapped=True)
-    device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-    if device.type == 'cuda' and not torch.cuda.is_available():
-        raise ConfigError(f"device={str(device)!r}: torch sees no GPU here; use device='cpu'")
-
-    # 2. The model with its weights.
-    model = build_model(run, _classes(run, content), fresh=content is None)
-    if content is not None:
-        report = load_checkpoint(model, content, name=str(checkpoint))
-        _logger.info('%s', report)
-        for text in report.warnings:
-            _logger.warning('%s: %s', checkpoint, text)
-
-    # 3. How it is fed, and how it runs.
-    loader, dataset = _test_data(run)
-    model.pipeline = ImagePipeline(build(dataset['transforms']), loader['size_divisor'])
-    model = model.to(device).eval()
+    model = _build(config, checkpoint, device, cfg_options)
     if optimize is None or optimize is False:
         return model
     if optimize is not True and not isinstance(optimize, Mapping):
@@ -109,33 +133,85 @@ def init_model(
     return hrdet.optimize.optimize(model, **({} if optimize is True else optimize))
 
 
+def _build(
+    config: ConfigSource,
+    checkpoint: str | os.PathLike | None,
+    device: str | torch.device | None,
+    cfg_options: Mapping[str, Any] | None = None,
+    other_classes: bool = False,
+) -> BaseModel:
+    # 1. What to build, and from which weights.
+    if not isinstance(config, Config) or cfg_options:
+        config = load_config(config, cfg_options)
+    run = lower(config)
+    content = None if checkpoint is None else read_checkpoint(checkpoint, mapped=True)
+    device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    if device.type == 'cuda' and not torch.cuda.is_available():
+        raise ConfigError(f"device={str(device)!r}: torch sees no GPU here; use device='cpu'")
+
+    # 2. The model with its weights.
+    classes, palette = classes_of(run, content, other_classes)
+    model = build_model(run, classes, fresh=content is None or other_classes)
+    model.palette = palette
+    if content is not None:
+        report = load_checkpoint(model, content, other_classes=other_classes, name=str(checkpoint))
+        _logger.info('%s', report)
+        for text in report.warnings:
+            _logger.warning('%s: %s', checkpoint, text)
+
+    # 3. How it is fed.
+    loader, dataset = test_data(run)
+    model.pipeline = ImagePipeline(build(dataset['transforms']), loader.get('size_divisor', 1))
+    return model.to(device).eval()
+
+
 @overload
-def inference_model(model: BaseModel, images: Image, batch_size: int = 1) -> Any: ...
+def inference_model(model: BaseModel | str, images: Image, batch_size: int = 1) -> Any: ...
 @overload
 def inference_model(
-    model: BaseModel, images: Sequence[Image], batch_size: int = 1
+    model: BaseModel | str, images: Sequence[Image], batch_size: int = 1
 ) -> list[Any]: ...
 def inference_model(
-    model: BaseModel, images: Image | Sequence[Image], batch_size: int = 1
+    model: BaseModel | str, images: Image | Sequence[Image], batch_size: int = 1
 ) -> Any | list[Any]:
     """Run a model on images.
 
     Args:
-        model: from ``init_model``.
+        model: from ``init_model`` or ``get_model``, or the name of a published model.
         images: a file name, an array (h, w, 3) uint8 BGR as OpenCV gives it, or a list of these.
-        batch_size: how many images of a list go through the network at once; they are padded to
-            the largest of them, which may change scores in the last digits.
+        batch_size: how many images of a list go through the network at once.  Detectors pad them to
+            the largest of them, which may change scores in the last digits; the others run images
+            of different sizes one by one.
 
     Returns:
-        The model's kind of result (``Detections``, ...) as numpy arrays, in pixels of the image as
-        given; a list for a list.
+        Of a detector ``Detections``, of a segmentor a ``LabelMap``, with numpy arrays, in pixels of
+        the image as given; of a classifier a dict of ``pred_class``, ``pred_label``, ``pred_score``
+        and ``pred_scores`` (K,).  A list for a list.
 
     Raises:
         DataError: a file is missing or not an image; the message names it.
         ValueError: an array of another shape or type.
     """
+    if isinstance(model, str):
+        if zoo.named(model) is None:
+            raise ConfigError(
+                f'{model!r} is not the name of a published model (list_models(task=None)): build '
+                f'yours with init_model(config, checkpoint)'
+            )
+        model = init_model(model)
     if isinstance(images, (str, os.PathLike, np.ndarray)):
         return inference_model(model, [images])[0]
+    results = predict_images(model, images, batch_size)
+    return [result.prediction(model.classes) for result in results]
+
+
+def predict_images(
+    model: BaseModel, images: Sequence[Image], batch_size: int = 1, **options: Any
+) -> list[Any]:
+    """The results of a list of images as the model's kind of ``Result``, with numpy arrays.
+
+    ``options`` are those of the model's ``predict``; for the rest see ``inference_model``.
+    """
     if not hasattr(model, 'pipeline'):
         raise ValueError('this model does not know how to prepare images: use init_model')
     device = next(model.parameters()).device
@@ -147,12 +223,12 @@ def inference_model(
             for i, image in enumerate(chunk)
         ]
         batch = model.pipeline([read_image(image) for image in chunk], names)
-        results += [result.numpy() for result in model.predict(batch.to(device))]
+        results += [result.numpy() for result in model.predict(batch.to(device), **options)]
     return results
 
 
 def init_detector(
-    config: str | os.PathLike | Mapping[str, Any] | Config,
+    config: ConfigSource,
     checkpoint: str | os.PathLike | None = None,
     device: str | torch.device | None = None,
     cfg_options: Mapping[str, Any] | None = None,
@@ -175,67 +251,35 @@ def inference_detector(
     return inference_model(model, images, batch_size)
 
 
-def read_image(image: Image) -> np.ndarray:
-    """An image (h, w, 3) uint8 BGR from a file, upright by its EXIF tag, or an array as it is."""
-    if not isinstance(image, np.ndarray):
-        name = str(image)
-        try:
-            return decode(Path(name).read_bytes(), name, cv2.IMREAD_COLOR)
-        except OSError as error:
-            raise DataError(f'{name}: {error.strerror}') from error
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise ValueError(
-            f'an image is (h, w, 3) uint8 in the order blue, green, red, not {image.shape} '
-            f'{image.dtype}; cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) makes one of a grey image'
-        )
-    return image
+def init_segmentor(
+    config: ConfigSource,
+    checkpoint: str | os.PathLike | None = None,
+    device: str | torch.device | None = None,
+    cfg_options: Mapping[str, Any] | None = None,
+    optimize: bool | Mapping[str, Any] | None = None,
+) -> EncoderDecoder:
+    """``init_model`` of a segmentor."""
+    return init_model(config, checkpoint, device, cfg_options, optimize)
 
 
-def _classes(run: RunConfig, content: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Names of the labels: from the checkpoint, the config, or the data set of the config."""
-    saved = None if content is None else saved_classes(content)
-    if isinstance(saved, tuple):
-        return saved
-    if run.classes:
-        return run.classes
-    try:
-        return build(_test_data(run)[1]).classes
-    except ConfigError as error:
-        if not isinstance(error.__cause__, MissingDataError):
-            raise
-        count = saved or next(_class_counts(run.model), None)
-        if count is None:
-            raise ConfigError(
-                f'{error}. Or write classes=(...) with the names of the classes into the config'
-            ) from error
-        _logger.warning(
-            'neither the checkpoint nor the config names the classes, so labels are shown as '
-            'numbers: write classes=(...) with the names of all %d into the config (%s)',
-            count,
-            error,
-        )
-        return tuple(map(str, range(count)))
+@overload
+def inference_segmentor(
+    model: EncoderDecoder, images: Image, batch_size: int = 1, with_logits: bool = False
+) -> LabelMap: ...
+@overload
+def inference_segmentor(
+    model: EncoderDecoder, images: Sequence[Image], batch_size: int = 1, with_logits: bool = False
+) -> list[LabelMap]: ...
+def inference_segmentor(
+    model: EncoderDecoder,
+    images: Image | Sequence[Image],
+    batch_size: int = 1,
+    with_logits: bool = False,
+) -> LabelMap | list[LabelMap]:
+    """``inference_model`` of a segmentor; ``np.asarray(result)`` is the label map (h, w).
 
-
-def _test_data(run: RunConfig) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The loader's arguments and the data set with transforms for test, else for validation."""
-    for split in (run.test, run.val):  # the transforms of training are random
-        for node in _nodes(split):
-            if 'transforms' in node:
-                return split, node
-    raise ConfigError('data.test: how to prepare images is read from it (or data.val); add it')
-
-
-def _class_counts(model: dict[str, Any]) -> Iterator[int]:
-    return (node['num_classes'] for node in _nodes(model) if node.get('num_classes'))
-
-
-def _nodes(value: Any) -> Iterator[dict[str, Any]]:
-    """All dicts in a tree, from the outside in."""
-    if isinstance(value, dict):
-        yield value
-        value = value.values()
-    elif not isinstance(value, (list, tuple)):
-        return
-    for item in value:
-        yield from _nodes(item)
+    ``with_logits`` keeps the logits (K, h, w) beside the labels.
+    """
+    if isinstance(images, (str, os.PathLike, np.ndarray)):
+        return inference_segmentor(model, [images], with_logits=with_logits)[0]
+    return predict_images(model, images, batch_size, with_logits=with_logits)

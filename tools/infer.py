@@ -104,7 +104,7 @@ def infer(
     model: BaseModel, images: dict[str, Path], args: argparse.Namespace
 ) -> tuple[list[str], list[str]]:
     """Draw and write everything; returns what was written, and what is wrong with other images."""
-    from hrdet.apis import inference_model
+    from hrdet.apis import predict_images
     from hrdet.visualize import save_picture
 
     out, problems = Path(args.out_dir), []
@@ -112,7 +112,7 @@ def infer(
     for names in track(_chunks(list(images), args.batch_size), 'images'):
         pictures = {name: _read(images[name], problems) for name in names}
         pictures = {name: picture for name, picture in pictures.items() if picture is not None}
-        results = inference_model(model, list(pictures.values()), args.batch_size)
+        results = predict_images(model, list(pictures.values()), args.batch_size)
         for (name, picture), result in zip(pictures.items(), results):
             file = file or result.open_file(out, model.classes)
             save_picture(picture, result, out / name, model.classes, args.score_thr, model.palette)

@@ -5,7 +5,7 @@ damage is found, and no entry is dropped without being reported.  hrdet's own la
 is mmdetection 3's, so that weights travel both ways.
 """
 
-from hrdet.checkpoints.contents import saved_classes
+from hrdet.checkpoints.contents import saved_classes, saved_palette
 from hrdet.checkpoints.exporting import ExportReport, export
 from hrdet.checkpoints.families import Family
 from hrdet.checkpoints.files import CheckpointError, read_checkpoint, save_checkpoint
@@ -28,4 +28,5 @@ __all__ = [
     'read_checkpoint',
     'save_checkpoint',
     'saved_classes',
+    'saved_palette',
 ]

@@ -93,6 +93,19 @@ def saved_classes(content: Mapping[str, Any]) -> tuple[str, ...] | int | None:
     return class_names(meta) or next(filter(None, counts), None)
 
 
+def saved_palette(content: Mapping[str, Any]) -> tuple[tuple[int, int, int], ...] | None:
+    """The colours (R, G, B) of the classes that a checkpoint's content carries."""
+    meta = unpack(content).meta
+    for table in (meta, _table(meta.get('dataset_meta'))):
+        for key in ('palette', 'PALETTE'):
+            colours = table.get(key)
+            if isinstance(colours, (list, tuple)) and all(
+                isinstance(c, (list, tuple)) and len(c) == 3 for c in colours
+            ):
+                return tuple(tuple(colour) for colour in colours)
+    return None
+
+
 def _check_dense(weights: Mapping[str, Tensor], name: str) -> None:
     for key, value in weights.items():
         kind = 'quantized' if value.is_quantized else str(value.layout).removeprefix('torch.')

@@ -26,6 +26,10 @@ class Result(ABC):
     def numpy(self) -> 'Result':
         """The same result as numpy arrays."""
 
+    def prediction(self, classes: Sequence[str]) -> Any:
+        """What ``hrdet.inference_model`` returns: the result itself, or the form users know."""
+        return self
+
     @staticmethod
     def open_file(folder: Path, classes: Sequence[str]) -> ResultFile:
         """A file in ``folder`` for many results of this kind; ``classes`` name their labels."""
@@ -137,6 +141,16 @@ class ClassScores(Result):
         """The most probable classes, at most ``count``, as pairs of label and score; best first."""
         scores = self.numpy().scores
         return [(int(k), float(scores[k])) for k in np.argsort(-scores, kind='stable')[:count]]
+
+    def prediction(self, classes: Sequence[str]) -> dict[str, Any]:
+        """mmpretrain's form: names, label and scores in a dict."""
+        scores, label = self.numpy().scores, self.label
+        return dict(
+            pred_scores=scores,
+            pred_label=label,
+            pred_score=float(scores[label]),
+            pred_class=classes[label],
+        )
 
     @staticmethod
     def open_file(folder: Path, classes: Sequence[str]) -> ScoresFile:

@@ -78,12 +78,12 @@ def test_pictures_and_one_json(tool, photos, monkeypatch, capsys):
         asked['init'] = arguments
         return model
 
-    def inference_model(model, images, batch_size):
+    def predict_images(model, images, batch_size):
         asked.setdefault('batches', []).append(len(images))
         return [one] * len(images)
 
     monkeypatch.setattr(apis, 'init_model', init_model)
-    monkeypatch.setattr(apis, 'inference_model', inference_model)
+    monkeypatch.setattr(apis, 'predict_images', predict_images)
     out = photos.parent / 'out'
     status = tool.main(
         ['c.py', 'w.pth', str(photos), '--out-dir', str(out), '--batch-size', '4', '--device',
@@ -130,7 +130,7 @@ def test_results_of_other_tasks(tool, photos, monkeypatch, capsys, result, writt
     (photos / 'a.png').rename(photos / 'deep/x.png')
     model = type('Model', (), {'classes': ('ant', 'bee'), 'palette': None})()
     monkeypatch.setattr(apis, 'init_model', lambda *_: model)
-    monkeypatch.setattr(apis, 'inference_model', lambda _, images, __: [result] * len(images))
+    monkeypatch.setattr(apis, 'predict_images', lambda _, images, __: [result] * len(images))
     out = photos.parent / 'out'
     assert tool.main(['c.py', 'w.pth', str(photos / 'deep'), '--out-dir', str(out)]) == 0
     assert f'{written} {out}' in capsys.readouterr().out
@@ -147,7 +147,7 @@ def test_no_folder_for_no_pictures(tool, photos, monkeypatch, capsys):
     (photos / 'cut.jpg').write_bytes(cv2.imencode('.jpg', np.zeros((60, 80, 3), np.uint8))[1][:99])
     model = type('Model', (), {'classes': ('ant', 'bee'), 'palette': None})()
     monkeypatch.setattr(apis, 'init_model', lambda *_: model)
-    monkeypatch.setattr(apis, 'inference_model', lambda *_: [])
+    monkeypatch.setattr(apis, 'predict_images', lambda *_: [])
     out = photos.parent / 'out'
     assert tool.main(['c.py', 'w.pth', str(photos / 'cut.jpg'), '--out_dir', str(out)]) == 1
     told = capsys.readouterr()

@@ -1,7 +1,7 @@
 """The interface of all data sets, whatever the task."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -73,6 +73,17 @@ class ImageDataset(Dataset):
     def largest_sizes(self) -> np.ndarray | None:
         """Upper bounds (n, 2) as (h, w) of the padded sizes of the samples; None: unknown."""
         return None
+
+    @classmethod
+    def stated_classes(
+        cls,
+        classes: Sequence[str] | None = None,
+        palette: Sequence[tuple[int, int, int]] | None = None,
+        **_: Any,
+    ) -> tuple[tuple[str, ...] | None, tuple | None]:
+        """The classes and the palette that the arguments of a data set tell; no file is read."""
+        named = classes is not None and not isinstance(classes, str)
+        return tuple(classes) if named else None, palette and tuple(map(tuple, palette))
 
     def check(self, indices: Iterable[int]) -> list[Problem]:
         """What is wrong with these images and their truths."""

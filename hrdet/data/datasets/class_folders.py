@@ -149,6 +149,11 @@ class ImageNet(ClassFolders):
         if classes is None and len(self.classes) in (0, len(imagenet_classes())):
             self.classes = imagenet_classes()
 
+    @classmethod
+    def stated_classes(cls, classes: Sequence[str] | None = None, **arguments: Any) -> tuple:
+        classes = imagenet_classes() if classes is None else classes
+        return super().stated_classes(classes, **arguments)
+
 
 def _images_among(files: FileNames, extensions: Sequence[str]) -> FileNames:
     if isinstance(extensions, str):

@@ -140,6 +140,20 @@ class LabelMapDataset(StoredImages):
 
         return LabelMapCheck.of(cls, arguments)
 
+    @classmethod
+    def stated_classes(
+        cls,
+        classes: Sequence[str] | None = None,
+        palette: Sequence[Colour] | None = None,
+        **arguments: Any,
+    ) -> tuple:
+        names, colours = super().stated_classes(classes, palette)
+        if cls.row is not None and not isinstance(classes, str):
+            names = names or cls.row.classes
+            by_name = dict(zip(cls.row.classes, cls.row.palette))
+            colours = colours or tuple(by_name.get(name, (0, 0, 0)) for name in names)
+        return names, colours
+
     def _classes(self, wanted: tuple[str, ...] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The classes of the files' values, and those to load."""
         known = wanted if self.row is None else self.row.classes

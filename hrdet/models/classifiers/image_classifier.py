@@ -57,10 +57,17 @@ class ImageClassifier(BaseModel):
         """The probabilities of each image's classes; of several views their mean."""
         # One (N, K) for each view.
         scores = [
-            self.head(self.extract(view)).float().softmax(dim=1)
-            for view in augmented_batches(batch, rescale)
+            self._logits(view).float().softmax(dim=1) for view in augmented_batches(batch, rescale)
         ]
         return [ClassScores(row) for row in torch.stack(scores).mean(dim=0).cpu()]
+
+    def _logits(self, batch: Batch) -> Tensor:
+        """(N, K); images of different sizes one by one, so that padding changes no score."""
+        images = self.preprocess(batch)
+        sizes = [meta.input_size for meta in batch.metas]
+        if all(size == images.shape[-2:] for size in sizes):
+            return self(images)
+        return torch.cat([self(images[i : i + 1, :, :h, :w]) for i, (h, w) in enumerate(sizes)])
 
     def extract_feat(self, images: Tensor, stage: str = 'neck') -> tuple[Tensor, ...] | Tensor:
         """Features of normalised images (N, 3, H, W), as mmpretrain's method of that name.
