@@ -77,6 +77,11 @@ def registered(name: str, path: str = 'config') -> type:
     return _CLASSES[name]
 
 
+def is_own(name: str) -> bool:
+    """Whether a class that is not hrdet's is registered under this name."""
+    return name in _CLASSES and not _CLASSES[name].__module__.startswith('hrdet.')
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """``'; did you mean 'x'?'`` for the known name closest to ``word``, or an empty string."""
     matches = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)

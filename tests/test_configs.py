@@ -9,7 +9,7 @@ import hrdet.evaluation
 import hrdet.tracking  # noqa: F401  all register their types
 from hrdet.config import RunConfig, load_config, lower, lowered_text
 from hrdet.data import collate
-from hrdet.data.shapes import make_shapes
+from hrdet.data.shapes import make_label_maps, make_shapes
 from hrdet.models import build_model
 from hrdet.registry import build
 from tests.config.published import (
@@ -17,6 +17,7 @@ from tests.config.published import (
     HRNET_RELEASE,
     MMDET_1,
     MMDET_3,
+    MMSEG,
     ROOT,
     SHIPPED,
     WIDTHS,
@@ -31,11 +32,17 @@ MORE = [
     *(f'fcos_hrnetv2p_w{w}_mstrain_gn_2x_4gpu' for w in WIDTHS),
     'htc_hrnetv2p_w48_28e',
 ]
-QUICKSTART = sorted((CONFIGS / 'quickstart').glob('*.py'))
+SEGMENTORS = [path for path in SHIPPED if path.stem.startswith('fcn_')]
+DETECTORS = [path for path in SHIPPED if path not in SEGMENTORS]
+QUICKSTART = [path for path in SHIPPED if path.parent.name == 'quickstart']
 
 
 def test_every_row_is_there():
-    for folder, names in (('hrnet', HRNET_RELEASE + MMDET_1 + MORE), ('hrnet/continuous', MMDET_3)):
+    rows = {
+        'hrnet': HRNET_RELEASE + MMDET_1 + MORE + MMSEG,
+        'hrnet/continuous': MMDET_3,
+    }
+    for folder, names in rows.items():
         assert {path.stem for path in (CONFIGS / folder).glob('*.py')} == set(names)
 
 
@@ -47,9 +54,10 @@ def test_a_shipped_config_lowers_without_a_warning_and_builds(path):
     assert lowered.warnings == []
     assert lowered.training.auto_scale_lr['enable']
     assert Path(lowered.runtime.work_dir).parent == Path('work_dirs')
-    assert parameters(lowered.model) > 4e6
-    for split in ('train', 'val', 'test'):
-        build(getattr(lowered, split)['dataset']['transforms'])
+    assert parameters(lowered.model) > 3.9e6
+    for split in lowered.splits():
+        for dataset in split['dataset'].get('datasets', [split['dataset']]):
+            build(dataset['transforms'])
 
 
 @pytest.fixture(scope='session')
@@ -89,8 +97,8 @@ def on_shapes(path: Path, shapes) -> dict:
 _SEEN = set()  # models and data that have run: many configs differ in their schedule only
 
 
-@pytest.mark.parametrize('path', SHIPPED, ids=lambda path: path.stem)
-def test_a_shipped_config_trains_and_predicts(shapes, path):
+@pytest.mark.parametrize('path', DETECTORS, ids=lambda path: path.stem)
+def test_a_shipped_detector_trains_and_predicts(shapes, path):
     torch.manual_seed(0)
     lowered = lower(on_shapes(path, shapes))
     meaning = repr((lowered.model, lowered.train['dataset'], lowered.test['dataset']))
@@ -119,20 +127,83 @@ def test_a_shipped_config_trains_and_predicts(shapes, path):
         assert found.masks[0]['size'] == [64, 96]
 
 
+@pytest.fixture(scope='session')
+def label_maps(tmp_path_factory):
+    """The same scenes with label maps."""
+    return make_label_maps(str(tmp_path_factory.mktemp('maps')), 2, 1, size=(64, 96))
+
+
+def on_label_maps(path: Path, maps) -> dict:
+    """A shipped config of a segmentor for small images; its own network."""
+    config = load_config(path).to_dict()
+    config['model']['decode_head']['num_classes'] = None  # those of the maps
+    for name, folders in (
+        ('train', dict(img_dir=maps.train_images, ann_dir=maps.train_maps)),
+        ('test', dict(img_dir=maps.val_images, ann_dir=maps.val_maps)),
+    ):
+        steps = config['data'][name]['pipeline']
+        for step in steps:
+            step |= {key: (96, 64) for key in ('img_scale',) if key in step}
+            step |= {key: (48, 64) for key in ('crop_size', 'size') if key in step}
+        config['data'][name] = dict(
+            type='BaseSegDataset', classes=maps.classes, pipeline=steps, **folders
+        )
+    return config
+
+
+@pytest.mark.parametrize('path', SEGMENTORS, ids=lambda path: path.stem)
+def test_a_shipped_segmentor_trains_and_predicts(label_maps, path):
+    torch.manual_seed(0)
+    lowered = lower(on_label_maps(path, label_maps))
+    meaning = repr((lowered.model, lowered.train['dataset'], lowered.test['dataset']))
+    if meaning in _SEEN:
+        return
+    _SEEN.add(meaning)
+    train_set, test_set = build(lowered.train['dataset']), build(lowered.test['dataset'])
+    model = build_model(lowered, train_set.classes).train()
+    losses = model.loss(collate([train_set[0], train_set[1]]))
+    losses['decode.loss_ce'].backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+    (found,) = model.eval().predict(collate([test_set[0]]))
+    assert found.labels.shape == (64, 96)
+    assert found.labels.max() < len(train_set.classes)
+
+
+def test_test_time_augmentation_of_a_segmentor(label_maps):
+    """12 views of the image; the first one is what the plain test takes of half the size."""
+    lowered = lower(on_label_maps(SEGMENTORS[0], label_maps))
+    lowered.use_tta()
+    dataset = build(lowered.test['dataset'])
+    views = dataset[0]
+    sizes = [view.meta.input_size for view in views]
+    assert (
+        sizes[::2]
+        == sizes[1::2]
+        == [(32, 48), (48, 72), (64, 96), (80, 120), (96, 144), (112, 168)]
+    )
+    assert [view.meta.flipped for view in views] == [False, True] * 6
+    model = build_model(lowered, dataset.classes).eval()
+    (found,) = model.predict(collate([views]))
+    assert found.labels.shape == (64, 96)
+
+
 def one_step(run: RunConfig) -> dict[str, torch.Tensor]:
     """The weights after a step of plain SGD, and the losses before it."""
     torch.manual_seed(0)
     train_set = build(run.train['dataset'])
     model = build_model(run, train_set.classes).train()
-    losses = model.loss(collate([train_set[0], train_set[1]], size_divisor=32))
+    divisor = run.train['size_divisor']
+    losses = model.loss(collate([train_set[0], train_set[1]], size_divisor=divisor))
     sum(losses.values()).backward()
     torch.optim.SGD(model.parameters(), lr=run.training.optimizer['lr']).step()
     return model.state_dict() | losses
 
 
 @pytest.mark.parametrize('path', QUICKSTART, ids=lambda path: path.stem)
-def test_a_step_from_the_lowered_config_is_the_same(shapes, tmp_path, path):
-    run = lower(on_shapes(path, shapes))
+def test_a_step_from_the_lowered_config_is_the_same(shapes, label_maps, tmp_path, path):
+    segments = path in SEGMENTORS
+    run = lower(on_label_maps(path, label_maps) if segments else on_shapes(path, shapes))
     (tmp_path / 'lowered.py').write_text(lowered_text(run))
     expected, found = one_step(run), one_step(lower(load_config(tmp_path / 'lowered.py')))
     assert expected.keys() == found.keys()

@@ -54,6 +54,20 @@ MMDET_1 = [
     )
     for w in WIDTHS
 ]
+MMSEG = [
+    f'fcn_{model}_{data}'
+    for model in ('hr18s', 'hr18', 'hr48')
+    for data in (
+        *(f'512x1024_{length}_cityscapes' for length in ('40k', '80k', '160k')),
+        *(f'512x512_{length}_ade20k' for length in ('80k', '160k')),
+        *(f'512x512_{length}_voc12aug' for length in ('20k', '40k')),
+        *(f'480x480_{length}_pascal_context{k}' for length in ('40k', '80k') for k in ('', '_59')),
+        '512x512_80k_loveda',
+        '512x512_80k_potsdam',
+        '4x4_512x512_80k_vaihingen',
+        '4x4_896x896_80k_isaid',
+    )
+]
 MMDET_3 = sorted(path.stem for path in (CONFIGS / 'hrnet/continuous').glob('*.py'))
 
 _PLACES = ('pretrained', 'work_dir')
@@ -63,6 +77,20 @@ _COUNTED: dict[str, int] = {}
 def record_of(reference_dir: Path, release: str, name: str) -> dict:
     """What is known of a config of ``release``, the folder of its record."""
     return json.loads((reference_dir / f'manifests/{release}/{name}.json').read_text())
+
+
+def recorded_configs(reference_dir: Path, table: str) -> dict[str, dict]:
+    """The configs of a release in one file, whose tuples are ``{"__tuple__": [...]}``."""
+    record = json.loads((reference_dir / f'manifests/tasks/{table}.json').read_text())
+    return _with_tuples(record['configs'])
+
+
+def _with_tuples(value: Any) -> Any:
+    if isinstance(value, dict) and '__tuple__' in value:
+        return tuple(_with_tuples(value['__tuple__']))
+    if isinstance(value, dict):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return [_with_tuples(item) for item in value] if isinstance(value, list) else value
 
 
 def config_in(record: dict) -> dict:

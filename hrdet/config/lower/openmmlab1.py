@@ -1,14 +1,247 @@
 """OpenMMLab 1, the language of mmdetection 2, mmsegmentation 0.x and mmcls 0.x: its top level."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from hrdet.config.run_config import RunConfig
-from hrdet.registry import ConfigError
+from hrdet.config.lower import mmseg0
+from hrdet.config.lower.release import (
+    RUNTIME,
+    TRAINING,
+    check_names,
+    check_workflow,
+    part,
+    read_dist_params,
+)
+from hrdet.config.lower.training import lower_training
+from hrdet.config.node import Count, Natural, Node, as_nodes, check, check_typed, read
+from hrdet.config.run_config import RunConfig, Runtime, Training
+from hrdet.registry import ConfigError, nearest
 
-KEYS = ('model', 'data')
+# What a setting of these projects has to be, because hrdet does so by itself, and why.
+_FIXED = {
+    'opencv_num_threads': (0, 'every worker of a loader has one thread'),
+    'mp_start_method': ('fork', "workers start in torch's way"),
+    'find_unused_parameters': (False, 'every parameter of a model gets a gradient'),
+    'auto_resume': (None, 'tools/train.py --auto-resume, the default, or --no-auto-resume'),
+    'device': (None, 'the GPU is used where there is one; --gpus 0 takes the CPU'),
+    'gpu_ids': (None, 'the launcher starts a process for each GPU'),
+}
+_SECTIONS = ('model', 'data', 'classes', 'runner', 'train_cfg', 'test_cfg', 'workflow')
+KEYS = tuple(dict.fromkeys([*_SECTIONS, *TRAINING, *RUNTIME, 'dist_params', *_FIXED]))
+# A model's type, and the function that lowers the sections of its task.
+_TASKS = {'EncoderDecoder': mmseg0.lower_segmentation}
 
 
 def read_config(config: Mapping[str, Any]) -> RunConfig:
     """The meaning of a config in this language."""
-    raise ConfigError('model: configs of OpenMMLab 1 cannot be read yet')
+    warnings = check_names(config, (*KEYS, 'custom_imports'), 'openmmlab1')
+    values = as_nodes({key: config[key] for key in KEYS if key in config})
+    # 1. The model with its data, as its task reads them.
+    model = _with_cfgs(check_typed(values.get('model'), 'model'), values)
+    model, pretrained = initial_weights(model, warnings)
+    kind = model['type']
+    if kind not in _TASKS:
+        raise ConfigError(
+            f'model.type: there is no model {kind!r}{nearest(kind, _TASKS)}; supported: '
+            f'{", ".join(_TASKS)}'
+        )
+    runner = _length(values)
+    interval, metrics = _part_of_evaluation(values, runner, warnings)
+    splits = read(_loaders, values.get('data'), 'data')
+    task = _TASKS[kind]('', model=model, splits=splits, evaluation=metrics)
+    # 2. The run.
+    training = _training(values, runner, interval, warnings)
+    if 'workflow' in values:
+        check_workflow(values['workflow'])
+    for name, (value, reason) in _FIXED.items():
+        if values.get(name) not in (None, value):
+            warnings.append(f'{name}: has no effect here: {reason}')
+    runtime = Node('', part(values, RUNTIME), pretrained=pretrained)
+    if 'dist_params' in values:
+        runtime['backend'] = read(read_dist_params, values['dist_params'], 'dist_params')
+    runtime = read(Runtime, runtime, '')
+    return RunConfig(**task, training=training, runtime=runtime, warnings=warnings)
+
+
+def _with_cfgs(model: Node, values: Node) -> Node:
+    """The model with its settings of training and testing, which may stand at the top."""
+    for name in ('train_cfg', 'test_cfg'):
+        if values.get(name) is not None:
+            twice = f'model.{name} is there too; keep that one'
+            check(model.get(name) is None, name, twice)
+            model = model.replaced(**{name: values[name]})
+    return model
+
+
+def _length(values: Node) -> dict[str, int | None]:
+    """``total_epochs`` and ``total_iters``, of which ``runner`` says one."""
+    length = {name: values.get(name) for name in ('total_epochs', 'total_iters')}
+    if values.get('runner') is not None:
+        check(not any(length.values()), 'runner', 'total_epochs or total_iters say it too')
+        length = read(_runner, values['runner'], 'runner')
+    return length
+
+
+def _runner(
+    path: str,
+    *,
+    type: Literal['EpochBasedRunner', 'IterBasedRunner'],
+    max_epochs: Count | None = None,
+    max_iters: Count | None = None,
+) -> dict[str, int | None]:
+    needed, other = ('max_epochs', 'max_iters')[:: 1 if type == 'EpochBasedRunner' else -1]
+    given = dict(max_epochs=max_epochs, max_iters=max_iters)
+    check(given[other] is None, f'{path}.{other}', f'{type} takes {needed}')
+    check(given[needed] is not None, f'{path}.{needed}', 'this key is needed')
+    return dict(total_epochs=max_epochs, total_iters=max_iters)
+
+
+def _loaders(
+    path: str,
+    *,
+    samples_per_gpu: Count | None = None,
+    workers_per_gpu: Natural = 2,
+    train: Any = None,
+    val: Any = None,
+    test: Any = None,
+    train_dataloader: Node | None = None,
+    val_dataloader: Node | None = None,
+    test_dataloader: Node | None = None,
+) -> dict[str, Node | None]:
+    """``data``: the arguments of three loaders, whose ``dataset`` is not read yet."""
+    check(bool(train or val or test), path, 'there is none of train, val and test')
+    splits: dict[str, Node | None] = {}
+    for name, section, own in (
+        ('train', train, train_dataloader),
+        ('val', val, val_dataloader),
+        ('test', test, test_dataloader),
+    ):
+        options = dict(samples_per_gpu=samples_per_gpu, workers_per_gpu=workers_per_gpu)
+        if name != 'train':  # one image at a time, unless the data set says otherwise
+            options['samples_per_gpu'] = 1
+            if isinstance(section, Node) and 'samples_per_gpu' in section:
+                options['samples_per_gpu'] = section['samples_per_gpu']
+                rest = {k: v for k, v in section.items() if k != 'samples_per_gpu'}
+                section = Node(section.path, rest)
+        options |= own or {}
+        splits[name] = None
+        if section:
+            check(options['samples_per_gpu'] is not None, f'{path}.samples_per_gpu', 'is needed')
+            loader = read(_loader, options, f'{path}.{name}_dataloader' if own else path)
+            splits[name] = Node(f'{path}.{name}', dataset=section, **loader)
+    return splits
+
+
+def _loader(
+    path: str,
+    *,
+    samples_per_gpu: Count,
+    workers_per_gpu: Natural,
+    persistent_workers: bool = True,
+    shuffle: bool = True,
+) -> dict[str, int]:
+    """Workers persist, and training is shuffled, in any case."""
+    return dict(batch_size=samples_per_gpu, num_workers=workers_per_gpu)
+
+
+def _part_of_evaluation(
+    values: Node, runner: dict[str, int | None], warnings: list[str]
+) -> tuple[int | None, Node]:
+    """``evaluation``: its interval, and what the task reads."""
+    section = values.get('evaluation')
+    if section is None:
+        return None, Node('evaluation')
+    section = _in_unit_of(section, 'evaluation', runner)
+    check(isinstance(section, Node), 'evaluation', f'a dict is wanted here, not {section!r}')
+    if section.get('save_best') is not None:
+        warnings.append(
+            'evaluation.save_best: no checkpoint is kept as the best one; log.jsonl has the '
+            'metrics of each evaluation'
+        )
+    hooks = ('interval', 'save_best', 'rule', 'gpu_collect')
+    metrics = {key: value for key, value in section.items() if key not in hooks}
+    return section.get('interval'), Node('evaluation', metrics)
+
+
+def _in_unit_of(section: Any, path: str, runner: dict[str, int | None]) -> Any:
+    """A section without ``by_epoch``, which must be the runner's."""
+    if not isinstance(section, Node) or 'by_epoch' not in section:
+        return section
+    by_epoch = runner['total_iters'] is None
+    unit = f'the run is counted in {"epochs" if by_epoch else "iterations"}, and so is interval'
+    check(section['by_epoch'] is by_epoch, f'{path}.by_epoch', f'{unit}: leave it out')
+    return Node(section.path, {key: v for key, v in section.items() if key != 'by_epoch'})
+
+
+def _training(
+    values: Node, runner: dict[str, int | None], interval: int | None, warnings: list[str]
+) -> Training | None:
+    """The settings of a run, in the words of the 2019 language."""
+    sections = Node('', part(values, TRAINING)) | runner
+    sections['evaluation'] = None if interval is None else Node('evaluation', interval=interval)
+    checkpoints = _in_unit_of(values.get('checkpoint_config'), 'checkpoint_config', runner)
+    sections['checkpoint_config'] = checkpoints
+    if isinstance(values.get('log_config'), Node):
+        sections['log_config'] = _without_units(values['log_config'])
+    hooks = values.get('custom_hooks')
+    if isinstance(hooks, (list, tuple)):
+        sections |= _hooks(hooks, values.get('ema'))
+    return read(lower_training, sections, '', warnings=warnings)
+
+
+def _without_units(log_config: Node) -> Node:
+    """``log_config`` whose hooks do not say what they count: always iterations."""
+    hooks = log_config.get('hooks')
+    if not isinstance(hooks, (list, tuple)):
+        return log_config
+    plain = [
+        Node(hook.path, {key: value for key, value in hook.items() if key != 'by_epoch'})
+        if isinstance(hook, Node)
+        else hook
+        for hook in hooks
+    ]
+    return log_config.replaced(hooks=plain)
+
+
+def _hooks(hooks: list[Any], ema: Node | None) -> dict[str, Any]:
+    """``custom_hooks`` without those whose work hrdet does, and ``ema``."""
+    left = []
+    for i, hook in enumerate(hooks):
+        kind = check_typed(hook, f'custom_hooks[{i}]')['type']
+        if kind == 'EMAHook':
+            check(ema is None, hook.path, 'ema says it too; keep one')
+            ema = Node(hook.path, {key: value for key, value in hook.items() if key != 'type'})
+        elif kind != 'NumClassCheckHook':  # every run checks the number of classes
+            left.append(hook)
+    return dict(custom_hooks=left, ema=ema)
+
+
+def initial_weights(model: Node, warnings: list[str]) -> tuple[Node, str | None]:
+    """The section ``model`` without the name of its backbone's weights, and that name.
+
+    The OpenMMLab projects write it as ``pretrained``, or as ``init_cfg`` of the backbone.
+    """
+    given = model.get('pretrained')
+    model = Node(model.path, {key: value for key, value in model.items() if key != 'pretrained'})
+    backbone = model.get('backbone')
+    if not isinstance(backbone, Node) or 'init_cfg' not in backbone:
+        return model, given
+    rest = {key: value for key, value in backbone.items() if key != 'init_cfg'}
+    model['backbone'] = Node(backbone.path, rest)
+    if backbone['init_cfg'] is None:
+        return model, given
+    path = f'{backbone.path}.init_cfg'
+    checkpoint = read(_init_cfg, backbone['init_cfg'], path)
+    if given not in (None, checkpoint):
+        warnings.append(
+            f'{path}: training starts from {checkpoint!r}, and not from {given!r}, which '
+            f'{model.path}.pretrained names'
+        )
+    return model, checkpoint
+
+
+def _init_cfg(
+    path: str, *, type: Literal['Pretrained'], checkpoint: str, prefix: str | None = None
+) -> str:
+    """The name of a checkpoint; its backbone is found whatever stands before its names."""
+    return checkpoint

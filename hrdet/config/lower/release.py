@@ -12,10 +12,10 @@ from hrdet.config.node import Node, as_nodes, check, check_typed, keys_of, read
 from hrdet.config.run_config import RunConfig, Runtime
 from hrdet.registry import ConfigError
 
-_RUNTIME = [f.name for f in fields(Runtime) if f.name not in ('pretrained', 'backend')]
+RUNTIME = [f.name for f in fields(Runtime) if f.name not in ('pretrained', 'backend')]
 _TASK = keys_of(lower_detection)
-_TRAINING = keys_of(lower_training, ['warnings'])
-KEYS = tuple(dict.fromkeys([*_TASK, *_TRAINING, *_RUNTIME, 'workflow', 'dist_params']))
+TRAINING = keys_of(lower_training, ['warnings'])
+KEYS = tuple(dict.fromkeys([*_TASK, *TRAINING, *RUNTIME, 'workflow', 'dist_params']))
 
 # Variables that config files of this language commonly define for their own use.
 _HELPERS = {
@@ -28,31 +28,35 @@ _HELPERS = {
     'norm_cfg',
     'conv_cfg',
     'num_classes',
+    'crop_size',
+    'img_scale',
 }
 
 
 def read_config(config: Mapping[str, Any]) -> RunConfig:
     """The meaning of a config in this language."""
-    warnings = _check_names(config, (*KEYS, 'custom_imports'))
+    warnings = check_names(config, (*KEYS, 'custom_imports'), 'release')
     values = as_nodes({key: config[key] for key in KEYS if key in config})
     check_typed(values.get('model'), 'model')
-    task = read(lower_detection, _part(values, _TASK), '')
+    task = read(lower_detection, part(values, _TASK), '')
     warnings += task.pop('warnings')
-    training = read(lower_training, _part(values, _TRAINING), '', warnings=warnings)
+    training = read(lower_training, part(values, TRAINING), '', warnings=warnings)
     if 'workflow' in values:
-        _check_workflow(values['workflow'])
-    runtime = Node('', _part(values, _RUNTIME), pretrained=values['model'].get('pretrained'))
+        check_workflow(values['workflow'])
+    runtime = Node('', part(values, RUNTIME), pretrained=values['model'].get('pretrained'))
     if 'dist_params' in values:
-        runtime['backend'] = read(_dist_params, values['dist_params'], 'dist_params')
+        runtime['backend'] = read(read_dist_params, values['dist_params'], 'dist_params')
     runtime = read(Runtime, runtime, '')
     return RunConfig(**task, training=training, runtime=runtime, warnings=warnings)
 
 
-def _part(values: Node, keys: list[str]) -> dict[str, Any]:
+def part(values: Node, keys: list[str]) -> dict[str, Any]:
+    """The values of those of ``keys`` that there are."""
     return {key: values[key] for key in keys if key in values}
 
 
-def _check_workflow(workflow: Any) -> None:
+def check_workflow(workflow: Any) -> None:
+    """Raise a ConfigError unless it only trains."""
     only = (
         f"only [('train', 1)] exists, not {workflow!r}; evaluation=dict(interval=1) evaluates "
         f'after every epoch'
@@ -60,14 +64,15 @@ def _check_workflow(workflow: Any) -> None:
     check([*map(tuple, workflow)] == [('train', 1)], 'workflow', only)
 
 
-def _dist_params(
+def read_dist_params(
     path: str, *, backend: Literal['nccl', 'gloo', 'mpi'] = 'nccl', port: int | None = None
 ) -> str:
+    """``dist_params``: the backend of torch.distributed; launchers choose the port."""
     return backend
 
 
-def _check_names(config: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
-    """Check the names at the top of a config in the 2019 language; returns warnings.
+def check_names(config: Mapping[str, Any], keys: Sequence[str], language: str) -> list[str]:
+    """Check the names at the top of a config in this language or a later one; returns warnings.
 
     A config file keeps every variable it defines, so an unknown name may be a helper or a typing
     mistake.  One that resembles a key is taken for a mistake; of any other there is a warning,
@@ -80,13 +85,13 @@ def _check_names(config: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
     for name in config:
         if name in keys or name in _HELPERS or name.startswith('_'):
             continue
-        _check_name(name, keys)
+        _check_name(name, keys, language)
         warnings.append(f'{name}: not a key of the config language; taken for a helper variable')
     return warnings
 
 
-def _check_name(name: str, keys: Sequence[str]) -> None:
-    found = foreign_key(name, 'release')
+def _check_name(name: str, keys: Sequence[str], language: str) -> None:
+    found = foreign_key(name, language)
     if found:
         raise ConfigError(f'{name}: {found}')
     similar = difflib.get_close_matches(name, keys, n=1, cutoff=0.8)

@@ -1,0 +1,7 @@
+_base_ = [
+    '../_base_/models/fcn_hr18s.py',
+    '../_base_/datasets/ade20k.py',
+    '../_base_/schedules/schedule_80k.py',
+    '../_base_/segmentation_runtime.py',
+]
+model = dict(decode_head=dict(num_classes=150))

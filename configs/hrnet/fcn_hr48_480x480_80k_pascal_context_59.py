@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/models/fcn_hr48.py',
+    '../_base_/datasets/pascal_context_59.py',
+    '../_base_/schedules/schedule_80k.py',
+    '../_base_/segmentation_runtime.py',
+]
+model = dict(
+    decode_head=dict(num_classes=59),
+    test_cfg=dict(mode='slide', crop_size=(480, 480), stride=(320, 320)),
+)
+optimizer = dict(lr=0.004, weight_decay=0.0001)

@@ -1,0 +1,247 @@
+"""Segmentation as mmsegmentation 0.x writes it: data sets with pipelines of steps."""
+
+from typing import Any, Literal
+
+from hrdet.config.lower.segmentation import label_map_dataset, segmentor
+from hrdet.config.lower.segmentation_steps import SegPipeline, as_views, augmentation, common_norm
+from hrdet.config.lower.transforms import read_scales
+from hrdet.config.node import Node, check, check_choice, check_typed, read
+from hrdet.registry import ConfigError, is_own, nearest
+
+METRICS = ('mIoU', 'mDice', 'mFscore')
+# What --aug-test of that release's tools/test.py puts into the pipeline of the test, with a flip.
+_RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+
+
+def lower_segmentation(
+    path: str, *, model: Node, splits: dict[str, Node | None], evaluation: Node
+) -> dict[str, Any]:
+    """Arguments of ``RunConfig`` about the model and its data.
+
+    ``splits`` are loaders whose ``dataset`` is still as the config writes it, and ``evaluation``
+    has the keys of that section that concern metrics.
+    """
+    found: list[SegPipeline] = []
+    for name, split in splits.items():
+        if split is None:
+            continue
+        first = len(found)
+        dataset = read_dataset(split['dataset'], f'data.{name}', name == 'train', found)
+        values = dict(dataset=dataset, size_divisor=1)
+        if name != 'train':
+            values['evaluator'] = read(_evaluator, evaluation, 'evaluation')
+        if name == 'test' and found[first].tta is not None:
+            values['tta'] = found[first].tta
+        splits[name] = split.replaced(**values)
+    return dict(model=read(segmentor, model, 'model', preprocess=common_norm(found)), **splits)
+
+
+def _evaluator(
+    path: str,
+    *,
+    metric: str | list[str] = 'mIoU',
+    pre_eval: bool = True,
+    efficient_test: bool = False,
+) -> Node:
+    """What is measured; images are always reduced to counts at once, as with ``pre_eval``."""
+    metrics = [metric] if isinstance(metric, str) else list(metric)
+    for name in metrics:
+        check_choice(name, METRICS, f'{path}.metric')
+    return Node(path, type='IoUMetric', iou_metrics=metrics)
+
+
+def read_dataset(section: Any, path: str, training: bool, found: list[SegPipeline]) -> Node:
+    """A data set, or several that are joined; their pipelines are appended to ``found``."""
+    if isinstance(section, (list, tuple)):
+        check(len(section) > 0, path, 'the list of data sets is empty')
+        nodes = [read_dataset(s, f'{path}[{i}]', training, found) for i, s in enumerate(section)]
+        return nodes[0] if len(nodes) == 1 else Node(path, type='ConcatDataset', datasets=nodes)
+    kind = check_typed(section, path)['type']
+    if kind in _WRAPPERS:
+        return read(_WRAPPERS[kind], section, path, training=training, found=found)
+    steps, here = section.get('pipeline'), f'{path}.pipeline'
+    check(isinstance(steps, (list, tuple)), here, f'a list of steps is needed here, not {steps!r}')
+    pipeline = SegPipeline(training)
+    _add_steps(pipeline, steps, here)
+    check(pipeline.norm is not None, here, "there is no step dict(type='Normalize', ...)")
+    found.append(pipeline)
+    rest = {key: value for key, value in section.items() if key != 'pipeline'}
+    rest['type'] = {'CustomDataset': 'BaseSegDataset'}.get(kind, kind)
+    return read(label_map_dataset, rest, path, pipeline=pipeline)
+
+
+def _repeated(path, *, type, times, dataset, training, found):
+    check(training, path, 'an evaluation takes one data set as it is')
+    dataset = read_dataset(dataset, f'{path}.dataset', training, found)
+    return Node(path, type=type, dataset=dataset, times=times)
+
+
+def _concatenated(path, *, type, datasets, training, found):
+    return read_dataset(datasets, f'{path}.datasets', training, found)
+
+
+_WRAPPERS = {'RepeatDataset': _repeated, 'ConcatDataset': _concatenated}
+
+
+def _add_steps(result: SegPipeline, steps: Any, path: str) -> None:
+    """Steps in their order; one of the user's own types is a transform and stays as it is."""
+    for i, step in enumerate(steps):
+        kind = check_typed(step, f'{path}[{i}]')['type']
+        late = any(node['type'] == 'AugmentedViews' for node in result.transforms)
+        check(not late, step.path, 'MultiScaleFlipAug must be the last step')
+        if kind in _STEPS:
+            read(_STEPS[kind], step, step.path, result=result)
+        elif is_own(kind):
+            result.transforms.append(step)
+        else:
+            raise ConfigError(
+                f'{step.path}.type: hrdet has no step {kind!r} of segmentation'
+                f'{nearest(kind, _STEPS)}; supported: {", ".join(_STEPS)}'
+            )
+
+
+def _load_image(
+    path,
+    *,
+    type,
+    to_float32: bool = False,
+    color_type: Literal['color'] = 'color',
+    imdecode_backend: Literal['cv2'] = 'cv2',
+    file_client_args: Node | None = None,
+    result,
+):
+    """Every data set loads its images; they stay uint8."""
+    _check_disk(path, file_client_args)
+
+
+def _load_annotations(
+    path,
+    *,
+    type,
+    reduce_zero_label: bool | None = None,
+    imdecode_backend: Literal['pillow'] = 'pillow',
+    file_client_args: Node | None = None,
+    result,
+):
+    _check_disk(path, file_client_args)
+    result.load_labels(path, reduce_zero_label)
+
+
+def _check_disk(path: str, file_client_args: Node | None) -> None:
+    disk = file_client_args in (None, dict(backend='disk'))
+    only = "files are read from folders, zips and tars: dict(backend='disk')"
+    check(disk, f'{path}.file_client_args', only)
+
+
+def _resize(
+    path,
+    *,
+    type,
+    img_scale: Any = None,
+    multiscale_mode: Literal['range', 'value'] = 'range',
+    ratio_range: tuple[float, float] | None = None,
+    keep_ratio: bool = True,
+    min_size: None = None,
+    result,
+):
+    message = 'a pair (w, h) is needed here: scales relative to the image alone do not exist'
+    check(img_scale is not None, f'{path}.img_scale', message)
+    scales = read_scales(img_scale, path)
+    result.resize(path, scales, keep_ratio, multiscale_mode, ratio_range)
+
+
+def _random_crop(path, *, type, crop_size, cat_max_ratio=1.0, ignore_index=255, result):
+    check(ignore_index == 255, f'{path}.ignore_index', '255 is ignored: leave it out')
+    result.crop(path, crop_size, cat_max_ratio)
+
+
+def _random_flip(path, *, type, prob=None, flip_ratio=None, direction='horizontal', result):
+    twice = 'the earlier name of prob; keep one'
+    check(prob is None or flip_ratio is None, f'{path}.flip_ratio', twice)
+    result.flip(path, flip_ratio if prob is None else prob, direction)
+
+
+def _distort(path, *, type, result, **rest):
+    result.distort(path, rest)
+
+
+def _normalize(path, *, type, mean, std, to_rgb=True, result):
+    result.normalise(path, mean, std, to_rgb)
+
+
+def _pad(path, *, type, size, size_divisor: None = None, pad_val=0, seg_pad_val=255, result):
+    result.pad(path, size, pad_val, seg_pad_val)
+
+
+def _to_tensor(path, *, type, keys=(), meta_keys=(), result):
+    """Tensors are made when a batch is put together."""
+
+
+def _test_augmentation(
+    path,
+    *,
+    type,
+    img_scale,
+    img_ratios: float | list[float] | None = None,
+    flip: bool = False,
+    flip_direction: Literal['horizontal'] = 'horizontal',
+    transforms,
+    result,
+):
+    check(not result.training, path, 'test-time augmentation belongs to data.val and data.test')
+    message = 'a pair (w, h) is needed here: scales relative to the image alone do not exist'
+    check(img_scale is not None, f'{path}.img_scale', message)
+    scales = read_scales(img_scale, path)
+    here = f'{path}.transforms'
+    if img_ratios is not None:
+        check(len(scales) == 1, f'{path}.img_ratios', 'ratios belong to one img_scale')
+        ratios = [img_ratios] if isinstance(img_ratios, (int, float)) else list(img_ratios)
+        views = _views(result, here, _scaled(scales[0], ratios), flip, transforms)
+    else:
+        ratios = list(_RATIOS)
+        views = _views(result, here, scales, flip, transforms)
+    result.transforms += as_views(path, views)
+    if len(scales) > 1:
+        return
+    # The test asks for views itself, or --aug-test does.
+    if len(views) == 1:
+        flip, views = True, _views(result, here, _scaled(scales[0], ratios), True, transforms)
+    rule = f'the scale {scales[0]} of the test, as in mmsegmentation 0.x'
+    result.tta = augmentation(path, views, ratios, flip, rule)
+
+
+def _scaled(scale: tuple[int, int], ratios: list[float]) -> list[tuple[int, int]]:
+    return [(int(scale[0] * ratio), int(scale[1] * ratio)) for ratio in ratios]
+
+
+def _views(
+    result: SegPipeline, path: str, scales: list[tuple[int, int]], flip: bool, steps: Any
+) -> list[list[Node]]:
+    """The transforms of each view: the mirror image follows its original at each scale."""
+    views = []
+    for scale in scales:
+        for prob in (0, 1) if flip else (0,):
+            view = SegPipeline(training=False)
+            settings = {'Resize': dict(img_scale=scale), 'RandomFlip': dict(prob=prob)}
+            nodes = [check_typed(step, f'{path}[{i}]') for i, step in enumerate(steps)]
+            taken = [Node(n.path, n | settings.get(n['type'], {})) for n in nodes]
+            _add_steps(view, taken, path)
+            views.append(view.transforms)
+            result.norm = view.norm
+    return views
+
+
+_STEPS = {
+    'LoadImageFromFile': _load_image,
+    'LoadAnnotations': _load_annotations,
+    'Resize': _resize,
+    'RandomCrop': _random_crop,
+    'RandomFlip': _random_flip,
+    'PhotoMetricDistortion': _distort,
+    'Normalize': _normalize,
+    'Pad': _pad,
+    'DefaultFormatBundle': _to_tensor,
+    'ImageToTensor': _to_tensor,
+    'Collect': _to_tensor,
+    'MultiScaleFlipAug': _test_augmentation,
+}

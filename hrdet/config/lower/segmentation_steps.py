@@ -1,0 +1,122 @@
+"""Pipelines of semantic segmentation as transforms, for every language that writes them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hrdet.config.node import Node, check, is_number
+from hrdet.registry import ConfigError
+
+_IGNORED = 255
+
+Scale = tuple[int, int]  # (w, h) in pixels
+
+
+@dataclass(slots=True)
+class SegPipeline:
+    """The pipeline of one data set: transforms, and what it asks of the model and the data set.
+
+    Steps are added in their order; ``path`` is the place of each.
+    """
+
+    training: bool
+    transforms: list[Node] = field(default_factory=list)
+    norm: Node | None = None  # Preprocess
+    reduce_zero_label: bool | None = None  # None: the pipeline does not say
+    tta: Node | None = None  # see ``RunConfig``
+
+    def add(self, path: str, rest: Any = None, /, **values: Any) -> None:
+        """Append a transform."""
+        self.transforms.append(Node(path, rest, **values))
+
+    def normalise(self, path: str, mean: Any, std: Any, to_rgb: bool) -> None:
+        """What the model subtracts and divides by, in the channel order that it sees."""
+        for name, values in (('mean', mean), ('std', std)):
+            three = isinstance(values, (list, tuple)) and len(values) == 3
+            wanted = f'a list of three numbers is wanted here, not {values!r}'
+            check(three and all(map(is_number, values)), f'{path}.{name}', wanted)
+        order = 'rgb' if to_rgb else 'bgr'
+        values = dict(mean=tuple(mean), std=tuple(std), channel_order=order, size_divisor=1)
+        self.norm = Node(path, type='Preprocess', **values)
+
+    def load_labels(self, path: str, reduce_zero_label: bool | None) -> None:
+        """Every data set loads its label maps; a pipeline may say what 0 means in them."""
+        if reduce_zero_label is not None:
+            self.reduce_zero_label = reduce_zero_label
+
+    def resize(
+        self,
+        path: str,
+        scales: list[Scale],
+        keep_ratio: bool = True,
+        mode: str = 'value',
+        ratio_range: Sequence[float] | None = None,
+    ) -> None:
+        """Resize to a scale, to one of several, or to a scale times a random ratio."""
+        random = ratio_range is not None or len(scales) > 1
+        check(self.training or not random, path, 'a test resizes every image to one scale')
+        if ratio_range is not None:
+            check(len(scales) == 1, path, 'a range of ratios belongs to one scale')
+            options = dict(ratio_range=tuple(ratio_range), keep_ratio=keep_ratio)
+            self.add(path, type='RandomResize', scale=scales[0], **options)
+        else:
+            mode = 'value' if len(scales) == 1 else mode
+            values = dict(multiscale_mode=mode, keep_ratio=keep_ratio)
+            self.add(path, type='Resize', scales=scales, **values)
+
+    def flip(self, path: str, ratio: float | None, direction: str = 'horizontal') -> None:
+        """Mirror images left to right."""
+        only = f'images are mirrored left to right only, not {direction!r}'
+        check(direction == 'horizontal', f'{path}.direction', only)
+        if ratio:
+            self.add(path, type='RandomFlip', ratio=ratio)
+
+    def crop(self, path: str, crop_size: Any, cat_max_ratio: float) -> None:
+        """Cut a random window in which no class dominates."""
+        check(self.training, path, 'a test takes whole images')
+        self.add(path, type='SegRandomCrop', crop_size=crop_size, cat_max_ratio=cat_max_ratio)
+
+    def distort(self, path: str, rest: dict[str, Any]) -> None:
+        """Change colours at random."""
+        check(self.training, path, 'a test takes images as they are')
+        self.add(path, rest, type='SegPhotoMetricDistortion')
+
+    def pad(self, path: str, size: Any, pad_val: Any, seg_pad_val: int) -> None:
+        """Pad to ``size`` (h, w): with colours before normalising, with 0 after it."""
+        check(self.training, path, 'a test does not pad: leave it out')
+        ignored = f'labels of the padding are ignored, 255, not {seg_pad_val}'
+        check(seg_pad_val == _IGNORED, f'{path}.seg_pad_val', ignored)
+        if self.norm is None:
+            self.add(path, type='PadToSize', size=size, pad_val=pad_val)
+            return
+        zero = f'0, the mean colour, pads normalised images, not {pad_val!r}'
+        check(pad_val == 0, f'{path}.pad_val', zero)
+        self.add(path, type='PadToSize', size=size)
+
+
+def as_views(path: str, views: list[list[Node]]) -> list[Node]:
+    """Transforms of a test that takes every view of an image."""
+    return views[0] if len(views) == 1 else [Node(path, type='AugmentedViews', views=views)]
+
+
+def augmentation(
+    path: str, views: list[list[Node]], ratios: Sequence[float], flip: bool, rule: str
+) -> Node:
+    """A split's ``tta``; ``rule`` says what the ratios multiply, and which release does so."""
+    numbers = ', '.join(f'{ratio:g}' for ratio in ratios)
+    mirrored = ', each also mirrored' if flip else ''
+    text = f'{len(views)} views of each image{mirrored}: {numbers} times {rule}'
+    return Node(path, transforms=as_views(path, views), description=text)
+
+
+def common_norm(pipelines: Sequence[SegPipeline]) -> Node:
+    """The node that normalises images for all data sets."""
+    norms = [pipeline.norm for pipeline in pipelines]
+    for norm in norms[1:]:
+        for name in ('mean', 'std', 'channel_order'):
+            if norm[name] != norms[0][name]:
+                raise ConfigError(
+                    f'{norms[0].path} and {norm.path} differ in {name} ({norms[0][name]} and '
+                    f'{norm[name]}), but the model normalises all images alike'
+                )
+    return norms[0]
