@@ -9,6 +9,7 @@ from typing import Any
 from hrdet.registry import ConfigError
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+CHECKPOINT_HELP = 'weights: of hrdet, of an OpenMMLab release, or of the HRNet releases'
 LAYOUTS = ('hrdet', 'mmdet3', 'safetensors')  # of checkpoints that are written
 
 

@@ -18,9 +18,9 @@ TRACES = {
     'iteration': (5, 10),
 }
 # (files, raw lines, code lines) of the way from a config to the loss.
-LINES = {'construct': (21, 2165, 1590), 'total': (43, 4100, 2720)}
+LINES = {'construct': (21, 2180, 1590), 'total': (43, 4100, 2720)}
 SIZES = {
-    'hrdet/engine + tools/train.py': 1500,
+    'hrdet/engine + tools/train.py': 1550,
     'import cycles': 0,
 }
 LONGEST_FILE, LONGEST_FUNCTION = 300, 60

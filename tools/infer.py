@@ -28,7 +28,13 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.command_line import Parser, add_cfg_options, add_speed_options, speed_options
+from hrdet.command_line import (
+    CHECKPOINT_HELP,
+    Parser,
+    add_cfg_options,
+    add_speed_options,
+    speed_options,
+)
 from hrdet.messages import plural
 from hrdet.progress import track
 
@@ -44,7 +50,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Options."""
     parser = Parser(__doc__)
     parser.add_argument('config', help='config file that the checkpoint was trained with')
-    parser.add_argument('checkpoint', help='weights: hrdet, mmdetection 1-3 or the HRNet release')
+    parser.add_argument('checkpoint', help=CHECKPOINT_HELP)
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='image, folder or pattern')
     parser.add_argument('--out-dir', default='found', help='folder for the results (%(default)s)')
     parser.add_argument(

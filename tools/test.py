@@ -1,11 +1,22 @@
 """Test a model on the data set ``data.test`` of its config.
 
-    python tools/test.py CONFIG CHECKPOINT --eval bbox
-    python tools/test.py CONFIG CHECKPOINT --gpus 4 --eval bbox --out result.pkl
+    python tools/test.py CONFIG CHECKPOINT
+    python tools/test.py CONFIG CHECKPOINT --gpus 4 --eval bbox segm --out result.pkl
+    python tools/test.py CONFIG CHECKPOINT --eval mIoU mDice --tta --show-dir shown
+    python tools/test.py CONFIG CHECKPOINT --format-only --out for_the_server
 
-The config's evaluator prints its metrics and writes --out: for detections .json is COCO's result
-format, .pkl the lists of the 2019 release.  --show-dir gets a picture of every image with its
-result, and contact_sheet.png, some of them beside the truth.
+The config's evaluator prints its metrics, which metrics.json in the work folder (or beside --out)
+holds unrounded, and writes the results:
+
+    detection       --eval bbox segm proposal proposal_fast; --out .json is COCO's result format,
+                    .pkl the lists of the 2019 release
+    classification  --eval accuracy; --out .json or .pkl is a list with pred_label, pred_class,
+                    pred_score, top5 and gt_label of every image
+    segmentation    --eval mIoU mDice mFscore; --out is a folder of PNGs, the class of each pixel
+                    as its number
+
+--show-dir gets a picture of every image with its result, contact_sheet.png, some of them beside the
+truth (of classes and label maps the worst first), and of up to 50 classes confusion_matrix.png.
 """
 
 from __future__ import annotations
@@ -18,14 +29,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.command_line import Parser, add_run_options, add_speed_options, speed_options
+from hrdet.command_line import (
+    CHECKPOINT_HELP,
+    Parser,
+    add_run_options,
+    add_speed_options,
+    speed_options,
+)
 from hrdet.config import load_config
 from hrdet.registry import ConfigError
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
-    import numpy as np
     from torch.utils.data import DataLoader
 
+    from hrdet.evaluation import Evaluator
     from hrdet.structures import ImageMeta
 
 
@@ -33,14 +50,33 @@ def parse_args() -> argparse.Namespace:
     """Options."""
     parser = Parser(__doc__)
     add_run_options(parser)
-    parser.add_argument('checkpoint', help='weights: hrdet, mmdetection 1-3 or the HRNet release')
+    parser.add_argument('checkpoint', help=CHECKPOINT_HELP)
     parser.add_argument(
         '--eval',
         nargs='+',
         metavar='METRIC',
-        help="what the config's evaluator measures, such as bbox segm (default: the config's)",
+        help="what the evaluator measures, such as bbox segm or mIoU (default: the config's)",
     )
-    parser.add_argument('--out', help='file for the results (of detections: .pkl or .json)')
+    parser.add_argument('--out', help='file or folder for the results, see above')
+    parser.add_argument(
+        '--out-item',
+        choices=('pred', 'metrics'),
+        default='pred',
+        help='what --out gets: the results (default), or the metrics (.json or .pkl)',
+    )
+    parser.add_argument(
+        '--tta',
+        '--aug-test',
+        action='store_true',
+        help='test-time augmentation: the scales and mirror images that the config has for it',
+    )
+    parser.add_argument(
+        '--format-only',
+        action='store_true',
+        help="no metrics: write the files that the data set's evaluation server takes to --out "
+        '(Cityscapes, ADE20K, LoveDA)',
+    )
+    parser.add_argument('--work-dir', help="folder of metrics.json (default: the config's)")
     parser.add_argument('--show-dir', help='folder for pictures of the results')
     parser.add_argument(
         '--show-score-thr', type=float, default=0.3, help='least score drawn (%(default)s)'
@@ -54,21 +90,61 @@ def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
     from hrdet.distributed import rank
     from hrdet.engine.build import build_tester
 
-    config, speed = load_config(args.config, args.cfg_options), speed_options(args)
-    tester = build_tester(config, args.checkpoint, args.eval, launcher, force_cpu, speed)
-    formats = tester.evaluator.formats
-    if args.out and Path(args.out).suffix not in formats:
-        raise ConfigError(f'--out {args.out}: the results are written as {" or ".join(formats)}')
+    # 1. Everything that can be wrong is, before the work.
+    if args.format_only and (args.eval or args.out_item == 'metrics'):
+        raise ConfigError('--format-only computes no metrics: leave --eval and --out-item out')
+    if args.out_item == 'metrics' and Path(args.out or '').suffix not in ('.json', '.pkl'):
+        raise ConfigError('--out-item metrics: --out names a .json or .pkl file for them')
+    tester = build_tester(
+        load_config(args.config, args.cfg_options),
+        args.checkpoint,
+        args.eval,
+        launcher,
+        force_cpu,
+        speed_options(args),
+        args.tta,
+        not args.format_only,
+    )
+    evaluator, work_dir = tester.evaluator, Path(args.work_dir or tester.work_dir)
+    results = args.out if args.out_item == 'pred' else None
+    consumers = []
+    if args.format_only:
+        results = results or str(work_dir / 'format_results')
+        consumers.append(tester.loader.dataset.server_files(results))
+    elif results:
+        evaluator.write_to(results)
+    # 2. Predictions, one by one to all who want them.
     pictures = args.show_dir and Pictures(tester.loader, Path(args.show_dir), args.show_score_thr)
-    tester.run(*filter(None, [pictures]))
-    if args.out and rank() == 0:
-        tester.evaluator.write(args.out)
-        logging.getLogger('hrdet').info(f'results: {args.out}')
+    metrics = tester.run(*consumers, *filter(None, [pictures]))
+    # 3. Files.
+    if evaluator is not None and rank() == 0:
+        write_files(evaluator, metrics, results, metrics_path(args, work_dir))
+    elif rank() == 0:
+        logging.getLogger('hrdet').info(f'results: {results}')
     if pictures:
-        pictures.write_sheet()
-        matrix = tester.evaluator.confusion_matrix()
-        if matrix is not None and rank() == 0:
-            pictures.write_confusion(matrix)
+        pictures.write_sheet(evaluator)
+
+
+def metrics_path(args: argparse.Namespace, work_dir: Path) -> Path:
+    """Where the metrics go."""
+    if args.out_item == 'metrics':
+        return Path(args.out)
+    folder = Path(args.out).parent if args.out and not args.work_dir else work_dir
+    return folder / 'metrics.json'
+
+
+def write_files(
+    evaluator: Evaluator, metrics: dict[str, float], results: str | None, path: Path
+) -> None:
+    """The results of an evaluation, where they are wanted, and its metrics."""
+    from hrdet.structures.result_files import write_plain
+
+    logger = logging.getLogger('hrdet')
+    if results:
+        evaluator.write(results)
+        logger.info(f'results: {results}')
+    write_plain(path, metrics)
+    logger.info(f'metrics: {path}')
 
 
 class Entry(NamedTuple):
@@ -116,10 +192,11 @@ class Pictures:
         if verdict is not None:
             self.worst = _worst([*self.worst, entry], self.limit // 2)
 
-    def write_sheet(self) -> None:
-        """``contact_sheet.png``, of the images of all processes."""
+    def write_sheet(self, evaluator: Evaluator | None) -> None:
+        """``contact_sheet.png``, of the images of all processes, and ``confusion_matrix.png``."""
         from hrdet.distributed import gather_objects
-        from hrdet.visualize import Pair, contact_sheet
+        from hrdet.visualize import Pair, contact_sheet, plot_confusion
+        from hrdet.visualize.confusion import MAX_CLASSES
         from hrdet.visualize.draw import write_image
 
         shares = gather_objects((self.worst, self.spread))
@@ -136,15 +213,9 @@ class Pictures:
         options = dict(score_thr=self.score_thr, palette=self.dataset.palette)
         sheet = contact_sheet(pairs, self.dataset.classes, **options)
         write_image(self.folder / 'contact_sheet.png', sheet)
-
-    def write_confusion(self, matrix: np.ndarray) -> None:
-        """``confusion_matrix.png``, of at most 50 classes."""
-        from hrdet.visualize import plot_confusion
-        from hrdet.visualize.confusion import MAX_CLASSES
-
-        if len(matrix) <= MAX_CLASSES:
-            path = self.folder / 'confusion_matrix.png'
-            plot_confusion(matrix, self.dataset.classes, path)
+        matrix = None if evaluator is None else evaluator.confusion_matrix()
+        if matrix is not None and len(matrix) <= MAX_CLASSES:
+            plot_confusion(matrix, self.dataset.classes, self.folder / 'confusion_matrix.png')
 
 
 def _worst(entries: list[Entry], count: int) -> list[Entry]:

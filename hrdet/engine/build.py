@@ -26,9 +26,10 @@ from hrdet.engine.progress_bar import progress_bars
 from hrdet.engine.resume import load_weights, resume
 from hrdet.engine.trainer import Trainer
 from hrdet.engine.work_dir import WorkDir
+from hrdet.evaluation import Evaluator
 from hrdet.logger import start_logging
 from hrdet.ops.library import check
-from hrdet.registry import ConfigError, build
+from hrdet.registry import ConfigError, build, registered
 from hrdet.tracking import SamplePictures, build_trackers
 from hrdet.weights import find_shared
 
@@ -135,35 +136,54 @@ def build_tester(
     launcher: str = 'none',
     force_cpu: bool = False,
     speed: dict[str, Any] | None = None,
+    tta: bool = False,
+    evaluate: bool = True,
 ) -> Tester:
     """Everything a test needs, ready for ``tester.run()``, with the checkpoint's weights.
 
-    ``metrics`` replace the metrics of the config's evaluator unless None.  ``speed`` are
-    arguments of ``hrdet.optimize.optimize``; None leaves the model as it was trained.
+    Args:
+        config: with a section ``test``.
+        checkpoint: the weights.
+        metrics: replace the metrics of the config's evaluator unless None.
+        launcher: see ``launch.start``.
+        force_cpu: leave GPUs alone.
+        speed: arguments of ``hrdet.optimize.optimize``; None leaves the model as it was trained.
+        tta: test with the views that the config has for test-time augmentation.
+        evaluate: False builds no evaluator, for data without truth.
 
     Raises:
         ConfigError, DataError, CheckpointError, FileNotFoundError: with what to change.
     """
-    run = lower(config).check()
+    run = lower(config)
+    views = run.use_tta() if tta else None
+    run.check()
     device = start(launcher, force_cpu, run.runtime.backend)
     check(device)  # now, not after the data is read
     logger = start_logging(run.runtime.log_level)
     if run.test is None:
         raise ConfigError('data.test: testing needs this key')
     test_set, loader = _data(run.test)
+    evaluator = _evaluator(run.test['evaluator'], test_set, metrics) if evaluate else None
     # No fresh weights: every one comes from the checkpoint, or the report says so.
     model = hrdet.models.build_model(run, test_set.classes, fresh=False)
     report = load_checkpoint(model, find_shared(checkpoint))
     _check_classes(report.classes, test_set.classes, checkpoint)
+    model.palette = test_set.palette
     model = model.to(device)
     if speed is not None:
         model = hrdet.optimize.optimize(model.eval(), **speed)
     logger.info(f'{report}')
     logger.info(f'inference model: {"not optimized" if speed is None else f"optimized, {speed}"}')
-    node = run.test['evaluator']
+    if tta:
+        logger.info(f'test-time augmentation: {views}')
+    work_dir = Path(run.runtime.work_dir or '.')
+    return Tester(model, loader, evaluator, device, work_dir)
+
+
+def _evaluator(node: Node, dataset: Any, metrics: Sequence[str] | None) -> Evaluator:
     if metrics is not None:
-        node = node.replaced(metrics=metrics)
-    return Tester(model, loader, build(node, dataset=test_set), device)
+        node = node.replaced(**registered(node['type'], node.path).choose(metrics))
+    return build(node, dataset=dataset)
 
 
 def _resume_from(options: TrainOptions, run: RunConfig, work_dir: Path) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
@@ -44,13 +45,15 @@ class Tester(NamedTuple):
 
     model: nn.Module
     loader: DataLoader
-    evaluator: Evaluator
+    evaluator: Evaluator | None  # None: predict only
     device: torch.device
+    work_dir: Path
 
     def run(self, *consumers: Consumer) -> dict[str, float]:
         """Predict and evaluate; the metrics, on every process."""
-        evaluate(self.model, self.loader, [self.evaluator, *consumers], self.device)
-        return self.evaluator.compute()
+        evaluators = [] if self.evaluator is None else [self.evaluator]
+        evaluate(self.model, self.loader, [*evaluators, *consumers], self.device)
+        return {} if self.evaluator is None else self.evaluator.compute()
 
 
 class Validation(NamedTuple):

@@ -1,9 +1,7 @@
 """Accuracy of image classification."""
 
-import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,16 +10,21 @@ from hrdet.distributed import broadcast_object, gather_objects
 from hrdet.evaluation.evaluator import Evaluator, by_image, log_table
 from hrdet.registry import register
 from hrdet.structures import ClassScores, ImageMeta
+from hrdet.structures.result_files import prediction, write_plain
 
 
 class _Prediction(NamedTuple):
     """The prediction for one image."""
 
     path: str
-    label: int
-    score: float
+    best: list[tuple[int, float]]  # the five most probable classes with their scores
     truth: int
     rank: int  # of the true class by score; 0: it is the predicted one
+
+    @property
+    def label(self) -> int:
+        """The predicted class."""
+        return self.best[0][0]
 
 
 @register()
@@ -33,10 +36,15 @@ class Accuracy(Evaluator):
         topk: the numbers k; those above the number of classes are left out.
     """
 
+    formats = ('.json', '.pkl')
+    choices = ('accuracy',)
+
     def __init__(self, dataset, topk: Sequence[int] = (1, 5)) -> None:
         self.classes = tuple(dataset.classes)
         self.topk = tuple(k for k in topk if k <= len(self.classes)) or (1,)
         self.image_ids = list(dataset.image_ids)
+        if dataset.labels is None:
+            raise ValueError('the data set has no classes of its images to compare results with')
         self._truth = dict(zip(self.image_ids, np.asarray(dataset.labels).tolist()))
         self._collected: list[tuple[ImageMeta, _Prediction]] = []
         self.predictions: list[_Prediction] = []  # of the last evaluation, on rank 0
@@ -47,9 +55,7 @@ class Accuracy(Evaluator):
         # Equal scores are ordered by label, as in a stable sort.
         before = np.count_nonzero(scores > scores[truth])
         rank = before + np.count_nonzero(scores[:truth] == scores[truth])
-        label = int(scores.argmax())
-        prediction = _Prediction(meta.path, label, float(scores[label]), truth, int(rank))
-        self._collected.append((meta, prediction))
+        self._collected.append((meta, _Prediction(meta.path, result.top(5), truth, int(rank))))
 
     def compute(self) -> dict[str, float]:
         """``{'top1': 0.76, 'top5': 0.93, 'mean_class_accuracy': 0.75}``, as fractions.
@@ -75,20 +81,12 @@ class Accuracy(Evaluator):
         return matrix
 
     def write(self, path: str | os.PathLike) -> None:
-        """Write the predictions of the last evaluation as a JSON list, one dict an image."""
+        """Write the predictions of the last evaluation: a list of one dict an image."""
         results = [
-            {
-                'path': one.path,
-                'pred_label': one.label,
-                'pred_class': self.classes[one.label],
-                'pred_score': one.score,
-                'gt_label': one.truth,
-            }
+            {'path': one.path, **prediction(one.best, self.classes), 'gt_label': one.truth}
             for one in self.predictions
         ]
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(results))
+        write_plain(path, results)
 
     def _metrics(self) -> dict[str, float]:
         # An image counts for top k if its class has a rank below k.

@@ -3,13 +3,14 @@
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
 from hrdet.distributed import rank
-from hrdet.registry import ConfigError
+from hrdet.registry import ConfigError, nearest
 from hrdet.structures import ImageMeta
 
 _logger = logging.getLogger('hrdet')
@@ -23,7 +24,9 @@ class Evaluator(ABC):
     turn: ``compute`` ends one, the next ``update`` begins another.
     """
 
-    formats: tuple[str, ...] = ()  # suffixes of the files that ``write`` makes
+    formats: tuple[str, ...] = ()  # suffixes of the files that ``write`` makes; '': a folder
+    choices: Mapping[str, Any] | Sequence[str] = ()  # what --eval may name
+    chosen_by: ClassVar[str] = ''  # the argument that takes these names; '': there is no choice
 
     @abstractmethod
     def update(self, meta: ImageMeta, result: Any) -> None:
@@ -43,8 +46,35 @@ class Evaluator(ABC):
         """
         return None
 
+    @classmethod
+    def choose(cls, metrics: Sequence[str]) -> dict[str, Any]:
+        """Arguments of an evaluator that measures ``metrics``, as ``--eval`` names them.
+
+        Raises:
+            ConfigError: evaluators of this class do not measure one of them.
+        """
+        for name in metrics:
+            if name not in cls.choices:
+                listed = ', '.join(cls.choices) or 'only what its own arguments say'
+                raise ConfigError(
+                    f"--eval {name}: the config's evaluator {cls.__name__} measures {listed}"
+                    f'{nearest(name, cls.choices)}'
+                )
+        return {cls.chosen_by: list(metrics)} if cls.chosen_by else {}
+
+    def write_to(self, path: str | os.PathLike) -> None:
+        """Announce ``path`` before an evaluation whose results ``write`` will put there.
+
+        Raises:
+            ConfigError: results are not written in this form.
+        """
+        if Path(path).suffix not in self.formats:
+            forms = [form or 'a folder (a name without suffix)' for form in self.formats]
+            listed = ' or '.join(forms) or 'no file: the evaluator keeps none'
+            raise ConfigError(f'--out {path}: the results are written as {listed}')
+
     def write(self, path: str | os.PathLike) -> None:
-        """Write the results of the last evaluation to a file, on rank 0."""
+        """Write the results of the last evaluation, on rank 0."""
         raise ConfigError(f'{path}: {type(self).__name__} keeps no results that it could write')
 
     def __call__(self, results: Iterable[tuple[ImageMeta, Any]]) -> dict[str, float]:

@@ -1,7 +1,9 @@
 """Intersection over union and its relatives of semantic segmentation."""
 
 import logging
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +13,7 @@ from hrdet.evaluation import confusion
 from hrdet.evaluation.evaluator import Evaluator, by_image, log_table
 from hrdet.registry import register
 from hrdet.structures import ImageMeta, LabelMap
+from hrdet.structures.result_files import write_label_map
 from hrdet.structures.truth import SEMANTIC_IGNORE
 
 _logger = logging.getLogger('hrdet')
@@ -43,12 +46,17 @@ class MeanIoU(Evaluator):
         left_out: names of classes that the means do not count, such as Potsdam's clutter.
     """
 
+    formats = ('',)
+    choices, chosen_by = MEANS, 'iou_metrics'
+
     def __init__(
         self,
         dataset: Any,
         iou_metrics: Sequence[str] = ('mIoU',),
         left_out: Sequence[str] = (),
     ) -> None:
+        if len(dataset.image_ids) and dataset.truth(0) is None:
+            raise ValueError('the data set has no label maps (ann_dir) to compare results with')
         names = [iou_metrics] if isinstance(iou_metrics, str) else list(iou_metrics)
         for name in names:
             if name not in MEANS:
@@ -68,11 +76,16 @@ class MeanIoU(Evaluator):
         self._matrix = self._empty()
         self.matrix = self._empty()  # of the last evaluation, on rank 0
         self.images: list[_Image] = []  # of the last evaluation, on rank 0
+        self._folder: Path | None = None  # of label maps, written as they come
 
     def update(self, meta: ImageMeta, result: LabelMap) -> None:
+        result = result.numpy()
+        if self._folder is not None:
+            path = self._folder / Path(str(meta.image_id)).with_suffix('.png')
+            write_label_map(path, result.labels, self._dataset.palette)
         labels = self._dataset.truth(self._index[meta.image_id]).labels
         # (K + 1, K + 1) pixels of this image; its last row counts labels that are not a class.
-        matrix = confusion.confusion_matrix(result.numpy().labels, labels, len(self.classes))
+        matrix = confusion.confusion_matrix(result.labels, labels, len(self.classes))
         foreign: dict[int, int] = {}
         if matrix[-1].any():
             values, counts = np.unique(labels[labels != SEMANTIC_IGNORE], return_counts=True)
@@ -102,6 +115,13 @@ class MeanIoU(Evaluator):
             metrics = self._metrics(scores)
             log_table(self._table(scores, metrics))
         return broadcast_object(metrics)
+
+    def write_to(self, path: str | os.PathLike) -> None:
+        super().write_to(path)
+        self._folder = Path(path)
+
+    def write(self, path: str | os.PathLike) -> None:
+        """Label maps are in the folder already: palette PNGs with the names of the images."""
 
     def confusion_matrix(self) -> np.ndarray:
         """(K, K) pixels of the last evaluation by true class and predicted class, on rank 0."""

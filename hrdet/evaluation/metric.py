@@ -41,6 +41,7 @@ class CocoMetric(Evaluator):
     """
 
     formats = ('.json', '.pkl')
+    choices, chosen_by = KINDS, 'metrics'
 
     def __init__(self, dataset: Annotated, metrics: Sequence[str] = ('bbox',)) -> None:
         unknown = [kind for kind in metrics if kind not in KINDS]

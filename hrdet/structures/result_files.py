@@ -2,6 +2,8 @@
 
 import colorsys
 import json
+import os
+import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,8 +68,7 @@ class ScoresFile(ResultFile):
         self.content.append({'path': file, **prediction(result.top(5), self.classes)})
 
     def close(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(self.content, indent=1))
+        write_plain(self.path, self.content)
 
 
 class LabelMapsFile(ResultFile):
@@ -91,6 +92,16 @@ def prediction(best: Sequence[tuple[int, float]], classes: Sequence[str]) -> dic
     label, score = best[0]
     top = [{'label': k, 'class': classes[k], 'score': value} for k, value in best]
     return dict(pred_label=label, pred_class=classes[label], pred_score=score, top5=top)
+
+
+def write_plain(path: str | os.PathLike, content: Any) -> None:
+    """Write lists, dicts, numbers and strings as .json or .pkl, making the folder."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == '.pkl':
+        path.write_bytes(pickle.dumps(content, protocol=4))
+    else:
+        path.write_text(json.dumps(content, indent=1))
 
 
 def write_label_map(path: Path, labels: np.ndarray, palette: Sequence[RGB] | None = None) -> None:

@@ -39,7 +39,10 @@ def test_by_hand(tmp_path):
     evaluator.write(tmp_path / 'predictions.json')
     second = json.loads((tmp_path / 'predictions.json').read_text())[1]
     score = pytest.approx(0.7)
+    top5 = second.pop('top5')
     assert second == dict(path='1.jpg', pred_label=2, pred_class='c2', pred_score=score, gt_label=0)
+    assert [entry['label'] for entry in top5] == [2, 1, 0]
+    assert [entry['score'] for entry in top5] == pytest.approx([0.7, 0.2, 0.1])
 
 
 def test_a_k_above_the_number_of_classes_is_left_out():

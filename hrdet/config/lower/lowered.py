@@ -13,8 +13,10 @@ KEYS = ('model', 'classes', 'train', 'val', 'test', 'training', 'runtime')
 
 def read_config(config: dict[str, Any]) -> RunConfig:
     """The meaning of a config in this language."""
-    config = {k: v for k, v in config.items() if k not in ('custom_imports', 'work_dir')}
-    return read(_read, as_nodes(config), 'config')
+    named = ('custom_imports', 'work_dir')
+    run = read(_read, as_nodes({k: v for k, v in config.items() if k not in named}), 'config')
+    run.runtime.work_dir = run.runtime.work_dir or config.get('work_dir')
+    return run
 
 
 def lowered_text(run: RunConfig, custom_imports: Mapping[str, Any] | None = None) -> str:

@@ -85,6 +85,16 @@ class ImageDataset(Dataset):
         named = classes is not None and not isinstance(classes, str)
         return tuple(classes) if named else None, palette and tuple(map(tuple, palette))
 
+    def server_files(self, folder: str) -> Any:
+        """A consumer of predictions that writes what the data set's evaluation server takes.
+
+        Raises:
+            DataError: no server's form is known for this data set.
+        """
+        from hrdet.data.datasets.server_files import none_for
+
+        raise none_for(self)
+
     def check(self, indices: Iterable[int]) -> list[Problem]:
         """What is wrong with these images and their truths."""
         problems = (self._problem(index) for index in indices)

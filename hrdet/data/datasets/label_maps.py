@@ -133,6 +133,14 @@ class LabelMapDataset(StoredImages):
             check.look_at(index)
         return check.problems + check.doubts()
 
+    def server_files(self, folder: str) -> Any:
+        from hrdet.data.datasets.server_files import ServerFiles
+
+        if self.row is None or not self.row.server_values:
+            return super().server_files(folder)
+        values = dict(zip(self.row.classes, self.row.server_values))
+        return ServerFiles(folder, [values[name] for name in self.classes])
+
     @classmethod
     def examine(cls, **arguments: Any) -> DatasetCheck:
         """What is wrong with the data set of these arguments."""

@@ -30,6 +30,7 @@ class SegmentationSource:
     seg_map_suffix: str = '.png'
     reduce_zero_label: bool = False  # 0 in the files is ignored, k means class k - 1
     ignore_index: int = 255  # value in the files of pixels that belong to no class
+    server_values: tuple[int, ...] = ()  # of each class in files for the evaluation server
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -142,6 +143,7 @@ SEGMENTATION_SOURCES = {
         _folders('leftImg8bit/{}', 'gtFine/{}'),
         img_suffix='_leftImg8bit.png',
         seg_map_suffix='_gtFine_labelTrainIds.png',
+        server_values=(7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33),  # labelIds
     ),
     'ade20k': SegmentationSource(
         'ADE20KDataset',
@@ -151,6 +153,7 @@ SEGMENTATION_SOURCES = {
         _folders('images/{}', 'annotations/{}', train='training', val='validation'),
         img_suffix='.jpg',
         reduce_zero_label=True,
+        server_values=tuple(range(1, 151)),
     ),
     'voc12': SegmentationSource(
         'PascalVOCDataset', 'data/VOCdevkit/VOC2012', _VOC_CLASSES, _VOC_PALETTE, _VOC12, '.jpg'
@@ -187,6 +190,7 @@ SEGMENTATION_SOURCES = {
         _LOVEDA_PALETTE,
         _TILES,
         reduce_zero_label=True,
+        server_values=tuple(range(7)),
     ),
     'potsdam': SegmentationSource(
         'PotsdamDataset',

@@ -1,0 +1,131 @@
+"""tools/test.py with classifiers and segmentors: metrics, results, pictures, mistakes."""
+
+import pickle
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hrdet.apis import inference_model, init_model
+from hrdet.data.datasets.palettes import SEGMENTATION_SOURCES
+from tests.tools.conftest import read_json
+
+
+@pytest.fixture
+def tested(command, tmp_path, monkeypatch):
+    """Runs tools/test.py in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(task, *arguments):
+        return command('test', task.config, task.checkpoint, '--gpus', 0, *arguments)
+
+    return run
+
+
+def test_metrics_come_from_the_config_and_are_kept(tested, task):
+    printed = tested(task, '--no-optimize')
+    metrics = read_json(task.folder / 'work/metrics.json')
+    (main, value), *_ = metrics.items()
+    assert main in ('top1', 'mIoU')
+    assert f'{100 * value:.2f}' in printed
+
+
+def test_predictions_of_a_classifier(tested, classification, tmp_path):
+    tested(classification, '--out', 'new/out.json', '--eval', 'accuracy')
+    metrics = read_json('new/metrics.json')
+    entries = read_json('new/out.json')
+    data = classification.data
+    assert [entry['gt_label'] for entry in entries] == list(data.labels)
+    right = np.mean([entry['pred_label'] == entry['gt_label'] for entry in entries])
+    assert metrics['top1'] == pytest.approx(right)
+    model = init_model(classification.config, classification.checkpoint, 'cpu')
+    scores = inference_model(model, data.path(1))['pred_scores']
+    best = np.argsort(-scores, kind='stable')[:5].tolist()
+    assert [top['label'] for top in entries[1]['top5']] == best
+    assert entries[1]['pred_score'] == pytest.approx(float(scores.max()), abs=1e-4)
+    assert entries[1]['pred_class'] == data.classes[best[0]]
+    tested(classification, '--out', 'out.pkl')
+    assert pickle.loads((tmp_path / 'out.pkl').read_bytes()) == entries
+
+
+def test_label_maps_of_a_segmentor(tested, segmentation, tmp_path):
+    tested(segmentation, '--out', 'maps', '--eval', 'mIoU', 'mFscore')
+    assert {'mIoU', 'mFscore', 'mPrecision'} <= set(read_json('metrics.json'))
+    model = init_model(segmentation.config, segmentation.checkpoint, 'cpu')
+    for name in segmentation.data.image_ids:
+        with Image.open(tmp_path / 'maps' / name.replace('.jpg', '.png')) as picture:
+            assert picture.mode == 'P'
+            labels = np.asarray(picture)
+        expected = np.asarray(inference_model(model, f'{segmentation.data.source}/{name}'))
+        assert (labels == expected).mean() > 0.999  # equal scores to rounding
+
+
+def test_pictures(tested, task, tmp_path):
+    tested(task, '--show-dir', 'shown', '--out', 'metrics.pkl', '--out-item', 'metrics')
+    written = sorted(path.name for path in (tmp_path / 'shown').iterdir())
+    assert written[-2:] == ['confusion_matrix.png', 'contact_sheet.png']
+    assert len(written) == len(task.data) + 2
+    assert cv2.imread(str(tmp_path / 'shown' / written[0])).shape[0] > task.data.image(0).shape[0]
+    assert pickle.loads((tmp_path / 'metrics.pkl').read_bytes())
+
+
+@pytest.mark.parametrize(
+    ('name', 'arguments', 'message'),
+    [
+        ('classification', ('--eval', 'mIoU'), "--eval mIoU: the config's evaluator Accuracy"),
+        ('segmentation', ('--eval', 'mIou'), "measures mIoU, mDice, mFscore; did you mean 'mIoU'"),
+        ('segmentation', ('--out', 'a.json'), 'written as a folder (a name without suffix)'),
+        ('classification', ('--out', 'maps'), 'written as .json or .pkl'),
+        ('classification', ('--out', 'a.csv', '--out-item', 'metrics'), 'a .json or .pkl file'),
+        ('classification', ('--tta',), 'no views for test-time augmentation'),
+        (
+            'classification',
+            ('--format-only',),
+            'ClassFolders, only for CityscapesDataset',
+        ),
+        ('segmentation', ('--format-only', '--eval', 'mIoU'), 'computes no metrics'),
+        ('segmentation', ('--cfg-options', 'test.dataset.ann_dir='), 'no label maps (ann_dir)'),
+    ],
+)
+def test_mistakes_are_one_line(tested, request, name, arguments, message):
+    printed = tested(request.getfixturevalue(name), *arguments)
+    assert printed.startswith('error: ')
+    assert message in printed
+
+
+def test_augmented_views_are_those_of_the_config(tested, segmentation, tmp_path):
+    printed = tested(segmentation, '--tta', '--out', 'views', '--no-optimize')
+    assert 'test-time augmentation: short edges of 64 and 96 pixels, each plain' in printed
+    tested(segmentation, '--aug-test', '--out', 'same', '--no-optimize')
+    tested(segmentation, '--out', 'plain', '--no-optimize')
+    for name in segmentation.data.image_ids:
+        views, same, plain = (
+            cv2.imread(str(tmp_path / folder / name.replace('.jpg', '.png')), -1)
+            for folder in ('views', 'same', 'plain')
+        )
+        assert np.array_equal(views, same)
+        assert not np.array_equal(views, plain)
+
+
+def test_files_for_a_server_need_no_truth(tested, segmentation, tmp_path):
+    """LoveDA's seven classes, of images alone."""
+    content = torch.load(segmentation.checkpoint, weights_only=True)
+    for name in ('weight', 'bias'):
+        key = f'decode_head.conv_seg.{name}'
+        content['state_dict'][key] = content['state_dict'][key][:7]
+    content['meta']['classes'] = SEGMENTATION_SOURCES['loveda'].classes
+    torch.save(content, tmp_path / 'loveda.pth')
+    segmentation = replace(segmentation, checkpoint=tmp_path / 'loveda.pth')
+    options = ('type=LoveDADataset', 'img_suffix=.jpg', 'ann_dir=', 'classes=None')
+    options = ('--cfg-options', *(f'test.dataset.{option}' for option in options))
+    printed = tested(segmentation, '--format-only', '--show-dir', 'shown', *options)
+    folder = segmentation.folder / 'work/format_results'
+    assert f'results: {folder}' in printed
+    assert len(list(folder.iterdir())) == len(segmentation.data)
+    labels = cv2.imread(str(folder / '000001.png'), -1)
+    assert labels.shape == segmentation.data.image(0).shape[:2]
+    assert labels.max() < 7
+    assert (tmp_path / 'shown/contact_sheet.png').is_file()
