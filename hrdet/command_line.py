@@ -10,7 +10,8 @@ from hrdet.registry import ConfigError
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 CHECKPOINT_HELP = 'weights: of hrdet, of an OpenMMLab release, or of the HRNet releases'
-LAYOUTS = ('hrdet', 'mmdet3', 'safetensors')  # of checkpoints that are written
+# Of checkpoints that are written.
+LAYOUTS = ('hrdet', 'mmdet3', 'mmpretrain', 'mmseg', 'official', 'safetensors')
 
 
 class CfgOptions(argparse.Action):

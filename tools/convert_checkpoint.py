@@ -1,21 +1,25 @@
-"""Convert the weights of a detector into another layout, ready to publish.
+"""Convert the weights of a model into another layout, ready to publish.
 
     python tools/convert_checkpoint.py IN OUT --to hrdet
     python tools/convert_checkpoint.py work_dirs/mine/latest.pth mine.pth --to mmdet3 --hash
     python tools/convert_checkpoint.py htc_w18.pth htc_w18.safetensors --to safetensors
 
-IN is a file of HRNet-Image-Classification, HRNet-Object-Detection, mmdetection 0.6 to 3.x or hrdet;
-its keys tell which.  Entries are renamed, background-first classes become
-background-last, and rows and channels of the background that no model uses are removed.  Optimizer
-state and whatever else only training needs is left out; half precision becomes float32; module.
-prefixes vanish.  The tool prints all of this.
+IN is a file of HRNet's releases, timm, mmdetection 0.6 to 3.x, mmpretrain, mmsegmentation or hrdet,
+or a name or address of one (docs/model_zoo.md); its keys tell which.  Entries are renamed,
+background-first classes become background-last, and rows and channels of the background that no
+model uses are removed.  Optimizer state and whatever else only training needs is left out; half
+precision becomes float32; module. prefixes vanish.  The tool prints all of this.
 
     hrdet        the layout of hrdet's own checkpoints (also updates old files)
     mmdet3       the same weights with class names and colours where mmdetection 3 looks for them.
                  It works with continuous boxes: train with model.box_convention='continuous' for it
-    safetensors  the same weights in the safetensors format (pip install safetensors)
+    mmpretrain   a classifier, with its class names where mmpretrain looks for them
+    mmseg        a segmentor, with class names and colours where mmsegmentation looks for them
+    official     a classifier or segmentor under the names of HRNet's own releases, which timm has,
+                 too: convolutions that have a bias there get one of zeros
+    safetensors  hrdet's layout in the safetensors format (pip install safetensors)
 
-hrdet reads all three.  IN is never changed and is read without running any code in it.
+hrdet reads all of them.  IN is never changed and is read without running any code in it.
 """
 
 import argparse

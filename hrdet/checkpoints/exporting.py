@@ -2,6 +2,7 @@
 
 import colorsys
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,15 @@ import torch
 from torch import Tensor
 
 import hrdet
-from hrdet.checkpoints.contents import Content, class_names, unpack
-from hrdet.checkpoints.families import Conversion, Family, convert, recognise, stated_convention
+from hrdet.checkpoints.contents import Content, class_names, saved_palette, unpack
+from hrdet.checkpoints.families import (
+    Conversion,
+    Family,
+    convert,
+    recognise,
+    stated_convention,
+    to_official,
+)
 from hrdet.checkpoints.files import (
     CheckpointError,
     save_checkpoint,
@@ -21,6 +29,17 @@ from hrdet.download import sha256
 from hrdet.messages import plural
 
 _GOLDEN = (5**0.5 - 1) / 2
+_INCLUSIVE = (
+    'trained with inclusive boxes, but mmdetection 3 uses continuous ones: boxes will be off by up '
+    'to a pixel and AP slightly lower'
+)
+
+# What the heads of each toolbox's models are called.
+_HEADS = {
+    'mmdet3': ('rpn_head.', 'roi_head.', 'bbox_head.'),
+    'mmpretrain': ('head.fc.',),
+    'mmseg': ('decode_head.',),
+}
 
 
 @dataclass(slots=True)
@@ -41,6 +60,7 @@ class ExportReport:
             f'{self.path}: {entries} of {self.family.value} ({done.renamed} '
             f'renamed, {len(done.reordered)} reordered, {self.widened} widened to float32)'
         ]
+        lines += [f'  folded into the norm that follows: {key}' for key in done.folded]
         lines += [f'  dropped: {key}' for key in done.dropped]
         lines += [f'  left out: {key}' for key in self.left_out]
         return '\n'.join(lines + [f'  warning: {text}' for text in self.warnings])
@@ -58,8 +78,10 @@ def export(
 
     Args:
         source: a file that ``load_checkpoint`` takes.
-        target: the file to write; for 'safetensors' it ends so.
-        layout: 'hrdet'; 'mmdet3', the same weights with the meta that mmdetection 3 reads; or
+        target: the file to write; for 'safetensors' it ends so, for 'official' it may.
+        layout: 'hrdet'; 'mmdet3', 'mmpretrain', 'mmseg': the same weights of that task with the
+            meta that these toolboxes read; 'official': the names of HRNet's own classifiers (which
+            timm has, too) and segmentors, without meta unless the file is .safetensors; or
             'safetensors', hrdet's layout in that format.
         average: write the moving average of the weights (EMA) where there is one; False: the
             trained weights.
@@ -71,9 +93,10 @@ def export(
         FileNotFoundError, FileExistsError, CheckpointError: nothing was written.
     """
     target = Path(target)
-    if (layout == 'safetensors') != (target.suffix == '.safetensors'):
+    named = target.suffix == '.safetensors'
+    if layout != 'official' and (layout == 'safetensors') != named:
         raise CheckpointError(
-            f'{target}: files of the layout safetensors, and no others, end in .safetensors'
+            f'{target}: files of the layout safetensors end in .safetensors, those of official may'
         )
     if target.exists() and not overwrite:
         raise FileExistsError(f'{target}: exists already and is only overwritten if forced')
@@ -86,18 +109,18 @@ def export(
     done = convert(content.weights, family)
     widened = sum(value.dtype in (torch.float16, torch.bfloat16) for value in done.weights.values())
     done.weights = {key: _compact(value) for key, value in done.weights.items()}
+    _check_task(done.weights, layout, source)
     # 2. What the file says about itself.
     meta = _meta(content, family)
     report = ExportReport(target, family, done, widened, content.rest)
     if 'classes' not in meta:
         report.warnings.append('contains no class names: predictions will be shown as numbers')
-    if layout == 'mmdet3':
-        report.warnings += _add_mmdetection_meta(meta)
+    if layout in _HEADS:
+        _add_openmmlab_meta(meta)
+    if layout == 'mmdet3' and meta.get('box_convention') == 'inclusive':
+        report.warnings.append(_INCLUSIVE)
     # 3. Write it; the hash is of the finished file.
-    if layout == 'safetensors':
-        save_safetensors(target, done.weights, meta)
-    else:
-        save_checkpoint(target, dict(state_dict=done.weights, meta=meta))
+    _write(target, layout, done.weights, meta, source)
     if with_hash:
         report.path = target.with_name(f'{target.stem}-{sha256(target)[:8]}{target.suffix}')
         os.replace(target, report.path)
@@ -119,20 +142,54 @@ def _meta(content: Content, family: Family) -> dict[str, Any]:
         meta['classes'] = list(classes)
     if convention:
         meta['box_convention'] = str(convention)
+    palette = saved_palette(dict(state_dict=content.weights, meta=content.meta))
+    if palette:
+        meta['palette'] = [list(colour) for colour in palette]
     copied = {key: content.meta.get(key) for key in ('config', 'epoch', 'iter')}
     return meta | {key: value for key, value in copied.items() if isinstance(value, (str, int))}
 
 
-def _add_mmdetection_meta(meta: dict[str, Any]) -> list[str]:
-    """Add the class names and colours that mmdetection 3 shows; returns warnings."""
+def _add_openmmlab_meta(meta: dict[str, Any]) -> None:
+    """Add the class names and colours where mmengine's toolboxes look for them."""
     if 'classes' in meta:
         hues = [index * _GOLDEN % 1 for index in range(len(meta['classes']))]  # evenly spread
         colours = [colorsys.hsv_to_rgb(hue, 0.75, 0.95) for hue in hues]
-        palette = [tuple(round(255 * part) for part in colour) for colour in colours]
+        chosen = [tuple(round(255 * part) for part in colour) for colour in colours]
+        palette = [tuple(colour) for colour in meta.get('palette', chosen)]
         meta['dataset_meta'] = dict(classes=tuple(meta['classes']), palette=palette)
-    if meta.get('box_convention') == 'inclusive':
-        return [
-            'trained with inclusive boxes, but mmdetection 3 uses continuous ones: boxes '
-            'will be off by up to a pixel and AP slightly lower'
-        ]
-    return []
+
+
+def _write(
+    target: Path,
+    layout: str,
+    weights: dict[str, Tensor],
+    meta: dict[str, Any],
+    source: str | os.PathLike,
+) -> None:
+    official = layout == 'official'
+    if official:
+        meta = {key: value for key, value in meta.items() if key != 'hrdet_version'}
+        try:
+            weights = to_official(weights)
+        except KeyError as error:
+            raise CheckpointError(
+                f"{source}: HRNet's own releases have no place for {error.args[0]}: write it as "
+                f'hrdet'
+            ) from None
+    if target.suffix == '.safetensors':
+        save_safetensors(target, weights, meta)
+    else:  # the releases' files hold weights and nothing else
+        save_checkpoint(target, weights if official else dict(state_dict=weights, meta=meta))
+
+
+def _check_task(weights: Mapping[str, Tensor], layout: str, source: str | os.PathLike) -> None:
+    """Refuse the layout of another task; a backbone alone belongs to all."""
+    heads = _HEADS.get(layout, _HEADS['mmpretrain'] + _HEADS['mmseg'])
+    key = next((k for k in weights if not k.startswith(('backbone.', 'neck.'))), None)
+    if layout in ('hrdet', 'safetensors') or key is None or key.startswith(heads):
+        return
+    fitting = [name for name, starts in _HEADS.items() if key.startswith(starts)]
+    raise CheckpointError(
+        f'{source}: holds {key}, for which {layout} has no place: write it as '
+        f'{" or ".join([*fitting, "hrdet"])}'
+    )

@@ -122,6 +122,22 @@ _RULES = {
     Family.MMDET3: _ALL_OF_MMDETECTION,
 }
 
+# From hrdet's names to those of HRNet-Image-Classification (timm has the same) and
+# HRNet-Semantic-Segmentation.
+_OFFICIAL = (
+    Rule(r'backbone\.(.+)', r'\1'),
+    Rule(r'neck\.0\.increase_layers\.(.+)', r'incre_modules.\1'),
+    Rule(r'neck\.0\.downsample_layers\.(\d+)\.conv\.(.+)', r'downsamp_modules.\1.0.\2'),
+    Rule(r'neck\.0\.downsample_layers\.(\d+)\.bn\.(.+)', r'downsamp_modules.\1.1.\2'),
+    Rule(r'neck\.0\.final_layer\.conv\.(.+)', r'final_layer.0.\1'),
+    Rule(r'neck\.0\.final_layer\.bn\.(.+)', r'final_layer.1.\1'),
+    Rule(r'head\.fc\.(.+)', r'classifier.\1'),
+    Rule(r'decode_head\.convs\.0\.conv\.(.+)', r'last_layer.0.\1'),
+    Rule(r'decode_head\.convs\.0\.bn\.(.+)', r'last_layer.1.\1'),
+    Rule(r'decode_head\.conv_seg\.(.+)', r'last_layer.3.\1'),
+)
+_WITH_BIAS = r'(downsamp_modules\.\d+\.0|final_layer\.0|last_layer\.0)\.weight'
+
 # A pattern that only keys of this family match; tried in this order.
 _SIGNATURES = (
     (Family.HRNET_DETECTION, r'neck\.(fpn_conv\.\d+|reduction_conv\.0)\..+'),
@@ -176,6 +192,26 @@ def convert(weights: Mapping[str, Tensor], family: Family) -> Conversion:
     if family in (Family.CLASSIFIER, Family.HRNET_SEGMENTATION):
         _fold_biases(result)
         _add_batch_counts(result)
+    return result
+
+
+def to_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a classifier or segmentor under the names of HRNet's own releases.
+
+    Convolutions that have a bias there get one of zeros.
+
+    Raises:
+        KeyError: an entry that these releases have no place for.
+    """
+    result = {}
+    for key, value in weights.items():
+        rule = next((r for r in _OFFICIAL if re.fullmatch(r.pattern, key)), None)
+        if rule is None:
+            raise KeyError(key)
+        name = re.sub(rule.pattern, rule.name, key)
+        result[name] = value
+        if re.fullmatch(_WITH_BIAS, name):
+            result[name.removesuffix('weight') + 'bias'] = value.new_zeros(len(value))
     return result
 
 

@@ -1,5 +1,6 @@
 """Files to give away, read back by hrdet and by what others read."""
 
+import re
 import zipfile
 
 import pytest
@@ -198,3 +199,90 @@ def test_strange_weights_are_refused(write, tmp_path):
 def test_the_writer_signs(weights, write, tmp_path):
     export(write(weights), tmp_path / 'out.pth')
     assert read_checkpoint(tmp_path / 'out.pth')['meta']['hrdet_version'] == hrdet.__version__
+
+
+class TestTasks:
+    """Classifiers and segmentors, by the key lists of the releases."""
+
+    @pytest.mark.parametrize(('ours', 'official'), [
+        ('tasks/mmpretrain_hrnet_w18', 'hrnet_release/cls_hrnet_w18'),
+        ('tasks/mmpretrain_hrnet_w64', 'hrnet_release/cls_hrnet_w64'),
+        ('tasks/mmseg_fcn_hr18s', 'tasks/official_seg_w18_small_v2'),
+        ('tasks/mmseg_fcn_hr48', 'tasks/official_seg_w48'),
+    ])  # fmt: skip
+    @pytest.mark.parametrize('ending', ['pth', 'safetensors'])
+    def test_official_names_and_back(
+        self, ours, official, ending, shapes_of, weights_for, write, standin, tmp_path
+    ):
+        if ending == 'safetensors':
+            pytest.importorskip('safetensors', reason='safetensors is an extra')
+        shapes = shapes_of(ours)
+        weights = weights_for(shapes)
+        out = tmp_path / f'out.{ending}'
+        export(write({'state_dict': weights, 'meta': {}}), out, 'official')
+        content = read_checkpoint(out)
+        written = content['state_dict'] if ending == 'safetensors' else content
+        assert {k: tuple(v.shape) for k, v in written.items()} == shapes_of(official)
+        biases = set(written) - set(to_official_names(shapes))
+        assert biases
+        assert all(not written[name].any() for name in biases)
+        model = standin(shapes)
+        assert load_checkpoint(model, out).complete
+        assert equal(model.state_dict(), weights)
+
+    @pytest.mark.parametrize(('manifest', 'layout'), [
+        ('tasks/mmpretrain_hrnet_w18', 'mmpretrain'), ('tasks/mmseg_fcn_hr18s', 'mmseg'),
+    ])  # fmt: skip
+    def test_from_official_to_openmmlab(
+        self, manifest, layout, shapes_of, weights_for, write, tmp_path
+    ):
+        """The biases of the official file are in the running means, as in the published models."""
+        sources = {'mmpretrain': 'hrnet_release/cls_hrnet_w18',
+                   'mmseg': 'tasks/official_seg_w18_small_v2'}  # fmt: skip
+        source = weights_for(shapes_of(sources[layout]))
+        names, colours = ['a', 'b'], [[1, 2, 3], [4, 5, 6]]
+        content = {'state_dict': source, 'meta': dict(CLASSES=names, PALETTE=colours)}
+        report = str(export(write(content), tmp_path / 'out.pth', layout))
+        assert report.count('folded into the norm that follows') == (4 if layout[-1] == 'n' else 1)
+        back = torch.load(tmp_path / 'out.pth')
+        assert {k: tuple(v.shape) for k, v in back['state_dict'].items()} == shapes_of(manifest)
+        assert back['meta']['dataset_meta'] == dict(
+            classes=('a', 'b'), palette=[(1, 2, 3), (4, 5, 6)]
+        )
+        norm, old = {
+            'mmpretrain': ('neck.0.final_layer.bn', 'final_layer'),
+            'mmseg': ('decode_head.convs.0.bn', 'last_layer'),
+        }[layout]
+        mean = back['state_dict'][f'{norm}.running_mean']
+        assert torch.equal(mean, source[f'{old}.1.running_mean'] - source[f'{old}.0.bias'])
+
+    @pytest.mark.parametrize(('key', 'layout', 'told'), [
+        ('head.fc.weight', 'mmseg', 'write it as mmpretrain or hrdet'),
+        ('decode_head.conv_seg.weight', 'mmdet3', 'write it as mmseg or hrdet'),
+        ('roi_head.bbox_head.fc_cls.weight', 'official', 'write it as mmdet3 or hrdet'),
+    ])  # fmt: skip
+    def test_the_layout_of_another_task_is_refused(self, key, layout, told, write, tmp_path):
+        weights = {'backbone.conv1.weight': torch.zeros(1), key: torch.zeros(2, 3)}
+        with pytest.raises(CheckpointError, match=rf'holds {re.escape(key)}.*{told}'):
+            export(write({'state_dict': weights}), tmp_path / 'out.pth', layout)
+
+    def test_a_head_that_the_official_models_have_not(self, write, tmp_path):
+        weights = {'decode_head.conv_seg.weight': torch.zeros(2, 3, 1, 1),
+                   'decode_head.convs.1.conv.weight': torch.zeros(3, 3, 3, 3)}  # fmt: skip
+        with pytest.raises(CheckpointError, match=r'no place for decode_head\.convs\.1'):
+            export(write({'state_dict': weights}), tmp_path / 'out.pth', 'official')
+
+
+def to_official_names(names):
+    """The official names of entries that both layouts have, written out by hand."""
+    words = [('backbone.', ''), ('neck.0.increase_layers', 'incre_modules'),
+             ('neck.0.downsample_layers', 'downsamp_modules'),
+             ('neck.0.final_layer', 'final_layer'),
+             ('head.fc', 'classifier'), ('decode_head.convs.0', 'last_layer'),
+             ('decode_head.conv_seg', 'last_layer.3')]  # fmt: skip
+    for name in names:
+        start, new = next((s, n) for s, n in words if name.startswith(s))
+        rest = name.removeprefix(start)
+        if new in ('downsamp_modules', 'final_layer', 'last_layer'):
+            rest = rest.replace('.conv.', '.0.').replace('.bn.', '.1.')
+        yield new + rest

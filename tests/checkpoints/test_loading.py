@@ -259,6 +259,30 @@ class TestBackbone:
             backbone.state_dict()['conv1.weight'], published['backbone.conv1.weight']
         )
 
+    @pytest.mark.parametrize(('manifest', 'prefix'), [
+        ('hrnet_release/cls_hrnet_w18', ''), ('tasks/mmpretrain_hrnet_w18', 'backbone.'),
+        ('tasks/mmseg_fcn_hr18', 'backbone.'), ('mmdet3/faster-rcnn_hrnetv2p-w18-1x_coco',
+                                                'backbone.'),
+        ('hrnet_release/faster_rcnn_hrnetv2p_w18_1x', 'backbone.'),
+    ])  # fmt: skip
+    @pytest.mark.parametrize('task', ['classification', 'segmentation'])
+    def test_a_model_of_any_task_lends_its_backbone(
+        self, task, manifest, prefix, shapes_of, weights_for, standin, tmp_path
+    ):
+        wanted = {'classification': 'tasks/mmpretrain_hrnet_w18',
+                  'segmentation': 'tasks/mmseg_fcn_hr18'}[task]  # fmt: skip
+        shapes = {k.removeprefix('backbone.'): s for k, s in shapes_of(wanted).items()
+                  if k.startswith('backbone.')}  # fmt: skip
+        weights = weights_for(shapes_of(manifest))
+        save_checkpoint(tmp_path / 'a.pth', {'state_dict': weights})
+        model = standin(shapes)
+        report = load_backbone(model, tmp_path / 'a.pth')
+        assert report.loaded == len(shapes)
+        assert report.converted['dropped'] == len(weights) - len(shapes)
+        assert f'in the file and not needed ({len(weights) - len(shapes)})' in str(report)
+        for key, value in model.state_dict().items():
+            assert torch.equal(value, weights[prefix + key]), key
+
     @pytest.mark.parametrize('change', [
         lambda w: w.pop('conv2.weight'),
         lambda w: w.update({'stage2.9.branches.0.0.conv1.weight': torch.zeros(1)}),
