@@ -9,7 +9,7 @@ import hrdet.evaluation
 import hrdet.tracking  # noqa: F401  all register their types
 from hrdet.config import RunConfig, load_config, lower, lowered_text
 from hrdet.data import collate
-from hrdet.data.shapes import make_label_maps, make_shapes
+from hrdet.data.shapes import make_class_folders, make_label_maps, make_shapes
 from hrdet.models import build_model
 from hrdet.registry import build
 from tests.config.published import (
@@ -32,14 +32,26 @@ MORE = [
     *(f'fcos_hrnetv2p_w{w}_mstrain_gn_2x_4gpu' for w in WIDTHS),
     'htc_hrnetv2p_w48_28e',
 ]
-SEGMENTORS = [path for path in SHIPPED if path.stem.startswith('fcn_')]
-DETECTORS = [path for path in SHIPPED if path not in SEGMENTORS]
+CLASSIFIERS = [
+    *(f'hrnet-w{width}_4xb32_in1k' for width in (18, 30, 32, 40, 44, 48, 64)),
+    *(f'hrnet-w18-small-v{version}_4xb32_in1k' for version in (1, 2)),
+]
+
+
+def of_task(*models: str) -> list[Path]:
+    """The shipped configs whose model has one of these types."""
+    return [path for path in SHIPPED if load_config(path)['model']['type'] in models]
+
+
+SEGMENTATION = of_task('EncoderDecoder')
+CLASSIFICATION = of_task('ImageClassifier')
+DETECTION = [path for path in SHIPPED if path not in SEGMENTATION + CLASSIFICATION]
 QUICKSTART = [path for path in SHIPPED if path.parent.name == 'quickstart']
 
 
 def test_every_row_is_there():
     rows = {
-        'hrnet': HRNET_RELEASE + MMDET_1 + MORE + MMSEG,
+        'hrnet': HRNET_RELEASE + MMDET_1 + MORE + MMSEG + CLASSIFIERS,
         'hrnet/continuous': MMDET_3,
     }
     for folder, names in rows.items():
@@ -97,7 +109,7 @@ def on_shapes(path: Path, shapes) -> dict:
 _SEEN = set()  # models and data that have run: many configs differ in their schedule only
 
 
-@pytest.mark.parametrize('path', DETECTORS, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', DETECTION, ids=lambda path: path.stem)
 def test_a_shipped_detector_trains_and_predicts(shapes, path):
     torch.manual_seed(0)
     lowered = lower(on_shapes(path, shapes))
@@ -151,7 +163,7 @@ def on_label_maps(path: Path, maps) -> dict:
     return config
 
 
-@pytest.mark.parametrize('path', SEGMENTORS, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', SEGMENTATION, ids=lambda path: path.stem)
 def test_a_shipped_segmentor_trains_and_predicts(label_maps, path):
     torch.manual_seed(0)
     lowered = lower(on_label_maps(path, label_maps))
@@ -172,7 +184,7 @@ def test_a_shipped_segmentor_trains_and_predicts(label_maps, path):
 
 def test_test_time_augmentation_of_a_segmentor(label_maps):
     """12 views of the image; the first one is what the plain test takes of half the size."""
-    lowered = lower(on_label_maps(SEGMENTORS[0], label_maps))
+    lowered = lower(on_label_maps(SEGMENTATION[0], label_maps))
     lowered.use_tta()
     dataset = build(lowered.test['dataset'])
     views = dataset[0]
@@ -186,6 +198,36 @@ def test_test_time_augmentation_of_a_segmentor(label_maps):
     model = build_model(lowered, dataset.classes).eval()
     (found,) = model.predict(collate([views]))
     assert found.labels.shape == (64, 96)
+
+
+@pytest.fixture(scope='session')
+def class_folders(tmp_path_factory):
+    """Folders of images, one for each of the six shapes."""
+    return make_class_folders(str(tmp_path_factory.mktemp('folders')), 8, 8, size=(64, 96))
+
+
+@pytest.mark.parametrize('path', CLASSIFICATION, ids=lambda path: path.stem)
+def test_a_shipped_classifier_trains_and_predicts(class_folders, path):
+    config = load_config(path).to_dict()
+    config['model']['head']['num_classes'] = None
+    for split, folder in zip(('train', 'test'), class_folders, strict=True):
+        dataset = config[f'{split}_dataloader']['dataset']
+        dataset |= dict(type='CustomDataset', data_root='', data_prefix=folder)
+        dataset.pop('split', None)
+    run = lower(config).check()
+    train_set, test_set = build(run.train['dataset']), build(run.test['dataset'])
+    torch.manual_seed(0)
+    model = build_model(run, train_set.classes).train()
+    small = 'small' in path.stem
+    with torch.set_grad_enabled(small):
+        (loss,) = model.loss(collate([train_set[0], train_set[1]])).values()
+    assert loss.isfinite()
+    if small:
+        loss.backward()
+        assert all(parameter.grad is not None for parameter in model.parameters())
+    (scores,) = model.eval().predict(collate([test_set[0]]))
+    assert scores.scores.shape == (6,)
+    assert float(scores.scores.sum()) == pytest.approx(1, abs=1e-5)
 
 
 def one_step(run: RunConfig) -> dict[str, torch.Tensor]:
@@ -202,7 +244,7 @@ def one_step(run: RunConfig) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize('path', QUICKSTART, ids=lambda path: path.stem)
 def test_a_step_from_the_lowered_config_is_the_same(shapes, label_maps, tmp_path, path):
-    segments = path in SEGMENTORS
+    segments = path in SEGMENTATION
     run = lower(on_label_maps(path, label_maps) if segments else on_shapes(path, shapes))
     (tmp_path / 'lowered.py').write_text(lowered_text(run))
     expected, found = one_step(run), one_step(lower(load_config(tmp_path / 'lowered.py')))

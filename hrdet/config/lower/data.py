@@ -67,11 +67,11 @@ def read_data(
     return Data(
         splits,
         preprocess=_preprocess([pipeline for _, pipeline in found]),
-        classes=_agreed(
+        classes=agreed(
             [(f'{node.path}.classes', node['classes']) for node, _ in found if 'classes' in node],
             '{} and {} differ, but a model has one list of classes: {} and {}',
         ),
-        semantics=_agreed(
+        semantics=agreed(
             [(node.path, pipeline.semantic) for node, pipeline in trained],
             '{} and {}: one has semantic maps (seg_prefix), the other has none; a model learns '
             'from both kinds of images only without its semantic_head',
@@ -79,7 +79,7 @@ def read_data(
     )
 
 
-def _agreed(values: list[tuple[str, Any]], message: str) -> Any:
+def agreed(values: list[tuple[str, Any]], message: str) -> Any:
     """What all of these paths say, or None where there are none."""
     for path, value in values[1:]:
         if value != values[0][1]:
@@ -92,7 +92,7 @@ def _preprocess(pipelines: list[Pipeline]) -> Node:
     norms = [pipeline.norm for pipeline in pipelines]
     wrong = '{{}} and {{}} differ in {} ({{}} and {{}}), but the model normalises all images alike'
     for name in ('mean', 'std', 'channel_order'):
-        _agreed([(norm.path, norm[name]) for norm in norms], wrong.format(name))
+        agreed([(norm.path, norm[name]) for norm in norms], wrong.format(name))
     return norms[0].replaced(size_divisor=max(pipeline.size_divisor for pipeline in pipelines))
 
 

@@ -1,14 +1,205 @@
 """OpenMMLab 2, the language of mmdetection 3, mmsegmentation 1.x, mmpretrain: its top level."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
+from hrdet.config.lower.classification import accuracy, lower_classification
+from hrdet.config.lower.classification_steps import norm_node
+from hrdet.config.lower.environment import RUNTIME, lower_runtime
+from hrdet.config.lower.openmmlab1 import initial_weights
+from hrdet.config.lower.release import check_names, part
+from hrdet.config.lower.runner import lower_training
+from hrdet.config.lower.splits import Split
+from hrdet.config.lower.transforms import Three
+from hrdet.config.node import Count, Natural, Node, as_nodes, check, check_typed, keys_of, read
 from hrdet.config.run_config import RunConfig
-from hrdet.registry import ConfigError
+from hrdet.registry import nearest
 
-KEYS = ('model', 'train_dataloader')
+_TRAINING = keys_of(lower_training, ['warnings'])
 
 
 def read_config(config: Mapping[str, Any]) -> RunConfig:
     """The meaning of a config in this language."""
-    raise ConfigError('model: configs of OpenMMLab 2 cannot be read yet')
+    _check_optimizer(config)
+    names = [name for name in config if name not in ('optimizer', 'vis_backends')]
+    warnings = check_names(names, (*KEYS, 'custom_imports'), 'openmmlab2')
+    values = as_nodes({key: config[key] for key in KEYS if key in config})
+    model = check_typed(values.get('model'), 'model')
+    values['model'], pretrained = initial_weights(model, warnings)
+    task = read(_task, part(values, _TASK), '')
+    training = read(lower_training, part(values, _TRAINING), '', warnings=warnings)
+    runtime = read(lower_runtime, part(values, RUNTIME), '', pretrained=pretrained)
+    return RunConfig(**task, training=training, runtime=runtime, warnings=warnings)
+
+
+def _task(
+    path: str,
+    *,
+    model: Node,
+    data_preprocessor: Node | None = None,
+    train_dataloader: Node | None = None,
+    val_dataloader: Node | None = None,
+    test_dataloader: Node | None = None,
+    val_evaluator: Any = None,
+    test_evaluator: Any = None,
+    val_cfg: Node | None = None,
+    test_cfg: Node | None = None,
+) -> dict[str, Any]:
+    """Arguments of ``RunConfig`` about the model and its data."""
+    kind = model['type']
+    supported = f'there is no model {kind!r}{nearest(kind, _TASKS)}; supported: '
+    check(kind in _TASKS, 'model.type', supported + ', '.join(_TASKS))
+    task = _TASKS[kind]
+    splits = {}
+    for name, section, cfg, evaluator in (
+        ('train', train_dataloader, None, None),
+        ('val', val_dataloader, val_cfg, val_evaluator),
+        ('test', test_dataloader, test_cfg, test_evaluator),
+    ):
+        if cfg is not None:
+            read(_loop, cfg, f'{name}_cfg')
+        if section is None:
+            continue
+        here = f'{name}_evaluator'
+        measured = None
+        if name != 'train':
+            needed = f'{name}_dataloader needs it: what is measured'
+            check(evaluator is not None, here, needed)
+            measured = _evaluator(evaluator, here, task.evaluators)
+        loader = dict(training=name == 'train', evaluator=measured)
+        splits[name] = read(_dataloader, section, f'{name}_dataloader', **loader)
+    one = 'model.data_preprocessor says the same: keep one of them'
+    own = model.get('data_preprocessor')
+    if own is None:
+        model = model.replaced(data_preprocessor=data_preprocessor)
+    else:
+        check(data_preprocessor in (None, own), 'data_preprocessor', one)
+    return task.lower(model, splits)
+
+
+_TASK = keys_of(_task)
+
+
+def _dataloader(
+    path: str,
+    *,
+    batch_size: Count = 1,
+    num_workers: Natural = 0,
+    persistent_workers: bool = False,
+    pin_memory: bool = False,
+    drop_last: bool = False,
+    sampler: Node | None = None,
+    batch_sampler: Node | None = None,
+    collate_fn: Node | None = None,
+    dataset: Any,
+    training: bool,
+    evaluator: Node | None,
+) -> Split:
+    """Workers that stay, and page-locked memory, are the only way here.
+
+    Batches of training are shuffled, and hold images of one orientation where sizes are known;
+    those of a test hold each image once.
+    """
+    check(not drop_last or training, f'{path}.drop_last', 'a test takes every image: leave it out')
+    if sampler is not None:
+        read(_sampler, sampler, f'{path}.sampler', training=training)
+    if batch_sampler is not None:
+        read(_batch_sampler, batch_sampler, f'{path}.batch_sampler')
+    if collate_fn is not None:
+        read(_collate, collate_fn, f'{path}.collate_fn')
+    return Split(
+        training=training,
+        dataset=dataset,
+        path=f'{path}.dataset',
+        batch_size=batch_size,
+        num_workers=num_workers,
+        evaluator=evaluator,
+    )
+
+
+def _sampler(
+    path: str,
+    *,
+    type: Literal['DefaultSampler', 'InfiniteSampler'],
+    shuffle: bool | None = None,
+    seed: int | None = None,
+    round_up: bool = True,
+    training: bool,
+) -> None:
+    """Epochs and iterations draw from one shuffled order, whichever sampler is named."""
+    always = 'training shuffles, and a test does not: leave it out'
+    check(shuffle is None or shuffle == training, f'{path}.shuffle', always)
+
+
+def _batch_sampler(
+    path: str, *, type: Literal['AspectRatioBatchSampler'], drop_last: bool = False
+) -> None:
+    """Images of a batch have one orientation anyway."""
+
+
+def _collate(path: str, *, type: Literal['default_collate', 'pseudo_collate']) -> None:
+    """Batches are put together by ``hrdet.data.collate``."""
+
+
+def _loop(
+    path: str, *, type: Literal['ValLoop', 'TestLoop'] | None = None, fp16: bool = False
+) -> None:
+    """The loops of an evaluation have no settings here."""
+    own = 'a test in half precision is --dtype float16 of tools/test.py: leave it out'
+    check(not fp16, f'{path}.fp16', own)
+
+
+def _evaluator(section: Any, path: str, readers: dict[str, Callable[..., Node]]) -> Node:
+    """The one evaluator of a task; of a list with one entry that entry."""
+    if isinstance(section, (list, tuple)):
+        one = f'there is one evaluator for a task, not {len(section)}; it measures: '
+        check(len(section) == 1, path, one + ', '.join(readers))
+        section, path = section[0], f'{path}[0]'
+    kind = check_typed(section, path)['type']
+    known = f'{kind!r} does not measure this model{nearest(kind, readers)}; there is '
+    check(kind in readers, f'{path}.type', known + ', '.join(readers))
+    return read(readers[kind], section, path)
+
+
+def _check_optimizer(config: Mapping[str, Any]) -> None:
+    """``optimizer`` at the top is a variable of the file, which ``optim_wrapper`` repeats."""
+    wrapped = config.get('optim_wrapper') or {}
+    same = config.get('optimizer') in (None, wrapped.get('optimizer'))
+    check(same, 'optimizer', 'there is no such key here')
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """How the models of a task are lowered, and what measures them."""
+
+    lower: Callable[[Node, dict[str, Split]], dict[str, Any]]
+    evaluators: dict[str, Callable[..., Node]]
+
+
+def _classification(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
+    section = model['data_preprocessor']
+    check(section is not None, 'data_preprocessor', 'this key is needed')
+    norm = read(_cls_preprocessor, section, section.path)
+    return lower_classification(model, splits, norm, 'openmmlab2')
+
+
+def _cls_preprocessor(
+    path: str,
+    *,
+    type: Literal['ClsDataPreprocessor'] = 'ClsDataPreprocessor',
+    mean: Three,
+    std: Three,
+    to_rgb: bool = False,
+    num_classes: int | None = None,
+    pad_size_divisor: Literal[1] = 1,
+    pad_value: Literal[0] = 0,
+    to_onehot: bool = False,
+    batch_augments: None = None,
+) -> Node:
+    """``num_classes`` is that of the head; mixup and cutmix make soft labels by themselves."""
+    return norm_node(path, mean, std, to_rgb)
+
+
+_TASKS = {'ImageClassifier': _Task(_classification, dict(Accuracy=accuracy))}
+KEYS = (*_TASK, *_TRAINING, *RUNTIME, 'default_scope')

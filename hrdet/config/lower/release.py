@@ -1,7 +1,7 @@
 """The language of the 2019 release and of mmdetection 1.x: its top level, for every task."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Literal
 
@@ -17,20 +17,12 @@ _TASK = keys_of(lower_detection)
 TRAINING = keys_of(lower_training, ['warnings'])
 KEYS = tuple(dict.fromkeys([*_TASK, *TRAINING, *RUNTIME, 'workflow', 'dist_params']))
 
-# Variables that config files of this language commonly define for their own use.
-_HELPERS = {
-    'dataset_type',
-    'data_root',
-    'img_norm_cfg',
-    'train_pipeline',
-    'val_pipeline',
-    'test_pipeline',
-    'norm_cfg',
-    'conv_cfg',
-    'num_classes',
-    'crop_size',
-    'img_scale',
-}
+# Variables that config files of every language commonly define for their own use.
+_HELPERS = (
+    *('dataset_type', 'data_root', 'metainfo', 'num_classes', 'backend_args', 'file_client_args'),
+    *('img_norm_cfg', 'norm_cfg', 'conv_cfg', 'crop_size', 'img_scale', 'img_ratios'),
+    *('train_pipeline', 'val_pipeline', 'test_pipeline', 'max_epochs', 'max_iters'),
+)
 
 
 def read_config(config: Mapping[str, Any]) -> RunConfig:
@@ -71,7 +63,7 @@ def read_dist_params(
     return backend
 
 
-def check_names(config: Mapping[str, Any], keys: Sequence[str], language: str) -> list[str]:
+def check_names(names: Iterable[str], keys: Sequence[str], language: str) -> list[str]:
     """Check the names at the top of a config in this language or a later one; returns warnings.
 
     A config file keeps every variable it defines, so an unknown name may be a helper or a typing
@@ -82,7 +74,7 @@ def check_names(config: Mapping[str, Any], keys: Sequence[str], language: str) -
         ConfigError: a name that resembles a key, or a key of another language.
     """
     warnings = []
-    for name in config:
+    for name in names:
         if name in keys or name in _HELPERS or name.startswith('_'):
             continue
         _check_name(name, keys, language)

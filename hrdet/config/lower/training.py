@@ -72,11 +72,11 @@ def lower_training(
         val_interval=(evaluation or {}).get('interval', interval),
         amp=amp or None,
         ema=_optional(_ema, ema, 'ema'),
-        auto_scale_lr=_optional(_auto_scale_lr, auto_scale_lr, 'auto_scale_lr')
+        auto_scale_lr=_optional(read_auto_scale_lr, auto_scale_lr, 'auto_scale_lr')
         or dict(enable=False, base_batch_size=None),
-        early_stopping=_optional(_early_stopping, early_stopping, 'early_stopping'),
+        early_stopping=_optional(read_early_stopping, early_stopping, 'early_stopping'),
         checkpoint=checkpoint,
-        hooks=_nodes(custom_hooks, 'custom_hooks'),
+        hooks=nodes(custom_hooks, 'custom_hooks'),
         **_section(_optimizer_config, optimizer_config, 'optimizer_config'),
         **_section(_log, log_config, 'log_config', trackers=trackers),
     )
@@ -119,11 +119,11 @@ def _optimizer_config(
     path: str, *, grad_clip: Node | None = None, cumulative_iters: Count = 1
 ) -> dict[str, Any]:
     """Gradient clipping, and the number of batches that make one step."""
-    clipping = _optional(_grad_clip, grad_clip, f'{path}.grad_clip')
+    clipping = _optional(read_grad_clip, grad_clip, f'{path}.grad_clip')
     return dict(grad_clip=clipping, accumulate=cumulative_iters)
 
 
-def _grad_clip(path: str, *, max_norm: Positive, norm_type: Positive = 2) -> dict[str, Any]:
+def read_grad_clip(path: str, *, max_norm: Positive, norm_type: Positive = 2) -> dict[str, Any]:
     return dict(max_norm=max_norm, norm_type=norm_type)
 
 
@@ -143,20 +143,20 @@ def _checkpoint(
 def _log(path: str, *, interval: Count = 50, hooks: Any = (), trackers: Any) -> dict[str, Any]:
     """Iterations between two lines, and where numbers go besides log.jsonl."""
     found = []
-    for hook in _nodes(hooks or [], f'{path}.hooks'):
+    for hook in nodes(hooks or [], f'{path}.hooks'):
         check_choice(hook['type'], ('TextLoggerHook', *_TRACKERS), f'{hook.path}.type')
         if hook['type'] in _TRACKERS:
             found.append(hook.replaced(type=_TRACKERS[hook['type']]))
-    return dict(log_interval=interval, trackers=found + _nodes(trackers, 'trackers'))
+    return dict(log_interval=interval, trackers=found + nodes(trackers, 'trackers'))
 
 
-def _nodes(section: Any, path: str) -> list[Node]:
+def nodes(section: Any, path: str) -> list[Node]:
     """A list of nodes for ``registry.build``."""
     check(isinstance(section, (list, tuple)), path, f'a list is wanted here, not {section!r}')
     return [check_typed(node, f'{path}[{i}]') for i, node in enumerate(section)]
 
 
-def _early_stopping(
+def read_early_stopping(
     path: str, *, patience: Count, metric: str | None = None, min_delta: NotNegative = 0.0
 ) -> dict[str, Any]:
     """Stop after ``patience`` evaluations without a gain of ``min_delta`` in the metric."""
@@ -175,7 +175,7 @@ def _fp16(path: str, *, loss_scale: Any = None, warnings: list[str]) -> str:
     return 'float16'
 
 
-def _auto_scale_lr(path: str, *, enable: bool = True, base_batch_size: Count) -> dict[str, Any]:
+def read_auto_scale_lr(path: str, *, enable: bool = True, base_batch_size: Count) -> dict[str, Any]:
     """The images of a step that the learning rate is meant for."""
     return dict(enable=enable, base_batch_size=base_batch_size)
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from hrdet.config.node import Node, check, read
 
 Scale = tuple[int, int]
-_Three = Annotated[tuple[float, float, float], 'a list of three numbers', len]
+Three = Annotated[tuple[float, float, float], 'a list of three numbers', len]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ def expand_node(path: str, *, to_rgb: bool = True, context: Context, **rest: Any
     return Node(path, rest, **{'type': 'Expand', 'to_rgb': to_rgb != context.zipped})
 
 
-def norm(path: str, *, mean: _Three, std: _Three, to_rgb: bool = True, context: Context) -> Node:
+def norm(path: str, *, mean: Three, std: Three, to_rgb: bool = True, context: Context) -> Node:
     """``img_norm_cfg``: what the model subtracts and divides by, in the channel order it sees."""
     order = 'rgb' if to_rgb or context.zipped else 'bgr'
     values = dict(mean=tuple(mean), std=tuple(std), channel_order=order)

@@ -1,0 +1,14 @@
+# HRNet-Image-Classification's W18-small v1, with its recipe.
+_base_ = [
+    '../_base_/models/hrnet_classifier.py',
+    '../_base_/datasets/imagenet.py',
+    '../_base_/schedules/imagenet_step.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    backbone=dict(width='18-small-v1'),
+    neck=[
+        dict(type='HRFuseScales', in_channels=(16, 32, 64, 128)),
+        dict(type='GlobalAveragePooling'),
+    ],
+)

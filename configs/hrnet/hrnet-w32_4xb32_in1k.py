@@ -1,0 +1,13 @@
+_base_ = [
+    '../_base_/models/hrnet_classifier.py',
+    '../_base_/datasets/imagenet.py',
+    '../_base_/schedules/imagenet_cosine.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    backbone=dict(arch='w32'),
+    neck=[
+        dict(type='HRFuseScales', in_channels=(32, 64, 128, 256)),
+        dict(type='GlobalAveragePooling'),
+    ],
+)

@@ -1,0 +1,70 @@
+"""Where and how a program runs in OpenMMLab 2: ``env_cfg``, ``randomness``, ``resume``, ..."""
+
+from dataclasses import fields
+from typing import Any, Literal
+
+from hrdet.config.node import Count, Natural, Node, read
+from hrdet.config.run_config import Runtime
+
+
+def lower_runtime(
+    path: str,
+    *,
+    env_cfg: Node | None = None,
+    randomness: Node | None = None,
+    resume: bool | str = False,
+    load_from: str | None = None,
+    launcher: Literal['none', 'pytorch', 'slurm', 'mpi'] = 'none',
+    pretrained: str | None,
+    **rest: Any,
+) -> Runtime:
+    """Where and how a program runs; ``rest`` are the fields of ``Runtime`` of the same names."""
+    values = dict(rest)
+    if env_cfg is not None:
+        values |= read(_env_cfg, env_cfg, 'env_cfg')
+    if randomness is not None:
+        values['seed'] = read(_randomness, randomness, 'randomness')
+    # ``resume=True`` continues from ``load_from``, or from the last checkpoint of the work folder,
+    # which a run does here anyway.
+    resumed = resume if isinstance(resume, str) else load_from if resume else None
+    if resumed:
+        values['resume_from'] = resumed
+    else:
+        values['load_from'] = load_from
+    return read(Runtime, Node('', values, pretrained=pretrained), '')
+
+
+RUNTIME = [f.name for f in fields(Runtime) if f.name in ('work_dir', 'log_level', 'compile')]
+RUNTIME += ['channels_last', 'env_cfg', 'randomness', 'resume', 'load_from', 'launcher']
+
+
+def _env_cfg(
+    path: str,
+    *,
+    cudnn_benchmark: bool = False,
+    mp_cfg: Node | None = None,
+    dist_cfg: Node | None = None,
+    resource_limit: Count = 4096,
+) -> dict[str, Any]:
+    if mp_cfg is not None:
+        read(_mp_cfg, mp_cfg, f'{path}.mp_cfg')
+    backend = read(_dist_cfg, dist_cfg or {}, f'{path}.dist_cfg')
+    return dict(cudnn_benchmark=cudnn_benchmark, backend=backend)
+
+
+def _mp_cfg(path: str, *, mp_start_method: str = 'fork', opencv_num_threads: Natural = 0) -> None:
+    """How workers start and that libraries use one thread in them; hrdet settles both itself."""
+
+
+def _dist_cfg(path: str, *, backend: Literal['nccl', 'gloo', 'mpi'] = 'nccl', **rest: Any) -> str:
+    return backend
+
+
+def _randomness(
+    path: str,
+    *,
+    seed: Natural | None = None,
+    deterministic: Literal[False] = False,
+    diff_rank_seed: bool = False,
+) -> int | None:
+    return seed

@@ -1,0 +1,84 @@
+"""What train, val and test have in common in both OpenMMLab languages, whatever the task."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hrdet.config.lower.data import agreed
+from hrdet.config.node import Count, Natural, Node, check, check_typed, read
+
+# Lowers a data set without wrappers: (section, whether it is trained on).
+Plain = Callable[[Node, bool], Node]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """One of train, val and test, as it is written; each node knows its own path."""
+
+    training: bool
+    dataset: Any  # a node, or a list of them
+    path: str  # of the data set
+    batch_size: Count = 1
+    num_workers: Natural = 2
+    evaluator: Node | None = None  # already lowered
+
+
+def lower_splits(splits: dict[str, Split], plain: Plain) -> dict[str, Node]:
+    """The arguments ``train``, ``val`` and ``test`` of ``RunConfig``."""
+    found = {}
+    for name, split in splits.items():
+        found[name] = Node(
+            split.path.removesuffix('.dataset'),
+            dataset=_dataset(split.dataset, split.path, split.training, plain),
+            batch_size=split.batch_size,
+            num_workers=split.num_workers,
+        )
+        if split.evaluator is not None:
+            found[name]['evaluator'] = split.evaluator
+    return found
+
+
+def _dataset(section: Any, path: str, training: bool, plain: Plain) -> Node:
+    context = dict(training=training, plain=plain)
+    if isinstance(section, (list, tuple)):
+        return _concatenated(path, type='ConcatDataset', datasets=section, **context)
+    wrapper = _WRAPPERS.get(check_typed(section, path)['type'])
+    if wrapper is None:
+        return plain(section, training)
+    check(training, path, 'an evaluation takes one data set as it is')
+    return read(wrapper, section, path, **context)
+
+
+def _repeated(path: str, *, type: str, dataset: Any, times: Count, **context: Any) -> Node:
+    dataset = _dataset(dataset, f'{path}.dataset', **context)
+    return Node(path, type=type, dataset=dataset, times=times)
+
+
+def _balanced(path: str, *, type: str, dataset: Any, oversample_thr: float, **context: Any) -> Node:
+    dataset = _dataset(dataset, f'{path}.dataset', **context)
+    return Node(path, type=type, dataset=dataset, oversample_thr=oversample_thr)
+
+
+def _concatenated(path: str, *, type: str, datasets: Any, training: bool, plain: Plain) -> Node:
+    check(training, path, 'an evaluation takes one data set, not a list')
+    nodes = [
+        _dataset(section, getattr(section, 'path', f'{path}[{i}]'), training, plain)
+        for i, section in enumerate(datasets)
+    ]
+    check(bool(nodes), path, 'the list of data sets is empty')
+    return nodes[0] if len(nodes) == 1 else Node(path, type=type, datasets=nodes)
+
+
+_WRAPPERS = {
+    'RepeatDataset': _repeated,
+    'ClassBalancedDataset': _balanced,
+    'ConcatDataset': _concatenated,
+}
+
+
+def agreed_norm(norms: list[Node]) -> Node:
+    """The one node ``Preprocess`` of all data sets."""
+    wrong = '{{}} and {{}} differ in {} ({{}} and {{}}), but the model normalises all images alike'
+    for name in ('mean', 'std', 'channel_order'):
+        agreed([(norm.path, norm[name]) for norm in norms], wrong.format(name))
+    return norms[0]
