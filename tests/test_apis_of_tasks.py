@@ -240,6 +240,49 @@ class TestSegmentor:
         assert init_segmentor(SEGMENTOR, tmp_path / 'a.pth', 'cpu').palette == other.palette
 
 
+class TestPublished:
+    """With the published configs, and weights under the published layouts."""
+
+    def test_a_segmentor_by_its_name_in_either_release(self, cache):
+        torch.manual_seed(0)
+        config = zoo.MODELS['fcn_hr18s_512x1024_40k_cityscapes'].config_file()
+        model = init_segmentor(str(config), device='cpu')
+        save_checkpoint(cache / 'fcn_hr18s_512x1024_40k_cityscapes.pth', model.state_dict())
+        picture = noise((50, 70))
+        small = {'data.test.pipeline.1.img_scale': (128, 64)}
+        for name in ('fcn_hr18s_512x1024_40k_cityscapes', 'fcn_hr18s_4xb2-40k_cityscapes-512x1024'):
+            other = init_segmentor(name, device='cpu', cfg_options=small)
+            weights = other.state_dict()
+            assert all(torch.equal(v, weights[k]) for k, v in model.state_dict().items())
+            result = inference_segmentor(other, picture)
+            assert np.asarray(result).shape == (50, 70)
+            assert result.classes[0] == 'road'
+            assert result.palette[0] == (128, 64, 128)
+
+    def test_sections_of_a_published_config_can_be_changed(self):
+        model = get_model('hrnet-w18_4xb32_in1k', head=dict(num_classes=10))
+        assert model.head.fc.weight.shape == (10, 2048)
+        assert get_model('hrnet-w18_4xb32_in1k').classes == imagenet_classes()
+
+    def test_mmpretrain_s_page(self, cache, reference_dir, tmp_path, monkeypatch, capsys):
+        """Its snippets, but for the import and the weights, which are random ones here."""
+        torch.manual_seed(0)
+        model = get_model(NAME)
+        save_checkpoint(cache / f'{NAME}.pth', model.state_dict())
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / 'demo').mkdir()
+        (tmp_path / 'demo/bird.JPEG').write_bytes(cv2.imencode('.jpg', noise((300, 260)))[1])
+        page = (reference_dir / 'pages/mmpretrain_hrnet.md').read_text(encoding='utf-8')
+        snippets = re.findall(r'```python\n(.*?)```', page, re.DOTALL)
+        assert len(snippets) == 2
+        for snippet in snippets:
+            exec(snippet.replace('from mmpretrain import', 'from hrdet import'), {})
+        name, score, *kinds = capsys.readouterr().out.splitlines()
+        assert name in imagenet_classes()
+        assert 0 < float(score) <= 1
+        assert kinds == ["<class 'torch.Tensor'>", "<class 'tuple'>"]
+
+
 def test_the_same_pixels_as_a_data_set_s(tmp_path):
     """Of files with an alpha channel, palette, 16 bits or a turned camera."""
     from hrdet.data.datasets import ClassFolders

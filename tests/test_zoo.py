@@ -48,8 +48,7 @@ def test_some_rows(name, box, mask):
 
 def test_every_config_is_in_the_tree():
     for model in zoo.MODELS.values():
-        if model.task == 'detection':
-            assert model.config_file().is_file()
+        assert model.config_file().is_file()
 
 
 def test_addresses_name_the_same_model():

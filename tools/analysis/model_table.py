@@ -1,9 +1,9 @@
-"""The tables of docs/model_zoo.md: costs and published AP of the models, and their weights.
+"""The tables of docs/model_zoo.md: costs and published accuracy of the models, and their weights.
 
     python tools/analysis/model_table.py
 
-AP and addresses are what the authors published (hrdet.zoo); parameters and GFLOPs are counted, in
-the units of HRNet's tables (get_flops.py --release-units).
+Accuracies and addresses are what the authors published (hrdet.zoo); parameters and GFLOPs of
+detectors are counted, in the units of HRNet's tables (get_flops.py --release-units).
 """
 
 from __future__ import annotations
@@ -23,24 +23,34 @@ if TYPE_CHECKING:  # slow to import: where it is used, not for --help
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 
-def models(release_2019: bool) -> list[Published]:
-    """The published models of 2019, with inclusive boxes, or of mmdetection 2 and 3."""
+# The published figures of each task, in the order of their columns, with their decimals.
+FIGURES = {
+    'detection': dict(box_ap=1, mask_ap=1),
+    'classification': dict(params_m=2, flops_g=2, top1=2, top5=2),
+    'segmentation': dict(miou=2, miou_ms_flip=2, mem_gb=2, fps=2),
+}
+
+
+def models(task: str, folder: str = 'hrnet') -> list[Published]:
+    """The published models of a task whose configs are in a folder below ``configs``."""
     from hrdet.zoo import MODELS
 
     return [
         model
         for model in MODELS.values()
-        if model.task == 'detection'
-        and (Path(model.config).parent == Path('hrnet')) == release_2019
+        if model.task == task and Path(model.config).parent == Path(folder)
     ]
 
 
 def row(model: Published, *costs: str) -> str:
     """One line of a table; ``costs`` are the columns that ``cost_columns`` counts."""
     link = f'[`{model.name}`](../configs/{model.config})'
+    figures = [
+        f'{model.figures[name]:.{decimals}f}' if name in model.figures else ''
+        for name, decimals in FIGURES[model.task].items()
+    ]
     weights = f'[weights]({model.url})' if model.url else 'no file linked'
-    cells = [link, *costs, f'{model.box_ap}', f'{model.mask_ap or ""}', weights]
-    return f'| {" | ".join(cells)} |'
+    return f'| {" | ".join([link, *costs, *figures, weights])} |'
 
 
 def cost_columns(model: Published) -> tuple[str, str]:
@@ -51,11 +61,12 @@ def cost_columns(model: Published) -> tuple[str, str]:
 
 def main() -> None:
     Parser(__doc__).parse_args()
-    for model in models(release_2019=True):
+    for model in models('detection'):
         print(row(model, *cost_columns(model)), flush=True)
-    print()
-    for model in models(release_2019=False):
-        print(row(model))
+    for name in ('detection', 'classification', 'segmentation'):
+        print()
+        for model in models(name, 'hrnet/continuous' if name == 'detection' else 'hrnet'):
+            print(row(model))
 
 
 if __name__ == '__main__':

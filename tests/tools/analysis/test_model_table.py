@@ -1,13 +1,16 @@
-"""The tables of docs/model_zoo.md: names, configs, AP, weights and costs of the models."""
+"""The tables of docs/model_zoo.md: names, configs, accuracy, weights and costs of the models."""
 
 from pathlib import Path
 
 import pytest
+import torch
 
+from hrdet.config import load_config, lower
+from hrdet.models import build_model
 from tools.analysis import model_table
 
 ROOT = Path(__file__).resolve().parents[3]
-MODELS = model_table.models(release_2019=True)
+MODELS = model_table.models('detection')
 PAGE = (ROOT / 'docs/model_zoo.md').read_text(encoding='utf-8')
 ROWS = [line for line in PAGE.split('\n') if '](../configs/' in line]
 
@@ -49,5 +52,22 @@ def test_the_backbone_is_what_makes_widths_differ():
                 assert numbers[i] - widths['w18'][i] == pytest.approx(more, abs=0.2), (kind, width)
 
 
-def test_the_table_of_mmdetection_2_and_3():
-    assert ROWS[len(MODELS) :] == [model_table.row(m) for m in model_table.models(False)]
+def test_the_other_tables():
+    continuous = model_table.models('detection', 'hrnet/continuous')
+    others = [*model_table.models('classification'), *model_table.models('segmentation')]
+    assert len(others) == 9 + 37
+    assert ROWS[len(MODELS) :] == [model_table.row(model) for model in [*continuous, *others]]
+
+
+@pytest.mark.parametrize(('name', 'params'), [
+    ('fcn_hr18s_512x1024_40k_cityscapes', 3_939_309),
+    ('fcn_hr18_512x1024_40k_cityscapes', 9_640_849),
+    ('fcn_hr48_512x1024_40k_cityscapes', 65_858_659),
+])  # fmt: skip
+def test_the_sizes_of_segmentors(name, params):
+    """Those of mmsegmentation's models."""
+    run = lower(load_config(ROOT / f'configs/hrnet/{name}.py'))
+    with torch.device('meta'):
+        model = build_model(run, tuple(map(str, range(19))))
+    assert sum(p.numel() for p in model.parameters()) == params
+    assert f'| {params / 1e6:.2f}M |' in PAGE
