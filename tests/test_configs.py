@@ -235,7 +235,7 @@ def one_step(run: RunConfig) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     train_set = build(run.train['dataset'])
     model = build_model(run, train_set.classes).train()
-    divisor = run.train['size_divisor']
+    divisor = run.train.get('size_divisor', 1)
     losses = model.loss(collate([train_set[0], train_set[1]], size_divisor=divisor))
     sum(losses.values()).backward()
     torch.optim.SGD(model.parameters(), lr=run.training.optimizer['lr']).step()
@@ -264,7 +264,8 @@ def documented(start: str) -> str:
     ('start', 'base'),
     [
         ("_base_ = './", CONFIGS / 'hrnet'),
-        ("_base_ = '../hrnet/", CONFIGS / 'bccd'),
+        ("_base_ = '../hrnet/faster", CONFIGS / 'bccd'),
+        ("_base_ = '../hrnet/fcn", CONFIGS / 'camvid'),
         ('train_cfg', CONFIGS / 'hrnet'),
         ('data = dict(  # "Default"', CONFIGS / 'hrnet'),
         ('data = dict(  # "ResizeCrop"', CONFIGS / 'hrnet'),

@@ -159,9 +159,8 @@ def _other_classes(head: Node, classes: Sequence[str]) -> ConfigError:
     names = ', '.join(classes[:5]) + (', ...' if len(classes) > 5 else '')
     ours, theirs = (plural(n, 'class', 'classes') for n in (k, len(classes)))
     error = ConfigError(
-        f'{head.path}.num_classes: {k + 1} means {ours} and the background, but the '
-        f'data set has {theirs} ({names}): write {len(classes) + 1}, or '
-        f'leave num_classes out and it is taken from the data set'
+        f'{head.path}.num_classes: the model has {ours}, the background not counted, but the data '
+        f'set has {theirs} ({names}): leave num_classes out and it is taken from the data set'
     )
     error.locate(head.origins)
     return error

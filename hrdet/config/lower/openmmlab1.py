@@ -153,10 +153,11 @@ def _part_of_evaluation(
         return None, Node('evaluation')
     section = _in_unit_of(section, 'evaluation', runner)
     check(isinstance(section, Node), 'evaluation', f'a dict is wanted here, not {section!r}')
-    if section.get('save_best') is not None:
+    metric, best = section.get('metric'), section.get('save_best')
+    first = metric[0] if isinstance(metric, (list, tuple)) and metric else metric
+    if best not in (None, 'auto') and not str(best).startswith(str(first)):
         warnings.append(
-            'evaluation.save_best: no checkpoint is kept as the best one; log.jsonl has the '
-            'metrics of each evaluation'
+            f'evaluation.save_best: the best checkpoint is that of the first metric, {first!r}'
         )
     hooks = ('interval', 'save_best', 'rule', 'gpu_collect')
     metrics = {key: value for key, value in section.items() if key not in hooks}

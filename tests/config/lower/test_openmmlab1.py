@@ -152,9 +152,12 @@ def test_mistakes(config, change, message):
         lower(config)
 
 
-def test_a_best_checkpoint_is_not_kept(config):
-    config['evaluation']['save_best'] = 'mIoU'
-    assert lower(config).warnings[0].startswith('evaluation.save_best: no checkpoint is kept')
+def test_the_best_checkpoint_is_that_of_the_first_metric(config):
+    config['evaluation'] |= dict(save_best='mIoU', metric=['mIoU', 'mDice'])
+    assert lower(config).warnings == []
+    config['evaluation']['save_best'] = 'mDice'
+    (text,) = lower(config).warnings
+    assert text.endswith("the best checkpoint is that of the first metric, 'mIoU'")
 
 
 def test_test_time_augmentation_multiplies_the_scale_of_the_test(config):

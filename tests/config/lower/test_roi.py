@@ -68,7 +68,9 @@ def test_all_heads_count_the_classes(configs):
     configs['htc']['model']['mask_head']['num_classes'] = 8
     model = lower(configs['htc']).model
     check_num_classes(model, 'abcdefg')  # the stuff's 183 are others
-    with pytest.raises(ConfigError, match=r'model\.mask_head\.num_classes: 8 means 7 classes'):
+    with pytest.raises(
+        ConfigError, match=r'model\.mask_head\.num_classes: the model has 7 classes, the'
+    ):
         check_num_classes(model, 'ab')
 
 

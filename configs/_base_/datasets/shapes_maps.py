@@ -1,0 +1,42 @@
+# What tools/make_shapes.py --task segmentation writes, at its full size.
+dataset_type = 'BaseSegDataset'
+data_root = 'data/shapes_maps/'
+img_norm_cfg = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+crop_size = (128, 128)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='Resize', img_scale=(256, 192), ratio_range=(0.75, 1.5)),
+    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='Normalize', **img_norm_cfg),
+    dict(type='Pad', size=crop_size, pad_val=0, seg_pad_val=255),
+    dict(type='DefaultFormatBundle'),
+    dict(type='Collect', keys=['img', 'gt_semantic_seg']),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='MultiScaleFlipAug',
+        img_scale=(256, 192),
+        flip=False,
+        transforms=[
+            dict(type='Resize', keep_ratio=True),
+            dict(type='RandomFlip'),
+            dict(type='Normalize', **img_norm_cfg),
+            dict(type='ImageToTensor', keys=['img']),
+            dict(type='Collect', keys=['img']),
+        ],
+    ),
+]
+_images = dict(type=dataset_type, data_root=data_root, classes=data_root + 'classes.txt')
+_val = dict(img_dir='images/val', ann_dir='labels/val', pipeline=test_pipeline, **_images)
+data = dict(
+    samples_per_gpu=8,
+    workers_per_gpu=1,
+    train=dict(img_dir='images/train', ann_dir='labels/train', pipeline=train_pipeline, **_images),
+    val=_val,
+    test=_val,
+    val_dataloader=dict(samples_per_gpu=8),
+    test_dataloader=dict(samples_per_gpu=8),
+)
