@@ -2,14 +2,16 @@
 
 import argparse
 import errno
+import logging
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch.distributed as dist
 
 from hrdet.checkpoints import CheckpointError
-from hrdet.data import DataError
+from hrdet.data import DataError, DataWarning
 from hrdet.engine.launch import LaunchError, run_on_gpus, stop
 from hrdet.engine.work_dir import WorkDirError
 from hrdet.ops.library import MissingOperatorsError
@@ -49,6 +51,8 @@ def run(work: Callable[..., int | None], args: argparse.Namespace) -> None:
 
 
 def _guarded(work: Callable[..., int | None], *args: Any) -> None:
+    # A doubt about the data is one line, without the place in the code that found it.
+    warnings.showwarning = _show(warnings.showwarning)
     try:
         code = work(*args)
     except KeyboardInterrupt:
@@ -61,6 +65,16 @@ def _guarded(work: Callable[..., int | None], *args: Any) -> None:
     stop()
     if code:
         raise SystemExit(code)
+
+
+def _show(otherwise: Callable[..., None]) -> Callable[..., None]:
+    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if issubclass(category, DataWarning):
+            logging.getLogger('hrdet').warning('%s', message)
+        else:
+            otherwise(message, category, *place)
+
+    return show
 
 
 def one_line(error: Exception) -> str | None:

@@ -76,6 +76,7 @@ def build_trainer(
 
     # 4. Data and model; the data set says which classes the heads tell apart.
     train_set, train_loader = _data(run.train, training=True, seed=seed)
+    on_rank_0(hrdet.data.check_some, train_set)
     model = hrdet.models.build_model(run, train_set.classes)
     if runtime.pretrained and not load_from:
         work_dir.logger.info(f'{load_backbone(model.backbone, find_shared(runtime.pretrained))}')
@@ -89,6 +90,7 @@ def build_trainer(
     validation = None
     if options.validate and run.val is not None:
         val_set, val_loader = _data(run.val)
+        on_rank_0(hrdet.data.check_some, val_set)
         _check_classes(train_set.classes, val_set.classes, 'the model')
         meta['data']['val'] = _contents(val_set)
         validation = Validation(val_loader, build(run.val['evaluator'], dataset=val_set))

@@ -21,6 +21,7 @@ class BaseModel(nn.Module):
     """
 
     classes: tuple[str, ...] | None = None
+    usual_size = (800, 1216)  # (h, w) of the input for which published costs are counted
     palette: tuple[tuple[int, int, int], ...] | None = None  # None: nobody chose any
 
     def __init__(

@@ -1,5 +1,7 @@
 """Counted costs against sums over the layers' shapes, written out by hand."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -10,6 +12,8 @@ from hrdet.models.flops import model_cost
 from hrdet.models.heads.linear_cls_head import LinearClsHead
 from hrdet.registry import build
 from tests.models import small_detectors as small
+from tests.models.classifiers.test_image_classifier import classifier
+from tests.models.segmentors.test_encoder_decoder import segmentor
 
 
 def detector(stride=1):
@@ -178,3 +182,39 @@ def test_a_classifier():
     net = detector()
     net = ImageClassifier(net.preprocess, net.backbone, [Pool()], LinearClsHead(5, 144)).to('meta')
     assert model_cost(net, (64, 96)).macs.items() >= dict(neck=0, head=144 * 5).items()
+
+
+@pytest.mark.parametrize('width', [18, 30, 32, 40, 44, 48, 64])
+def test_the_table_of_classifiers(reference_dir, width):
+    """To the last operation, which is more than the table prints."""
+    table = json.loads((reference_dir / 'manifests/tasks/cls_flops.json').read_text())[f'w{width}']
+    with torch.device('meta'):
+        cost = model_cost(classifier(width, 1000))
+    assert cost.parameters == table['metafile_params']
+    assert cost.feature_flops == table['metafile_flops']
+    assert cost.macs['head'] == table['hook']['linear']
+    assert cost.macs['backbone'] + cost.macs['neck'] == table['hook']['conv']
+    assert cost.size == (224, 224)
+
+
+@pytest.mark.parametrize(
+    ('width', 'backbone', 'head'),
+    [('18-small', 16.66, 2.56), (18, 34.29, 2.56), (48, 169.44, 17.44)],
+)
+def test_segmentors_at_512_x_1024(width, backbone, head):
+    with torch.device('meta'):
+        cost = model_cost(segmentor(width, 19))
+    found = cost.macs['backbone'] / 1e9, cost.macs['decode_head'] / 1e9
+    assert found == pytest.approx((backbone, head), abs=0.005)  # as printed
+    assert cost.size == (512, 1024)
+
+
+def test_counting_changes_no_model():
+    model = classifier()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.eval()
+    model_cost(model, (64, 64))
+    assert not any(module.training for module in model.modules())
+    after = model.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert not any(module._forward_hooks for module in model.modules())

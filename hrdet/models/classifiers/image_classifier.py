@@ -27,6 +27,8 @@ class ImageClassifier(BaseModel):
         batch_augments: ``Mixup``, ``CutMix``; one is drawn for each batch of training.
     """
 
+    usual_size = (224, 224)
+
     def __init__(
         self,
         preprocess: Preprocess,

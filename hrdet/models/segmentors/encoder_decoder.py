@@ -29,6 +29,8 @@ class EncoderDecoder(BaseModel):
         stride: (y, x) from one window to the next; where windows overlap, logits are averaged.
     """
 
+    usual_size = (512, 1024)
+
     def __init__(
         self,
         preprocess: Preprocess,

@@ -40,6 +40,22 @@ def test_parts_in_plain_units(monkeypatch, capsys):
     }
 
 
+def test_classifiers_and_segmentors(monkeypatch, capsys, classification):
+    """At the sizes for which their tables are made."""
+    options = ('--cfg-options', 'model.backbone.width=18', 'model.head.num_classes=1000')
+    lines = printed(monkeypatch, capsys, classification.config, *options)
+    assert lines[0].endswith(': input 224 x 224')
+    assert lines[-3:] == ['Flops 4.33 G', '#Params 21.30M', 'GMACs 4.28']
+    config = CONFIGS / 'hrnet/fcn_hr18s_512x1024_40k_cityscapes.py'
+    lines = printed(monkeypatch, capsys, config)
+    assert lines[0].endswith(': input 512 x 1024')
+    assert [line.split()[:2] for line in lines[1:3]] == [
+        ['backbone', '16.66'],
+        ['decode_head', '2.56'],
+    ]
+    assert lines[-2:] == ['#Params 3.94M', 'GMACs 19.21']
+
+
 def test_mistakes_are_named(monkeypatch, capsys):
     config = CONFIGS / 'hrnet/faster_rcnn_hrnetv2p_w18_1x.py'
     with pytest.raises(SystemExit, match=r'error: .*widht'):

@@ -1,0 +1,60 @@
+"""tools/train.py with classifiers and segmentors: what it leaves, and what it checks first."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from hrdet.checkpoints import read_checkpoint
+
+
+def test_a_run_of_each_task(command, task, tmp_path):
+    printed = command('train', task.config, '--gpus', 0, '--work-dir', tmp_path / 'work')
+    assert 'trained to the end' in printed
+    entries = list(map(json.loads, (tmp_path / 'work/log.jsonl').open()))
+    (validated,) = (entry for entry in entries if entry['mode'] == 'val')
+    assert {'top1', 'mIoU'} & set(validated)
+    assert (tmp_path / 'work/curves.png').is_file()
+    meta = read_checkpoint(tmp_path / 'work/model_final.pth')['meta']
+    assert meta['classes'] == list(task.data.classes)
+
+
+@pytest.fixture
+def train_on(command, segmentation, tmp_path):
+    """Trains on label maps after ``change`` was made to each of them."""
+
+    def run(change):
+        folder = tmp_path / 'labels'
+        shutil.copytree(segmentation.data.map_path(0).rpartition('/')[0], folder)
+        for number, path in enumerate(sorted(folder.iterdir())):
+            cv2.imwrite(str(path), change(number, cv2.imread(str(path), -1)))
+        options = [f'{part}.dataset.ann_dir={folder}' for part in ('train', 'val')]
+        work = ('--gpus', 0, '--work-dir', tmp_path / 'work')
+        return command('train', segmentation.config, *work, '--cfg-options', *options)
+
+    return run
+
+
+def test_a_label_that_is_no_class_ends_before_training(train_on, tmp_path):
+    def change(number, labels):
+        if number == 3:
+            labels[5, 7] = 200
+        return labels
+
+    printed = train_on(change)
+    assert printed.startswith('error: label 200 in ')
+    assert '000004.png (1 pixels)' in printed
+    assert not (tmp_path / 'work/log.jsonl').exists()
+
+
+def test_a_doubt_about_the_labels_is_one_line(train_on):
+    printed = train_on(lambda number, labels: np.where(labels > 3, 255, 0).astype(np.uint8))
+    (line,) = (
+        line for line in printed.splitlines() if '0 and 255 only' in line and 'train' in line
+    )
+    assert 'WARNING ' in line
+    assert '255 is ignored, and your second class' in line
+    assert 'errors.py' not in printed
+    assert 'trained to the end' in printed
