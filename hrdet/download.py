@@ -11,8 +11,11 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.error import HTTPError
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from hrdet.progress import download_bar
 
@@ -117,37 +120,47 @@ def _complete(address: str, file: BinaryIO, digest: str | None) -> None:
     if digest is None:
         file.truncate(0)  # nothing tells whose beginning it is
     continued = file.seek(0, os.SEEK_END) > 0
-    _Transfer(address, file, digest).run()
-    reason = _wrong(file, digest)
+    reason = _Transfer(address, file, digest).run()
     if reason and continued:
         file.truncate(0)
-        _Transfer(address, file, digest).run()
-        reason = _wrong(file, digest)
+        reason = _Transfer(address, file, digest).run()
     if reason:
         file.truncate(0)
         raise _Failed(reason)
 
 
-def _wrong(file: BinaryIO, digest: str | None) -> str | None:
-    """Why this is not the wanted file."""
-    file.seek(0)
-    if file.read(1) == b'<':
-        return 'it answers with a web page'
-    actual = sha256(Path(file.name)) if digest else ''
-    if digest and not actual.startswith(digest):
-        return f'its sha256 begins with {actual[: len(digest)]}, not {digest}'
-    return None
+class _Redirections(HTTPRedirectHandler):
+    """Follows redirections, and notes the sha256 that the Hugging Face hub states in its own."""
+
+    sha256: str | None = None
+
+    def redirect_request(self, request, response, code, message, headers, url):
+        stated = headers.get('X-Linked-ETag', '').strip('"')
+        if re.fullmatch('[0-9a-f]{64}', stated):
+            self.sha256 = stated
+        return super().redirect_request(request, response, code, message, headers, url)
 
 
 class _Transfer:
-    """One file from one address, continued after every cut that comes later than the last one."""
+    """One file from one address, continued after every cut that comes later than the last one.
+
+    Args:
+        address: of the file.
+        file: what is here of it, open for reading and appending.
+        digest: hexadecimal digits with which its sha256 begins; None: those that the Hugging Face
+            hub states when it redirects to its file, if it does.
+    """
 
     def __init__(self, address: str, file: BinaryIO, digest: str | None) -> None:
         self.address, self.file, self.digest = address, file, digest
         self.version: str | None = None  # what the server calls the content it began to send
 
-    def run(self) -> None:
-        """Append what is missing."""
+    def run(self) -> str | None:
+        """Append what is missing; returns why this is not the wanted file, or None.
+
+        Raises:
+            _Failed: the host does not send all of it.
+        """
         farthest = self.file.seek(0, os.SEEK_END)
         while reason := self._cut():
             size = self.file.seek(0, os.SEEK_END)
@@ -156,6 +169,14 @@ class _Transfer:
             farthest = size
             if self.version is None and self.digest is None:
                 self.file.truncate(0)  # the rest might be of another file
+        self.file.seek(0)
+        start = self.file.read(1)
+        if start in (b'', b'<'):
+            return 'it answers with a web page' if start else 'it sends nothing'
+        actual = sha256(Path(self.file.name)) if self.digest else ''
+        if self.digest and not actual.startswith(self.digest):
+            return f'its sha256 begins with {actual[: len(self.digest)]}, not {self.digest}'
+        return None
 
     def _cut(self) -> str | None:
         """Append until the end, or until something cuts it off: why."""
@@ -187,17 +208,15 @@ class _Transfer:
             raise _Failed(f'the connection was cut after {size:,} of {total:,} bytes')
 
     def _open(self, start: int) -> Any:
-        from http.client import HTTPException  # slow to import: most files are here already
-        from urllib.error import HTTPError
-        from urllib.request import Request, urlopen
-
         headers = {'User-Agent': 'hrdet'}
         if start:
             headers['Range'] = f'bytes={start}-'
             if self.version:
                 headers['If-Range'] = self.version
+        redirections = _Redirections()
         try:
-            return urlopen(Request(self.address, headers=headers), timeout=TIMEOUT)
+            request = Request(self.address, headers=headers)
+            response = build_opener(redirections).open(request, timeout=TIMEOUT)
         except HTTPError as error:
             if error.code == 416 and start:  # it has no more bytes: not the same file
                 self.file.truncate(0)
@@ -205,10 +224,10 @@ class _Transfer:
             raise _Failed(f'{error.code} {error.reason}') from None
         except (OSError, HTTPException, ValueError) as error:
             raise _Failed(_reason(error)) from None
+        self.digest = self.digest or redirections.sha256
+        return response
 
     def _read(self, response: Any) -> bytes:
-        from http.client import HTTPException
-
         try:
             return response.read(_BLOCK)
         except (OSError, HTTPException) as error:

@@ -16,6 +16,7 @@ class FileServer:
         self.files = {f'/{NAME}': CONTENT, '/plain.pth': CONTENT}
         self.behaviour = {}
         self.etag = '"1"'
+        self.linked = ''  # the hash that the Hugging Face hub states where it redirects
         self.requests = []  # (path, Range)
         self.release = threading.Event()
         server = self
@@ -42,6 +43,8 @@ class FileServer:
         if how == 'moved':
             request.send_response(302)
             request.send_header('Location', f'{self.url}/{NAME}')
+            if self.linked:
+                request.send_header('X-Linked-ETag', f'"{self.linked}"')
             request.end_headers()
             return
         if path not in self.files:
@@ -51,7 +54,7 @@ class FileServer:
         same = request.headers.get('If-Range') in (None, self.etag)
         if asked and how != 'plain' and same:
             start = int(asked.removeprefix('bytes=').rstrip('-'))
-        if start >= len(content):
+        if start and start >= len(content):
             request.send_error(416, 'Range Not Satisfiable')
             return
         request.send_response(206 if start else 200)

@@ -75,6 +75,16 @@ def test_a_redirection_is_followed(server, tmp_path):
     assert (tmp_path / NAME).read_bytes() == CONTENT
 
 
+def test_the_hash_that_the_hub_states_is_checked(server, tmp_path):
+    server.behaviour['/old'] = 'moved'
+    server.linked = SHA256
+    download([f'{server.url}/old'], tmp_path / 'good')
+    server.linked = '0' * 64
+    with pytest.raises(DownloadError, match=f'its sha256 begins with {SHA256}, not 0{{64}}'):
+        download([f'{server.url}/old'], tmp_path / 'bad')
+    assert parts(tmp_path) == ['.bad.part', 'good']
+
+
 def test_a_cut_connection_is_continued(server, tmp_path):
     server.behaviour['/plain.pth'] = 'cut once'
     download([f'{server.url}/plain.pth'], tmp_path / 'plain.pth')
@@ -135,9 +145,12 @@ def test_a_wrong_hash_is_refused_and_the_next_address_tried(server, tmp_path):
     assert sha256(tmp_path / NAME) == SHA256
 
 
-def test_a_web_page_is_not_a_file(server, tmp_path):
-    server.files['/page'] = b'<!doctype html>'
-    with pytest.raises(DownloadError, match='answers with a web page'):
+@pytest.mark.parametrize(('content', 'told'), [
+    (b'<!doctype html>', 'answers with a web page'), (b'', 'sends nothing'),
+])  # fmt: skip
+def test_what_is_not_a_file(content, told, server, tmp_path):
+    server.files['/page'] = content
+    with pytest.raises(DownloadError, match=told):
         download([f'{server.url}/page'], tmp_path / 'page')
 
 

@@ -47,7 +47,7 @@ def test_validation_with_the_classes_in_another_order_is_refused(config):
 
 def test_a_wrong_number_of_classes_is_refused(config):
     config.model.bbox_head.num_classes = 81
-    with pytest.raises(ConfigError, match=r'81 means 80 classes .* the data set has 6 classes'):
+    with pytest.raises(ConfigError, match=r'80 classes.* the data set has 6 classes'):
         build_trainer(config, TrainOptions(), force_cpu=True)
 
 
@@ -148,3 +148,37 @@ def test_data_that_a_run_was_not_trained_on_are_refused(config, tmp_path):
     file.write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match=r'trained on the classes .*cup.*--no-auto-resume'):
         build_trainer(config, TrainOptions(validate=False), force_cpu=True)
+
+
+def test_a_backbone_from_an_address_and_what_was_taken(
+    config, server, tmp_path, monkeypatch, capsys
+):
+    """Of an official classifier's file, without its head; it is fetched once."""
+    monkeypatch.setenv('HRDET_HOME', str(tmp_path / 'cache'))
+    config.model.pretrained = None
+    backbone = build_trainer(config, TrainOptions(), force_cpu=True).model.backbone.state_dict()
+    weights = {key: torch.randn_like(value) if value.is_floating_point() else value
+               for key, value in backbone.items()}  # fmt: skip
+    torch.save(weights | {'classifier.bias': torch.zeros(9)}, tmp_path / 'a.pth')
+    server.files['/imagenet.pth'] = (tmp_path / 'a.pth').read_bytes()
+    config.model.pretrained = f'{server.url}/imagenet.pth'
+    for _ in range(2):
+        capsys.readouterr()
+        trainer = build_trainer(config, TrainOptions(), force_cpu=True)
+        taken = trainer.model.backbone.state_dict()
+        assert all(torch.equal(taken[key], value) for key, value in weights.items())
+        log = capsys.readouterr().out
+        assert f'HRNet-Image-Classification, {len(weights)} entries loaded (1 dropped)' in log
+        assert 'in the file and not needed (1): head.fc.bias' in log
+    assert len(server.requests) == 1
+
+
+def test_weights_to_start_from_at_an_address(config, server, tmp_path, monkeypatch):
+    monkeypatch.setenv('HRDET_HOME', str(tmp_path / 'cache'))
+    config.model.pretrained = None
+    trainer = build_trainer(config, TrainOptions(), force_cpu=True)
+    torch.save(trainer.model.state_dict(), tmp_path / 'a.pth')
+    server.files['/detector.pth'] = (tmp_path / 'a.pth').read_bytes()
+    options = TrainOptions(load_from=f'{server.url}/detector.pth')
+    other = build_trainer(config, options, force_cpu=True).model.state_dict()
+    assert all(torch.equal(other[key], v) for key, v in trainer.model.state_dict().items())

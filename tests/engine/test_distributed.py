@@ -12,6 +12,7 @@ from hrdet.engine import launch
 from hrdet.engine.launch import LaunchError
 from tests.engine import workers
 from tests.engine.test_resume import losses, same
+from tests.file_server import CONTENT
 
 
 @pytest.fixture(scope='module')
@@ -127,3 +128,12 @@ def test_mpi_on_several_machines_needs_an_address(mpirun, monkeypatch):
     monkeypatch.setenv('MASTER_ADDR', 'first')
     launch.start('mpi', force_cpu=True)
     assert os.environ['MASTER_ADDR'] == 'first'
+
+
+def test_weights_are_downloaded_by_one_process(server, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv('HRDET_HOME', str(tmp_path / 'cache'))
+    launch.spawn(2, workers.find_weights, f'{server.url}/plain.pth', str(tmp_path))
+    for rank in (0, 1):
+        assert (tmp_path / f'rank_{rank}').read_bytes() == CONTENT
+    assert len(server.requests) == 1
+    assert capfd.readouterr().err.count('downloading') == 1

@@ -11,6 +11,7 @@ from hrdet import distributed
 from hrdet.engine import Hook, launch
 from hrdet.engine.evaluate import evaluate
 from hrdet.tracking import NonFiniteLoss
+from hrdet.weights import find_shared
 from tests.engine import toy_run
 
 
@@ -23,6 +24,14 @@ class SignalTo(Hook):
     def after_iteration(self, trainer, batch, losses) -> None:
         if distributed.rank() == self.rank and trainer.iter == self.n:
             os.kill(os.getpid(), self.signum)
+
+
+def find_weights(source: str, folder: str) -> None:
+    """Weights at an address, for all processes of a run."""
+    launch.start('pytorch', force_cpu=True)
+    path = find_shared(source)
+    Path(folder, f'rank_{distributed.rank()}').write_bytes(path.read_bytes())
+    launch.stop()
 
 
 def train_stop_and_resume(folder: str) -> None:
