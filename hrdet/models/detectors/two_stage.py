@@ -70,8 +70,9 @@ class TwoStageDetector(Detector):
         features = [head.prepare(maps) for maps in features]
         for maps, view, regions in zip(features, views, proposals):
             rois = batch_rois(regions.boxes, regions.valid)  # (N * P, 5)
-            rows = head.predict_boxes(maps, rois, view.sizes[rois[:, 0].long()])
-            row_scores, row_boxes = (x.unflatten(0, regions.valid.shape) for x in rows)
+            rows = valid_rows(rois)
+            found = head.predict_boxes(maps, rois[rows], view.sizes[rois[rows, 0].long()])
+            row_scores, row_boxes = (_all_rows(x, rows, regions.valid) for x in found)
             row_boxes = clip_boxes(row_boxes, view.sizes[:, None, None], self.convention)
             boxes.append(view.to_result(row_boxes))
             scores.append(row_scores.masked_fill(~regions.valid[..., None], -torch.inf))
@@ -96,13 +97,17 @@ class TwoStageDetector(Detector):
     ) -> Tensor:
         """Soft masks (N, D, m, m) of the ``valid`` detections (N, D), from one view, upright."""
         rois = batch_rois(view.from_result(boxes), valid)  # (N * D, 5)
-        # On a CPU the head computes the valid rows only; the others stay 0.
         rows = valid_rows(rois)
         predicted = self.roi_head.predict_masks(features, rois[rows], labels.flatten()[rows])
-        masks = predicted.new_zeros(len(rois), *predicted.shape[1:])
-        masks[rows] = predicted
-        masks = masks.unflatten(0, valid.shape)
+        masks = _all_rows(predicted, rows, valid)
         return torch.where(view.flipped[:, None, None, None], masks.flip(-1), masks)
+
+
+def _all_rows(values: Tensor, rows: Tensor | slice, valid: Tensor) -> Tensor:
+    """Values of some rows, as (N, P, ...) for ``valid`` (N, P); 0 in the other rows."""
+    whole = values.new_zeros(valid.numel(), *values.shape[1:])
+    whole[rows] = values
+    return whole.unflatten(0, valid.shape)
 
 
 def _mean(values: list[Tensor]) -> Tensor:

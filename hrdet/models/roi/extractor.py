@@ -62,7 +62,8 @@ def batch_rois(boxes: Tensor, valid: Tensor) -> Tensor:
 def valid_rows(rois: Tensor) -> Tensor | slice:
     """Index of the rows of ``rois`` (R, 5) that hold a region; on a GPU of all rows.
 
-    Masks have few valid rows, and on a CPU the heads need not compute the others.  On a GPU shapes
-    stay static: asking how many rows are valid would wait for the device.
+    On a CPU the heads need not compute the others: detections with masks are few, and a trained RPN
+    leaves fewer than ``max_num`` proposals in most images.  On a GPU shapes stay static: asking how
+    many rows are valid would wait for the device.
     """
     return slice(None) if rois.is_cuda else (rois[:, 0] >= 0).nonzero().squeeze(1)
