@@ -134,8 +134,7 @@ class Trainer:
         self.by_epoch = training.max_iters is None
         self.epoch_length = len(loader.batch_sampler)
         self.images_per_process = loader.batch_sampler.batch_size
-        # Intervals of the config count epochs or iterations; here all are iterations.
-        self.unit = self.epoch_length if self.by_epoch else 1
+        self.unit = self.epoch_length if self.by_epoch else 1  # iterations, of all intervals
         self.max_iters = training.max_iters or training.max_epochs * self.epoch_length
         self.iter = 0
 
@@ -143,9 +142,8 @@ class Trainer:
         self.optimizer = build_optimizer(self.model, training.optimizer)
         batch = world_size(), self.images_per_process, training.accumulate
         self.logger.info(scale_lr(self.optimizer, *batch, training.auto_scale_lr))
-        self.schedule = lr_schedule(
-            self.optimizer, training.schedule, self.epoch_length, self.max_iters
-        )
+        length = self.epoch_length, self.max_iters
+        self.schedule = lr_schedule(self.optimizer, training.schedule, *length)
         options = dict(amp=training.amp, grad_clip=training.grad_clip, ema=training.ema)
         self.step = TrainStep(data_parallel(self.model, device), self.optimizer, device, **options)
         self.early_stopping = training.early_stopping and EarlyStopping(**training.early_stopping)
@@ -178,8 +176,7 @@ class Trainer:
         try:
             self.log.start(self)
             with self.signal:
-                # A run that was stopped between an epoch and its evaluation evaluates first.
-                if self.resumed:
+                if self.resumed:  # perhaps stopped between a checkpoint and its evaluation
                     self.checkpoints.read_best(self)
                     if self._validation_due():
                         self.validation.make_up(self)
@@ -266,7 +263,7 @@ class Trainer:
 
     def _act_between_iterations(self) -> None:
         """Save, evaluate and stop where that is due."""
-        # 1. Processes agree on signals and on an overdue checkpoint: all act in the same iteration.
+        # 1. Processes agree on signals and overdue checkpoints: all act in the same iteration.
         overdue = time.monotonic() - self.checkpoints.saved_at > self.checkpoints.max_age
         request = self.signal.agree(save=overdue)
         self.stopped_by = request if request > SAVE else 0
@@ -275,8 +272,7 @@ class Trainer:
         number = self.iter % (self.checkpoints.interval * self.unit) == 0
         validate = self._validation_due()
         if request or epoch_ends or number or validate:
-            # 3. The time of saving and evaluating does not count as time of iterations.
-            with self.log.paused():
+            with self.log.paused():  # 3. none of this is time of iterations
                 self.checkpoints.save(self)
                 if number:
                     self.checkpoints.number(self)
