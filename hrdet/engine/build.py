@@ -80,21 +80,14 @@ def build_trainer(
     model = hrdet.models.build_model(run, train_set.classes)
     if runtime.pretrained and not load_from:
         work_dir.logger.info(f'{load_backbone(model.backbone, find_shared(runtime.pretrained))}')
-    # 5. What a checkpoint says of itself, so that other tools need no data set and a resumed run
-    # notices other data.
-    meta = dict(classes=list(train_set.classes), config=config.pretty_text)
-    if 'convention' in run.model:
-        meta['box_convention'] = str(run.model['convention'])
-    meta['data'] = dict(train=_contents(train_set))
-    # 6. Validation, whose labels must mean the same classes.
-    validation = None
+    # 5. Validation, whose labels must mean the same classes.
+    validation = val_set = None
     if options.validate and run.val is not None:
         val_set, val_loader = _data(run.val)
         on_rank_0(hrdet.data.check_some, val_set)
         _check_classes(train_set.classes, val_set.classes, 'the model')
-        meta['data']['val'] = _contents(val_set)
         validation = Validation(val_loader, build(run.val['evaluator'], dataset=val_set))
-    # 7. The trainer with its hooks and trackers.
+    # 6. The trainer with its hooks and trackers.
     work_dir.log_start(device, seed)
     trainer = Trainer(
         model,
@@ -104,7 +97,7 @@ def build_trainer(
         work_dir=work_dir,
         seed=seed,
         validation=validation,
-        meta=meta,
+        meta=_meta(config, run, train_set, val_set),
         hooks=[build(node) for node in training.hooks] + progress_bars(),
         trackers=build_trackers(training.trackers, work_dir.path),
     )
@@ -112,7 +105,7 @@ def build_trainer(
         pictures = SamplePictures(trainer.log.trackers, val_set, lambda: trainer.iter)
         trainer.consumers.append(pictures)
     _log_settings(trainer, (*run.warnings, train_set.report))
-    # 8. Weights; on a resume optimizer, schedule and position in the epoch too.
+    # 7. Weights; on a resume optimizer, schedule and position in the epoch too.
     if resume_from:
         resume(trainer, resume_from)
     elif load_from:
@@ -120,6 +113,19 @@ def build_trainer(
     if rank() == 0:
         config.dump(str(work_dir.path / (Path(config.filename or 'config.py').name)))
     return trainer
+
+
+def _meta(config: Config, run: RunConfig, train_set: Any, val_set: Any) -> dict[str, Any]:
+    """What a checkpoint says of itself.
+
+    Other tools then need no data set, and a resumed run notices that its data is another.
+    """
+    sets = dict(train=train_set, val=val_set)
+    meta = dict(classes=list(train_set.classes), config=config.pretty_text)
+    if 'convention' in run.model:
+        meta['box_convention'] = str(run.model['convention'])
+    meta['data'] = {name: _contents(one) for name, one in sets.items() if one is not None}
+    return meta
 
 
 def _log_settings(trainer: Trainer, notes: Sequence[str]) -> None:
