@@ -80,14 +80,9 @@ def build_trainer(
     model = hrdet.models.build_model(run, train_set.classes)
     if runtime.pretrained and not load_from:
         work_dir.logger.info(f'{load_backbone(model.backbone, find_shared(runtime.pretrained))}')
-    # 5. Validation, whose labels must mean the same classes.
-    validation = val_set = None
-    if options.validate and run.val is not None:
-        val_set, val_loader = _data(run.val)
-        on_rank_0(hrdet.data.check_some, val_set)
-        _check_classes(train_set.classes, val_set.classes, 'the model')
-        validation = Validation(val_loader, build(run.val['evaluator'], dataset=val_set))
-    # 6. The trainer with its hooks and trackers.
+    # 5. Validation and the trainer, with its hooks and trackers.
+    val_set, validation = _validation(run, train_set) if options.validate else (None, None)
+    meta = _meta(config, run, train_set, val_set)
     work_dir.log_start(device, seed)
     trainer = Trainer(
         model,
@@ -97,7 +92,7 @@ def build_trainer(
         work_dir=work_dir,
         seed=seed,
         validation=validation,
-        meta=_meta(config, run, train_set, val_set),
+        meta=meta,
         hooks=[build(node) for node in training.hooks] + progress_bars(),
         trackers=build_trackers(training.trackers, work_dir.path),
     )
@@ -105,7 +100,7 @@ def build_trainer(
         pictures = SamplePictures(trainer.log.trackers, val_set, lambda: trainer.iter)
         trainer.consumers.append(pictures)
     _log_settings(trainer, (*run.warnings, train_set.report))
-    # 7. Weights; on a resume optimizer, schedule and position in the epoch too.
+    # 6. Weights; on a resume optimizer, schedule and position in the epoch too.
     if resume_from:
         resume(trainer, resume_from)
     elif load_from:
@@ -113,6 +108,16 @@ def build_trainer(
     if rank() == 0:
         config.dump(str(work_dir.path / (Path(config.filename or 'config.py').name)))
     return trainer
+
+
+def _validation(run: RunConfig, train_set: Any) -> tuple[Any, Validation | None]:
+    """The data set of ``run.val`` and what evaluates on it, or None twice."""
+    if run.val is None:
+        return None, None
+    val_set, loader = _data(run.val)
+    on_rank_0(hrdet.data.check_some, val_set)
+    _check_classes(train_set.classes, val_set.classes, 'the model')
+    return val_set, Validation(loader, build(run.val['evaluator'], dataset=val_set))
 
 
 def _meta(config: Config, run: RunConfig, train_set: Any, val_set: Any) -> dict[str, Any]:
@@ -126,6 +131,11 @@ def _meta(config: Config, run: RunConfig, train_set: Any, val_set: Any) -> dict[
         meta['box_convention'] = str(run.model['convention'])
     meta['data'] = {name: _contents(one) for name, one in sets.items() if one is not None}
     return meta
+
+
+def _contents(dataset: Any) -> str:
+    """What tells a data set from another, without the folders that it lies in."""
+    return re.sub(r'\S*/', '', dataset.report)
 
 
 def _log_settings(trainer: Trainer, notes: Sequence[str]) -> None:
@@ -235,11 +245,6 @@ def _data(section: Node, training: bool = False, seed: int = 0) -> tuple[Any, Da
     dataset = build(section['dataset'])
     options = dict(rank=rank(), world_size=world_size(), seed=seed, **loader_options(section))
     return dataset, hrdet.data.build_loader(dataset, training=training, **options)
-
-
-def _contents(dataset: Any) -> str:
-    """What tells a data set from another, without the folders that it lies in."""
-    return re.sub(r'\S*/', '', dataset.report)
 
 
 def _check_classes(trained: tuple[str, ...] | None, tested: tuple[str, ...], model: str) -> None:
