@@ -20,7 +20,7 @@ TRACES = {
 # (files, raw lines, code lines) of the way from a config to the loss.
 LINES = {'construct': (21, 2200, 1590), 'total': (43, 4100, 2720)}
 SIZES = {
-    'hrdet/engine + tools/train.py': 1550,
+    'hrdet/engine + tools/train.py': 1600,
     'import cycles': 0,
 }
 LONGEST_FILE, LONGEST_FUNCTION = 300, 60
