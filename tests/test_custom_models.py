@@ -101,7 +101,7 @@ def test_the_loss_is_the_one_of_the_document(folder):
         ),
         ('model.bbox_head.loss_cls.smooting', 0.1, r'model\.bbox_head\.loss_cls\.smooting, set by'),
         ('model.backbone.norm_cfg.groups', 2, r'model\.backbone\.norm_cfg\.groups'),
-        ('model.bbox_head.num_classes', 3, r'3 means 2 classes'),
+        ('model.bbox_head.num_classes', 3, r'the model has 2 classes'),
     ],
 )
 def test_mistakes_are_named_by_their_path(folder, path, value, message):

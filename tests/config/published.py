@@ -4,7 +4,7 @@ import copy
 import inspect
 import json
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -159,11 +159,16 @@ def _with_defaults(value: Any) -> Any:
     return value
 
 
+def _settings(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass; ``asdict`` would lose the keys of nodes inside it."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
 def meaning(run: RunConfig) -> dict:
     """What a config means, paths and worker processes aside, in whichever way it is written."""
     run = copy.deepcopy(run)
-    values = dict(model=model_meaning(run), classes=run.classes, **asdict(run.training))
-    values |= {name: value for name, value in asdict(run.runtime).items() if name not in _PLACES}
+    values = dict(model=model_meaning(run), classes=run.classes, **_settings(run.training))
+    values |= {name: value for name, value in _settings(run.runtime).items() if name not in _PLACES}
     rate, batch = values['optimizer'].pop('lr'), values.pop('auto_scale_lr')['base_batch_size']
     if batch is None:  # for 4 GPUs x 2 images where it is 0.01, and for 8 x 2 where it is 0.02
         batch = {0.01: 8, 0.02: 16}[rate] * run.train['batch_size'] // 2

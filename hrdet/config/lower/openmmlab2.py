@@ -7,6 +7,8 @@ from typing import Any, Literal
 from hrdet.config.lower.classification import accuracy, lower_classification
 from hrdet.config.lower.classification_steps import norm_node
 from hrdet.config.lower.environment import RUNTIME, lower_runtime
+from hrdet.config.lower.mmdet3 import coco_metric, lower_mmdet3
+from hrdet.config.lower.nested_detection import DETECTORS
 from hrdet.config.lower.openmmlab1 import initial_weights
 from hrdet.config.lower.release import check_names, part
 from hrdet.config.lower.runner import lower_training
@@ -28,6 +30,7 @@ def read_config(config: Mapping[str, Any]) -> RunConfig:
     model = check_typed(values.get('model'), 'model')
     values['model'], pretrained = initial_weights(model, warnings)
     task = read(_task, part(values, _TASK), '')
+    warnings += task.pop('warnings', [])
     training = read(lower_training, part(values, _TRAINING), '', warnings=warnings)
     runtime = read(lower_runtime, part(values, RUNTIME), '', pretrained=pretrained)
     return RunConfig(**task, training=training, runtime=runtime, warnings=warnings)
@@ -201,5 +204,8 @@ def _cls_preprocessor(
     return norm_node(path, mean, std, to_rgb)
 
 
-_TASKS = {'ImageClassifier': _Task(_classification, dict(Accuracy=accuracy))}
+_TASKS = {
+    'ImageClassifier': _Task(_classification, dict(Accuracy=accuracy)),
+    **dict.fromkeys(DETECTORS, _Task(lower_mmdet3, dict(CocoMetric=coco_metric))),
+}
 KEYS = (*_TASK, *_TRAINING, *RUNTIME, 'default_scope')

@@ -147,4 +147,5 @@ def _paramwise_cfg(
     values = dict(
         bias_lr_mult=bias_lr_mult, bias_decay_mult=bias_decay_mult, norm_decay_mult=norm_decay_mult
     )
+    values = {name: value for name, value in values.items() if value != 1.0}
     return values if custom_keys is None else values | dict(custom_keys=custom_keys)

@@ -1,0 +1,179 @@
+"""Object detection as mmdetection 3 writes it: data sets, steps, and what is measured."""
+
+from typing import Any, Literal
+
+from hrdet.config.lower.detection import METRICS, lower_detection
+from hrdet.config.lower.mmdet3_steps import detection_steps
+from hrdet.config.lower.nested_detection import flat_detector
+from hrdet.config.lower.places import placed, with_places
+from hrdet.config.lower.splits import Split
+from hrdet.config.lower.transforms import Three
+from hrdet.config.node import Count, Node, NotNegative, check, check_choice, check_typed, read
+from hrdet.registry import is_own, nearest
+
+# Sections of 2019, and where mmdetection 3 has the same.
+_PLACES = (
+    (r'^data\.(train|val|test)\b', r'\1_dataloader.dataset'),
+    (r'^evaluation\b', 'val_evaluator'),
+    (r'\.img_scale$', '.scale'),
+    (r'\.flip_ratio$', '.prob'),
+)
+
+
+def lower_mmdet3(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
+    """Arguments of ``RunConfig`` about the model and its data, and ``warnings``.
+
+    ``model`` holds ``data_preprocessor``; the evaluators of the splits are lowered already.
+    """
+    section = model['data_preprocessor']
+    check(section is not None, 'model.data_preprocessor', 'this key is needed')
+    # What the preprocessor does to each image stands at the end of a pipeline of 2019.
+    last = read(_preprocessor, section, section.path)
+    flat, train_cfg, test_cfg, rules = flat_detector(model)
+    if 'semantic_head' in flat:
+        last.append(Node(section.path, type='SegRescale', scale_factor=1 / 8))
+    rules = (*rules, *_PLACES)
+    data = Node('data', imgs_per_gpu=1)
+    for name, split in splits.items():
+        data[name] = _dataset(split.dataset, split.path, split.training, last)
+    with placed(rules):
+        sections = dict(train_cfg=train_cfg, test_cfg=test_cfg)
+        found = lower_detection('', model=flat, data=data, **sections)
+    masks = 'mask_head' in found['model'].get('roi_head', {})
+    for name, split in splits.items():
+        found[name] |= dict(batch_size=split.batch_size, num_workers=split.num_workers)
+        if split.evaluator is not None:
+            found[name]['evaluator'] = _agreed(split.evaluator, found[name]['dataset'], masks)
+    return {key: with_places(value, rules) for key, value in found.items()}
+
+
+def coco_metric(
+    path: str,
+    *,
+    type: Literal['CocoMetric'],
+    ann_file: str | None = None,
+    metric: str | list[str] = 'bbox',
+    format_only: Literal[False] = False,
+    classwise: bool = False,
+    backend_args: None = None,
+) -> Node:
+    """The evaluator.  ``ann_file`` is that of the data set, which is taken from there.
+
+    Metrics of each class are always written.
+    """
+    metrics = [metric] if isinstance(metric, str) else list(metric)
+    for name in metrics:
+        check_choice(name, METRICS, f'{path}.metric')
+    return Node(path, type=type, metrics=metrics, ann_file=ann_file)
+
+
+def _agreed(evaluator: Node, dataset: Node, masks: bool) -> Node:
+    """The evaluator of a data set, after checking that it measures what is there."""
+    path, file = evaluator.path, evaluator['ann_file']
+    same = f'{file!r} is not the file of the data set, {dataset.get("ann_file")!r}: leave it out'
+    check(file in (None, dataset.get('ann_file')), f'{path}.ann_file', same)
+    unpredicted = "'segm' measures masks, and the model has no mask_head: leave it out"
+    check(masks or 'segm' not in evaluator['metrics'], f'{path}.metric', unpredicted)
+    return Node(path, type='CocoMetric', metrics=evaluator['metrics'])
+
+
+def _preprocessor(
+    path: str,
+    *,
+    type: Literal['DetDataPreprocessor'],
+    mean: Three,
+    std: Three,
+    bgr_to_rgb: bool = False,
+    rgb_to_bgr: Literal[False] = False,
+    pad_size_divisor: Count = 1,
+    pad_value: Literal[0] = 0,
+    pad_mask: bool = False,
+    mask_pad_value: Literal[0] = 0,
+    pad_seg: bool = False,
+    seg_pad_value: Literal[255] = 255,
+    boxtype2tensor: Literal[True] = True,
+    non_blocking: bool = False,
+    batch_augments: None = None,
+) -> list[Node]:
+    """The steps that normalise and pad; masks and semantic maps are padded with their images."""
+    norm = Node(path, type='Normalize', mean=mean, std=std, to_rgb=bgr_to_rgb)
+    return [norm, Node(path, type='Pad', size_divisor=pad_size_divisor)]
+
+
+def _dataset(section: Any, path: str, training: bool, last: list[Node]) -> Any:
+    """A data set of 2019; of wrappers the data sets inside them."""
+    if isinstance(section, (list, tuple)):
+        return [_dataset(part, f'{path}[{i}]', training, last) for i, part in enumerate(section)]
+    kind = check_typed(section, path)['type']
+    if kind in ('RepeatDataset', 'ClassBalancedDataset', 'ConcatDataset'):
+        inner = 'datasets' if kind == 'ConcatDataset' else 'dataset'
+        check(inner in section, f'{path}.{inner}', 'this key is needed')
+        extra = ('ignore_keys', 'lazy_init')
+        rest = {key: value for key, value in section.items() if key not in extra}
+        rest[inner] = _dataset(section[inner], f'{path}.{inner}', training, last)
+        return Node(path, rest)
+    known = ('CocoDataset', 'VOCDataset')
+    other = f'hrdet has no data set {kind!r}{nearest(kind, known)}; supported: {", ".join(known)}'
+    check(kind in known or is_own(kind), f'{path}.type', other)
+    return read(_images, section, path, training=training, last=last)
+
+
+def _images(
+    path: str,
+    *,
+    type: str,
+    data_root: str | None = None,
+    ann_file: str,
+    data_prefix: Node | None = None,
+    filter_cfg: Node | None = None,
+    metainfo: Node | None = None,
+    pipeline: list[Node],
+    test_mode: bool = False,
+    backend_args: None = None,
+    lazy_init: Literal[False] = False,
+    training: bool,
+    last: list[Node],
+    **rest: Any,
+) -> Node:
+    values = {} if data_root is None else dict(data_root=data_root)
+    values |= read(_prefixes, data_prefix or {}, f'{path}.data_prefix')
+    # mmdetection 3 leaves images out only where it is asked to; 2019 did by default.
+    filters = read(_filters, filter_cfg or {}, f'{path}.filter_cfg')
+    values |= filters if training else {}  # a test takes every image
+    if metainfo is not None:
+        values |= read(_metainfo, metainfo, f'{path}.metainfo')
+    steps = detection_steps(pipeline, f'{path}.pipeline', last)
+    return Node(path, rest, type=type, ann_file=ann_file, pipeline=steps, **values)
+
+
+def _prefixes(
+    path: str,
+    *,
+    img: str | None = None,
+    img_path: str | None = None,
+    seg: str | None = None,
+    sub_data_root: str | None = None,
+) -> dict[str, str]:
+    """Folders of images and of semantic maps; of VOC the folder of both kinds of files."""
+    images = [folder for folder in (img, img_path, sub_data_root) if folder is not None]
+    check(len(images) <= 1, path, 'img, img_path and sub_data_root say the same here: keep one')
+    found = dict(img_prefix=images[0]) if images else {}
+    return found if seg is None else found | dict(seg_prefix=seg)
+
+
+def _filters(
+    path: str,
+    *,
+    filter_empty_gt: bool = False,
+    min_size: NotNegative = 0,
+    bbox_min_size: None = None,
+) -> dict[str, Any]:
+    found = dict(filter_empty=filter_empty_gt, min_size=min_size)
+    defaults = dict(filter_empty=True, min_size=32)
+    return {key: value for key, value in found.items() if value != defaults[key]}
+
+
+def _metainfo(path: str, *, classes: Any = None, palette: Any = None) -> dict[str, Any]:
+    """Colours of classes are for pictures, which choose their own."""
+    names = (classes,) if isinstance(classes, str) else classes
+    return {} if names is None else dict(classes=names)

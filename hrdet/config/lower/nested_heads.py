@@ -1,0 +1,300 @@
+"""RPN, RoI heads and FCOS's head as mmdetection 2 and 3 write them, in the words of 2019."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from hrdet.config.node import Count, Node, Positive, check, check_typed, read
+from hrdet.registry import is_own, nearest
+
+CONFIG = 'configs/hrnet/faster_rcnn_hrnetv2p_w18_1x.py'
+_MASK_HEADS = ('FCNMaskHead', 'HTCMaskHead')
+_BOX_HEADS = ('Shared2FCBBoxHead',)
+
+
+def check_known(kind: str, known: Sequence[str], path: str, what: str) -> None:
+    other = f'hrdet has no {what} {kind!r}{nearest(kind, known)}; supported: {", ".join(known)}'
+    check(kind in known or is_own(kind), path, f'{other}, as in {CONFIG}')
+
+
+def without(section: Node, *keys: str) -> Node:
+    """The section without keys that may be None only."""
+    for key in keys:
+        check(section.get(key) is None, f'{section.path}.{key}', 'only None exists: leave it out')
+    return Node(section.path, {k: v for k, v in section.items() if k not in keys})
+
+
+def check_repeated(path: str, section: Any, wanted: Any) -> None:
+    """mmdetection repeats the sections of ``train_cfg`` and ``test_cfg`` in heads."""
+    same = 'differs from the section of this name of the model: keep that one'
+    check(section is None or section == wanted, path, same)
+
+
+def rpn_head(section: Node, path: str) -> Node:
+    check_known(check_typed(section, path)['type'], ('RPNHead',), f'{path}.type', 'RPN head')
+    return section if is_own(section['type']) else read(_rpn, section, path)
+
+
+def _rpn(
+    path: str,
+    *,
+    type: str,
+    in_channels: Count,
+    feat_channels: Count = 256,
+    anchor_generator: Node,
+    bbox_coder: Node,
+    loss_cls: Node | None = None,
+    loss_bbox: Node | None = None,
+    num_convs: Literal[1] = 1,
+    train_cfg: Any = None,
+    test_cfg: Any = None,
+    init_cfg: None = None,
+) -> Node:
+    l1 = Node(f'{path}.loss_bbox', type='L1Loss')
+    return Node(
+        path,
+        type=type,
+        in_channels=in_channels,
+        feat_channels=feat_channels,
+        loss_cls=loss_cls,
+        loss_bbox=l1 if loss_bbox is None else loss_bbox,
+        **read(_anchors, anchor_generator, f'{path}.anchor_generator'),
+        **read(_coder, bbox_coder, f'{path}.bbox_coder'),
+    )
+
+
+def _anchors(
+    path: str,
+    *,
+    type: Literal['AnchorGenerator'],
+    scales: list[float],
+    ratios: list[float],
+    strides: list[int],
+    base_sizes: list[float] | None = None,
+    center_offset: Literal[0, 0.0] = 0.0,
+    scale_major: Literal[True] = True,
+) -> dict[str, Any]:
+    found = dict(anchor_scales=scales, anchor_ratios=ratios, anchor_strides=strides)
+    return found if base_sizes is None else found | dict(anchor_base_sizes=base_sizes)
+
+
+def _coder(
+    path: str,
+    *,
+    type: Literal['DeltaXYWHBBoxCoder'],
+    target_means: list[float] = (0.0, 0.0, 0.0, 0.0),
+    target_stds: list[float] = (1.0, 1.0, 1.0, 1.0),
+    clip_border: Literal[True] = True,
+    add_ctr_clamp: Literal[False] = False,
+) -> dict[str, Any]:
+    return dict(target_means=target_means, target_stds=target_stds)
+
+
+def roi_head(
+    path: str,
+    *,
+    type: str,
+    bbox_roi_extractor: Node,
+    bbox_head: Node | list[Node],
+    mask_roi_extractor: Node | None = None,
+    mask_head: Node | list[Node] | None = None,
+    semantic_roi_extractor: Node | None = None,
+    semantic_head: Node | None = None,
+    stage_loss_weights: list[float] | None = None,
+    shared_head: None = None,
+    train_cfg: Any = None,
+    test_cfg: Any = None,
+    init_cfg: None = None,
+    repeated: dict[str, Any],
+    **stages: Any,
+) -> tuple[dict[str, Any], list[float] | None]:
+    """The keys of ``model`` in 2019, and ``stage_loss_weights`` of its ``train_cfg``."""
+    for name, section in dict(train_cfg=train_cfg, test_cfg=test_cfg).items():
+        check_repeated(f'{path}.{name}', section, repeated[name])
+    known = _OWN_KEYS[type]
+    for key in stages:
+        names = f'{nearest(key, known)} (accepted: {", ".join(known) or "none"})'
+        check(key in known, f'{path}.{key}', f'there is no such key here{names}')
+    found = dict(stages)
+    found['bbox_head'] = _heads(bbox_head, f'{path}.bbox_head', _box_head)
+    if mask_head is not None:
+        found['mask_head'] = _heads(mask_head, f'{path}.mask_head', _mask_head)
+    if semantic_head is not None:
+        found['semantic_head'] = read(_semantic_head, semantic_head, f'{path}.semantic_head')
+    for name, extractor in (
+        ('bbox_roi_extractor', bbox_roi_extractor),
+        ('mask_roi_extractor', mask_roi_extractor),
+        ('semantic_roi_extractor', semantic_roi_extractor),
+    ):
+        if extractor is not None:
+            found[name] = _extractor(extractor, f'{path}.{name}')
+    return found, stage_loss_weights
+
+
+_OWN_KEYS = {
+    'StandardRoIHead': (),
+    'CascadeRoIHead': ('num_stages',),
+    'HybridTaskCascadeRoIHead': ('num_stages', 'interleaved', 'mask_info_flow', 'semantic_fusion'),
+}
+
+
+def _heads(section: Any, path: str, reader: Any) -> Any:
+    """A head, or one for each stage."""
+    if isinstance(section, (list, tuple)):
+        return [reader(head, f'{path}[{i}]') for i, head in enumerate(section)]
+    return reader(section, path)
+
+
+def _extractor(section: Node, path: str) -> Node:
+    kind = check_typed(section, path)['type']
+    check_known(kind, ('SingleRoIExtractor',), f'{path}.type', 'RoI extractor')
+    if is_own(kind):
+        return section
+    layer = read(_roi_align, section.get('roi_layer'), f'{path}.roi_layer')
+    return without(section, 'init_cfg').replaced(roi_layer=layer)
+
+
+def _roi_align(
+    path: str,
+    *,
+    type: Literal['RoIAlign'],
+    output_size: int,
+    sampling_ratio: int = 0,
+    aligned: Literal[True] = True,
+    pool_mode: Literal['avg'] = 'avg',
+) -> Node:
+    return Node(path, type=type, out_size=output_size, sample_num=sampling_ratio)
+
+
+def _own(section: Node) -> Node:
+    return section.replaced(num_classes=_with_background(section.get('num_classes')))
+
+
+def _with_background(num_classes: int | None) -> int | None:
+    """As 2019 counts."""
+    return num_classes and num_classes + 1
+
+
+def _box_head(section: Node, path: str) -> Node:
+    kind = check_typed(section, path)['type']
+    check_known(kind, _BOX_HEADS, f'{path}.type', 'box head')
+    return _own(section) if is_own(kind) else read(_shared_fc, section, path)
+
+
+def _shared_fc(
+    path: str,
+    *,
+    type: str,
+    in_channels: Count = 256,
+    fc_out_channels: Count = 1024,
+    roi_feat_size: Count = 7,
+    num_classes: Count | None = None,
+    bbox_coder: Node,
+    reg_class_agnostic: bool = False,
+    loss_cls: Node | None = None,
+    loss_bbox: Node | None = None,
+    reg_decoded_bbox: Literal[False] = False,
+    with_avg_pool: Literal[False] = False,
+    init_cfg: None = None,
+) -> Node:
+    return Node(
+        path,
+        type='SharedFCBBoxHead',
+        num_fcs=2,
+        in_channels=in_channels,
+        fc_out_channels=fc_out_channels,
+        roi_feat_size=roi_feat_size,
+        num_classes=_with_background(num_classes),
+        reg_class_agnostic=reg_class_agnostic,
+        loss_cls=loss_cls,
+        loss_bbox=loss_bbox,
+        **read(_coder, bbox_coder, f'{path}.bbox_coder'),
+    )
+
+
+def _mask_head(section: Node, path: str) -> Node:
+    kind = check_typed(section, path)['type']
+    check_known(kind, _MASK_HEADS, f'{path}.type', 'mask head')
+    return _own(section) if is_own(kind) else read(_fcn_mask, section, path)
+
+
+def _fcn_mask(
+    path: str,
+    *,
+    type: str,
+    num_classes: Count | None = None,
+    with_conv_res: bool | None = None,
+    upsample_cfg: Node | None = None,
+    init_cfg: None = None,
+    **rest: Any,
+) -> Node:
+    """``with_conv_res`` of HTC follows from the stage."""
+    if upsample_cfg is not None:
+        read(_upsampling, upsample_cfg, f'{path}.upsample_cfg')
+    return Node(path, rest, type=type, num_classes=_with_background(num_classes))
+
+
+def _upsampling(path: str, *, type: Literal['deconv'], scale_factor: Literal[2] = 2) -> None:
+    """Masks have twice the size of their features."""
+
+
+def _semantic_head(
+    path: str,
+    *,
+    type: str,
+    num_classes: Count,
+    seg_scale_factor: float = 1 / 8,
+    loss_seg: Node | None = None,
+    ignore_label: int | None = None,
+    loss_weight: Positive | None = None,
+    conv_cfg: None = None,
+    init_cfg: None = None,
+    **rest: Any,
+) -> Node:
+    """``loss_seg`` holds what mmdetection 2 first had as ``ignore_label`` and ``loss_weight``."""
+    eighth = 'maps have an eighth of the size of the image, which the pipeline gives them'
+    check(seg_scale_factor == 1 / 8, f'{path}.seg_scale_factor', eighth)
+    found = dict(ignore_label=ignore_label, loss_weight=loss_weight)
+    if loss_seg is not None:
+        twice = f'{path}.loss_seg says it: keep one'
+        check(not any(value is not None for value in found.values()), path, twice)
+        found = read(_loss_seg, loss_seg, f'{path}.loss_seg')
+    found = {key: value for key, value in found.items() if value is not None}
+    return Node(path, rest, type=type, num_classes=num_classes, **found)
+
+
+def _loss_seg(
+    path: str,
+    *,
+    type: Literal['CrossEntropyLoss'],
+    ignore_index: int | None = None,
+    loss_weight: Positive = 1.0,
+    use_sigmoid: Literal[False] = False,
+) -> dict[str, Any]:
+    return dict(ignore_label=ignore_index, loss_weight=loss_weight)
+
+
+def fcos_head(section: Node, path: str, repeated: dict[str, Any]) -> Node:
+    kind = check_typed(section, path)['type']
+    check_known(kind, ('FCOSHead',), f'{path}.type', 'head')
+    return _own(section) if is_own(kind) else read(_fcos, section, path, repeated=repeated)
+
+
+def _fcos(
+    path: str,
+    *,
+    type: str,
+    num_classes: Count | None = None,
+    norm_on_bbox: Literal[False] = False,
+    centerness_on_reg: Literal[False] = False,
+    dcn_on_last_conv: Literal[False] = False,
+    conv_bias: Literal['auto', True] = 'auto',
+    conv_cfg: None = None,
+    train_cfg: Any = None,
+    test_cfg: Any = None,
+    init_cfg: None = None,
+    repeated: dict[str, Any],
+    **rest: Any,
+) -> Node:
+    for name, section in dict(train_cfg=train_cfg, test_cfg=test_cfg).items():
+        check_repeated(f'{path}.{name}', section, repeated[name])
+    return Node(path, rest, type=type, num_classes=_with_background(num_classes))

@@ -1,0 +1,266 @@
+"""Detectors of mmdetection 3 as recorded, with the data sections of its base files for COCO."""
+
+import copy
+import re
+
+import pytest
+
+from hrdet.config import load_config, lower
+from hrdet.config.lower.places import place
+from hrdet.registry import ConfigError
+from tests.config.published import (
+    CONFIGS,
+    MMDET_3,
+    differences,
+    meaning,
+    model_meaning,
+    parameters,
+    record_of,
+)
+
+EPOCHS = {'1x': (12, [8, 11]), '2x': (24, [16, 22]), '20e': (20, [16, 19]), '28e': (28, [24, 27])}
+SCALES = [(1333, 640), (1333, 800)]
+LOAD = dict(type='LoadImageFromFile', backend_args=None)
+RESIZE = dict(type='Resize', scale=(1333, 800), keep_ratio=True)
+META = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')
+
+
+def data_sections(masks: bool, maps: bool, multi_scale: bool, batch_size: int) -> dict:
+    """mmdetection 3's ``_base_/datasets/coco_{detection,instance,instance_semantic}.py``."""
+    annotations = dict(type='LoadAnnotations', with_bbox=True)
+    annotations |= dict(with_mask=True) if masks else {}
+    annotations |= dict(with_seg=True) if maps else {}
+    several = dict(type='RandomChoiceResize', scales=SCALES, keep_ratio=True)
+    resize = several if multi_scale else RESIZE
+    flip = dict(type='RandomFlip', prob=0.5)
+    train_pipeline = [LOAD, annotations, resize, flip, dict(type='PackDetInputs')]
+    test_annotations = {k: v for k, v in annotations.items() if k != 'with_seg'}
+    pack = dict(type='PackDetInputs', meta_keys=META)
+    test_pipeline = [LOAD, RESIZE, test_annotations, pack]
+    prefix = dict(img='train2017/') | (dict(seg='stuffthingmaps/train2017/') if maps else {})
+    coco = dict(type='CocoDataset', data_root='data/coco/', backend_args=None)
+    test = dict(
+        batch_size=1,
+        num_workers=2,
+        persistent_workers=True,
+        drop_last=False,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=dict(
+            **coco,
+            ann_file='annotations/instances_val2017.json',
+            data_prefix=dict(img='val2017/'),
+            test_mode=True,
+            pipeline=test_pipeline,
+        ),
+    )
+    evaluator = dict(
+        type='CocoMetric',
+        ann_file='data/coco/annotations/instances_val2017.json',
+        metric=['bbox', 'segm'] if masks else 'bbox',
+        format_only=False,
+        backend_args=None,
+    )
+    return dict(
+        train_dataloader=dict(
+            batch_size=batch_size,
+            num_workers=2,
+            persistent_workers=True,
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            batch_sampler=dict(type='AspectRatioBatchSampler'),
+            dataset=dict(
+                **coco,
+                ann_file='annotations/instances_train2017.json',
+                data_prefix=prefix,
+                filter_cfg=dict(filter_empty_gt=True, min_size=32),
+                pipeline=train_pipeline,
+            ),
+        ),
+        val_dataloader=test,
+        test_dataloader=test,
+        val_evaluator=evaluator,
+        test_evaluator=evaluator,
+    )
+
+
+def schedule_sections(name: str) -> dict:
+    """mmdetection 3's ``_base_/schedules`` and ``default_runtime.py``, and what FCOS changes."""
+    fcos = name.startswith('fcos')
+    epochs, steps = EPOCHS[re.search(r'(1x|2x|20e|28e)', name)[0]]
+    warmup = dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500)
+    if fcos and epochs == 12:
+        warmup = dict(type='ConstantLR', factor=1 / 3, by_epoch=False, begin=0, end=500)
+    optimizer = dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=0.0001)
+    wrapper = dict(type='OptimWrapper', optimizer=optimizer)
+    if fcos:
+        optimizer['lr'] = 0.01
+        wrapper['paramwise_cfg'] = dict(bias_lr_mult=2.0, bias_decay_mult=0.0)
+        wrapper['clip_grad'] = dict(max_norm=35, norm_type=2)
+    steps = dict(
+        type='MultiStepLR', begin=0, end=epochs, by_epoch=True, milestones=steps, gamma=0.1
+    )
+    return dict(
+        train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=1),
+        val_cfg=dict(type='ValLoop'),
+        test_cfg=dict(type='TestLoop'),
+        param_scheduler=[warmup, steps],
+        optim_wrapper=wrapper,
+        auto_scale_lr=dict(enable=True, base_batch_size=16),
+        default_scope='mmdet',
+        default_hooks=dict(
+            timer=dict(type='IterTimerHook'),
+            logger=dict(type='LoggerHook', interval=50),
+            param_scheduler=dict(type='ParamSchedulerHook'),
+            checkpoint=dict(type='CheckpointHook', interval=1),
+            sampler_seed=dict(type='DistSamplerSeedHook'),
+            visualization=dict(type='DetVisualizationHook'),
+        ),
+        env_cfg=dict(
+            cudnn_benchmark=False,
+            mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+            dist_cfg=dict(backend='nccl'),
+        ),
+        vis_backends=[dict(type='LocalVisBackend')],
+        visualizer=dict(
+            type='DetLocalVisualizer',
+            vis_backends=[dict(type='TensorboardVisBackend')],
+            name='visualizer',
+        ),
+        log_processor=dict(type='LogProcessor', window_size=50, by_epoch=True),
+        log_level='INFO',
+        load_from=None,
+        resume=False,
+    )
+
+
+def whole(record: dict, name: str) -> dict:
+    """A whole config around a recorded model."""
+    maps = name.startswith('htc')
+    batch = 4 if name.startswith('fcos') else 2
+    data = data_sections(maps or 'mask' in name, maps, 'ms-640-800' in name, batch)
+    return copy.deepcopy(dict(model=record['model'], **data, **schedule_sections(name)))
+
+
+@pytest.mark.parametrize('name', MMDET_3)
+def test_a_recorded_config_is_the_shipped_one(reference_dir, name):
+    """Model, data sets, transforms, evaluation and training, all fields."""
+    record = record_of(reference_dir, 'mmdet3', name)
+    run = lower(whole(record, name)).check()
+    assert run.warnings == []
+    assert parameters(run.model) == record['params']
+    shipped = lower(load_config(CONFIGS / f'hrnet/continuous/{name}.py'))
+    assert not differences(model_meaning(shipped), model_meaning(run))
+    # mmengine's warm-up ends an iteration earlier than mmcv's, and its schedulers say where.
+    theirs, ours = meaning(run), meaning(shipped)
+    for values in (theirs, ours):
+        assert values['schedule'][0].pop('end') == (500 if values is theirs else 501)
+        values['schedule'][0].pop('end_factor', None)
+        values['schedule'][1] = {
+            key: v for key, v in values['schedule'][1].items() if key not in ('begin', 'end')
+        }
+    assert not differences(ours, theirs)
+
+
+@pytest.fixture
+def config(reference_dir) -> dict:
+    name = 'cascade-mask-rcnn_hrnetv2p-w18_20e_coco'
+    return whole(record_of(reference_dir, 'mmdet3', name), name)
+
+
+def change(config: dict, path: str, value) -> dict:
+    """A config with another value at a path; None removes the key."""
+    config = copy.deepcopy(config)
+    *sections, key = [int(part) if part.isdigit() else part for part in path.split('.')]
+    section = config
+    for part in sections:
+        section = section[part]
+    if value is None:
+        del section[key]
+    else:
+        section[key] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ('path', 'value', 'message'),
+    [
+        ('model.type', 'RetinaNet', 'there is no model .*FasterRCNN'),
+        ('model.backbone.type', 'SwinTransformer', 'faster_rcnn_hrnetv2p_w18_1x'),
+        ('model.neck.type', 'PAFPN', 'supported: HRFPN, FPN'),
+        ('model.rpn_head.type', 'GARPNHead', 'supported: RPNHead'),
+        ('model.rpn_head.anchor_generator.scale', [8], "did you mean 'scales'"),
+        ('model.rpn_head.anchor_scales', [8], 'there is no such key|2019 language'),
+        ('model.rpn_head.bbox_coder.type', 'TBLRBBoxCoder', 'DeltaXYWHBBoxCoder'),
+        ('model.roi_head.type', 'PISARoIHead', 'CascadeRCNN has a CascadeRoIHead'),
+        ('model.roi_head.interleaved', True, 'accepted: num_stages'),
+        ('model.roi_head.num_stages', 2, '3 entries, but num_stages=2'),
+        ('model.roi_head.stage_loss_weights', [1], 'a list of 3 numbers'),
+        ('model.roi_head.bbox_head.1.type', 'SABLHead', 'supported: Shared2FCBBoxHead'),
+        ('model.roi_head.bbox_head.1.target_means', [0.0] * 4, 'no such key|2019 language'),
+        ('model.roi_head.bbox_head.1.num_classes', 0, '1 or more'),
+        ('model.roi_head.bbox_roi_extractor.roi_layer.aligned', False, 'one of True'),
+        ('model.roi_head.mask_head.upsample_cfg', dict(type='carafe'), "'deconv'"),
+        ('model.roi_head.test_cfg.score_thr', 0.3, 'keep that one'),
+        ('model.train_cfg.rpn.assigner', None, 'this key is needed'),
+        ('model.train_cfg.rpn_proposal.nms.type', 'soft_nms', "'nms'"),
+        ('model.test_cfg.rpn.nms.iou_threshold', 'a', 'finite number'),
+        ('model.data_preprocessor.pad_size_divisr', 32, "did you mean 'pad_size_divisor'"),
+        ('train_dataloader.dataset.type', 'LVISV1Dataset', 'supported: CocoDataset, VOCDataset'),
+        ('train_dataloader.dataset.data_prefix.imgs', 'x', "did you mean 'img'"),
+        ('train_dataloader.dataset.ann_file', None, 'this key is needed'),
+        ('train_dataloader.dataset.img_prefix', 'x', 'data_prefix'),
+        ('train_dataloader.dataset.pipeline.1.with_mask', False, 'with_mask is False'),
+        ('train_dataloader.dataset.pipeline.2.type', 'Mosaic', 'no step .*supported: '),
+        ('train_dataloader.dataset.pipeline.2.scale', (1333,), 'a pair'),
+        ('train_dataloader.dataset.pipeline.2.img_scale', (1, 1), 'has .*scale'),
+        ('val_evaluator.ann_file', 'other.json', 'not the file of the data set'),
+        ('val_evaluator.metric', 'mAP', "'bbox', 'segm'"),
+        ('val_evaluator.format_only', True, 'one of False'),
+    ],
+)
+def test_mistakes(config, path, value, message):
+    """Each names its place as this language has it."""
+    with pytest.raises(ConfigError, match=message) as caught:
+        lower(change(config, path, value)).check()
+    sections = [part for part in path.split('.') if not part.isdigit()]
+    found = re.sub(r'\[\d+\]', '', str(caught.value).split(':')[0].split(',')[0])
+    assert found.startswith('.'.join(sections[:2])), found
+
+
+def test_the_places_of_nodes(config):
+    """Errors at build time name them too."""
+    model = lower(config).model
+    roi_head = model['roi_head']
+    assert roi_head['mask_head'][0].path == 'model.roi_head.mask_head'
+    assert roi_head['bbox_head'][1].path == 'model.roi_head.bbox_head[1]'
+    assert model['rpn_head']['test_proposals'].path == 'model.test_cfg.rpn'
+
+
+def test_only_whole_names_are_moved():
+    rules = ((r'^test_cfg\b', 'model.test_cfg'),)
+    assert place('test_cfg.rcnn', rules) == 'model.test_cfg.rcnn'
+    assert place('model.test_cfg.rcnn', rules) == 'model.test_cfg.rcnn'
+
+
+def test_several_data_sets(config):
+    plain = config['train_dataloader']['dataset']
+    config['train_dataloader']['dataset'] = dict(type='ConcatDataset', datasets=[plain, plain])
+    dataset = lower(config).check().train['dataset']
+    assert dataset['type'] == 'ConcatDataset'
+    assert [part['ann_file'] for part in dataset['datasets']] == [
+        'data/coco/annotations/instances_train2017.json'
+    ] * 2
+
+
+def test_images_are_left_out_only_where_the_config_says_so(config):
+    del config['train_dataloader']['dataset']['filter_cfg']
+    dataset = lower(config).train['dataset']
+    assert (dataset['filter_empty'], dataset['min_size']) == (False, 0)
+    assert 'min_size' not in lower(config).test['dataset']
+
+
+def test_a_range_of_scales(config):
+    config['train_dataloader']['dataset']['pipeline'][2] = dict(
+        type='RandomResize', scale=SCALES, keep_ratio=True
+    )
+    resize = lower(config).check().train['dataset']['transforms'][0]
+    assert (resize['scales'], resize['multiscale_mode']) == (SCALES, 'range')
