@@ -144,18 +144,19 @@ def model_meaning(run: RunConfig) -> dict:
     kind = model['backbone']['type'].replace('HighResolutionNet', 'HRNet')
     if kind != 'ResNet':
         model['backbone'] = (kind, stages_of(model['backbone']))
-    return _with_defaults(model)
+    return with_defaults(model)
 
 
-def _with_defaults(value: Any) -> Any:
+def with_defaults(value: Any) -> Any:
+    """Nodes in a tree with the arguments that their classes have by default."""
     if isinstance(value, dict):
         defaults = {}
         with suppress(ConfigError):
             parameters = inspect.signature(registered(value.get('type'))).parameters
             defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
-        return defaults | {key: _with_defaults(item) for key, item in value.items()}
+        return defaults | {key: with_defaults(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_with_defaults(item) for item in value]
+        return [with_defaults(item) for item in value]
     return value
 
 

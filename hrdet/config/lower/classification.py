@@ -165,6 +165,21 @@ def accuracy(path: str, *, type: Literal['Accuracy'], topk: Any = (1,), thrs: An
     return Node(path, type=type, topk=(topk,) if isinstance(topk, int) else tuple(topk))
 
 
+def accuracy_of_mmcls(
+    path: str, *, metric: Any = 'accuracy', metric_options: Node | None = None
+) -> Node:
+    """The evaluator, as ``evaluation`` of mmcls 0.x writes it."""
+    only = f'classifiers are measured by their accuracy, not by {metric!r}'
+    check(metric in ('accuracy', ['accuracy'], ('accuracy',)), f'{path}.metric', only)
+    here = f'{path}.metric_options'
+    options = {} if metric_options is None else read(_metric_options, metric_options, here)
+    return accuracy(path, type='Accuracy', **{'topk': (1, 5), **options})
+
+
+def _metric_options(path: str, *, topk: Any = (1, 5), thrs: Any = None) -> dict[str, Any]:
+    return dict(topk=topk, thrs=thrs)
+
+
 def _dataset(
     path: str,
     *,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from hrdet.config.lower.splits import norm_node
 from hrdet.config.node import Node, check, check_choice, check_typed, read
 
 
@@ -133,19 +134,6 @@ def _normalize(
     path, *, type, mean: list[float], std: list[float], to_rgb: bool = True, result
 ):  # fmt: skip
     result.norm = norm_node(path, mean, std, to_rgb)
-
-
-def norm_node(path: str, mean: Any, std: Any, to_rgb: bool) -> Node:
-    """How images are normalised; a classifier takes them in their own size."""
-    order = 'rgb' if to_rgb else 'bgr'
-    return Node(
-        path,
-        type='Preprocess',
-        mean=tuple(mean),
-        std=tuple(std),
-        channel_order=order,
-        size_divisor=1,
-    )
 
 
 def _unsupported(path, *, type, result, **rest):

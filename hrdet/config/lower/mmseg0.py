@@ -3,7 +3,8 @@
 from typing import Any, Literal
 
 from hrdet.config.lower.segmentation import label_map_dataset, segmentor
-from hrdet.config.lower.segmentation_steps import SegPipeline, as_views, augmentation, common_norm
+from hrdet.config.lower.segmentation_steps import SegPipeline, as_views, augmentation
+from hrdet.config.lower.splits import Split, agreed_norm, lower_splits
 from hrdet.config.lower.transforms import read_scales
 from hrdet.config.node import Node, check, check_choice, check_typed, read
 from hrdet.registry import ConfigError, is_own, nearest
@@ -13,74 +14,41 @@ METRICS = ('mIoU', 'mDice', 'mFscore')
 _RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 
-def lower_segmentation(
-    path: str, *, model: Node, splits: dict[str, Node | None], evaluation: Node
-) -> dict[str, Any]:
-    """Arguments of ``RunConfig`` about the model and its data.
-
-    ``splits`` are loaders whose ``dataset`` is still as the config writes it, and ``evaluation``
-    has the keys of that section that concern metrics.
-    """
+def lower_segmentation(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
+    """Arguments of ``RunConfig`` about the model and its data."""
     found: list[SegPipeline] = []
-    for name, split in splits.items():
-        if split is None:
-            continue
-        first = len(found)
-        dataset = read_dataset(split['dataset'], f'data.{name}', name == 'train', found)
-        values = dict(dataset=dataset, size_divisor=1)
-        if name != 'train':
-            values['evaluator'] = read(_evaluator, evaluation, 'evaluation')
-        if name == 'test' and found[first].tta is not None:
-            values['tta'] = found[first].tta
-        splits[name] = split.replaced(**values)
-    return dict(model=read(segmentor, model, 'model', preprocess=common_norm(found)), **splits)
+
+    def plain(section: Node, training: bool) -> Node:
+        steps, path = section.get('pipeline'), f'{section.path}.pipeline'
+        listed = isinstance(steps, (list, tuple))
+        check(listed, path, f'a list of steps is needed here, not {steps!r}')
+        pipeline = SegPipeline(training)
+        _add_steps(pipeline, steps, path)
+        check(pipeline.norm is not None, path, "there is no step dict(type='Normalize', ...)")
+        found.append(pipeline)
+        rest = {key: value for key, value in section.items() if key != 'pipeline'}
+        rest['type'] = {'CustomDataset': 'BaseSegDataset'}.get(section['type'], section['type'])
+        return read(label_map_dataset, rest, section.path, pipeline=pipeline)
+
+    lowered = lower_splits(splits, plain)
+    if 'test' in lowered and found[-1].tta is not None:
+        lowered['test']['tta'] = found[-1].tta
+    norm = agreed_norm([pipeline.norm for pipeline in found])
+    return dict(model=read(segmentor, model, 'model', preprocess=norm), **lowered)
 
 
-def _evaluator(
+def mean_iou(
     path: str,
     *,
     metric: str | list[str] = 'mIoU',
     pre_eval: bool = True,
     efficient_test: bool = False,
 ) -> Node:
-    """What is measured; images are always reduced to counts at once, as with ``pre_eval``."""
+    """The evaluator; images are always reduced to counts at once, as with ``pre_eval``."""
     metrics = [metric] if isinstance(metric, str) else list(metric)
     for name in metrics:
         check_choice(name, METRICS, f'{path}.metric')
     return Node(path, type='IoUMetric', iou_metrics=metrics)
-
-
-def read_dataset(section: Any, path: str, training: bool, found: list[SegPipeline]) -> Node:
-    """A data set, or several that are joined; their pipelines are appended to ``found``."""
-    if isinstance(section, (list, tuple)):
-        check(len(section) > 0, path, 'the list of data sets is empty')
-        nodes = [read_dataset(s, f'{path}[{i}]', training, found) for i, s in enumerate(section)]
-        return nodes[0] if len(nodes) == 1 else Node(path, type='ConcatDataset', datasets=nodes)
-    kind = check_typed(section, path)['type']
-    if kind in _WRAPPERS:
-        return read(_WRAPPERS[kind], section, path, training=training, found=found)
-    steps, here = section.get('pipeline'), f'{path}.pipeline'
-    check(isinstance(steps, (list, tuple)), here, f'a list of steps is needed here, not {steps!r}')
-    pipeline = SegPipeline(training)
-    _add_steps(pipeline, steps, here)
-    check(pipeline.norm is not None, here, "there is no step dict(type='Normalize', ...)")
-    found.append(pipeline)
-    rest = {key: value for key, value in section.items() if key != 'pipeline'}
-    rest['type'] = {'CustomDataset': 'BaseSegDataset'}.get(kind, kind)
-    return read(label_map_dataset, rest, path, pipeline=pipeline)
-
-
-def _repeated(path, *, type, times, dataset, training, found):
-    check(training, path, 'an evaluation takes one data set as it is')
-    dataset = read_dataset(dataset, f'{path}.dataset', training, found)
-    return Node(path, type=type, dataset=dataset, times=times)
-
-
-def _concatenated(path, *, type, datasets, training, found):
-    return read_dataset(datasets, f'{path}.datasets', training, found)
-
-
-_WRAPPERS = {'RepeatDataset': _repeated, 'ConcatDataset': _concatenated}
 
 
 def _add_steps(result: SegPipeline, steps: Any, path: str) -> None:

@@ -1,9 +1,12 @@
 """OpenMMLab 1, the language of mmdetection 2, mmsegmentation 0.x and mmcls 0.x: its top level."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
-from hrdet.config.lower import mmseg0
+from hrdet.config.lower.classification import accuracy_of_mmcls, lower_classification
+from hrdet.config.lower.mmseg0 import lower_segmentation, mean_iou
 from hrdet.config.lower.release import (
     RUNTIME,
     TRAINING,
@@ -12,6 +15,7 @@ from hrdet.config.lower.release import (
     part,
     read_dist_params,
 )
+from hrdet.config.lower.splits import Split
 from hrdet.config.lower.training import lower_training
 from hrdet.config.node import Count, Natural, Node, as_nodes, check, check_typed, read
 from hrdet.config.run_config import RunConfig, Runtime, Training
@@ -28,8 +32,23 @@ _FIXED = {
 }
 _SECTIONS = ('model', 'data', 'classes', 'runner', 'train_cfg', 'test_cfg', 'workflow')
 KEYS = tuple(dict.fromkeys([*_SECTIONS, *TRAINING, *RUNTIME, 'dist_params', *_FIXED]))
-# A model's type, and the function that lowers the sections of its task.
-_TASKS = {'EncoderDecoder': mmseg0.lower_segmentation}
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """How the models of a task are lowered, what measures them, and their batches in tests."""
+
+    lower: Callable[[Node, dict[str, Split]], dict[str, Any]]
+    evaluator: Callable[..., Node]  # reads ``evaluation``
+    test_batch: int | None  # None: that of training
+
+
+_TASKS = {
+    'EncoderDecoder': _Task(lower_segmentation, mean_iou, 1),
+    'ImageClassifier': _Task(
+        partial(lower_classification, norm=None, language='openmmlab1'), accuracy_of_mmcls, None
+    ),
+}
 
 
 def read_config(config: Mapping[str, Any]) -> RunConfig:
@@ -46,9 +65,11 @@ def read_config(config: Mapping[str, Any]) -> RunConfig:
             f'{", ".join(_TASKS)}'
         )
     runner = _length(values)
+    task = _TASKS[kind]
     interval, metrics = _part_of_evaluation(values, runner, warnings)
-    splits = read(_loaders, values.get('data'), 'data')
-    task = _TASKS[kind]('', model=model, splits=splits, evaluation=metrics)
+    evaluator = read(task.evaluator, metrics, 'evaluation')
+    context = dict(evaluator=evaluator, test_batch=task.test_batch)
+    lowered = task.lower(model, read(_loaders, values.get('data'), 'data', **context))
     # 2. The run.
     training = _training(values, runner, interval, warnings)
     if 'workflow' in values:
@@ -60,7 +81,7 @@ def read_config(config: Mapping[str, Any]) -> RunConfig:
     if 'dist_params' in values:
         runtime['backend'] = read(read_dist_params, values['dist_params'], 'dist_params')
     runtime = read(Runtime, runtime, '')
-    return RunConfig(**task, training=training, runtime=runtime, warnings=warnings)
+    return RunConfig(**lowered, training=training, runtime=runtime, warnings=warnings)
 
 
 def _with_cfgs(model: Node, values: Node) -> Node:
@@ -107,28 +128,35 @@ def _loaders(
     train_dataloader: Node | None = None,
     val_dataloader: Node | None = None,
     test_dataloader: Node | None = None,
-) -> dict[str, Node | None]:
-    """``data``: the arguments of three loaders, whose ``dataset`` is not read yet."""
+    evaluator: Node,
+    test_batch: int | None,
+) -> dict[str, Split]:
+    """``data``: what is loaded and how, one for each of train, val and test."""
     check(bool(train or val or test), path, 'there is none of train, val and test')
-    splits: dict[str, Node | None] = {}
+    splits: dict[str, Split] = {}
     for name, section, own in (
         ('train', train, train_dataloader),
         ('val', val, val_dataloader),
         ('test', test, test_dataloader),
     ):
+        if not section:
+            continue
+        training, here = name == 'train', f'{path}.{name}'
         options = dict(samples_per_gpu=samples_per_gpu, workers_per_gpu=workers_per_gpu)
-        if name != 'train':  # one image at a time, unless the data set says otherwise
-            options['samples_per_gpu'] = 1
+        if not training:
+            options['samples_per_gpu'] = test_batch or samples_per_gpu
             if isinstance(section, Node) and 'samples_per_gpu' in section:
                 options['samples_per_gpu'] = section['samples_per_gpu']
                 rest = {k: v for k, v in section.items() if k != 'samples_per_gpu'}
                 section = Node(section.path, rest)
         options |= own or {}
-        splits[name] = None
-        if section:
-            check(options['samples_per_gpu'] is not None, f'{path}.samples_per_gpu', 'is needed')
-            loader = read(_loader, options, f'{path}.{name}_dataloader' if own else path)
-            splits[name] = Node(f'{path}.{name}', dataset=section, **loader)
+        given = options['samples_per_gpu'] is not None
+        check(given, f'{path}.samples_per_gpu', 'this key is needed')
+        loader = read(_loader, options, f'{here}_dataloader' if own else path)
+        measured = None if training else evaluator
+        splits[name] = Split(
+            training=training, dataset=section, path=here, evaluator=measured, **loader
+        )
     return splits
 
 

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hrdet.config.lower.classification import accuracy, lower_classification
-from hrdet.config.lower.classification_steps import norm_node
 from hrdet.config.lower.environment import RUNTIME, lower_runtime
 from hrdet.config.lower.mmdet3 import coco_metric, lower_mmdet3
 from hrdet.config.lower.nested_detection import DETECTORS
 from hrdet.config.lower.openmmlab1 import initial_weights
 from hrdet.config.lower.release import check_names, part
 from hrdet.config.lower.runner import lower_training
-from hrdet.config.lower.splits import Split
+from hrdet.config.lower.splits import Split, norm_node
 from hrdet.config.lower.transforms import Three
 from hrdet.config.node import Count, Natural, Node, as_nodes, check, check_typed, keys_of, read
 from hrdet.config.run_config import RunConfig

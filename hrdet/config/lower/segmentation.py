@@ -7,6 +7,7 @@ here, so that a model or a data set is one tree whoever wrote it.
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from hrdet.config.lower.backbone import read_backbone
 from hrdet.config.lower.segmentation_steps import SegPipeline
 from hrdet.config.node import Count, Fraction, Node, check, check_typed, read
 from hrdet.registry import ConfigError, is_own, nearest
@@ -25,8 +26,7 @@ DATASETS = {
     'iSAIDDataset': False,
     'CamVidDataset': False,
 }
-_BACKBONES = ('HRNet', 'HighResolutionNet')
-_EXAMPLE = 'configs/hrnet/fcn_hr18_512x1024_40k_cityscapes.py'
+EXAMPLE = 'configs/hrnet/fcn_hr18_512x1024_40k_cityscapes.py'
 _IGNORED = 255
 
 
@@ -49,15 +49,14 @@ def segmentor(
     in mmsegmentation 1.x, and not by the number of pixels.
     """
     _check_supported(type, f'{path}.type', ['EncoderDecoder'], 'segmentor')
-    kind = check_typed(backbone, f'{path}.backbone')['type']
-    _check_supported(kind, f'{path}.backbone.type', _BACKBONES, 'backbone')
+    if not is_own(check_typed(backbone, f'{path}.backbone')['type']):
+        # Resized bilinearly, and every batch norm is trained, unless the config says otherwise.
+        defaults = dict(norm_eval=False, fuse_mode='bilinear')
+        backbone = read_backbone(backbone, f'{path}.backbone', EXAMPLE, **defaults)
     for name, part in (('neck', neck), ('auxiliary_head', auxiliary_head)):
-        without = f'hrdet has segmentors without it only, as in {_EXAMPLE}: set {path}.{name}=None'
+        without = f'hrdet has segmentors without it only, as in {EXAMPLE}: set {path}.{name}=None'
         check(part is None, f'{path}.{name}', without)
     check(not train_cfg, f'{path}.train_cfg', 'a segmentor has no settings of training: dict()')
-    if kind in _BACKBONES:
-        # Resized bilinearly, and every batch norm is trained, unless the config says otherwise.
-        backbone = Node(backbone.path, dict(norm_eval=False, fuse_mode='bilinear') | backbone)
     return Node(
         path,
         type=type,
@@ -72,7 +71,7 @@ def _check_supported(kind: str, path: str, supported: Iterable[str], what: str) 
     if kind not in supported and not is_own(kind):
         raise ConfigError(
             f'{path}: hrdet has no {what} {kind!r}; supported: {", ".join(supported)}, as in '
-            f'{_EXAMPLE}'
+            f'{EXAMPLE}'
         )
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hrdet.config.node import Node, check, is_number
-from hrdet.registry import ConfigError
+from hrdet.config.lower.splits import norm_node
+from hrdet.config.node import Node, check
 
 _IGNORED = 255
 
@@ -31,13 +31,7 @@ class SegPipeline:
 
     def normalise(self, path: str, mean: Any, std: Any, to_rgb: bool) -> None:
         """What the model subtracts and divides by, in the channel order that it sees."""
-        for name, values in (('mean', mean), ('std', std)):
-            three = isinstance(values, (list, tuple)) and len(values) == 3
-            wanted = f'a list of three numbers is wanted here, not {values!r}'
-            check(three and all(map(is_number, values)), f'{path}.{name}', wanted)
-        order = 'rgb' if to_rgb else 'bgr'
-        values = dict(mean=tuple(mean), std=tuple(std), channel_order=order, size_divisor=1)
-        self.norm = Node(path, type='Preprocess', **values)
+        self.norm = norm_node(path, mean, std, to_rgb)
 
     def load_labels(self, path: str, reduce_zero_label: bool | None) -> None:
         """Every data set loads its label maps; a pipeline may say what 0 means in them."""
@@ -107,16 +101,3 @@ def augmentation(
     mirrored = ', each also mirrored' if flip else ''
     text = f'{len(views)} views of each image{mirrored}: {numbers} times {rule}'
     return Node(path, transforms=as_views(path, views), description=text)
-
-
-def common_norm(pipelines: Sequence[SegPipeline]) -> Node:
-    """The node that normalises images for all data sets."""
-    norms = [pipeline.norm for pipeline in pipelines]
-    for norm in norms[1:]:
-        for name in ('mean', 'std', 'channel_order'):
-            if norm[name] != norms[0][name]:
-                raise ConfigError(
-                    f'{norms[0].path} and {norm.path} differ in {name} ({norms[0][name]} and '
-                    f'{norm[name]}), but the model normalises all images alike'
-                )
-    return norms[0]

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hrdet.config.lower.data import agreed
+from hrdet.config.lower.transforms import Three
 from hrdet.config.node import Count, Natural, Node, check, check_typed, read
+from hrdet.registry import check_value
 
 # Lowers a data set without wrappers: (section, whether it is trained on).
 Plain = Callable[[Node, bool], Node]
@@ -74,6 +76,15 @@ _WRAPPERS = {
     'ClassBalancedDataset': _balanced,
     'ConcatDataset': _concatenated,
 }
+
+
+def norm_node(path: str, mean: Any, std: Any, to_rgb: bool) -> Node:
+    """How images are normalised that go into the network in their own size."""
+    for name, values in (('mean', mean), ('std', std)):
+        check_value(values, Three, f'{path}.{name}')
+    order = 'rgb' if to_rgb else 'bgr'
+    values = dict(mean=tuple(mean), std=tuple(std), channel_order=order, size_divisor=1)
+    return Node(path, type='Preprocess', **values)
 
 
 def agreed_norm(norms: list[Node]) -> Node:

@@ -31,6 +31,8 @@ class FCNHead(nn.Module):
         dropout_ratio: of whole channels before the classifying layer.
         norm_cfg: kind of norm layers.
         class_weight: (K,), a factor of each pixel's loss by its label.
+        avg_class_weight: with ``class_weight``, divide by the sum of the pixels' weights instead of
+            their number (mmsegmentation 1.x).
         avg_non_ignore: average the loss over the pixels that are not ignored; by default over all,
             as the published models were trained.
         hard_pixel_mining: arguments of ``hard_pixels`` (OHEM): train on the hardest pixels only.
@@ -50,6 +52,7 @@ class FCNHead(nn.Module):
         norm_cfg: NormCfg | Mapping = MappingProxyType({'type': 'BN'}),
         loss_weight: float = 1.0,
         class_weight: Sequence[float] | None = None,
+        avg_class_weight: bool = False,
         avg_non_ignore: bool = False,
         hard_pixel_mining: Mapping | None = None,
     ) -> None:
@@ -59,7 +62,8 @@ class FCNHead(nn.Module):
         if num_convs < 1:
             raise ValueError(f'num_convs must be at least 1, not {num_convs}')
         self.num_classes, self.in_channels = num_classes, list(in_channels)
-        self.loss_weight, self.avg_non_ignore = loss_weight, avg_non_ignore
+        self.loss_weight = loss_weight
+        self.avg_non_ignore, self.avg_class_weight = avg_non_ignore, avg_class_weight
         self.hard_pixel_mining = None if hard_pixel_mining is None else dict(hard_pixel_mining)
         weight = None if class_weight is None else torch.tensor(class_weight, dtype=torch.float32)
         if weight is not None and len(weight) != num_classes:
@@ -110,5 +114,6 @@ class FCNHead(nn.Module):
             self.class_weight,
             hard,
             avg_non_ignore=self.avg_non_ignore,
+            avg_class_weight=self.avg_class_weight,
         )
         return {'loss_ce': self.loss_weight * loss}

@@ -6,8 +6,7 @@ import hrdet.data
 import hrdet.models  # noqa: F401  both register their types
 from hrdet.config import Node, load_config, lower
 from hrdet.config.lower.classification import lower_classification
-from hrdet.config.lower.classification_steps import norm_node
-from hrdet.config.lower.splits import Split
+from hrdet.config.lower.splits import Split, norm_node
 from hrdet.config.node import as_nodes
 from hrdet.registry import ConfigError, build
 from tests.config.published import CONFIGS

@@ -4,9 +4,12 @@ import json
 
 import pytest
 
+import hrdet.data
+import hrdet.evaluation
+import hrdet.models  # noqa: F401  all register their types
 from hrdet.config import load_config, lower, lowered_text
 from hrdet.registry import ConfigError
-from tests.config.published import CONFIGS, MMSEG, equal, recorded_configs
+from tests.config.published import CONFIGS, MMSEG, equal, recorded_configs, with_defaults
 
 UNSCALED = 'auto_scale_lr: the config does not say'
 
@@ -40,6 +43,35 @@ def test_a_published_config_means_what_the_shipped_one_means(published, name):
         # They inherit the weights of W18 in the earlier place.
         assert notes.pop().startswith("model.backbone.init_cfg: training starts from 'open-mmlab")
     assert notes == []
+
+
+CLASSIFIERS = [f'hrnet-w{width}_4xb32_in1k' for width in (18, 30, 32, 40, 44, 48, 64)]
+
+
+def test_the_published_classifiers_are_known(reference_dir):
+    assert set(recorded_configs(reference_dir, 'mmcls0_configs')) == set(CLASSIFIERS)
+
+
+@pytest.mark.parametrize('name', CLASSIFIERS)
+def test_a_published_classifier_means_what_the_shipped_one_means(reference_dir, name):
+    theirs = lower(recorded_configs(reference_dir, 'mmcls0_configs')[name]).check()
+    ours = lower(load_config(CONFIGS / f'hrnet/{name}.py')).check()
+    assert with_defaults(theirs.model) == with_defaults(ours.model)
+    for old, new in zip(theirs.splits(), ours.splits(), strict=True):
+        assert (old['batch_size'], old.get('evaluator')) == (32, new.get('evaluator'))
+        folders, layout = old['dataset'], new['dataset']
+        ours_in_full, theirs_in_full = (with_defaults(d['transforms']) for d in (layout, folders))
+        assert equal(ours_in_full, theirs_in_full)
+        # mmpretrain names the layout, and mmcls its folders.
+        part = layout['split']
+        assert folders['data_prefix'] == f'{layout["data_root"]}/{part}'
+        expected = None if part == 'train' else f'{layout["data_root"]}/meta/{part}.txt'
+        assert folders.get('ann_file') == expected
+    for run in (theirs, ours):
+        run.training.auto_scale_lr = None
+        for factor in run.training.schedule:
+            factor['begin'] = 0
+    assert theirs.training == ours.training
 
 
 def test_training_of_a_published_config(config):

@@ -166,6 +166,22 @@ def test_loss_counts_ignored_pixels_in_the_mean():
     assert losses['decode.loss_ce'].item() == pytest.approx((rows / (2 * 64 * 96)).item(), rel=1e-5)
 
 
+@pytest.mark.parametrize('weighted_mean', [False, True])
+def test_the_two_means_of_a_weighted_loss(weighted_mean):
+    """Over all pixels (mmsegmentation 0.x), or over the weights of the labelled ones (1.x)."""
+    torch.manual_seed(0)
+    weight = torch.tensor([1, 2, 1, 0.5, 1])
+    labels = batch().truth.labels
+    labels[0, :10] = 255
+    head = FCNHead(5, [3], 4, class_weight=weight.tolist(), avg_class_weight=weighted_mean)
+    logits = torch.randn(2, 5, *labels.shape[1:])
+    found = head.loss(logits, labels)['loss_ce']
+    reduction = 'mean' if weighted_mean else 'sum'
+    expected = F.cross_entropy(logits, labels.long(), weight, ignore_index=255, reduction=reduction)
+    expected = expected if weighted_mean else expected / labels.numel()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
 def test_hard_pixels_and_class_weights_train():
     torch.manual_seed(0)
     model = segmentor()
