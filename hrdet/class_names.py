@@ -25,7 +25,7 @@ def classes_of(
         other_classes: the config's number of classes counts, and not the checkpoint's.
     """
     # 1. The checkpoint has names, or at least their number.
-    configured = next(_class_counts(run.model), None)
+    configured = next(class_counts(run.model), None)
     saved = None if content is None else saved_classes(content)
     if other_classes and configured not in (None, _number(saved)):
         content = saved = None
@@ -78,7 +78,8 @@ def _number(saved: tuple[str, ...] | int | None) -> int | None:
     return len(saved) if isinstance(saved, tuple) else saved
 
 
-def _class_counts(model: dict[str, Any]) -> Iterator[int]:
+def class_counts(model: dict[str, Any]) -> Iterator[int]:
+    """The numbers of classes that the parts of a lowered model state."""
     return (node['num_classes'] for node in _nodes(model) if node.get('num_classes'))
 
 

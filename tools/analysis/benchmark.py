@@ -1,14 +1,21 @@
-"""Where the time of a detector goes: medians of its parts, and peak memory.
+"""Where the time of a model goes: medians of its parts, and peak memory.
 
     python tools/analysis/benchmark.py CONFIG --mode infer --device cpu --shape 800 1216
     python tools/analysis/benchmark.py CONFIG --mode train --device cuda --batch 4
     python tools/analysis/benchmark.py CONFIG --mode infer --checkpoint work_dirs/.../latest.pth
+    python tools/analysis/benchmark.py CONFIG --table
 
 Without --shape the batches come from the config's data set (training or test set), and loading
 is timed too: in this process, one batch at a time, so that the row shows the work of one loader
 worker for a batch.  A run needs about (data loading / whole step) workers to keep up.
-With --shape the images are noise of that size with a few boxes, and no data set is needed; they
+With --shape the images are noise of that size with a random truth, and no data set is needed; they
 are predicted without test-time augmentation.
+
+--table measures the two columns of the tables of published models.  Mem: the most memory that
+training steps take, with the images of one GPU; on a CPU, of the whole process.  fps: images per
+second, the mean of --images images of the test set, one at a time, forward and post-processing
+without loading.  With --mode it measures one of them: without the data sets take --mode train
+--shape 512 1024, and then --mode infer --shape 1024 2048.
 
 How to read it:
 - "post-processing" (infer) is what follows the layers: decoding, NMS, the copy to the host;
@@ -42,13 +49,18 @@ from hrdet.messages import plural
 from hrdet.registry import ConfigError
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
+    from hrdet.config import RunConfig
     from tools.analysis.stopwatch import Stopwatch
 
 
 def parse_args() -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--mode', choices=('infer', 'train'), required=True)
+    parser.add_argument('--mode', choices=('infer', 'train'), help='needed without --table')
+    parser.add_argument('--table', action='store_true', help='memory and speed as tables have them')
+    parser.add_argument(
+        '--images', type=int, default=200, help='of fps in the table (default: %(default)s)'
+    )
     parser.add_argument(
         '--device', choices=('cpu', 'cuda'), help='(default: cuda if there is a GPU)'
     )
@@ -63,8 +75,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--checkpoint', help='weights (default: untrained)')
     add_cfg_options(parser)
     args = parser.parse_args()
-    if args.iterations < 1 or (args.batch or 1) < 1 or min(args.shape or (1,)) < 1:
-        parser.error('--iterations, --batch and --shape must be at least 1')
+    if not (args.mode or args.table):
+        parser.error('give --mode infer, --mode train or --table')
+    if min(args.images, args.iterations, args.batch or 1, *(args.shape or ())) < 1:
+        parser.error('--iterations, --images, --batch and --shape must be at least 1')
     import torch
 
     args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
@@ -81,9 +95,46 @@ def peak_memory(cuda: bool) -> str:
         return (
             f'{used / 2**20:.0f} MiB of GPU memory in tensors, {reserved / 2**20:.0f} MiB reserved'
         )
+    return f'{peak_of_process() / 2**20:.0f} MiB of memory (the whole process)'
+
+
+def peak_of_process() -> int:
+    """The most bytes that this process has held at once."""
     unit = 1 if sys.platform == 'darwin' else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return f'{peak / 2**20:.0f} MiB of memory (the whole process)'
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def table(args: argparse.Namespace, run_config: RunConfig) -> str:
+    """The header and the row of a Markdown table, and how they were measured."""
+    import torch
+
+    from tools.analysis.steps import make_step, measure, model_and_batches
+    from tools.analysis.stopwatch import Stopwatch
+
+    columns, notes = {}, []
+    for mode in [args.mode] if args.mode else ['train', 'infer']:  # the peak of a CPU never falls
+        options = vars(args) | dict(mode=mode)
+        if mode == 'infer':
+            options |= dict(batch=1, iterations=args.images)
+        options = argparse.Namespace(**options)
+        model, batches = model_and_batches(options, run_config)
+        watch = Stopwatch(torch.device(args.device))
+        step = make_step(options, run_config, model, watch)
+        shapes = ', '.join(map(str, measure(step, batches, watch, options)))
+        if mode == 'train':
+            peak = torch.cuda.max_memory_allocated() if watch.cuda else peak_of_process()
+            columns['Mem (GB)'] = f'{peak / 2**30:.1f}'
+            notes.append(f'Mem: {plural(args.iterations, "step")} of {shapes}')
+        else:
+            fps = 1000 * args.images / sum(watch.times['whole step'])
+            columns['fps'] = f'{fps:.2f}'
+            notes.append(f'fps: {plural(args.images, "image")}, the last one {shapes}')
+    where = plural(torch.get_num_threads(), 'CPU thread')
+    where = torch.cuda.get_device_name() if watch.cuda else where
+    rows = [('config', *columns), ['---'] * (1 + len(columns))]
+    rows.append([Path(args.config).stem, *columns.values()])
+    lines = [f'| {" | ".join(row)} |' for row in rows]
+    return '\n'.join([*lines, f'{where}, torch {torch.__version__}; {"; ".join(notes)}'])
 
 
 def show(watch: Stopwatch, shapes: list[tuple[int, ...]], args: argparse.Namespace) -> None:
@@ -132,9 +183,12 @@ def main() -> None:
     torch.manual_seed(0)
     try:
         run_config = lower(load_config(args.config, args.cfg_options))
-        if args.mode == 'train':
+        if args.mode != 'infer':
             run_config.check_trainable()
         torch.backends.cudnn.benchmark = run_config.runtime.cudnn_benchmark
+        if args.table:
+            print(table(args, run_config))
+            return
         model, batches = model_and_batches(args, run_config)
         watch = Stopwatch(torch.device(args.device))
         watch_parts(model, watch)

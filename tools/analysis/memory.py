@@ -121,10 +121,9 @@ def measure(
     from hrdet.engine.trainer import TrainStep
     from hrdet.models import build_model
     from hrdet.optim import build_optimizer
-    from tools.analysis.steps import COCO_CLASSES, noise
+    from tools.analysis.steps import class_names, noise, random_truth
 
-    classes = run_config.classes or tuple(map(str, range(COCO_CLASSES)))
-    model = build_model(run_config, classes).train().to(device)
+    model = build_model(run_config, class_names(run_config)).train().to(device)
     optimizer = build_optimizer(model, run_config.training.optimizer)
     step = TrainStep(
         model,
@@ -133,11 +132,9 @@ def measure(
         amp=run_config.training.amp,
         grad_clip=run_config.training.grad_clip,
     )
-    roi_head = run_config.model.get('roi_head', {})
-    wanted = 'mask_head' in roi_head, 'semantic_head' in roi_head
     points = []
     for images, size in itertools.product(batches, sizes):
-        batch = noise(images, size, len(classes), *wanted)
+        batch = noise(images, size, random_truth(model, images, size))
         peak_bytes = peak(step, batch, device)
         points.append((images, images * size[0] * size[1] / MEGA, peak_bytes))
     return points

@@ -2,50 +2,79 @@
 
 import argparse
 from collections.abc import Callable, Iterator
+from functools import singledispatch
 from statistics import median
+from typing import Any
 
 import torch
 from torch import nn
 
 from hrdet.checkpoints import load_checkpoint
+from hrdet.class_names import class_counts
 from hrdet.config import RunConfig, loader_options
 from hrdet.data import build_loader
 from hrdet.engine.trainer import TrainStep
 from hrdet.models import build_model
+from hrdet.models.classifiers import ImageClassifier
+from hrdet.models.segmentors import EncoderDecoder
 from hrdet.models.views import augmented_batches
 from hrdet.optim import build_optimizer
 from hrdet.registry import build
-from hrdet.structures import Batch, GroundTruth, ImageMeta, Views
+from hrdet.structures import Batch, ClassLabel, GroundTruth, ImageMeta, SegmentationMap, Views
 from tools.analysis.stopwatch import Stopwatch
 
-COCO_CLASSES = 80  # for configs whose classes come from an annotation file: --shape reads none
+COCO_CLASSES = 80  # for configs whose classes come from files: --shape reads none
 OBJECTS = 8  # boxes in an image of noise
 LAYERS = ('preprocess', 'backbone', 'neck')
 
 
-def noise(batch: int, size: tuple[int, int], classes: int, masks: bool, maps: bool) -> Batch:
-    """Images of noise with boxes on them, and with masks and semantic maps if wanted."""
+def noise(batch: int, size: tuple[int, int], truth: Any) -> Batch:
+    """Images of noise with a truth about them."""
+    sizes = torch.tensor([size] * batch, dtype=torch.float32)
+    metas = [ImageMeta('noise', i, size, size, size) for i in range(batch)]
+    images = _integers(256, batch, *size, 3).permute(0, 3, 1, 2)
+    return Batch(images, metas, sizes, sizes, truth)
 
-    def pixels(*shape: int, values: int = 2) -> torch.Tensor:
-        return torch.randint(values, (batch, *shape), dtype=torch.uint8)
 
+@singledispatch
+def random_truth(model: nn.Module, batch: int, size: tuple[int, int]) -> Any:
+    """What a model can learn from: of a detector boxes, with masks and maps where it uses them."""
     height, width = size
     corners = torch.rand(batch, OBJECTS, 2) * 0.5
     sides = 0.1 + torch.rand(batch, OBJECTS, 2) * 0.4
     boxes = torch.cat([corners, corners + sides], -1) * torch.tensor([width, height] * 2)
-    truth = GroundTruth(
+    roi_head = getattr(model, 'roi_head', None)
+    masks, maps = (getattr(roi_head, f'{name}_head', None) for name in ('mask', 'semantic'))
+    return GroundTruth(
         boxes=boxes,
-        labels=torch.randint(0, classes, (batch, OBJECTS)),
+        labels=torch.randint(0, len(model.classes), (batch, OBJECTS)),
         ignored=torch.zeros(batch, 1, 4),
-        masks=pixels(OBJECTS, *size) if masks else None,
-        semantic=pixels(-(-height // 8), -(-width // 8)) if maps else None,
+        masks=None if masks is None else _integers(2, batch, OBJECTS, *size),
+        semantic=None if maps is None else _integers(2, batch, -(-height // 8), -(-width // 8)),
         valid=torch.ones(batch, OBJECTS, dtype=torch.bool),
         ignored_valid=torch.zeros(batch, 1, dtype=torch.bool),
     )
-    sizes = torch.tensor([size] * batch, dtype=torch.float32)
-    metas = [ImageMeta('noise', i, size, size, size) for i in range(batch)]
-    images = pixels(height, width, 3, values=256).permute(0, 3, 1, 2)
-    return Batch(images, metas, sizes, sizes, truth)
+
+
+@random_truth.register
+def _(model: ImageClassifier, batch: int, size: tuple[int, int]) -> ClassLabel:
+    return ClassLabel(torch.randint(0, len(model.classes), (batch,)))
+
+
+@random_truth.register
+def _(model: EncoderDecoder, batch: int, size: tuple[int, int]) -> SegmentationMap:
+    return SegmentationMap(_integers(len(model.classes), batch, *size))
+
+
+def _integers(count: int, *shape: int) -> torch.Tensor:
+    """uint8 in 0..count - 1."""
+    return torch.randint(count, shape, dtype=torch.uint8)
+
+
+def class_names(run_config: RunConfig) -> tuple[str, ...]:
+    """Without any file: those of the config, or numbers, as many as its heads have or COCO has."""
+    count = next(class_counts(run_config.model), COCO_CLASSES)
+    return run_config.classes or tuple(map(str, range(count)))
 
 
 def endless(loader) -> Iterator[Batch | Views]:
@@ -55,25 +84,24 @@ def endless(loader) -> Iterator[Batch | Views]:
 
 
 def model_and_batches(args: argparse.Namespace, run_config: RunConfig):
-    """The detector, and an endless source of batches on the host."""
+    """The model, and an endless source of batches on the host."""
     training = args.mode == 'train'
     split = run_config.train if training else run_config.test
     options = loader_options(split)
     batch = args.batch or options['batch_size']
     if args.shape:
-        classes = run_config.classes or tuple(map(str, range(COCO_CLASSES)))
-        roi_head = run_config.model.get('roi_head', {})
-        wanted = 'mask_head' in roi_head, 'semantic_head' in roi_head
-        batches = endless([noise(batch, tuple(args.shape), len(classes), *wanted)])
+        classes, loader = class_names(run_config), None
     else:
         dataset = build(split['dataset'])
-        classes = dataset.classes
         options = options | dict(batch_size=batch, num_workers=0)
-        batches = endless(build_loader(dataset, training=training, **options))
+        classes, loader = dataset.classes, build_loader(dataset, training=training, **options)
     model = build_model(run_config, classes)
     if args.checkpoint:
         load_checkpoint(model, args.checkpoint)
-    return model.train(training).to(args.device), batches
+    if loader is None:
+        size = tuple(args.shape)
+        loader = [noise(batch, size, random_truth(model, batch, size))]
+    return model.train(training).to(args.device), endless(loader)
 
 
 def make_step(args: argparse.Namespace, run_config: RunConfig, model: nn.Module, watch: Stopwatch):
@@ -107,7 +135,7 @@ def watch_parts(model: nn.Module, watch: Stopwatch) -> None:
         if name in LAYERS:
             watch.watch(part, name)
         else:
-            for module in part.modules():  # whichever of them the detector calls
+            for module in part.modules():  # whichever of them the model calls
                 watch.watch(module, 'heads')
 
 

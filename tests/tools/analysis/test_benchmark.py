@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from hrdet.data.shapes import make_shapes
-from tools.analysis import benchmark
+from tools.analysis import benchmark, steps
 from tools.analysis.stopwatch import Stopwatch
 
 QUICKSTART = Path(__file__).resolve().parents[3] / 'configs/quickstart'
@@ -53,6 +53,44 @@ def test_other_detectors(monkeypatch, capsys, mode, detector):
     """Noise has the masks and maps that they learn from, and their heads take time."""
     rows, _ = table(monkeypatch, capsys, '--mode', mode, '--shape', 64, 96, detector=detector)
     assert rows['heads'] > 0.01 * rows['whole step']
+
+
+def printed(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, 'argv', ['benchmark.py', *map(str, arguments), *SHORT[:-2]])
+    benchmark.main()
+    return capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize('mode', ['infer', 'train'])
+@pytest.mark.parametrize('options', [(), ('--shape', 64, 96)])
+def test_classifiers_and_segmentors(monkeypatch, capsys, task, mode, options):
+    lines = printed(monkeypatch, capsys, task.config, '--mode', mode, *options)
+    rows = {line.split('│')[1].strip() for line in lines if line.startswith('│')}
+    assert {'backbone', 'heads', 'whole step'} <= rows
+    assert ('backward' in rows) == (mode == 'train')
+
+
+def test_the_columns_of_published_tables(monkeypatch, capsys, task):
+    """200 images are predicted one by one; the measured times are replaced by 50 ms."""
+    measured = []
+
+    def measure(step, batches, watch, args):
+        measured.append((args.mode, args.iterations, len(next(batches).metas)))
+        watch.times['whole step'] = [50.0] * args.iterations
+        return [(1, 3, 64, 80)]
+
+    monkeypatch.setattr(steps, 'measure', measure)
+    header, _, row, note = printed(monkeypatch, capsys, task.config, '--table')
+    assert header == '| config | Mem (GB) | fps |'
+    _, config, memory, fps, _ = row.split('|')
+    assert config.strip() == 'config'
+    assert 0.1 < float(memory) < 100
+    assert float(fps) == 20
+    assert measured == [('train', 2, 2), ('infer', 200, 1)]
+    assert '200 images, the last one (1, 3, 64, 80)' in note
+    lines = printed(monkeypatch, capsys, task.config, '--table', '--mode', 'infer', '--images', 3)
+    assert lines[0] == '| config | fps |'
+    assert measured[2:] == [('infer', 3, 1)]
 
 
 def on_shapes(tmp_path) -> list[str]:
@@ -109,3 +147,7 @@ def test_mistakes_are_named(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         table(monkeypatch, capsys, '--mode', 'infer', '--shape', 0, 4)
     assert 'must be at least 1' in capsys.readouterr().err
+    monkeypatch.setattr(sys, 'argv', ['benchmark.py', 'config.py'])
+    with pytest.raises(SystemExit):
+        benchmark.main()
+    assert 'give --mode infer, --mode train or --table' in capsys.readouterr().err

@@ -37,7 +37,7 @@ def test_peak_is_what_is_alive_at_once(depth):
     model, cpu = Chain(depth), torch.device('cpu')
     options = dict(type='SGD', lr=0.1, momentum=0.9)
     step = TrainStep(model, build_optimizer(model, options), cpu)
-    batch = steps.noise(1, (32, 32), 3, False, False)
+    batch = steps.noise(1, (32, 32), None)
     found = memory.peak(step, batch, cpu) - batch.images.nbytes
     numbers = found / 4 / COUNT
     assert 2 + depth < numbers < 2 + depth + 3.1
