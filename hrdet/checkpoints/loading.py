@@ -108,7 +108,7 @@ def load_checkpoint(
     # 3. All or nothing: refuse before anything is copied.
     if (strict and not report.complete) or not report.loaded:
         report.refused = True
-        raise CheckpointError(f'{report}\n{_cure(report)}')
+        raise CheckpointError(f'{report}\n{_cure(report, conversion.weights)}')
     _copy(model, conversion.weights, report)
     return report
 
@@ -213,7 +213,7 @@ def _check_convention(model: nn.Module, report: LoadReport) -> None:
     )
 
 
-def _cure(report: LoadReport) -> str:
+def _cure(report: LoadReport, weights: Mapping[str, Tensor]) -> str:
     for key, *shapes in report.mismatched:
         theirs, ours = (class_count(key, shape) for shape in shapes)
         if theirs is not None:
@@ -231,10 +231,14 @@ def _cure(report: LoadReport) -> str:
             'The checkpoint has the semantic branch of HTC, but the model does not, because the '
             'config names no stuff maps: set data.train.seg_prefix'
         )
-    if report.family in (Family.CLASSIFIER, Family.MMPRETRAIN, Family.RESNET):
+    # The whole backbone fits and nothing else does.
+    others = {*report.missing, *report.unexpected, *(m.key for m in report.mismatched)}
+    common = weights.keys() - others
+    if common and all(key.startswith('backbone.') == (key in common) for key in common | others):
         return (
-            "This is an ImageNet classifier: name it in the config as model.pretrained='...' "
-            '(load_backbone), not as a checkpoint of the whole model'
+            'Only the backbone fits, as of a model of another task: name the file as '
+            "model.pretrained='...' in the config (load_backbone), not as a checkpoint of the "
+            'whole model'
         )
     cure = (
         'Nothing was loaded: the config describes another model (type, backbone width, heads). Use '

@@ -307,5 +307,10 @@ class TestBackbone:
     def test_as_a_detector_checkpoint_it_is_refused_with_the_way_out(
         self, classifier, model, weights_for
     ):
-        with pytest.raises(CheckpointError, match=r'model\.pretrained'):
+        with pytest.raises(CheckpointError, match=r'Only the backbone fits.*model\.pretrained'):
             load_checkpoint(model, weights_for(classifier))
+
+    def test_another_width_is_not_another_task(self, shapes_of, standin, weights_for):
+        model = standin(shapes_of('tasks/mmpretrain_hrnet_w18'))
+        with pytest.raises(CheckpointError, match='the config describes another model'):
+            load_checkpoint(model, weights_for(shapes_of('tasks/mmpretrain_hrnet_w32')))
