@@ -2,18 +2,30 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal
 
 from hrdet.config.lower.classification import accuracy, lower_classification
 from hrdet.config.lower.environment import RUNTIME, lower_runtime
 from hrdet.config.lower.mmdet3 import coco_metric, lower_mmdet3
+from hrdet.config.lower.mmseg1 import iou_metric, lower_mmseg1
 from hrdet.config.lower.nested_detection import DETECTORS
 from hrdet.config.lower.openmmlab1 import initial_weights
 from hrdet.config.lower.release import check_names, part
 from hrdet.config.lower.runner import lower_training
 from hrdet.config.lower.splits import Split, norm_node
 from hrdet.config.lower.transforms import Three
-from hrdet.config.node import Count, Natural, Node, as_nodes, check, check_typed, keys_of, read
+from hrdet.config.node import (
+    Count,
+    Natural,
+    Node,
+    as_nodes,
+    check,
+    check_choice,
+    check_typed,
+    keys_of,
+    read,
+)
 from hrdet.config.run_config import RunConfig
 from hrdet.registry import nearest
 
@@ -47,6 +59,8 @@ def _task(
     test_evaluator: Any = None,
     val_cfg: Node | None = None,
     test_cfg: Node | None = None,
+    tta_model: Node | None = None,
+    tta_pipeline: list[Node] | None = None,
 ) -> dict[str, Any]:
     """Arguments of ``RunConfig`` about the model and its data."""
     kind = model['type']
@@ -69,7 +83,11 @@ def _task(
             needed = f'{name}_dataloader needs it: what is measured'
             check(evaluator is not None, here, needed)
             measured = _evaluator(evaluator, here, task.evaluators)
-        loader = dict(training=name == 'train', evaluator=measured)
+        loader = dict(training=name == 'train', evaluator=measured, tta=None)
+        if name == 'test' and tta_model is not None and tta_pipeline is not None:
+            here = f'a model of {", ".join(task.tta) or "another task"} is wanted here'
+            check(tta_model.get('type') in task.tta, 'tta_model.type', here)
+            loader['tta'] = _views(tta_pipeline, 'tta_pipeline')
         splits[name] = read(_dataloader, section, f'{name}_dataloader', **loader)
     one = 'model.data_preprocessor says the same: keep one of them'
     own = model.get('data_preprocessor')
@@ -97,6 +115,7 @@ def _dataloader(
     dataset: Any,
     training: bool,
     evaluator: Node | None,
+    tta: list[list[Node]] | None,
 ) -> Split:
     """Workers that stay, and page-locked memory, are the only way here.
 
@@ -117,6 +136,7 @@ def _dataloader(
         batch_size=batch_size,
         num_workers=num_workers,
         evaluator=evaluator,
+        tta=tta,
     )
 
 
@@ -152,6 +172,21 @@ def _loop(
     check(not fp16, f'{path}.fp16', own)
 
 
+def _views(steps: Any, path: str) -> list[list[Node]]:
+    """``tta_pipeline``: the steps of each view."""
+    check(len(steps) > 0, path, 'a list of steps is wanted here, and it is empty')
+    *before, last = steps
+    kind = check_typed(last, f'{path}[{len(before)}]')['type']
+    check_choice(kind, ('TestTimeAug',), f'{last.path}.type')
+    choices = read(_test_time_aug, last, last.path)
+    return [[*before, *view] for view in product(*choices)]
+
+
+def _test_time_aug(path: str, *, type: str, transforms: list[list[Node]]) -> list[list[Node]]:
+    """The alternatives in each place; every combination of them is a view."""
+    return transforms
+
+
 def _evaluator(section: Any, path: str, readers: dict[str, Callable[..., Node]]) -> Node:
     """The one evaluator of a task; of a list with one entry that entry."""
     if isinstance(section, (list, tuple)):
@@ -177,6 +212,7 @@ class _Task:
 
     lower: Callable[[Node, dict[str, Split]], dict[str, Any]]
     evaluators: dict[str, Callable[..., Node]]
+    tta: tuple[str, ...] = ()  # types of ``tta_model``
 
 
 def _classification(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
@@ -204,6 +240,7 @@ def _cls_preprocessor(
 
 
 _TASKS = {
+    'EncoderDecoder': _Task(lower_mmseg1, dict(IoUMetric=iou_metric), ('SegTTAModel',)),
     'ImageClassifier': _Task(_classification, dict(Accuracy=accuracy)),
     **dict.fromkeys(DETECTORS, _Task(lower_mmdet3, dict(CocoMetric=coco_metric))),
 }

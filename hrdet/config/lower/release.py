@@ -22,6 +22,7 @@ _HELPERS = (
     *('dataset_type', 'data_root', 'metainfo', 'num_classes', 'backend_args', 'file_client_args'),
     *('img_norm_cfg', 'norm_cfg', 'conv_cfg', 'crop_size', 'img_scale', 'img_ratios'),
     *('train_pipeline', 'val_pipeline', 'test_pipeline', 'max_epochs', 'max_iters'),
+    *('dataset_train', 'dataset_aug'),
 )
 
 

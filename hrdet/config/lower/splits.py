@@ -23,6 +23,7 @@ class Split:
     batch_size: Count = 1
     num_workers: Natural = 2
     evaluator: Node | None = None  # already lowered
+    tta: list[list[Node]] | None = None  # of the test: the steps of each view
 
 
 def lower_splits(splits: dict[str, Split], plain: Plain) -> dict[str, Node]:
