@@ -43,7 +43,9 @@ def lower_mmdet3(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
     for name, split in splits.items():
         found[name] |= dict(batch_size=split.batch_size, num_workers=split.num_workers)
         if split.evaluator is not None:
-            found[name]['evaluator'] = _agreed(split.evaluator, found[name]['dataset'], masks)
+            found[name]['evaluator'] = checked_evaluator(
+                split.evaluator, found[name]['dataset'], masks
+            )
     return {key: with_places(value, rules) for key, value in found.items()}
 
 
@@ -67,7 +69,7 @@ def coco_metric(
     return Node(path, type=type, metrics=metrics, ann_file=ann_file)
 
 
-def _agreed(evaluator: Node, dataset: Node, masks: bool) -> Node:
+def checked_evaluator(evaluator: Node, dataset: Node, masks: bool) -> Node:
     """The evaluator of a data set, after checking that it measures what is there."""
     path, file = evaluator.path, evaluator['ann_file']
     same = f'{file!r} is not the file of the data set, {dataset.get("ann_file")!r}: leave it out'

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from hrdet.config.lower.segmentation import label_map_dataset, segmentor
 from hrdet.config.lower.segmentation_steps import SegPipeline, as_views, augmentation
-from hrdet.config.lower.splits import Split, agreed_norm, lower_splits
+from hrdet.config.lower.splits import Split, agreed_norm, check_disk, lower_splits
 from hrdet.config.lower.transforms import read_scales
 from hrdet.config.node import Node, check, check_choice, check_typed, read
 from hrdet.registry import ConfigError, is_own, nearest
@@ -79,7 +79,7 @@ def _load_image(
     result,
 ):
     """Every data set loads its images; they stay uint8."""
-    _check_disk(path, file_client_args)
+    check_disk(path, file_client_args)
 
 
 def _load_annotations(
@@ -91,14 +91,8 @@ def _load_annotations(
     file_client_args: Node | None = None,
     result,
 ):
-    _check_disk(path, file_client_args)
+    check_disk(path, file_client_args)
     result.load_labels(path, reduce_zero_label)
-
-
-def _check_disk(path: str, file_client_args: Node | None) -> None:
-    disk = file_client_args in (None, dict(backend='disk'))
-    only = "files are read from folders, zips and tars: dict(backend='disk')"
-    check(disk, f'{path}.file_client_args', only)
 
 
 def _resize(

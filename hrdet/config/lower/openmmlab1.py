@@ -6,7 +6,9 @@ from functools import partial
 from typing import Any, Literal
 
 from hrdet.config.lower.classification import accuracy_of_mmcls, lower_classification
+from hrdet.config.lower.mmdet2 import coco_metrics, lower_mmdet2
 from hrdet.config.lower.mmseg0 import lower_segmentation, mean_iou
+from hrdet.config.lower.nested_detection import DETECTORS
 from hrdet.config.lower.release import (
     RUNTIME,
     TRAINING,
@@ -30,7 +32,7 @@ _FIXED = {
     'device': (None, 'the GPU is used where there is one; --gpus 0 takes the CPU'),
     'gpu_ids': (None, 'the launcher starts a process for each GPU'),
 }
-_SECTIONS = ('model', 'data', 'classes', 'runner', 'train_cfg', 'test_cfg', 'workflow')
+_SECTIONS = ('model', 'data', 'runner', 'train_cfg', 'test_cfg', 'workflow')
 KEYS = tuple(dict.fromkeys([*_SECTIONS, *TRAINING, *RUNTIME, 'dist_params', *_FIXED]))
 
 
@@ -43,7 +45,9 @@ class _Task:
     test_batch: int | None  # None: that of training
 
 
+_DETECTION = _Task(lower_mmdet2, coco_metrics, 1)
 _TASKS = {
+    **dict.fromkeys(DETECTORS, _DETECTION),
     'EncoderDecoder': _Task(lower_segmentation, mean_iou, 1),
     'ImageClassifier': _Task(
         partial(lower_classification, norm=None, language='openmmlab1'), accuracy_of_mmcls, None
@@ -70,6 +74,7 @@ def read_config(config: Mapping[str, Any]) -> RunConfig:
     evaluator = read(task.evaluator, metrics, 'evaluation')
     context = dict(evaluator=evaluator, test_batch=task.test_batch)
     lowered = task.lower(model, read(_loaders, values.get('data'), 'data', **context))
+    warnings += lowered.pop('warnings', [])
     # 2. The run.
     training = _training(values, runner, interval, warnings)
     if 'workflow' in values:

@@ -94,3 +94,10 @@ def agreed_norm(norms: list[Node]) -> Node:
     for name in ('mean', 'std', 'channel_order'):
         agreed([(norm.path, norm[name]) for norm in norms], wrong.format(name))
     return norms[0]
+
+
+def check_disk(path: str, file_client_args: Node | None) -> None:
+    """Raise a ConfigError unless a step reads files from disk."""
+    disk = file_client_args in (None, dict(backend='disk'))
+    only = "files are read from folders, zips and tars: dict(backend='disk')"
+    check(disk, f'{path}.file_client_args', only)

@@ -1,0 +1,176 @@
+"""Object detection as mmdetection 2 writes it: data sets, steps, and what is measured."""
+
+from typing import Any, Literal
+
+from hrdet.config.lower.detection import METRICS, lower_detection
+from hrdet.config.lower.mmdet3 import checked_evaluator
+from hrdet.config.lower.nested_detection import flat_detector
+from hrdet.config.lower.places import placed, with_places
+from hrdet.config.lower.splits import Split, check_disk
+from hrdet.config.node import Count, Node, check, check_choice, check_typed, read
+from hrdet.registry import ConfigError, is_own, nearest
+
+_WRAPPERS = ('RepeatDataset', 'ClassBalancedDataset', 'ConcatDataset')
+_NAMES = {'filter_empty_gt': 'filter_empty'}
+
+
+def lower_mmdet2(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
+    """Arguments of ``RunConfig`` about the model and its data, and ``warnings``."""
+    flat, train_cfg, test_cfg, rules = flat_detector(model)
+    data = Node('data', imgs_per_gpu=1)
+    data |= {name: _in_words_of_2019(split.dataset, split.path) for name, split in splits.items()}
+    rules = (*rules, (r'\.filter_empty$', '.filter_empty_gt'))
+    with placed(rules):
+        sections = dict(train_cfg=train_cfg, test_cfg=test_cfg)
+        found = lower_detection('', model=flat, data=data, **sections)
+    masks = 'mask_head' in found['model'].get('roi_head', {})
+    for name, split in splits.items():
+        found[name] |= dict(batch_size=split.batch_size, num_workers=split.num_workers)
+        evaluator = split.evaluator
+        if evaluator is not None and evaluator['metrics']:
+            dataset = found[name]['dataset']
+            found[name]['evaluator'] = checked_evaluator(evaluator, dataset, masks)
+    return {key: with_places(value, rules) for key, value in found.items()}
+
+
+def coco_metrics(
+    path: str,
+    *,
+    metric: str | list[str] | None = None,
+    classwise: bool = False,
+    metric_items: None = None,
+    iou_thrs: None = None,
+) -> Node:
+    """The evaluator; metrics of each class are always written.  None: all that is predicted."""
+    metrics = [metric] if isinstance(metric, str) else list(metric or ())
+    for name in metrics:
+        check_choice(name, METRICS, f'{path}.metric')
+    return Node(path, type='CocoMetric', metrics=metrics, ann_file=None)
+
+
+def _in_words_of_2019(section: Any, path: str) -> Any:
+    """A data set, or the wrappers and lists of them, with steps of mmdetection 1."""
+    if isinstance(section, (list, tuple)):
+        return [_in_words_of_2019(part, f'{path}[{i}]') for i, part in enumerate(section)]
+    kind = check_typed(section, path)['type']
+    if kind in _WRAPPERS:
+        inner = 'datasets' if kind == 'ConcatDataset' else 'dataset'
+        check(inner in section, f'{path}.{inner}', 'this key is needed')
+        part = _in_words_of_2019(section[inner], f'{path}.{inner}')
+        return Node(path, {**section, inner: part})
+    known = ('CocoDataset', 'VOCDataset')
+    other = f'hrdet has no data set {kind!r}{nearest(kind, known)}; supported: {", ".join(known)}'
+    check(kind in known or is_own(kind), f'{path}.type', other)
+    check('pipeline' in section, f'{path}.pipeline', 'this key is needed: a list of steps')
+    values = {_NAMES.get(key, key): value for key, value in section.items()}
+    values['pipeline'] = _steps(section['pipeline'], f'{path}.pipeline')
+    return Node(path, values)
+
+
+def _steps(steps: Any, path: str) -> list[Node]:
+    check(isinstance(steps, (list, tuple)), path, f'a list of steps is wanted here, not {steps!r}')
+    found = []
+    for i, step in enumerate(steps):
+        kind = check_typed(step, f'{path}[{i}]')['type']
+        if kind in _STEPS:
+            found.append(read(_STEPS[kind], step, step.path))
+        elif is_own(kind):
+            found.append(step)
+        else:
+            raise ConfigError(
+                f'{step.path}.type: hrdet has no step {kind!r} of detection'
+                f'{nearest(kind, _STEPS)}; supported: {", ".join(_STEPS)}'
+            )
+    return found
+
+
+def _load_image(
+    path,
+    *,
+    type,
+    to_float32: bool = False,
+    color_type: Literal['color'] = 'color',
+    channel_order: Literal['bgr'] = 'bgr',
+    file_client_args: Node | None = None,
+):
+    check_disk(path, file_client_args)
+    return Node(path, type=type)
+
+
+def _load_annotations(path, *, type, file_client_args: Node | None = None, **rest):
+    check_disk(path, file_client_args)
+    return Node(path, rest, type=type)
+
+
+def _resize(
+    path,
+    *,
+    type,
+    img_scale: Any = None,
+    ratio_range: None = None,
+    bbox_clip_border: Literal[True] = True,
+    backend: Literal['cv2'] = 'cv2',
+    interpolation: Literal['bilinear'] = 'bilinear',
+    override: Literal[False] = False,
+    **rest,
+):
+    scale = {} if img_scale is None else dict(img_scale=img_scale)
+    return Node(path, rest, type=type, **scale)
+
+
+def _random_flip(
+    path, *, type, direction: Literal['horizontal'] = 'horizontal', flip_ratio: float | None = None
+):
+    return Node(path, type=type, flip_ratio=flip_ratio)
+
+
+def _pad(path, *, type, size_divisor: Count, pad_val: Any = None):
+    """Images are padded with the mean colour, semantic maps with 255."""
+    zero = pad_val in (None, 0, dict(img=0), dict(img=0, masks=0, seg=255))
+    check(zero, f'{path}.pad_val', f'0, the mean colour, pads normalised images, not {pad_val!r}')
+    return Node(path, type=type, size_divisor=size_divisor)
+
+
+def _format(path, *, type, img_to_float: Literal[True] = True, pad_val: Any = None):
+    return Node(path, type=type)
+
+
+def _rescale(path, *, type, scale_factor: float = 1, backend: Literal['cv2'] = 'cv2'):
+    return Node(path, type=type, scale_factor=scale_factor)
+
+
+def _as_it_is(path, *, type, **rest):
+    return Node(path, rest, type=type)
+
+
+def _test_augmentation(
+    path,
+    *,
+    type,
+    img_scale: Any,
+    scale_factor: None = None,
+    flip: bool = False,
+    flip_direction: Literal['horizontal'] = 'horizontal',
+    transforms: Any,
+):
+    values = dict(img_scale=img_scale, flip=flip)
+    return Node(path, type=type, transforms=_steps(transforms, f'{path}.transforms'), **values)
+
+
+_STEPS = {
+    'LoadImageFromFile': _load_image,
+    'LoadAnnotations': _load_annotations,
+    'LoadProposals': _as_it_is,
+    'Resize': _resize,
+    'RandomFlip': _random_flip,
+    'Normalize': _as_it_is,
+    'Pad': _pad,
+    'Expand': _as_it_is,
+    'MinIoURandomCrop': _as_it_is,
+    'PhotoMetricDistortion': _as_it_is,
+    'SegRescale': _rescale,
+    'DefaultFormatBundle': _format,
+    'ImageToTensor': _as_it_is,
+    'Collect': _as_it_is,
+    'MultiScaleFlipAug': _test_augmentation,
+}
