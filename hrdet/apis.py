@@ -177,7 +177,8 @@ def inference_model(
     """Run a model on images.
 
     Args:
-        model: from ``init_model`` or ``get_model``, or the name of a published model.
+        model: from ``init_model`` or ``get_model``; or the name of a published model, which is
+            then built at every call.
         images: a file name, an array (h, w, 3) uint8 BGR as OpenCV gives it, or a list of these.
         batch_size: how many images of a list go through the network at once.  Detectors pad them to
             the largest of them, which may change scores in the last digits; the others run images

@@ -59,34 +59,45 @@ def download(addresses: Sequence[str], target: Path, digest: str | None = None) 
         digest: hexadecimal digits with which its sha256 must begin.
 
     Raises:
-        DownloadError: no address gives the file, or HRDET_OFFLINE is set.
-        OSError: it cannot be written.
+        DownloadError: no address gives the file, it cannot be written, or HRDET_OFFLINE is set.
     """
     if os.environ.get('HRDET_OFFLINE', '0') not in ('', '0'):
         raise DownloadError(
             f'{target}: not there, and HRDET_OFFLINE is set: fetch {addresses[0]} and save it '
             f'under that name'
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    failures = []
-    with _unfinished(target) as file:
-        if file is None:
-            return target
-        for address in addresses:
-            _say(f'downloading {address} to {target}')
-            try:
-                _complete(address, file, digest)
-            except _Failed as error:
-                failures.append(f'{address} ({error})')
-                _say(f'{address}: {error}', logging.WARNING)
-                continue
-            os.fsync(file.fileno())
-            os.replace(file.name, target)
-            return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _unfinished(target) as file:
+            failures = [] if file is None else _first_that_gives(addresses, target, file, digest)
+    except OSError as error:
+        raise DownloadError(
+            f'{target}: cannot be written ({error.strerror or error}); HRDET_HOME names another '
+            f'folder for weights'
+        ) from error
+    if target.is_file():
+        return target
     raise DownloadError(
         f'{target.name}: no address gives it: {", ".join(failures)}. Fetch it in another way and '
         f'save it as {target}, or name a host with the same paths in HRDET_MIRRORS'
     )
+
+
+def _first_that_gives(
+    addresses: Sequence[str], target: Path, file: BinaryIO, digest: str | None
+) -> list[str]:
+    """Fill the unfinished ``file`` and give it its name; returns the failures before that."""
+    failures = []
+    for address in addresses:
+        _say(f'downloading {address} to {target}')
+        reason = _complete(address, file, digest)
+        if reason is None:
+            os.fsync(file.fileno())
+            os.replace(file.name, target)
+            break
+        failures.append(f'{address} ({reason})')
+        _say(f'{address}: {reason}', logging.WARNING)
+    return failures
 
 
 @contextmanager
@@ -115,18 +126,24 @@ def _unfinished(target: Path) -> Iterator[BinaryIO | None]:
                 return
 
 
-def _complete(address: str, file: BinaryIO, digest: str | None) -> None:
-    """Write the whole file of an address, from where it ends if its hash is known."""
+def _complete(address: str, file: BinaryIO, digest: str | None) -> str | None:
+    """Write the whole file of an address, from where it ends if its hash is known.
+
+    Returns why the address does not give it, or None.
+    """
     if digest is None:
         file.truncate(0)  # nothing tells whose beginning it is
     continued = file.seek(0, os.SEEK_END) > 0
-    reason = _Transfer(address, file, digest).run()
-    if reason and continued:
-        file.truncate(0)
+    try:
         reason = _Transfer(address, file, digest).run()
+        if reason and continued:
+            file.truncate(0)
+            reason = _Transfer(address, file, digest).run()
+    except _Failed as error:
+        return str(error)
     if reason:
         file.truncate(0)
-        raise _Failed(reason)
+    return reason
 
 
 class _Redirections(HTTPRedirectHandler):

@@ -154,6 +154,12 @@ def test_what_is_not_a_file(content, told, server, tmp_path):
         download([f'{server.url}/page'], tmp_path / 'page')
 
 
+def test_a_folder_that_cannot_be_written(server, tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(DownloadError, match=r'cannot be written \(.*\); HRDET_HOME names another'):
+        download([f'{server.url}/{NAME}'], tmp_path / 'file' / NAME)
+
+
 def test_offline_names_file_and_address(server, tmp_path, monkeypatch):
     monkeypatch.setenv('HRDET_OFFLINE', '1')
     text = re.escape(f'{tmp_path / NAME}: not there, and HRDET_OFFLINE is set: fetch {server.url}')

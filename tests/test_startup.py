@@ -63,6 +63,12 @@ def test_predicting_loads_nothing_that_trains(pytestconfig):
     assert loaded.isdisjoint(UNUSED)
 
 
+def test_the_package_itself_loads_nothing():
+    code = 'import sys, hrdet; dir(hrdet); print(*(set(sys.modules) & {"torch", "numpy", "cv2"}))'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ('\n', '')
+
+
 @pytest.mark.parametrize('name', TOOLS)
 def test_help_waits_for_nothing(name, pytestconfig):
     """Options are told before torch is loaded."""

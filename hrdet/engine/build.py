@@ -127,6 +127,8 @@ def _meta(config: Config, run: RunConfig, train_set: Any, val_set: Any) -> dict[
     """
     sets = dict(train=train_set, val=val_set)
     meta = dict(classes=list(train_set.classes), config=config.pretty_text)
+    if train_set.palette is not None:
+        meta['palette'] = [list(colour) for colour in train_set.palette]
     if 'convention' in run.model:
         meta['box_convention'] = str(run.model['convention'])
     meta['data'] = {name: _contents(one) for name, one in sets.items() if one is not None}

@@ -3,14 +3,15 @@
 import json
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from hrdet.checkpoints import CheckpointError
+from hrdet.checkpoints import CheckpointError, saved_palette
 from hrdet.config import load_config, lower
 from hrdet.data.shapes import make_shapes
-from hrdet.engine.build import TrainOptions, _check_classes, build_trainer
+from hrdet.engine.build import TrainOptions, _check_classes, _meta, build_tester, build_trainer
 from hrdet.models import build_model
 from hrdet.registry import ConfigError
 
@@ -182,3 +183,13 @@ def test_weights_to_start_from_at_an_address(config, server, tmp_path, monkeypat
     options = TrainOptions(load_from=f'{server.url}/detector.pth')
     other = build_trainer(config, options, force_cpu=True).model.state_dict()
     assert all(torch.equal(other[key], v) for key, v in trainer.model.state_dict().items())
+    config.data.test = config.data.val
+    tester = build_tester(config, f'{server.url}/detector.pth', force_cpu=True)
+    other = tester.model.state_dict()
+    assert all(torch.equal(other[key], v) for key, v in trainer.model.state_dict().items())
+
+
+def test_checkpoints_tell_the_colours_of_a_segmentor_s_classes(config):
+    train_set = SimpleNamespace(classes=('a', 'b'), palette=((1, 2, 3), (4, 5, 6)), report='')
+    meta = _meta(config, lower(config), train_set, None)
+    assert saved_palette({'state_dict': {'a': torch.zeros(1)}, 'meta': meta}) == train_set.palette
