@@ -1,4 +1,5 @@
-# make demo   set up, train on generated images, evaluate, leave pictures in work_dirs/quickstart
+# make demo   set up, train on generated images, evaluate, leave pictures in work_dirs/quickstart;
+#             TASK=segmentation or TASK=classification does the same for that task
 # make test   set up and run the test suite on the CPU
 # make lint   ruff, import order of the packages, clang-format
 # make install alone: .venv with the pinned requirements and the compiled operators
@@ -8,8 +9,23 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := $(shell find csrc -type f) setup.py
-DEMO := work_dirs/quickstart
-DEMO_CONFIG := configs/quickstart/faster_rcnn_hrnetv2p_w18_small.py
+TASK ?= detection
+
+# The demo of each task: its config, its folder, and the data set.
+DEMO_CONFIG_detection := configs/quickstart/faster_rcnn_hrnetv2p_w18_small.py
+DEMO_CONFIG_segmentation := configs/quickstart/fcn_hr18s.py
+DEMO_CONFIG_classification := configs/quickstart/hrnet-w18-small_classification.py
+DEMO_detection := work_dirs/quickstart
+DEMO_segmentation := work_dirs/quickstart_segmentation
+DEMO_classification := work_dirs/quickstart_classification
+SHAPES_detection := --out data/shapes --train 800 --val 200 --size 128 160
+SHAPES_segmentation := --out data/shapes_maps --train 800 --val 200
+SHAPES_classification := --out data/shapes_folders --train 800 --val 200
+DEMO := $(DEMO_$(TASK))
+DEMO_CONFIG := $(DEMO_CONFIG_$(TASK))
+ifeq ($(DEMO),)
+$(error TASK=$(TASK): there are detection, segmentation and classification)
+endif
 
 .PHONY: install demo test lint clean
 
@@ -36,9 +52,9 @@ $(VENV)/.test: $(VENV)/.installed requirements/test.txt
 	touch $@
 
 demo: install
-	$(BIN)/python tools/make_shapes.py --out data/shapes --train 800 --val 200 --size 128 160 --seed 0
+	$(BIN)/python tools/make_shapes.py --task $(TASK) $(SHAPES_$(TASK)) --seed 0
 	$(BIN)/python tools/train.py $(DEMO_CONFIG) --work_dir $(DEMO)
-	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO)/model_final.pth --eval bbox --show-dir $(DEMO)/predictions
+	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO)/model_final.pth --show-dir $(DEMO)/predictions
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto --maxprocesses 16 --dist worksteal

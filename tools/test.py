@@ -205,7 +205,10 @@ class Pictures:
         worst = _worst([entry for share in shares for entry in share[0]], self.limit // 2)
         shown = {entry.index for entry in worst}
         others = [e for share in shares for e in share[1] if e.index not in shown]
-        others = _worst(others, self.limit - len(worst)) if worst else others
+        if worst:  # as many as there is room for, evenly
+            room = min(self.limit - len(worst), len(others))
+            others = [others[i * len(others) // room] for i in range(room)]
+            others = _worst(others, room)
         pairs = [
             Pair(Path(meta.path).name, self.dataset.image(i), result, self.dataset.truth(i))
             for _, i, meta, result in [*worst, *others]

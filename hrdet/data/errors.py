@@ -10,6 +10,15 @@ MAX_LISTED = 5  # problems that an error or a warning spells out
 # Where to get the data that the paths of hrdet's own configs name; the first match counts.
 _SOURCES = {
     r'(^|/)data/shapes/': 'python tools/make_shapes.py --out data/shapes makes this data set',
+    r'(^|/)data/shapes_maps/': 'python tools/make_shapes.py --task segmentation --out '
+    'data/shapes_maps makes this data set',
+    r'(^|/)data/shapes_folders/': 'python tools/make_shapes.py --task classification --out '
+    'data/shapes_folders makes this data set',
+    r'(^|/)data/(cityscapes|VOCdevkit|loveDA|potsdam|vaihingen|iSAID)/': 'python '
+    'tools/convert_dataset.py --help says how its download becomes this data set',
+    r'(^|/)ADEChallengeData2016/': 'ADEChallengeData2016.zip of the ADE20K scene parsing benchmark '
+    'has it, as it is unpacked',
+    r'(^|/)data/imagenet/': 'ImageNet 2012 has it (image-net.org): a folder for each class',
     r'stuffthingmaps/(train|val)2017': 'COCO-Stuff has it: stuffthingmaps_trainval2017.zip',
     r'(^|/|_)(train|val)2017(/|\.json|\.zip|$)': 'COCO has it: cocodataset.org/#download, '
     'unpacked to annotations/, train2017/ and val2017/',

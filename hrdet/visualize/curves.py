@@ -95,10 +95,12 @@ def _plot_losses(axes: Any, train: list[Entry]) -> None:
     # One line for each loss: raw values pale, smoothed ones on top.
     names = [name for name in train[-1] if name.split('.')[-1].startswith('loss')]
     names.sort(key=lambda name: name != 'loss')  # the sum first
+    if len(names) == 2 and all(e.get(names[0]) == e.get(names[1]) for e in train):
+        names = names[1:]  # the sum of one loss is that loss
     highest = [0.0]
     for index, name in enumerate(names):
         values = np.array([entry.get(name, np.nan) for entry in train], float)
-        colour = '#222222' if name == 'loss' else f'C{index - 1}'
+        colour = '#222222' if name == 'loss' else f'C{max(index - 1, 0)}'
         smooth = _smoothed(values)
         if len(values) > 20:
             axes.plot(steps, values, color=colour, alpha=0.2, linewidth=0.8)
@@ -111,7 +113,8 @@ def _plot_losses(axes: Any, train: list[Entry]) -> None:
 
 
 def _plot_metrics(axes: Any, val: list[Entry]) -> None:
-    by_epoch = all('epoch' in entry for entry in val)
+    epochs = {entry.get('epoch') for entry in val}
+    by_epoch = None not in epochs and len(epochs) == len(val)  # else several in one epoch
     times = [entry['epoch' if by_epoch else 'step'] for entry in val]
     top = 0.0
     for group, style in zip(metric_groups(val[-1]), ('-', '--', ':', '-.')):
@@ -127,14 +130,18 @@ def _plot_metrics(axes: Any, val: list[Entry]) -> None:
 
 
 def metric_groups(entry: Entry) -> list[list[str]]:
-    """The first metrics of each prefix, such as 'bbox' or 'accuracy', in the order of the entry."""
-    # 'bbox_AP' belongs to 'bbox', 'accuracy/top1' to 'accuracy'.
+    """The first metrics of each prefix, such as 'bbox' or 'accuracy', in the order of the entry.
+
+    Scores of single classes ('IoU.road') are left out.
+    """
+    numbers = [k for k, v in entry.items() if isinstance(v, (int, float)) and '.' not in k]
+    names = [name for name in numbers if name not in _NOT_METRICS]
+    # 'bbox_AP' belongs to 'bbox', 'accuracy/top1' to 'accuracy'; a prefix of one name is none.
+    prefixes = [(re.match(r'(.*?)[_/]', name) or [''])[0] for name in names]
     groups: dict[str, list[str]] = {}
-    for name, value in entry.items():
-        if name not in _NOT_METRICS and isinstance(value, (int, float)):
-            prefix = re.match(r'(.*?)[_/]', name)
-            groups.setdefault(prefix.group(1) if prefix else '', []).append(name)
-    return [names[:_PER_GROUP] for names in groups.values()]
+    for name, prefix in zip(names, prefixes):
+        groups.setdefault(prefix if prefixes.count(prefix) > 1 else '', []).append(name)
+    return [group[:_PER_GROUP] for group in groups.values()]
 
 
 def _finish(axes: Any) -> None:

@@ -23,7 +23,7 @@ def _(objects: ClassScores, canvas: Canvas) -> None:
     """The class with its score below the image: green if it is right, red if not."""
     ((label, score),) = objects.top(1)
     verdict = compare(objects, canvas.truth)
-    colour = _UNKNOWN if verdict is None else _RIGHT if verdict.score else _WRONG
+    colour = _UNKNOWN if verdict is None else _RIGHT if verdict.text == 'right' else _WRONG
     entries = [(colour, f'{canvas.name(label)} {score:.2f}')]
     if colour == _WRONG:
         entries.append((_UNKNOWN, f'truth: {canvas.name(canvas.truth.labels)}'))
@@ -76,10 +76,11 @@ def _(objects: LabelMap, score_thr: float) -> str:
 
 @compare.register
 def _(result: ClassScores, truth: ClassLabel | None) -> Comparison | None:
+    """The probability of the true class."""
     if truth is None:
         return None
     right = result.label == truth.labels
-    return Comparison(float(right), 'right' if right else 'wrong')
+    return Comparison(float(result.scores[truth.labels]), 'right' if right else 'wrong')
 
 
 @compare.register

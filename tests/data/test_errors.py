@@ -17,6 +17,10 @@ COCO = 'COCO has it: cocodataset.org/#download'
         ('data/coco/val2017.zip', COCO),
         ('data/coco/stuffthingmaps/train2017/', 'stuffthingmaps_trainval2017.zip'),
         ('data/shapes/annotations/instances_train.json', 'tools/make_shapes.py --out data/shapes'),
+        ('data/shapes_maps/classes.txt', 'tools/make_shapes.py --task segmentation'),
+        ('data/shapes_folders/train', 'tools/make_shapes.py --task classification'),
+        ('data/cityscapes/leftImg8bit/val', 'tools/convert_dataset.py --help'),
+        ('data/ade/ADEChallengeData2016/images/training', 'ADEChallengeData2016.zip'),
         ('mine/harvest2017.json', None),
     ],
 )

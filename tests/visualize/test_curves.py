@@ -90,6 +90,24 @@ def test_metrics_in_per_cent_by_iteration(tmp_path, monkeypatch):
     assert axes['validation'].get_xlabel() == 'iteration'
 
 
+def test_metrics_of_other_tasks(monkeypatch, tmp_path):
+    """Means in a colour each, without scores of single classes; one loss is one line."""
+    axes = {}
+    monkeypatch.setattr('hrdet.visualize.curves._finish', lambda a: axes.update({a.get_title(): a}))
+    for metrics, shown in (
+        ({'mIoU': 0.4, 'mAcc': 0.5, 'aAcc': 0.8, 'IoU.low_tree': 0.1, 'IoU.low_car': 0.2}, 3),
+        ({'top1': 0.4, 'mean_class_accuracy': 0.3}, 2),
+    ):
+        entries = [entry(1, loss=2.0, **{'decode.loss_ce': 2.0})]
+        entries += [entry(step, 'val', epoch=1, **metrics) for step in (50, 100)]
+        plot_curves(write(tmp_path / 'log.jsonl', *entries), tmp_path / 'a.png')
+        lines = axes['validation'].get_lines()
+        assert len(lines) == shown
+        assert len({line.get_color() for line in lines}) == shown
+        assert axes['validation'].get_xlabel() == 'iteration'  # both in the first epoch
+        assert len(axes['training loss'].get_lines()) == 1
+
+
 def test_losses_that_are_not_finite(tmp_path):
     nothing = float('nan')
     plot_curves(write(tmp_path / 'log.jsonl', entry(1, loss=nothing)), tmp_path / 'a.png')

@@ -75,8 +75,8 @@ def test_maps_of_any_size_and_long_names():
 
 
 def test_comparisons():
-    assert compare(scores(0.2, 0.8), ClassLabel(1)).score == 1
-    assert compare(scores(0.2, 0.8), ClassLabel(0)) == (0, 'wrong')
+    assert compare(scores(0.25, 0.75), ClassLabel(1)) == (0.75, 'right')
+    assert compare(scores(0.25, 0.75), ClassLabel(0)) == (0.25, 'wrong')
     assert compare(scores(0.2, 0.8), None) is None
     # 0: 1 of 3 pixels in common, 1: 1 of 3; one pixel is ignored
     result = LabelMap(np.array([[0, 0, 1, 1, 5]], np.uint8))

@@ -29,7 +29,21 @@ test_pipeline = [
         ],
     ),
 ]
-_images = dict(type=dataset_type, data_root=data_root, classes=data_root + 'classes.txt')
+_palette = [  # shapes in strong colours, grounds in pale ones
+    (220, 40, 50),  # circle
+    (30, 90, 220),  # square
+    (250, 160, 20),  # triangle
+    (150, 40, 180),  # star
+    (0, 150, 110),  # ring
+    (240, 80, 170),  # cross
+    (165, 205, 240),  # sky
+    (235, 215, 150),  # sand
+    (150, 200, 120),  # grass
+    (180, 180, 190),  # tiles
+]
+_images = dict(
+    type=dataset_type, data_root=data_root, classes=data_root + 'classes.txt', palette=_palette
+)
 _val = dict(img_dir='images/val', ann_dir='labels/val', pipeline=test_pipeline, **_images)
 data = dict(
     samples_per_gpu=8,

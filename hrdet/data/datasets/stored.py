@@ -8,7 +8,7 @@ import numpy as np
 from hrdet.data.datasets.archives import ArchiveImages
 from hrdet.data.datasets.base import ImageDataset
 from hrdet.data.datasets.images import UPRIGHT, FolderImages, decode
-from hrdet.data.errors import DataError
+from hrdet.data.errors import DataError, missing
 from hrdet.data.transforms import apply
 from hrdet.structures import Annotation, ImageMeta, Sample
 
@@ -70,6 +70,8 @@ def names_of_classes(classes: Sequence[str] | str | None) -> tuple[str, ...] | N
     """Class names as a tuple, from the names or from a text file with one name a line."""
     if not isinstance(classes, str):
         return None if classes is None else tuple(classes)
+    if '/' in classes and not os.path.isfile(classes):
+        raise missing('classes', classes, 'file')
     if not os.path.isfile(classes):
         raise DataError(
             f'classes: there is no file {classes!r} with one name a line; the names themselves '
