@@ -1,5 +1,6 @@
 """Segmentation as mmsegmentation 0.x writes it: data sets with pipelines of steps."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from hrdet.config.lower.segmentation import label_map_dataset, segmentor
@@ -155,24 +156,18 @@ def _test_augmentation(
     check(img_scale is not None, f'{path}.img_scale', message)
     scales = read_scales(img_scale, path)
     here = f'{path}.transforms'
+    if len(scales) == 1:  # whatever views the pipeline asks for by itself
+        rule = f'the scale {scales[0]} of the test, as in mmsegmentation 0.x'
+        views = _views(result, here, _scaled(scales[0], _RATIOS), True, transforms)
+        result.tta = augmentation(path, views, _RATIOS, True, rule)
     if img_ratios is not None:
         check(len(scales) == 1, f'{path}.img_ratios', 'ratios belong to one img_scale')
-        ratios = [img_ratios] if isinstance(img_ratios, (int, float)) else list(img_ratios)
-        views = _views(result, here, _scaled(scales[0], ratios), flip, transforms)
-    else:
-        ratios = list(_RATIOS)
-        views = _views(result, here, scales, flip, transforms)
-    result.transforms += as_views(path, views)
-    if len(scales) > 1:
-        return
-    # The test asks for views itself, or --aug-test does.
-    if len(views) == 1:
-        flip, views = True, _views(result, here, _scaled(scales[0], ratios), True, transforms)
-    rule = f'the scale {scales[0]} of the test, as in mmsegmentation 0.x'
-    result.tta = augmentation(path, views, ratios, flip, rule)
+        ratios = [img_ratios] if isinstance(img_ratios, (int, float)) else img_ratios
+        scales = _scaled(scales[0], ratios)
+    result.transforms += as_views(path, _views(result, here, scales, flip, transforms))
 
 
-def _scaled(scale: tuple[int, int], ratios: list[float]) -> list[tuple[int, int]]:
+def _scaled(scale: tuple[int, int], ratios: Sequence[float]) -> list[tuple[int, int]]:
     return [(int(scale[0] * ratio), int(scale[1] * ratio)) for ratio in ratios]
 
 
