@@ -167,6 +167,7 @@ setup(
     extras_require={
         'test': ['pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'import-linter', 'clang-format'],
         'convert': ['scipy', 'cityscapesscripts'],  # of downloaded data sets
+        'hub': ['safetensors'],  # of timm's files
         'tensorboard': ['tensorboard'],
         'torchvision': ['torchvision'],
     },

@@ -1,0 +1,62 @@
+"""The blocks of docs/inference.md run as they are written, with random weights."""
+
+import re
+import textwrap
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from hrdet import apis, init_model, zoo
+from hrdet.checkpoints import save_checkpoint
+from hrdet.config import load_config
+
+# What each block uses, and the size its images get here.
+MODELS = {
+    'faster_rcnn_hrnetv2p_w18_1x': {'data.test.img_scale': (128, 64)},
+    'hrnet-w18_3rdparty_8xb32_in1k': {},
+    'fcn_hr18s_512x1024_40k_cityscapes': {'data.test.pipeline.1.img_scale': (128, 64)},
+}
+NAMES = tuple(MODELS)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder, with photos; random weights are where downloads would go."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('HRDET_HOME', str(tmp_path))
+    monkeypatch.setenv('HRDET_OFFLINE', '1')
+    picture = np.random.default_rng(0).integers(0, 255, (32, 64, 3), dtype=np.uint8)
+    for name in ('photo.jpg', 'street.jpg'):
+        cv2.imwrite(str(tmp_path / name), picture)
+    return tmp_path
+
+
+@pytest.mark.parametrize('index', range(3), ids=['detection', 'classification', 'segmentation'])
+def test_blocks(index, folder, pytestconfig, monkeypatch):
+    page = (pytestconfig.rootpath / 'docs/inference.md').read_text(encoding='utf-8')
+    blocks = re.findall(r'\n\n((?:    .*\n|\n)+)', page)
+    assert len(blocks) == len(NAMES)
+    monkeypatch.setattr(apis, 'load_config', lambda file, changes: load_config(
+        file, MODELS[NAMES[index]] | (changes or {})))  # fmt: skip
+    torch.manual_seed(0)
+    options = {'classes': tuple(map(str, range(80)))} if index == 0 else None
+    model = init_model(
+        str(zoo.MODELS[NAMES[index]].config_file()), device='cpu', cfg_options=options
+    )
+    meta = {'classes': list(model.classes), 'hrdet_version': '0'}
+    content = {'state_dict': model.state_dict(), 'meta': meta}
+    save_checkpoint(folder / f'{NAMES[index]}.pth', content)
+    names = {'images': torch.randn(2, 3, 64, 64)}
+    exec(textwrap.dedent(blocks[index]), names)
+    if index == 0:
+        assert names['detections'].boxes.shape[1] == 4
+        assert (folder / 'detections.jpg').is_file()
+    if index == 1:
+        assert names['logits'].shape == (2, 1000)
+        assert names['features'].shape == (2, 2048)
+        assert names['ours'].head.num_classes == 10
+    if index == 2:
+        assert names['labels'].shape == (32, 64)
+        assert len(names['result'].classes) == len(names['result'].palette) == 19
