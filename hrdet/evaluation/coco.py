@@ -119,7 +119,8 @@ def evaluate_coco(
     Raises:
         ValueError: names the file, result, image id or category id that is wrong.
     """
-    return evaluate(CocoAnnotations.read(annotation_file), results, kind).numbers
+    truth = CocoAnnotations.read(annotation_file, masks=kind == 'segm')
+    return evaluate(truth, results, kind).numbers
 
 
 def evaluate(truth: CocoAnnotations, results: Any, kind: str = 'bbox') -> Scores:

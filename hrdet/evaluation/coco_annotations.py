@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as rle
 
-_LISTED = 5  # ids named in a message before '...'
+from hrdet.structures.coco_masks import check_segmentation
+
+_LISTED = 5  # ids and annotations named in a message before '...'
+# Fields that the engines read; others may be of any type.
+_IMAGE = ('height', 'width')
+_CATEGORY = ('id', 'name')
+_ANNOTATION = ('category_id', 'bbox', 'area', 'segmentation')
 
 
 @dataclass(slots=True)
@@ -33,13 +39,24 @@ class CocoAnnotations:
         source: str | os.PathLike | Mapping[str, Any],
         image_ids: Sequence[int | str] | None = None,
         category_ids: Sequence[int] | None = None,
+        absent_classes: Mapping[int, str] | None = None,
+        masks: bool = False,
     ) -> 'CocoAnnotations':
         """From a COCO annotation file or its content, all of it or some images and categories.
 
         Missing ``iscrowd`` is 0; missing ``area`` is the mask's, or the box's without a mask.
+        Fields that COCO's metrics do not read are left aside, whatever they hold.
+
+        Args:
+            source: a file, or its content.
+            image_ids: the images that count; None: all.
+            category_ids: the categories that count; None: all.
+            absent_classes: names of ids among them that the file lacks.
+            masks: every annotation must have a segmentation that can become a mask.
 
         Raises:
-            ValueError: not COCO annotations, or ids asked for that the file does not have.
+            ValueError: not COCO annotations; ids asked for that the file does not have; an
+                annotation without a sound mask, of ``masks``.
         """
         content, name = source, 'annotations'
         if not isinstance(source, Mapping):
@@ -52,16 +69,26 @@ class CocoAnnotations:
             raise ValueError(f'{name}: no {absent[0]!r} in it, so these are not COCO annotations')
         # Images are renumbered 1..N in the order of their ids.
         images = _chosen(content['images'], image_ids, f'{name}: image')
-        categories = _chosen(content['categories'], category_ids, f'{name}: category')
-        order = {image: rank for rank, image in enumerate(sorted(images), 1)}
-        annotations = [
-            _complete(annotation, number, order, images[annotation['image_id']])
-            for number, annotation in enumerate(content['annotations'], 1)
-            if annotation['image_id'] in order and annotation['category_id'] in categories
-        ]
+        absent = [{'id': i, 'name': n} for i, n in (absent_classes or {}).items()]
+        listed = [*content['categories'], *absent]
+        categories = _chosen(listed, category_ids, f'{name}: category')
+        ranked = sorted(images, key=lambda image: (isinstance(image, str), image))
+        order = {image: rank for rank, image in enumerate(ranked, 1)}
+        annotations, broken = [], []
+        for number, annotation in enumerate(content['annotations'], 1):
+            if annotation['image_id'] in order and annotation['category_id'] in categories:
+                image = images[annotation['image_id']]
+                try:
+                    annotations.append(_complete(annotation, number, order, image, masks))
+                except ValueError as error:
+                    where = f'annotations[{number - 1}] (id {annotation.get("id")})'
+                    broken.append(f'{name}: {where}: {error}')
+        if broken:
+            more = f'\n... and {len(broken) - _LISTED} more' if len(broken) > _LISTED else ''
+            raise ValueError('\n'.join(broken[:_LISTED]) + more)
         return cls(
-            [{**images[image], 'id': rank} for image, rank in order.items()],
-            [categories[category] for category in sorted(categories)],
+            [_fields(images[image], _IMAGE, id=rank) for image, rank in order.items()],
+            [_fields(categories[category], _CATEGORY) for category in sorted(categories)],
             annotations,
             order,
         )
@@ -166,11 +193,32 @@ def _chosen(records: list[dict], ids: Sequence | None, what: str) -> dict[Any, d
     return {i: known[i] for i in ids}
 
 
-def _complete(annotation: Mapping, number: int, order: Mapping, image: Mapping) -> dict[str, Any]:
-    whole = {**annotation, 'id': number, 'image_id': order[annotation['image_id']]}
-    whole.setdefault('iscrowd', 0)
+def _fields(record: Mapping, names: Sequence[str], **others: Any) -> dict[str, Any]:
+    return {name: record[name] for name in names if name in record} | others
+
+
+def _complete(
+    annotation: Mapping, number: int, order: Mapping, image: Mapping, masks: bool
+) -> dict[str, Any]:
+    """One annotation with all that the engines read; ``masks``: it needs a mask."""
+    crowd = annotation.get('iscrowd')
+    if crowd not in (0, 1, None):
+        raise ValueError(f'iscrowd must be 0 or 1, not {crowd!r}')
+    whole = _fields(
+        annotation,
+        _ANNOTATION,
+        id=number,
+        image_id=order[annotation['image_id']],
+        iscrowd=int(crowd or 0),
+    )
+    segmentation = annotation.get('segmentation')
+    if masks or ('area' not in whole and segmentation):
+        if not segmentation:
+            raise ValueError('no segmentation, which the metric segm needs')
+        if not {'height', 'width'} <= image.keys():
+            raise ValueError(f'its image {image["id"]!r} has no height and width')
+        check_segmentation(segmentation, (image['height'], image['width']))
     if 'area' not in whole:
-        segmentation = whole.get('segmentation')
         whole['area'] = (
             _mask_area(segmentation, image['height'], image['width'])
             if segmentation

@@ -36,7 +36,8 @@ class CocoMetric(Evaluator):
     classes count.
 
     Args:
-        dataset: has ``image_ids``, ``category_ids`` and ``ann_file`` or ``to_coco()``.
+        dataset: has ``image_ids``, ``category_ids`` and ``ann_file`` or ``to_coco()``; it may
+            have ``absent_classes``, names by category id that its file lacks.
         metrics: what to compute, of ``hrdet.evaluation.KINDS``.
     """
 
@@ -51,7 +52,13 @@ class CocoMetric(Evaluator):
         source = file if file.endswith('.json') else dataset.to_coco()
         self.image_ids = list(dataset.image_ids)
         self.category_ids = [int(i) for i in dataset.category_ids]
-        self.truth = CocoAnnotations.read(source, self.image_ids, self.category_ids)
+        self.truth = CocoAnnotations.read(
+            source,
+            self.image_ids,
+            self.category_ids,
+            getattr(dataset, 'absent_classes', None),
+            masks='segm' in metrics,
+        )
         self.metrics = tuple(metrics)
         self._collected: list[tuple[ImageMeta, Detections]] = []
         self._by_image: dict[int | str, Detections] = {}  # of the last evaluation, on rank 0

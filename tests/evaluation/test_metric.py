@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -114,6 +115,57 @@ def test_unknown_ids_and_metrics_are_refused_at_start(dataset):
     dataset.category_ids = (90, 5)
     with pytest.raises(ValueError, match=r'truth.json: category ids 5 are not in it'):
         CocoMetric(dataset)
+
+
+def test_fields_that_no_metric_reads_may_be_of_any_type(dataset, predictions, content, tmp_path):
+    expected = CocoMetric(dataset)(predictions)
+    content['images'][0] |= {'license': 'MIT', 'date_captured': 2020, 'id': 'ten'}
+    for annotation in content['annotations']:
+        if annotation['image_id'] == 30:
+            annotation['image_id'] = 'ten'
+        annotation |= {'num_keypoints': 'x', 'iscrowd': None}
+    content['categories'][0]['supercategory'] = 5
+    (tmp_path / 'truth.json').write_text(json.dumps(content))
+    dataset.image_ids = ['ten', 10, 20]
+    renamed = [
+        (replace(meta, image_id='ten' if meta.image_id == 30 else meta.image_id), result)
+        for meta, result in predictions
+    ]
+    assert CocoMetric(dataset)(renamed) == expected
+
+
+def test_classes_that_the_file_lacks_change_no_number(dataset, predictions):
+    expected = CocoMetric(dataset)(predictions)
+    dataset.category_ids, dataset.absent_classes = (90, 2, 91), {91: 'horse'}
+    assert CocoMetric(dataset)(predictions) == expected
+
+
+@pytest.mark.parametrize(
+    ('change', 'reason'),
+    [
+        ({}, 'no segmentation, which the metric segm needs'),
+        ({'segmentation': None}, 'no segmentation'),
+        ({'segmentation': {'size': [SIDE, SIDE], 'counts': [10.0, 9990.0]}}, 'whole numbers'),
+        ({'segmentation': [1, 1, 5, 5, 3, 1]}, 'pairs'),
+        ({'segmentation': [[1e9, 1, 5, 5, 3, 1]]}, 'coordinate'),
+        ({'segmentation': [[1, 1, 5, 5, 3, 1]], 'iscrowd': '0'}, "iscrowd must be 0 or 1, not '0'"),
+    ],
+)
+def test_masks_of_the_truth_are_checked_at_start(dataset, content, tmp_path, change, reason):
+    for annotation in content['annotations']:
+        annotation |= {'category_id': 90, 'segmentation': [[1, 1, 5, 5, 3, 1]]}
+    del content['annotations'][3]['segmentation']
+    content['annotations'][3] |= change
+    (tmp_path / 'truth.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=rf'truth\.json: annotations\[3\] \(id 4\): .*{reason}'):
+        CocoMetric(dataset, ['segm'])
+    if 'iscrowd' not in change:
+        CocoMetric(dataset)
+        if change.get('segmentation'):  # which the missing area is computed from
+            del content['annotations'][3]['area']
+            (tmp_path / 'truth.json').write_text(json.dumps(content))
+            with pytest.raises(ValueError, match=rf'\(id 4\): .*{reason}'):
+                CocoMetric(dataset)
 
 
 def test_json_output_scores_the_same(dataset, predictions, tmp_path, content):

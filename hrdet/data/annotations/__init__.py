@@ -6,7 +6,6 @@ Must stay: every problem names file and entry; filters count what they leave out
 
 from hrdet.data.annotations.coco import read_coco
 from hrdet.data.annotations.filters import AnnotationReport, select
-from hrdet.data.annotations.masks import rasterise
 from hrdet.data.annotations.proposals import read_proposals
 from hrdet.data.annotations.table import AnnotationTable
 from hrdet.data.annotations.voc import read_voc
@@ -14,7 +13,6 @@ from hrdet.data.annotations.voc import read_voc
 __all__ = [
     'AnnotationReport',
     'AnnotationTable',
-    'rasterise',
     'read_coco',
     'read_proposals',
     'read_voc',

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 import numpy as np
 
@@ -10,10 +11,15 @@ from hrdet.data.errors import DataError, Problem
 from hrdet.messages import plural
 from hrdet.registry import nearest
 
+_MOSTLY = 0.5  # of the objects of a class: crowd regions beyond it are a mistake, most likely
+
 
 @dataclass(slots=True)
 class AnnotationReport:
-    """How many images and boxes a file has, and how many each filter dropped."""
+    """How many images and boxes a file has, and how many each filter dropped.
+
+    Every box is in exactly one count: kept, a crowd region, or dropped for its first reason.
+    """
 
     file: str
     classes: tuple[str, ...]  # of the file
@@ -22,13 +28,14 @@ class AnnotationReport:
     images_kept: int = 0
     boxes_kept: int = 0
     crowds_kept: int = 0
+    by_class: dict[str, int] = field(default_factory=dict)  # of the boxes kept
     dropped_images: dict[str, int] = field(default_factory=dict)
     dropped_boxes: dict[str, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def __str__(self) -> str:
         def listed(counts):
-            dropped = [f'{count} {reason}' for reason, count in counts.items() if count]
+            dropped = [f'{number} {reason}' for reason, number in counts.items() if number]
             return f' (dropped: {", ".join(dropped)})' if dropped else ''
 
         boxes = plural(self.boxes_kept, 'box', 'boxes')
@@ -61,10 +68,13 @@ def select(
     """
     wanted = table.classes if classes is None else tuple(classes)
     table = _select_boxes(table, wanted, report)
+    _note_crowds(table, report)
     table = _select_images(table, filter_empty, min_size, report)
     report.images_kept = len(table.image_ids)
     report.crowds_kept = int(table.crowd.sum())
     report.boxes_kept = len(table.boxes) - report.crowds_kept
+    counts = np.bincount(table.labels[~table.crowd], minlength=len(wanted)).tolist()
+    report.by_class = dict(zip(wanted, counts))
     _check_classes(wanted, report)
     return table
 
@@ -90,13 +100,14 @@ def _select_boxes(
     for reason, drop in filters.items():
         report.dropped_boxes[reason] = int((keep & drop).sum())
         keep &= ~drop
-    # 3. The category ids of the file, in the new order.
+    # 3. The category ids of the file, in the new order; classes that it lacks get unused ones.
     ids = dict(zip(table.classes, table.category_ids))
+    unused = count(max(table.category_ids, default=0) + 1)
     table = replace(
         table,
         labels=labels,
         classes=wanted,
-        category_ids=tuple(ids.get(name, -1) for name in wanted),
+        category_ids=tuple(ids[name] if name in ids else next(unused) for name in wanted),
     )
     report.dropped_boxes = {k: v for k, v in report.dropped_boxes.items() if v}
     return table.keep_boxes(keep)
@@ -112,23 +123,47 @@ def _select_images(
     for reason, drop in ((f'below {min_size} pixels', small), ('without boxes', empty)):
         if drop.any():
             report.dropped_images[reason] = int(drop.sum())
+            lost = int(drop[table.image_rows].sum())  # on images without boxes: crowd regions
+            if lost:
+                report.dropped_boxes[f'on images {reason}'] = lost
     return table.keep_images(~(small | empty))
 
 
+def _note_crowds(table: AnnotationTable, report: AnnotationReport) -> None:
+    """A warning for each class whose objects are crowd regions for the most part."""
+    for label, name in enumerate(table.classes):
+        crowd = table.crowd[table.labels == label]
+        if crowd.mean() > _MOSTLY if crowd.size else False:
+            reason = (
+                f'{int(crowd.sum())} of {len(crowd)} objects of {name!r} are crowd regions '
+                f'(iscrowd=1, difficult in VOC), which are not learned. Some tools write it for '
+                f'every mask in run lengths: set iscrowd to 0 where an object is a single one'
+            )
+            report.problems.append(Problem(report.file, 'annotations', reason, fatal=False))
+
+
 def _check_classes(wanted: tuple[str, ...], report: AnnotationReport) -> None:
+    """Refuse classes that are misspelt; a file may lack some of those that other files have."""
     if not wanted:
         raise DataError(f'{report.file}: the file names no classes')
     if len(set(wanted)) < len(wanted):
         raise DataError(f'classes={wanted} names a class twice')
     absent = [name for name in wanted if name not in report.classes]
-    if absent:
+    others = [name for name in report.classes if name not in wanted]
+    similar = {name: nearest(name.lower(), [o.lower() for o in others]) for name in absent}
+    misspelt = [name for name in absent if similar[name]]
+    if misspelt or len(absent) == len(wanted):
+        name = (misspelt or absent)[0]
         known = plural(len(report.classes), 'class', 'classes')
         raise DataError(
-            f'{report.file} has no class {absent[0]!r}{nearest(absent[0], report.classes)}.\n'
+            f'{report.file} has no class {name!r}{nearest(name, others)}.\n'
             f'  the file has {known}: {_listed(report.classes)}\n'
             f'  the config wants {len(wanted)}: {_listed(wanted)}\n'
             f'  {report}'
         )
+    if absent:
+        reason = f'the file lacks {_listed(absent)} of the {len(wanted)} classes of the config'
+        report.problems.append(Problem(report.file, 'classes', reason, fatal=False))
     if report.images_kept == 0:
         raise DataError(f'no image is left to use; {report}')
 

@@ -1,23 +1,26 @@
 """Images with boxes from an annotation table: the base of COCO and VOC data sets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
 from hrdet.boxes import BoxConvention
-from hrdet.data.annotations import AnnotationReport, AnnotationTable, rasterise, select
+from hrdet.data.annotations import AnnotationReport, AnnotationTable, select
 from hrdet.data.datasets.base import ImageDataset
 from hrdet.data.datasets.images import FolderImages, ZipImages, decode_checked, read_label_map
 from hrdet.data.errors import DataError, Problem, raise_or_warn
 from hrdet.data.transforms import apply
 from hrdet.structures import GroundTruth, ImageMeta, LoadedProposals, Sample
+from hrdet.structures.coco_masks import rasterise
 
 
 class DetectionDataset(ImageDataset):
     """A data set of boxes that COCO's metrics can be computed on."""
 
     category_ids: tuple[int, ...]  # the file's id of each label 0..K-1
+    absent_classes: Mapping[int, str] = MappingProxyType({})  # by id, those that the file lacks
 
     def to_coco(self) -> dict:
         """The boxes as a COCO ground-truth dict, with the image ids of the samples."""
@@ -62,7 +65,7 @@ class AnnotatedImages(DetectionDataset):
         semantic: FolderImages | ZipImages | None = None,
         box_convention: BoxConvention | str = BoxConvention.INCLUSIVE,
     ):
-        raise_or_warn(problems)
+        raise_or_warn([problem for problem in problems if problem.fatal])
         if isinstance(classes, str):
             raise ValueError(f'classes must be a tuple of names: ({classes!r},)')
         self.transforms = list(transforms)
@@ -78,10 +81,13 @@ class AnnotatedImages(DetectionDataset):
         )
         filter_empty, min_size = (False, 0) if test_mode else (filter_empty, min_size)
         table = select(table, classes, filter_empty, min_size, report)
+        raise_or_warn(report.problems)
         self.table = table
         self.reports = [report]
         self.source, self.report = report.file, str(report)
         self.classes, self.category_ids = table.classes, table.category_ids
+        names = zip(self.category_ids, self.classes)
+        self.absent_classes = {i: name for i, name in names if name not in report.classes}
         self.image_ids, self.sizes = table.image_ids, table.sizes
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample | list[Sample]:

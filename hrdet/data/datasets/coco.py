@@ -44,7 +44,7 @@ class CocoDataset(AnnotatedImages):
         box_convention: BoxConvention | str = BoxConvention.INCLUSIVE,
     ):
         self.ann_file = ann_file
-        table, problems = read_coco(ann_file, with_mask and not test_mode)
+        table, problems = read_coco(ann_file, with_mask and not test_mode, not test_mode)
         proposals = read_proposals(proposal_file, num_max_proposals) if proposal_file else None
         super().__init__(
             table,

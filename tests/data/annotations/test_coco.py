@@ -51,6 +51,22 @@ NAN = float('nan')
         (set_at(['images', 2, 'width'], '50'), 'images[2] (id 9)', 'above 0'),
         (set_at(['categories', 0, 'id'], 'x'), 'categories[0] (id x)', 'whole number'),
         (set_at(['categories', 0, 'name'], 'cat'), 'categories[1] (id 3)', "second class 'cat'"),
+        (set_at(['categories', 0, 'name'], 'a\ud800'), 'categories[0] (id 90)', 'name a text'),
+        (set_at(['categories', 0, 'id'], -1), 'categories[0] (id -1)', 'whole number'),
+        (set_at(['categories', 0, 'id'], 2**64), 'categories[0]', 'whole number'),
+        (set_at(['images', 2, 'height'], 10**400), 'images[2] (id 9)', 'above 0'),
+        (set_at(['images', 2, 'height'], 1e7), 'images[2] (id 9)', 'at most'),
+        (set_at(['images', 2, 'height'], True), 'images[2] (id 9)', 'above 0'),
+        (set_at(['images', 2, 'file_name'], ['a.jpg']), 'images[2] (id 9)', 'file_name'),
+        (set_at(['images', 2, 'file_name'], None), 'images[2] (id 9)', 'file_name'),
+        (set_at(['images', 2, 'file_name'], '\ud800.jpg'), 'images[2] (id 9)', 'file_name'),
+        (set_at(['images', 2, 'id'], True), 'images[2] (id True)', 'whole number or a text'),
+        (set_at(['annotations', 1, 'bbox'], [1, 10**400, 3, 4]), 'annotations[1] (id 2)', 'four'),
+        (set_at(['annotations', 1, 'bbox'], [1, True, 3, 4]), 'annotations[1] (id 2)', 'four'),
+        (set_at(['annotations', 1, 'iscrowd'], '0'), 'annotations[1] (id 2)', "0 or 1, not '0'"),
+        (set_at(['annotations', 1, 'iscrowd'], 'false'), 'annotations[1] (id 2)', 'iscrowd'),
+        (set_at(['annotations', 1, 'iscrowd'], 0.5), 'annotations[1] (id 2)', 'iscrowd'),
+        (set_at(['annotations', 1, 'ignore'], 'no'), 'annotations[1] (id 2)', 'ignore'),
     ],
 )  # fmt: skip
 def test_broken_entries_are_named(coco_folder, change, where, reason):
@@ -151,3 +167,55 @@ def test_files_that_are_no_coco_files(coco_folder, text):
         CocoDataset(coco_folder.ann_file, coco_folder.img_prefix)
     with pytest.raises(DataError, match=r'there is no file .*nowhere\.json'):
         CocoDataset('nowhere.json', coco_folder.img_prefix)
+
+
+def test_deep_nesting_is_no_coco_file(coco_folder):
+    coco_folder.write()
+    with open(coco_folder.ann_file, 'w') as file:
+        file.write('[' * 100_000)
+    with pytest.raises(DataError, match='not JSON'):
+        CocoDataset(coco_folder.ann_file, coco_folder.img_prefix)
+
+
+@pytest.mark.parametrize('flag', [0, 1, False, True, 1.0, None])
+def test_flags_of_any_sensible_type(coco_folder, flag):
+    coco_folder.content['annotations'][3]['iscrowd'] = flag
+    assert coco_folder.load().table.crowd.tolist() == [False, True, bool(flag), False, False]
+
+
+def test_lists_of_images_without_annotations(coco_folder):
+    del coco_folder.content['annotations']
+    dataset = coco_folder.load(test_mode=True)
+    assert len(dataset) == 3
+    with pytest.raises(DataError, match="no list 'annotations'"):
+        coco_folder.load()
+
+
+def test_every_mask_is_checked_before_it_is_needed(coco_folder):
+    """Run lengths that cover less than the image would give masks of any content."""
+    annotations = coco_folder.content['annotations']
+    annotations[1]['segmentation'] = {'counts': [10, 5], 'size': [48, 64]}
+    annotations[3]['segmentation'] = [[1e9, 1, 5, 5, 3, 3]]
+    with pytest.raises(DataError) as caught:
+        coco_folder.load(with_mask=True)
+    lines = str(caught.value).splitlines()
+    assert lines[0].endswith('annotations[1] (id 2): the run lengths of an RLE cover 15 pixels; '
+                             'the image has 3072')  # fmt: skip
+    assert 'annotations[3] (id 4): polygon 0 has a coordinate' in lines[1]
+
+
+def test_masks_beside_their_image_are_told(coco_folder):
+    coco_folder.content['annotations'][3]['segmentation'] = [[70, 1, 80, 1, 80, 9]]
+    with pytest.warns(DataWarning, match=r'annotations\[3\] \(id 4\): its mask is empty'):
+        coco_folder.load(with_mask=True)
+
+
+def test_a_heading_among_the_classes_is_told(coco_folder):
+    """Exports of some tools begin with a class that is the parent of all others."""
+    coco_folder.content['categories'] = [
+        {'id': 0, 'name': 'animals', 'supercategory': 'none'},
+        {'id': 3, 'name': 'cat', 'supercategory': 'animals'},
+        {'id': 90, 'name': 'dog', 'supercategory': 'animals'},
+    ]
+    with pytest.warns(DataWarning, match=r"'animals' has no object .*classes=\("):
+        coco_folder.load()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hrdet.data import DataError
+from hrdet.data import DataError, DataWarning
 
 
 def test_classes_of_the_file_in_order_of_their_ids(coco_folder):
@@ -44,9 +44,7 @@ def test_wrong_classes_say_both_sides_and_the_counts(coco_folder):
         coco_folder.load(classes=('cat', 'cat'))
 
 
-@pytest.mark.parametrize(
-    'change', [{'area': 0}, {'bbox': [5, 5, 0.9, 10]}, {'bbox': [5, 5, 9, 0.9]}]
-)
+@pytest.mark.parametrize('change', [{'bbox': [5, 5, 0.9, 10]}, {'bbox': [5, 5, 9, 0.9]}])
 def test_tiny_boxes_are_dropped_by_the_rules_of_the_release(coco_folder, change):
     coco_folder.content['annotations'][3].update(change)
     assert coco_folder.load().reports[0].dropped_boxes == {'below 1 pixel': 1}
@@ -60,3 +58,50 @@ def test_flagged_boxes_are_dropped(coco_folder):
 def test_nothing_left_is_an_error_with_counts(coco_folder):
     with pytest.raises(DataError, match=r'no image is left.*3 below 100 pixels'):
         coco_folder.load(min_size=100)
+
+
+@pytest.mark.parametrize('area', [0, 0.0, -1])
+def test_objects_without_an_area_have_that_of_their_box(coco_folder, area):
+    for annotation in coco_folder.content['annotations']:
+        annotation['area'] = area
+    with pytest.warns(DataWarning, match=r'annotations\[0\] \(id 1\): area 0, like 5 of 5'):
+        dataset = coco_folder.load()
+    assert dataset.table.areas.tolist() == [600, 64 * 48, 64, 600, 49 * 49]
+    assert dataset.reports[0].dropped_boxes == {}
+
+
+def counts_of(report):
+    return report.boxes_kept + report.crowds_kept + sum(report.dropped_boxes.values())
+
+
+def test_every_object_is_in_one_count(coco_folder):
+    """Objects exported as RLE with iscrowd=1 take their images with them."""
+    annotations = coco_folder.content['annotations']
+    for annotation in annotations[:2] + annotations[4:]:
+        annotation['iscrowd'] = 1
+    annotations[3]['bbox'] = [2, 4, 0.5, 8]
+    with pytest.raises(DataError, match=r'4 on images without boxes'):
+        coco_folder.load()
+    with pytest.warns(DataWarning, match=r"2 of 2 objects of 'cat' are crowd regions"):
+        dataset = coco_folder.load(filter_empty=False)
+    assert counts_of(dataset.reports[0]) == 5
+    del annotations[3]['iscrowd']
+    annotations[3]['bbox'] = [2, 4, 8, 8]
+    with pytest.warns(DataWarning, match='crowd regions'):
+        report = coco_folder.load().reports[0]
+    assert (report.boxes_kept, report.crowds_kept) == (1, 2)
+    assert report.dropped_boxes == {'on images without boxes': 2}
+    assert report.by_class == {'cat': 0, 'dog': 1}
+
+
+def test_a_file_may_lack_a_class_of_the_config(coco_folder):
+    with pytest.warns(DataWarning, match='lacks horse of the 3 classes'):
+        dataset = coco_folder.load(classes=('dog', 'horse', 'cat'))
+    assert dataset.category_ids == (90, 91, 3)
+    assert dataset.absent_classes == {91: 'horse'}
+    assert dataset[1].truth.labels.tolist() == [0]
+    for misspelt in (('dog', 'Cat'), ('cat', 'dogs')):
+        with pytest.raises(DataError, match=f"has no class '{misspelt[1]}'; did you mean"):
+            coco_folder.load(classes=misspelt)
+    with pytest.raises(DataError, match="no class 'horse'"):
+        coco_folder.load(classes=('horse', 'cow'))

@@ -66,7 +66,7 @@ def test_rle_masks_of_single_objects(coco_folder):
     assert mask[:, 3:5].all()
     assert mask.sum() == 96
     annotation['segmentation']['size'] = [64, 48]
-    with pytest.raises(DataError, match=r'0\.jpg.*RLE of size'):
+    with pytest.raises(DataError, match=r'annotations\[1\] \(id 2\): an RLE of size'):
         coco_folder.load(with_mask=True)[0]
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from hrdet.data.annotations import rasterise
+from hrdet.structures.coco_masks import outlines_nothing, rasterise
 
 SIZE = (6, 8)
 
@@ -53,5 +53,48 @@ def test_coordinates_are_near_the_image(number):
 
 @pytest.mark.parametrize('polygon', [[1.0, 2, 3, 4], [1.0, 2, 3, 4, 5, 6, 7], 5])
 def test_a_polygon_has_three_points(polygon):
-    with pytest.raises(ValueError, match='three points'):
+    with pytest.raises(ValueError, match=r'three points|list of x, y pairs'):
         rasterise([polygon], SIZE)
+
+
+def test_text_that_is_no_run_lengths_ends():
+    """Bytes that all say "more follows" are no endless number."""
+    with pytest.raises(ValueError, match='run lengths'):
+        rasterise(dict(size=[6, 8], counts='o' * 1_000_000), (6, 8))
+
+
+@pytest.mark.parametrize(
+    ('segmentation', 'reason'),
+    [
+        (dict(size=5, counts=[48]), 'size 5'),
+        (dict(size='68', counts=[48]), 'size 68'),
+        (dict(size=[6, 8], counts=None), 'list or a text'),
+        (dict(size=[6, 8], counts=[10.0, 38.0]), 'whole numbers'),
+        (dict(size=[2**31, 2**31], counts=[2**62]), 'on an image of size'),
+        ([[[1, 1], [2, 2], [3, 1]]], 'pairs'),
+        ([1, 1, 5, 5, 3, 1], 'pairs'),
+        ([['1', '1', '5', '5', '3', '1']], 'not numbers'),
+        ([[True, True, False, False, True, False]], 'not numbers'),
+        ([[10**400, 1, 5, 5, 3, 1]], 'not numbers'),
+        ('abc', 'no segmentation'),
+        (None, 'no segmentation'),
+    ],
+)
+def test_forms_that_are_none(segmentation, reason):
+    with pytest.raises(ValueError, match=reason):
+        rasterise(segmentation, (6, 8))
+
+
+@pytest.mark.parametrize(
+    ('segmentation', 'nothing'),
+    [
+        ([[20.0, 1, 25, 1, 25, 5]], True),
+        ([[-9.0, 1, -1, 1, -1, 5]], True),
+        ([[20.0, 1, 25, 1, 25, 5], [1.0, 1, 5, 1, 5, 5]], False),
+        (dict(size=[6, 8], counts=[48]), True),
+        (dict(size=[6, 8], counts=[40, 8]), False),
+    ],
+)
+def test_masks_that_outline_nothing(segmentation, nothing):
+    assert outlines_nothing(segmentation, (6, 8)) == nothing
+    assert rasterise(segmentation, (6, 8)).any() != nothing
