@@ -47,6 +47,11 @@ Tensor resize_window_cpu(Tensor image, int64_t new_height, int64_t new_width, in
 Tensor interpolate_argmax_cpu(Tensor logits, Tensor rows, Tensor row_weights, Tensor columns,
                               Tensor column_weights);
 
+// Enlarged coarser maps added to a map, in place; csrc/cpu/add_upsampled.cpp.
+void add_upsampled_cpu(Tensor base, std::vector<Tensor> terms, std::vector<Tensor> rows,
+                       std::vector<Tensor> row_weights, std::vector<Tensor> columns,
+                       std::vector<Tensor> column_weights, bool relu);
+
 // Rows of a PNG to pixels; csrc/cpu/png.cpp.
 Tensor png_unfilter_cpu(Tensor rows, int64_t height, int64_t width, int64_t channels);
 

@@ -9,26 +9,19 @@
 
 #include "../common/tensors.h"
 #include "../ops.h"
+#include "taps.h"
 #include "target_clones.h"
 
 namespace hrdet {
 namespace {
 
 constexpr int64_t kLanes = 16;        // classes are padded to a multiple of it
-constexpr int64_t kMaxTaps = 16;      // of a row or column: four resizings in turn
 constexpr int64_t kMaxClasses = 255;  // labels are uint8, and 255 is no label
 // Below every logit. Finite: times a weight of zero an infinity would be no number.
 constexpr float kPadding = std::numeric_limits<float>::lowest();
 
 typedef float Floats __attribute__((vector_size(kLanes * sizeof(float))));
 typedef int32_t Ints __attribute__((vector_size(kLanes * sizeof(int32_t))));
-
-// The source rows (or columns) of each row of the result, and their weights: (count, taps).
-struct Taps {
-  const int32_t* index;
-  const float* weight;
-  int64_t count, taps;
-};
 
 struct Job {
   const float* logits;  // (h, w, classes)
@@ -121,21 +114,6 @@ HRDET_TARGET_CLONES void run(const Job& job, int64_t begin, int64_t end, float* 
   }
 }
 
-Taps checked_taps(const Tensor& index, const Tensor& weight, int64_t size) {
-  require(index.dim() == 2 && index.scalar_type() == ScalarType::Int && index.is_contiguous() &&
-              weight.dim() == 2 && weight.scalar_type() == ScalarType::Float &&
-              weight.is_contiguous() && index.size(0) == weight.size(0) &&
-              index.size(1) == weight.size(1) && 0 < index.size(1) && index.size(1) <= kMaxTaps,
-          "interpolate_argmax: taps must be int32 and float32 of one shape (count, 1 to ", kMaxTaps,
-          "), contiguous");
-  const Taps taps{static_cast<const int32_t*>(index.data_ptr()),
-                  static_cast<const float*>(weight.data_ptr()), index.size(0), index.size(1)};
-  const bool inside = std::all_of(taps.index, taps.index + taps.count * taps.taps,
-                                  [&](int32_t i) { return 0 <= i && i < size; });
-  require(inside, "interpolate_argmax: a tap lies outside of 0 to ", size - 1);
-  return taps;
-}
-
 }  // namespace
 
 Tensor interpolate_argmax_cpu(Tensor logits, Tensor rows, Tensor row_weights, Tensor columns,
@@ -145,8 +123,9 @@ Tensor interpolate_argmax_cpu(Tensor logits, Tensor rows, Tensor row_weights, Te
               logits.size(0) <= kMaxSize && logits.size(1) <= kMaxSize,
           "interpolate_argmax: logits must be float32 (h, w, 1 to ", kMaxClasses,
           " classes), contiguous");
-  const Taps row_taps = checked_taps(rows, row_weights, logits.size(0));
-  const Taps column_taps = checked_taps(columns, column_weights, logits.size(1));
+  const Taps row_taps = checked_taps("interpolate_argmax", rows, row_weights, logits.size(0));
+  const Taps column_taps =
+      checked_taps("interpolate_argmax", columns, column_weights, logits.size(1));
   Tensor labels =
       torch::stable::new_empty(logits, {row_taps.count, column_taps.count}, ScalarType::Byte);
   const int64_t classes = logits.size(2), padded = (classes + kLanes - 1) / kLanes * kLanes;

@@ -28,6 +28,9 @@ STABLE_TORCH_LIBRARY(hrdet, m) {
   m.def(
       "interpolate_argmax(Tensor logits, Tensor rows, Tensor row_weights, Tensor columns, "
       "Tensor column_weights) -> Tensor");
+  m.def(
+      "add_upsampled(Tensor(a!) base, Tensor[] terms, Tensor[] rows, Tensor[] row_weights, "
+      "Tensor[] columns, Tensor[] column_weights, bool relu) -> ()");
   m.def("png_unfilter(Tensor rows, int height, int width, int channels) -> Tensor");
 }
 
@@ -40,5 +43,6 @@ STABLE_TORCH_LIBRARY_IMPL(hrdet, CPU, m) {
   m.impl("winograd_conv", TORCH_BOX(&hrdet::winograd_conv_cpu));
   m.impl("resize_window", TORCH_BOX(&hrdet::resize_window_cpu));
   m.impl("interpolate_argmax", TORCH_BOX(&hrdet::interpolate_argmax_cpu));
+  m.impl("add_upsampled", TORCH_BOX(&hrdet::add_upsampled_cpu));
   m.impl("png_unfilter", TORCH_BOX(&hrdet::png_unfilter_cpu));
 }

@@ -5,12 +5,14 @@ beyond rounding, and a tested gradient.
 """
 
 from . import cpu, library
-from .argmax import Taps, interpolate_argmax
+from .add_upsampled import add_upsampled
+from .argmax import interpolate_argmax
 from .masks import encode_masks
 from .nms import nms, soft_nms
 from .png import png_unfilter
 from .resize import resize_window
 from .roi_align import roi_align
+from .taps import Taps, bilinear_taps, nearest_taps
 from .winograd import winograd_conv, winograd_weight
 
 cpu.limit()  # before the first operation
@@ -24,8 +26,11 @@ elif library.CPU.loaded and not library.CUDA.loaded:
 
 __all__ = [
     'Taps',
+    'add_upsampled',
+    'bilinear_taps',
     'encode_masks',
     'interpolate_argmax',
+    'nearest_taps',
     'nms',
     'png_unfilter',
     'resize_window',

@@ -1,18 +1,10 @@
 """The class of every pixel of an enlarged map of logits, without making that map."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from . import library
-
-
-class Taps(NamedTuple):
-    """What each row (or column) of a resized map is the weighted sum of."""
-
-    index: Tensor  # (count, taps) int32, rows of the source
-    weight: Tensor  # (count, taps) float32, sums to 1 in each row
+from .taps import Taps
 
 
 def interpolate_argmax(logits: Tensor, rows: Taps, columns: Taps) -> Tensor:

@@ -1,13 +1,16 @@
 """Faster implementations of layers for inference on a CPU."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hrdet import ops
-from hrdet.models.layers import BasicBlock, Bottleneck
+from hrdet.models.backbones import HRNet, SyncHighResolutionNet
+from hrdet.models.backbones.hrnet import HRModule
+from hrdet.models.heads import FCNHead
+from hrdet.models.layers import BasicBlock, Bottleneck, ConvNorm
 from hrdet.models.necks import HRFPN
 from hrdet.ops import cpu
 
@@ -22,8 +25,15 @@ class FastConv2d(nn.Conv2d):
     channels_last map to rows and back: 1.5 to 3 times the time.
     """
 
-    def forward(self, x: Tensor, summand: Tensor | None = None, relu: bool = False) -> Tensor:
-        return self.with_weight(x, self.weight, self.bias, summand, relu)
+    def forward(
+        self,
+        x: Tensor,
+        summand: Tensor | None = None,
+        relu: bool = False,
+        in_place: bool = False,
+    ) -> Tensor:
+        """``in_place`` writes the result into ``summand``."""
+        return self.with_weight(x, self.weight, self.bias, summand, relu, in_place)
 
     def with_weight(
         self,
@@ -34,10 +44,7 @@ class FastConv2d(nn.Conv2d):
         relu: bool = False,
         in_place: bool = False,
     ) -> Tensor:
-        """The same with another weight, such as the input channels of it that belong to ``x``.
-
-        ``in_place`` writes the result into ``summand``.
-        """
+        """The same with another weight, such as the input channels of it that belong to ``x``."""
         # oneDNN applies ``then`` to the result before it writes it: ReLU, or a sum and ReLU.
         convolve, inputs = torch.ops.mkldnn._convolution_pointwise, (x,)
         then = ('relu' if relu else 'none',)
@@ -67,32 +74,111 @@ class FastBasicBlock(BasicBlock):
 
 
 class FastBottleneck(Bottleneck):
-    """As ``FastBasicBlock``."""
+    """As ``FastBasicBlock``; the result replaces the shortcut where nothing else reads that."""
+
+    owns_input = False  # whether it is the first to read its input, and the last
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.conv2(self.conv1(x, relu=True), relu=True)
-        return self.conv3(out, self.downsample(x), relu=True)
+        shortcut = self.downsample(x)
+        return self.conv3(out, shortcut, relu=True, in_place=self.owns_input or shortcut is not x)
+
+
+class FastConvNorm(ConvNorm):
+    """A folded norm and ReLU cost no pass over the map."""
+
+    def forward(self, x: Tensor, summand: Tensor | None = None, relu: bool = False) -> Tensor:
+        return self[0](x, summand, relu or len(self) > 2)
+
+
+class FastHRNet(HRNet):
+    """The stem's ReLUs cost no pass over its maps."""
+
+    def _stem(self, images: Tensor) -> Tensor:
+        return self.conv2(self.conv1(images, relu=True), relu=True)
+
+
+class FastHRModule(HRModule):
+    """Each sum is computed in one map, where convolutions write or in one pass over it.
+
+    Finer terms are added by their last convolution as it writes; coarser ones are enlarged and
+    added at once, and the last of either applies ReLU.
+    """
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        features = [branch(x) for branch, x in zip(self.branches, features)]
+        # The finest last: its sum replaces the branch, which the others read.
+        targets = reversed(range(len(features)))
+        return [self._fuse(features, target) for target in targets][::-1]
+
+    def _fuse(self, features: list[Tensor], target: int) -> Tensor:
+        layers, total = self.fuse_layers[target], features[target]
+        coarser = range(target + 1, len(features))
+        # 1. Finer terms: (N, C, H, W) of the target.
+        for source in range(target):
+            *halvings, last = layers[source]
+            x = features[source]
+            for halve in halvings:
+                x = halve(x)
+            done = source == target - 1 and not coarser
+            total = last[0](x, total, relu=done, in_place=source > 0)
+        # 2. Coarser terms, each from its own resolution.
+        if coarser:
+            terms = [layers[source](features[source]) for source in coarser]
+            sizes = [features[source].shape[-2:] for source in range(target, len(features))]
+            taps = [self._taps([size[side] for size in sizes]) for side in (0, 1)]
+            total = ops.add_upsampled(total, terms, *taps, relu=True)
+        return total
+
+    def _taps(self, edges: Sequence[int]) -> list[ops.Taps]:
+        """Of each coarser branch, whose edges are ``edges[1:]``; the finest is the target's."""
+        if self.fuse_mode == 'nearest':
+            return [ops.nearest_taps(*edges[i::-1]) for i in range(1, len(edges))]
+        return [  # the two steps of ``upsample_fuse``
+            ops.bilinear_taps(edge, edge * 2**i, edges[0]) for i, edge in enumerate(edges) if i
+        ]
 
 
 class FastHRFPN(HRFPN):
-    """Branches are summed in one map; the convolution of the finest adds to it as it writes."""
+    """Branches are summed in one map, in two passes over it."""
 
     def _merge(self, features: Sequence[Tensor]) -> Tensor:
-        reduction = self.reduction_conv.conv
-        first, *rest = reduction.weight.split(self.in_channels, dim=1)
-        # Coarser maps (N, out_channels, h, w) enlarged and summed; the finest is added last.
-        total = None
-        for feature, weight in zip(features[1:], rest):
-            reduced = reduction.with_weight(feature, weight.contiguous())
-            grown = F.interpolate(reduced, size=features[0].shape[-2:], mode='bilinear')
-            total = grown if total is None else total.add_(grown)
-        total = reduction.with_weight(
-            features[0], first.contiguous(), reduction.bias, total, in_place=True
-        )
-        return self.reduction_conv[1:](total)
+        return self.reduction_conv[1:](_resize_concat_conv(features, self.reduction_conv.conv))
 
 
-_FAST_BLOCKS = {BasicBlock: FastBasicBlock, Bottleneck: FastBottleneck}
+class FastFCNHead(FCNHead):
+    """As ``FastHRFPN``, with ReLU."""
+
+    def _merge(self, features: Sequence[Tensor]) -> Tensor:
+        return _resize_concat_conv(features, self.convs[0].conv, relu=True)
+
+
+def _resize_concat_conv(features: Sequence[Tensor], conv: FastConv2d, relu: bool = False) -> Tensor:
+    """As ``hrdet.models.layers.resize.resize_concat_conv``, then ReLU."""
+    first, *rest = conv.weight.split([feature.shape[1] for feature in features], dim=1)
+    total = conv.with_weight(features[0], first.contiguous(), conv.bias, relu=relu and not rest)
+    if not rest:
+        return total
+    # Coarser maps (N, out_channels, h, w), enlarged as they are added.
+    terms = [conv.with_weight(x, weight.contiguous()) for x, weight in zip(features[1:], rest)]
+    rows, columns = (
+        [ops.bilinear_taps(term.shape[side], total.shape[side]) for term in terms]
+        for side in (2, 3)
+    )
+    return ops.add_upsampled(total, terms, rows, columns, relu)
+
+
+# Of each class the faster one, and the parts whose convolutions must be fast for it.
+_FAST_FORMS: dict[type[nn.Module], tuple[type[nn.Module], Callable]] = {
+    ConvNorm: (FastConvNorm, lambda conv: [conv]),
+    BasicBlock: (FastBasicBlock, lambda block: [block]),
+    Bottleneck: (FastBottleneck, lambda block: [block]),
+    HRModule: (FastHRModule, lambda module: [module.fuse_layers]),
+    HRNet: (FastHRNet, lambda net: [net.conv1, net.bn1, net.conv2, net.bn2]),
+    SyncHighResolutionNet: (FastHRNet, lambda net: [net.conv1, net.bn1, net.conv2, net.bn2]),
+    HRFPN: (FastHRFPN, lambda neck: [neck.reduction_conv.conv]),
+    FCNHead: (FastFCNHead, lambda head: [head.convs[0]]),
+}
 
 
 def fast_layers(model: nn.Module, dtype: torch.dtype) -> None:
@@ -119,12 +205,18 @@ def fast_layers(model: nn.Module, dtype: torch.dtype) -> None:
                 module.bias = nn.Parameter(torch.zeros(module.out_channels), requires_grad=False)
         elif direct:
             module.__class__ = FastConv2d
-    # 3. Blocks whose convolutions are all fast: they add and apply ReLU as they write.
+    # 3. What consists of them and of folded norms: sums and ReLUs where convolutions write.
     for module in model.modules():
-        if type(module) in _FAST_BLOCKS and _only_convs(module):
-            module.__class__ = _FAST_BLOCKS[type(module)]
-        elif type(module) is HRFPN and type(module.reduction_conv.conv) is FastConv2d:
-            module.__class__ = FastHRFPN
+        if type(module) in _FAST_FORMS:
+            form, parts = _FAST_FORMS[type(module)]
+            if all(map(_only_fast_convs, parts(module))):
+                module.__class__ = form
+    # 4. Blocks that follow others write into their maps.
+    for module in model.modules():
+        if type(module) is nn.Sequential:
+            for before, block in pairwise(module):
+                if type(before) is type(block) is FastBottleneck:
+                    block.owns_input = True
 
 
 def _onednn_convolves(dtype: torch.dtype) -> bool:
@@ -147,10 +239,10 @@ def _onednn_convolves(dtype: torch.dtype) -> bool:
     return True
 
 
-def _only_convs(block: nn.Module) -> bool:
-    """Whether all norms of the block are folded and all its convolutions fast."""
-    fast = FastConv2d, WinogradConv2d, nn.Identity
-    return all(isinstance(m, fast) for name, m in block.named_children() if name != 'downsample')
+def _only_fast_convs(part: nn.Module) -> bool:
+    """Whether all norms of a part are folded and all its convolutions fast."""
+    fast = FastConv2d, WinogradConv2d, nn.Identity, nn.ReLU
+    return all(isinstance(m, fast) for m in part.modules() if not list(m.children()))
 
 
 def _suits_winograd(conv: nn.Conv2d) -> bool:

@@ -48,7 +48,7 @@ export TSAN_OPTIONS=halt_on_error=1:report_signal_unsafe=0:ignore_noninstrumente
 if [ $# -eq 0 ]; then
     set -- "$python" -m pytest -x -p no:cacheprovider tests/ops/test_emulation.py
     # Beside the emulation the CPU operators, but for what torch compiles or starts a process for.
-    [ "$sanitizer" = thread ] || set -- "$@" tests/ops/test_{argmax,masks,nms,png,resize,winograd}.py \
+    [ "$sanitizer" = thread ] || set -- "$@" tests/ops/test_{add_upsampled,argmax,masks,nms,png,resize,winograd}.py \
         tests/ops/test_roi_align{,_gradient}.py \
         -k 'not compiles and not opcheck and not well_formed and not vectors_of_every_length'
 fi

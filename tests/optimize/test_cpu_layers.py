@@ -9,7 +9,10 @@ import types
 import pytest
 import torch
 
-from hrdet.models.layers import BasicBlock, Bottleneck
+from hrdet.models.backbones import HRNet, SyncHighResolutionNet
+from hrdet.models.backbones.hrnet import HRModule
+from hrdet.models.heads import FCNHead
+from hrdet.models.layers import BasicBlock, Bottleneck, ConvNorm
 from hrdet.models.necks import HRFPN
 from hrdet.ops import cpu
 from hrdet.optimize import optimize
@@ -17,10 +20,15 @@ from hrdet.optimize.cpu_layers import (
     FastBasicBlock,
     FastBottleneck,
     FastConv2d,
+    FastConvNorm,
+    FastFCNHead,
     FastHRFPN,
+    FastHRModule,
+    FastHRNet,
     WinogradConv2d,
     fast_layers,
 )
+from hrdet.optimize.model import _fold_norms
 from tests.models import small_batches as batches
 from tests.models.trained_detectors import assert_same, detector, kinds_of
 
@@ -41,14 +49,14 @@ def test_the_capability_chooses_the_convolutions(capability, monkeypatch):
 
 def test_blocks_take_sums_and_relus_where_convolutions_write():
     kinds = kinds_of(optimize(detector('faster')))
-    assert {FastBasicBlock, FastBottleneck} <= kinds
-    assert not {BasicBlock, Bottleneck} & kinds
+    assert {FastBasicBlock, FastBottleneck, FastConvNorm, FastHRModule, FastHRNet} <= kinds
+    assert not {BasicBlock, Bottleneck, ConvNorm, HRModule, HRNet} & kinds
 
 
 def test_norms_that_do_not_fold():
     model, batch = detector('faster', dict(type='GN', num_groups=2)), batches.batch()
     fast = optimize(model)
-    assert {BasicBlock, Bottleneck, WinogradConv2d} <= kinds_of(fast)
+    assert {BasicBlock, Bottleneck, HRModule, HRNet, WinogradConv2d} <= kinds_of(fast)
     assert_same(fast.predict(batch), model.predict(batch))
 
 
@@ -68,6 +76,52 @@ def test_neck(branches, norm_cfg):
             torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize('memory_format', [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize('fuse_mode', ['nearest', 'bilinear'])
+@pytest.mark.parametrize('kind', [HRNet, SyncHighResolutionNet])
+def test_backbone(kind, fuse_mode, memory_format):
+    """Against float64, on sizes that the strides divide and do not; images stay as they are."""
+    torch.manual_seed(0)
+    parts = dict(backbone=kind(width='18-small', fuse_mode=fuse_mode), neck=torch.nn.Identity())
+    model = torch.nn.ModuleDict(parts).eval().requires_grad_(False)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    fast = copy.deepcopy(model)
+    _fold_norms(fast)
+    fast = fast.to(memory_format=memory_format)
+    fast_layers(fast, torch.float32)
+    assert not {HRModule, ConvNorm, kind} & kinds_of(fast)
+    exact = copy.deepcopy(model.backbone).double()
+    for size in ((64, 96), (67, 101), (33, 200), (1, 1)):
+        images = torch.randn(2, 3, *size).contiguous(memory_format=memory_format)
+        before = images.clone()
+        maps = fast.backbone(images)
+        assert torch.equal(images, before)
+        for got, wanted in zip(maps, exact(images.double()), strict=True):
+            scale = wanted.abs().max()
+            torch.testing.assert_close(got.double(), wanted, rtol=0, atol=5e-6 * scale.item())
+
+
+@pytest.mark.parametrize('num_convs', [1, 2])
+@pytest.mark.parametrize('branches', [1, 4])
+def test_fcn_head(branches, num_convs):
+    torch.manual_seed(0)
+    widths = [18, 36, 72, 144][:branches]
+    options = dict(num_convs=num_convs, kernel_size=1, concat_input=False, norm_cfg=None)
+    head = FCNHead(5, widths, 40, **options).eval().requires_grad_(False)
+    fast = copy.deepcopy(head).to(memory_format=torch.channels_last)
+    fast_layers(fast, torch.float32)
+    assert type(fast) is FastFCNHead
+    for size in ((16, 24), (19, 30)):
+        maps = [
+            torch.randn(2, width, *(-(-edge // 2**i) for edge in size))
+            for i, width in enumerate(widths)
+        ]
+        torch.testing.assert_close(fast(maps), head(maps), rtol=1e-5, atol=1e-5)
+
+
 def without_operators(monkeypatch):
     monkeypatch.setattr(torch.ops, 'mkldnn', types.SimpleNamespace())
 
@@ -85,7 +139,7 @@ def test_a_torch_without_its_private_operators(change, dtype, monkeypatch):
     change(monkeypatch)
     fast = optimize(model, dtype)
     assert WinogradConv2d in kinds_of(fast)
-    assert not {FastConv2d, FastHRFPN} & kinds_of(fast)
+    assert not {FastConv2d, FastHRFPN, FastHRModule, FastHRNet} & kinds_of(fast)
     assert all(len(found) > 3 for found in fast.predict(batch))
     if dtype is torch.float32:
         assert_same(fast.predict(batch), model.predict(batch))

@@ -87,8 +87,7 @@ class FCNHead(nn.Module):
         first = self.convs[0]
         if self.conv_cat is None and first.conv.kernel_size == (1, 1):
             # A 1x1 convolution commutes with resizing, and the concatenated map is never made.
-            x = first[1:](resize_concat_conv(features, first.conv))
-            x = self.convs[1:](x)
+            x = self.convs[1:](self._merge(features))
         else:
             # All branches at the finest resolution: (N, sum of all C_i, h, w).
             merged = resize_concat(features)
@@ -96,6 +95,11 @@ class FCNHead(nn.Module):
             if self.conv_cat is not None:
                 x = self.conv_cat(torch.cat([merged, x], dim=1))
         return self.conv_seg(self.dropout(x))
+
+    def _merge(self, features: Sequence[Tensor]) -> Tensor:
+        """The first convolution, of 1x1, with norm and ReLU: (N, channels, h, w)."""
+        first = self.convs[0]
+        return first[1:](resize_concat_conv(features, first.conv))
 
     def loss(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Cross entropy of logits (N, K, h, w), resized to the labels (N, H, W) uint8."""

@@ -6,13 +6,11 @@ pixels: 3.6), so only a stripe of them exists at once.  K classes; sizes are (h,
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from hrdet.ops import Taps, interpolate_argmax
+from hrdet.ops import Taps, bilinear_taps, interpolate_argmax
 
 STRIPE_BYTES = 4 << 20  # of logits: about what stays in a core's cache
 
@@ -54,7 +52,7 @@ class ResizedLogits:
     def _parts(self) -> Iterator[tuple[Tensor, Taps, Taps]]:
         """Source rows (K, rows, w) of each stripe, with the taps of its rows and columns."""
         heights, widths = zip(*self.sizes)
-        rows, columns = _taps(heights), _taps(widths)
+        rows, columns = bilinear_taps(*heights), bilinear_taps(*widths)
         source = _Rows(self.bands)
         # Rows whose float32 logits (K, rows, width) fit into a stripe.
         step = max(STRIPE_BYTES // (4 * self.num_classes * widths[-1]), 1)
@@ -83,24 +81,6 @@ class _Rows:
         ]
         self._first = start
         return self._held[:, : stop - start]
-
-
-def _taps(edges: Sequence[int]) -> Taps:
-    """Taps of an edge that is resized to ``edges[1:]`` in turn: two for each change of size."""
-    # From the last size back to the first: each tap is the mean of two of the size before.
-    index = np.arange(edges[-1])[:, None]
-    weight = np.ones(index.shape)
-    for before, after in reversed(list(pairwise(edges))):
-        if before == after:
-            continue
-        position = np.maximum((index + 0.5) * (before / after) - 0.5, 0)
-        upper = position.astype(np.int64)
-        share = position - upper  # of the lower neighbour
-        index = np.concatenate([upper, np.minimum(upper + 1, before - 1)], axis=1)
-        weight = np.concatenate([weight * (1 - share), weight * share], axis=1)
-    return Taps(
-        torch.from_numpy(index.astype(np.int32)), torch.from_numpy(weight.astype(np.float32))
-    )
 
 
 def _weighted_sum(map_: Tensor, dim: int, taps: Taps) -> Tensor:
