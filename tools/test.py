@@ -68,7 +68,8 @@ def parse_args() -> argparse.Namespace:
         '--tta',
         '--aug-test',
         action='store_true',
-        help='test-time augmentation: the scales and mirror images that the config has for it',
+        help='test-time augmentation: the scales and mirror images that the config has for it, or '
+        'each image and its mirror image',
     )
     parser.add_argument(
         '--format-only',

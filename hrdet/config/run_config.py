@@ -102,19 +102,17 @@ class RunConfig:
         yield from (split for split in (self.train, self.val, self.test) if split is not None)
 
     def use_tta(self) -> str:
-        """Test with the views of ``test.tta``; returns their description.
+        """Test with the views of ``test.tta``, or with mirror images; returns their description.
 
         Raises:
-            ConfigError: the config has none.
+            ConfigError: the test has several views already.
         """
-        if self.test is None or 'tta' not in self.test:
-            raise ConfigError(
-                'data.test: this config has no views for test-time augmentation on request'
-            )
-        tta = self.test['tta']
-        dataset = _with_transforms(self.test['dataset'], tta['transforms'])
+        if self.test is None:
+            raise ConfigError('data.test: testing needs this key')
+        tta = self.test.get('tta', {})
+        dataset = _with_transforms(self.test['dataset'], tta.get('transforms'))
         self.test = self.test.replaced(dataset=dataset)
-        return tta['description']
+        return tta.get('description', 'each image and its mirror image; the config has no views')
 
 
 def loader_options(split: Node) -> dict[str, Any]:
@@ -122,12 +120,24 @@ def loader_options(split: Node) -> dict[str, Any]:
     return {k: v for k, v in split.items() if k not in ('dataset', 'evaluator', 'tta')}
 
 
-def _with_transforms(dataset: Node, transforms: list[Node]) -> Node:
-    """The data set, or all inside it, with these transforms."""
+def _with_transforms(dataset: Node, transforms: list[Node] | None) -> Node:
+    """The data set, or all inside it, with these transforms; None: with mirror images."""
     if 'datasets' in dataset:
         parts = [_with_transforms(part, transforms) for part in dataset['datasets']]
         return dataset.replaced(datasets=parts)
-    return dataset.replaced(transforms=transforms)
+    return dataset.replaced(transforms=transforms or _mirrored(dataset))
+
+
+def _mirrored(dataset: Node) -> list[Node]:
+    """The transforms of a test for two views: each image, and mirrored before it is padded."""
+    steps = dataset['transforms']
+    if any(step['type'] == 'AugmentedViews' for step in steps):
+        raise ConfigError(f'{dataset.path}: the test has several views already; leave --tta out')
+    pads = [i for i, step in enumerate(steps) if step['type'].startswith('Pad')]
+    before, after = (steps[: pads[0]], steps[pads[0] :]) if pads else (steps, [])
+    flip = Node(dataset.path, type='RandomFlip', ratio=1.0)
+    views = [[*after], [flip, *after]]
+    return [*before, Node(dataset.path, type='AugmentedViews', views=views)]
 
 
 def with_num_classes(model: Any, num_classes: int) -> Any:

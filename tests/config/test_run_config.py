@@ -23,9 +23,24 @@ def test_test_time_augmentation_replaces_the_transforms_of_every_data_set():
     assert parts[0]['transforms'] == [1]
 
 
-def test_a_config_without_views():
-    run = run_with(Node('data.test', type='Images', transforms=[]))
-    with pytest.raises(ConfigError, match=r'data\.test: this config has no views'):
+def test_a_config_without_views_takes_mirror_images():
+    resize, crop, pad = (Node('data.test', type=name) for name in ('Resize', 'CenterCrop', 'Pad'))
+    for steps, before, after in (
+        ([resize, crop], [resize, crop], []),
+        ([resize, pad], [resize], [pad]),  # mirrored first: the padding stays right and below
+    ):
+        run = run_with(Node('data.test', type='Images', transforms=steps))
+        assert run.use_tta().startswith('each image and its mirror image')
+        *start, views = run.test['dataset']['transforms']
+        assert start == before
+        plain, mirrored = views['views']
+        assert plain == after
+        assert mirrored == [dict(type='RandomFlip', ratio=1.0), *after]
+
+
+def test_views_of_views_are_refused():
+    run = run_with(Node('data.test', type='Images', transforms=VIEWS))
+    with pytest.raises(ConfigError, match=r'data\.test: the test has several views already'):
         run.use_tta()
 
 

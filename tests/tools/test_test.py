@@ -80,7 +80,6 @@ def test_pictures(tested, task, tmp_path):
         ('segmentation', ('--out', 'a.json'), 'written as a folder (a name without suffix)'),
         ('classification', ('--out', 'maps'), 'written as .json or .pkl'),
         ('classification', ('--out', 'a.csv', '--out-item', 'metrics'), 'a .json or .pkl file'),
-        ('classification', ('--tta',), 'no views for test-time augmentation'),
         (
             'classification',
             ('--format-only',),
@@ -108,6 +107,20 @@ def test_augmented_views_are_those_of_the_config(tested, segmentation, tmp_path)
         )
         assert np.array_equal(views, same)
         assert not np.array_equal(views, plain)
+
+
+def test_mirror_images_are_the_views_of_a_config_without_any(tested, classification):
+    assert 'each image and its mirror image' in tested(
+        classification, '--tta', '--out', 'views.json', '--no-optimize'
+    )
+    model = init_model(classification.config, classification.checkpoint, 'cpu')
+    for entry in read_json('views.json')[:4]:
+        batch = model.pipeline([cv2.imread(entry['path'])], ['x'])
+        mirrored = replace(batch, images=batch.images.flip(3))
+        scores = [model.predict(view)[0].numpy().scores for view in (batch, mirrored)]
+        expected = np.mean(scores, axis=0)
+        assert entry['pred_label'] == expected.argmax()
+        assert entry['pred_score'] == pytest.approx(expected.max(), abs=1e-4)
 
 
 def test_files_for_a_server_need_no_truth(tested, segmentation, tmp_path):
