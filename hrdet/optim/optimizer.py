@@ -23,20 +23,20 @@ def build_optimizer(model: nn.Module, options: dict[str, Any]) -> torch.optim.Op
     launches.
 
     Raises:
-        ConfigError: unknown type, argument or multiplier.
+        ConfigError: unknown type, argument or multiplier; names their place, ``options.path``.
     """
-    options = dict(options)
+    path, options = getattr(options, 'path', 'optimizer'), dict(options)
     kind = options.pop('type')
     multipliers = options.pop('paramwise_cfg', None) or {}
     cls = getattr(torch.optim, kind, None)
     if not (inspect.isclass(cls) and issubclass(cls, torch.optim.Optimizer)):
         known = [n for n, c in vars(torch.optim).items() if inspect.isclass(c)]
-        raise ConfigError(f'optimizer.type: torch.optim has no {kind!r}{nearest(kind, known)}')
+        raise ConfigError(f'{path}.type: torch.optim has no {kind!r}{nearest(kind, known)}')
     accepted = inspect.signature(cls).parameters
     for name in options:
         if name not in accepted:
             raise ConfigError(
-                f'optimizer.{name}: {kind} takes no such argument{nearest(name, accepted)}'
+                f'{path}.{name}: {kind} takes no such argument{nearest(name, accepted)}'
             )
     # Fused kernels where the algorithm has them; torch's fused SGD has no dampening.
     groups = _parameter_groups(model, options, multipliers)

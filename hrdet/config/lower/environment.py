@@ -56,7 +56,10 @@ def _mp_cfg(path: str, *, mp_start_method: str = 'fork', opencv_num_threads: Nat
     """How workers start and that libraries use one thread in them; hrdet settles both itself."""
 
 
-def _dist_cfg(path: str, *, backend: Literal['nccl', 'gloo', 'mpi'] = 'nccl', **rest: Any) -> str:
+def _dist_cfg(
+    path: str, *, backend: Literal['nccl', 'gloo', 'mpi'] = 'nccl', port: int | None = None
+) -> str:
+    """Launchers choose the port."""
     return backend
 
 

@@ -71,9 +71,9 @@ def coco_metric(
 
 def checked_evaluator(evaluator: Node, dataset: Node, masks: bool) -> Node:
     """The evaluator of a data set, after checking that it measures what is there."""
-    path, file = evaluator.path, evaluator['ann_file']
-    same = f'{file!r} is not the file of the data set, {dataset.get("ann_file")!r}: leave it out'
-    check(file in (None, dataset.get('ann_file')), f'{path}.ann_file', same)
+    path, file, ours = evaluator.path, evaluator['ann_file'], str(dataset.get('ann_file'))
+    other = f'{file!r} is not the file of the data set, {ours!r}: leave it out'
+    check(file is None or str(file).endswith(ours), f'{path}.ann_file', other)
     unpredicted = "'segm' measures masks, and the model has no mask_head: leave it out"
     check(masks or 'segm' not in evaluator['metrics'], f'{path}.metric', unpredicted)
     return Node(path, type='CocoMetric', metrics=evaluator['metrics'])

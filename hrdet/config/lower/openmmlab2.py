@@ -34,9 +34,11 @@ _TRAINING = keys_of(lower_training, ['warnings'])
 
 def read_config(config: Mapping[str, Any]) -> RunConfig:
     """The meaning of a config in this language."""
-    _check_optimizer(config)
     names = [name for name in config if name not in ('optimizer', 'vis_backends')]
     warnings = check_names(names, (*KEYS, 'custom_imports'), 'openmmlab2')
+    wrapped = (config.get('optim_wrapper') or {}).get('optimizer')
+    if config.get('optimizer') not in (None, wrapped):
+        warnings.append('optimizer: a variable of the config file; training takes optim_wrapper')
     values = as_nodes({key: config[key] for key in KEYS if key in config})
     model = check_typed(values.get('model'), 'model')
     values['model'], pretrained = initial_weights(model, warnings)
@@ -184,6 +186,9 @@ def _views(steps: Any, path: str) -> list[list[Node]]:
 
 def _test_time_aug(path: str, *, type: str, transforms: list[list[Node]]) -> list[list[Node]]:
     """The alternatives in each place; every combination of them is a view."""
+    for i, steps in enumerate(transforms):
+        for j, step in enumerate(steps):
+            check_typed(step, f'{path}.transforms[{i}][{j}]')
     return transforms
 
 
@@ -197,13 +202,6 @@ def _evaluator(section: Any, path: str, readers: dict[str, Callable[..., Node]])
     known = f'{kind!r} does not measure this model{nearest(kind, readers)}; there is '
     check(kind in readers, f'{path}.type', known + ', '.join(readers))
     return read(readers[kind], section, path)
-
-
-def _check_optimizer(config: Mapping[str, Any]) -> None:
-    """``optimizer`` at the top is a variable of the file, which ``optim_wrapper`` repeats."""
-    wrapped = config.get('optim_wrapper') or {}
-    same = config.get('optimizer') in (None, wrapped.get('optimizer'))
-    check(same, 'optimizer', 'there is no such key here')
 
 
 @dataclass(frozen=True, slots=True)

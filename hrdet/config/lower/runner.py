@@ -124,9 +124,9 @@ def _optim_wrapper(
     )
 
 
-def _optimizer(path: str, *, type: str, lr: Positive, **rest: Any) -> dict[str, Any]:
+def _optimizer(path: str, *, type: str, lr: Positive, **rest: Any) -> Node:
     check('paramwise_cfg' not in rest, f'{path}.paramwise_cfg', 'belongs into optim_wrapper')
-    return dict(type=type, lr=lr, **rest)
+    return Node(path, rest, type=type, lr=lr)
 
 
 def _clip_grad(

@@ -55,13 +55,12 @@ def default_hooks(
 def _visualization(
     path: str,
     *,
-    type: Literal[
-        'VisualizationHook', 'DetVisualizationHook', 'SegVisualizationHook'
-    ] = 'VisualizationHook',
+    type: Literal['VisualizationHook', 'DetVisualizationHook', 'SegVisualizationHook'],
     enable: bool = False,
     draw: Literal[False] = False,
     interval: Count = 50,
-    **rest: Any,
+    show: Literal[False] = False,
+    backend_args: None = None,
 ) -> None:
     """Pictures of the first validation images go to the trackers that take pictures."""
 
@@ -168,7 +167,14 @@ def _early_stopping(
 
 
 def visualizer(
-    path: str, *, type: str = 'Visualizer', vis_backends: Any = (), name: str = '', **rest: Any
+    path: str,
+    *,
+    type: str,
+    vis_backends: Any = (),
+    name: str = 'visualizer',
+    save_dir: None = None,
+    line_width: float = 1,
+    alpha: float = 1,
 ) -> list[Node]:
     """Trackers, from the backends other than files on this disk, which log.jsonl is."""
     found = []

@@ -113,6 +113,7 @@ def _fcn_head(
         loss['avg_class_weight'] = True
     if sampler is not None:
         loss['hard_pixel_mining'] = read(_ohem, sampler, f'{path}.sampler')
+    norm_cfg = check_typed(norm_cfg, f'{path}.norm_cfg')
     values = dict(num_classes=num_classes, in_channels=in_channels, norm_cfg=norm_cfg)
     return Node(path, rest, type=type, **values, **loss)
 

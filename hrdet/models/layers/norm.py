@@ -63,7 +63,11 @@ class GN:
 
 def norm_maker(norm_cfg: NormCfg) -> Callable[[int], nn.Module]:
     """The norm maker that a config dict means; a live maker is returned as it is."""
-    return build(norm_cfg if callable(norm_cfg) else dict(norm_cfg), 'norm_cfg')
+    if callable(norm_cfg):
+        return norm_cfg
+    if 'type' not in norm_cfg:
+        raise ValueError(f"norm_cfg needs a type, 'BN', 'SyncBN' or 'GN': {dict(norm_cfg)}")
+    return build(dict(norm_cfg), 'norm_cfg')
 
 
 def build_norm(norm_cfg: NormCfg, channels: int) -> nn.Module:
