@@ -126,7 +126,7 @@ def _of_config(splits: Any) -> Iterator[DatasetCheck]:
     from hrdet.data.datasets.check import examine
 
     seen = set()
-    for node in _nodes(splits):
+    for node in _nodes([split and split['dataset'] for split in splits]):
         files = frozenset((key, value) for key, value in node.items() if isinstance(value, str))
         if files not in seen:
             seen.add(files)

@@ -38,6 +38,22 @@ def test_every_map_with_a_foreign_label_is_named(check, label_folders):
     assert check('--ignore-index', 2, classes='road,car')[0] == 0
 
 
+def test_a_config_with_views_for_test_time_augmentation(run, label_folders, tmp_path, pytestconfig):
+    """Its data sets are those of the splits: one here."""
+    base = pytestconfig.rootpath / 'configs/camvid/fcn_hr18s_camvid.py'
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f"_base_ = '{base}'\n"
+        f"_d = dict(type='BaseSegDataset', classes=('road', 'car'), data_root='{label_folders}',\n"
+        f"          img_dir='img', ann_dir='map')\n"
+        f'data = dict(train=_d, val=_d, test=_d)\n'
+    )
+    status, text = run('--config', config)
+    assert status == 1
+    assert text.count('error: label 2 in ') == 4
+    assert text.count('img: 4 errors, 0 warnings') == 1
+
+
 def test_classes_that_never_occur(check, label_folders):
     for i in range(4):
         cv2.imwrite(str(label_folders / f'map/{i}.png'), np.eye(12, 16, dtype=np.uint8) * 255)
