@@ -253,6 +253,27 @@ def test_a_step_from_the_lowered_config_is_the_same(shapes, label_maps, tmp_path
         assert torch.equal(value, found[name]), name
 
 
+@pytest.mark.parametrize('name', ['imagenet_step', 'imagenet_adamw'])
+def test_recipes_of_classifiers(tmp_path, name):
+    """Either takes the place of the recorded configs' schedule."""
+    text = (CONFIGS / 'hrnet/hrnet-w18_4xb32_in1k.py').read_text()
+    text = text.replace('imagenet_cosine', name).replace("'../_base_/", f"'{CONFIGS}/_base_/")
+    (tmp_path / 'config.py').write_text(text)
+    run = lower(load_config(tmp_path / 'config.py')).check()
+    run.check_trainable()
+    assert run.warnings == []
+    training = run.training
+    if name == 'imagenet_step':
+        # cls_hrnet_w18_sgd_lr5e-2_wd1e-4_bs32_x100.yaml of HRNet-Image-Classification
+        assert training.optimizer == dict(
+            type='SGD', lr=0.05, momentum=0.9, weight_decay=0.0001, nesterov=True
+        )
+        assert training.schedule[0]['milestones'] == [30, 60, 90]
+    else:
+        assert training.ema == dict(momentum=0.0001)
+        assert [factor['end'] for factor in training.schedule] == [20, 300]
+
+
 def documented(start: str) -> str:
     """The Python block of docs/config.md that begins so."""
     blocks = (ROOT / 'docs/config.md').read_text().split('```python\n')[1:]

@@ -74,10 +74,13 @@ class RunConfig:
     def check_trainable(self) -> None:
         """Raise a ConfigError naming the section that training needs and this config lacks."""
         length = self.training and (self.training.max_epochs or self.training.max_iters)
-        needed = {'data.train': self.train, 'optimizer': self.training, 'total_epochs': length}
-        for path, value in needed.items():
+        for path, later, value in (
+            ('data.train', 'train_dataloader', self.train),
+            ('optimizer', 'optim_wrapper', self.training),
+            ('total_epochs', 'train_cfg', length),
+        ):
             if value is None:
-                raise ConfigError(f'{path}: training needs this key')
+                raise ConfigError(f'{path}: training needs this key ({later} in OpenMMLab 2)')
 
     def check(self) -> 'RunConfig':
         """Raise a ConfigError for a key or type that no part has, before any is built.
