@@ -153,7 +153,7 @@ def _append_legend(canvas: Canvas, entries: Sequence[Entry]) -> None:
         top = y + (line + gap - square) // 2
         cv2.rectangle(strip, (x, top), (x + square, top + square), colour, cv2.FILLED)
         start = (x + square + gap // 2, top + square - round(4 * scale))
-        cv2.putText(strip, text, start, _FONT, scale, _INK, 1 + (scale > 1), cv2.LINE_AA)
+        cv2.putText(strip, text, start, _FONT, scale, _INK, 1, cv2.LINE_AA)
     canvas.pixels = np.vstack([canvas.pixels, strip])
 
 

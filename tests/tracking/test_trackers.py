@@ -6,9 +6,11 @@ import resource
 
 import numpy as np
 import pytest
+import torch
 
 from hrdet.data import ImageDataset
 from hrdet.registry import register
+from hrdet.structures import ClassLabel, ClassScores, ImageMeta, LabelMap, SegmentationMap
 from hrdet.tracking import JsonLines, SamplePictures, Tracker, Trackers, build_trackers
 from hrdet.visualize.curves import read_log
 from tests.engine import toy_run
@@ -74,6 +76,9 @@ def test_a_text_log_that_cannot_be_written_is_one_warning(tmp_path, capsys):
     assert len(losses(tmp_path)) == 6
 
 
+ONES = torch.ones(60, 80, dtype=torch.uint8)
+
+
 class Pictures(Tracker):
     """Keeps what it is shown."""
 
@@ -104,6 +109,40 @@ def test_sample_pictures(tmp_path):
     ]  # fmt: skip
     assert trackers.show_pictures
     assert not Trackers(tmp_path).show_pictures
+
+
+@pytest.mark.parametrize(
+    ('result', 'truth'),
+    [
+        (ClassScores(torch.tensor([0.2, 0.8])), ClassLabel(0)),
+        (
+            LabelMap(torch.ones(60, 80, dtype=torch.uint8)),
+            SegmentationMap(np.zeros((60, 80), 'u1')),
+        ),
+        (LabelMap(torch.ones(60, 80, dtype=torch.uint8)), None),
+    ],
+)
+def test_sample_pictures_of_other_tasks(tmp_path, result, truth):
+    """Compared with the truth where there is one."""
+
+    class Data(ImageDataset):
+        classes = ('dark', 'light')
+
+        def image(self, index):
+            return np.zeros((60, 80, 3), np.uint8)
+
+        def truth(self, index):
+            return truth
+
+    tracker = Pictures()
+    pictures = SamplePictures(Trackers(tmp_path, [tracker]), Data(), lambda: 7, count=1)
+    for _ in range(2):
+        pictures.update(ImageMeta('a.jpg', 0, (60, 80), (60, 80), (60, 80)), result)
+    ((name, shape, step),) = tracker.shown
+    assert (name, step) == ('val/a', 7)
+    beside = isinstance(truth, SegmentationMap)
+    assert (shape[1] > 960) == beside
+    assert shape[0] > 360  # with the legend
 
 
 def test_a_tracker_without_its_package_is_a_warning(tmp_path, caplog):
