@@ -114,6 +114,8 @@ def _unfinished(target: Path) -> Iterator[BinaryIO | None]:
             except BlockingIOError:
                 _say(f'waiting for another process that downloads {target}')
                 fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError:
+                pass  # a file system without locks
             # 2. The name may belong to another file by now: that process renames or removes it.
             ours = path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
             if target.is_file():

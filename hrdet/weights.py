@@ -15,7 +15,7 @@ from hrdet.distributed import on_rank_0
 from hrdet.download import DownloadError, download, sha256, stated_hash
 from hrdet.registry import ConfigError
 
-# Hosts that serve the same paths, tried after the host that an address names.
+# Hosts that serve the same paths as one that is reported dead; tried before it.
 _MIRRORS = {'download.openmmlab.com': ('https://mmassets.onedl.ai',)}
 _HUB = 'https://huggingface.co'
 
@@ -26,7 +26,7 @@ def find(source: str | os.PathLike) -> Path:
     Args:
         source: a path, a published model's name (``zoo.MODELS``), ``https://...``,
             ``hf://OWNER/REPO/FILE``, ``timm/MODEL.TAG`` (its repository on the Hugging Face hub),
-            or ``open-mmlab://msra/hrnetv2_w18`` (an ImageNet backbone).
+            or ``open-mmlab://msra/hrnetv2_w18`` (an ImageNet backbone, ``zoo.NICKNAMES``).
 
     Returns:
         A file; anything of another form is a path, which is returned whether or not it exists.
@@ -36,7 +36,7 @@ def find(source: str | os.PathLike) -> Path:
         ConfigError: an address that names no file.
     """
     text = os.fspath(source)
-    if os.path.exists(text):
+    if os.path.isfile(text):
         return Path(text)
     model = zoo.named(text)
     if model is not None:
@@ -69,11 +69,10 @@ def _address(text: str) -> str | None:
         return f'{_HUB}/{owner}/{repo}/resolve/main/{file}'
     if re.fullmatch(r'timm/[\w-]+(\.\w+)?', text) and not text.endswith(('.pth', '.safetensors')):
         return f'{_HUB}/{text}/resolve/main/model.safetensors'
-    if text.startswith('open-mmlab://'):
-        name = text.removeprefix('open-mmlab://')
-        if name not in zoo.OPEN_MMLAB:
-            raise ConfigError(f'{text!r} is unknown here; known are {", ".join(zoo.OPEN_MMLAB)}')
-        return zoo.OPEN_MMLAB[name]
+    if text.startswith(('open-mmlab://', 'torchvision://')):
+        if text not in zoo.NICKNAMES:
+            raise ConfigError(f'{text!r} is unknown here; known are {", ".join(zoo.NICKNAMES)}')
+        return zoo.NICKNAMES[text]
     return None
 
 
@@ -119,7 +118,7 @@ def _cached(url: str) -> Path:
 
 
 def _addresses(url: str) -> list[str]:
-    """The address on the mirrors that the user names, its own, and on known mirrors."""
+    """The address on the mirrors that the user names, on known mirrors, and its own."""
     parts = urlsplit(url)
     own = f'{parts.scheme}://{parts.netloc}'
     mirrors = [
@@ -128,5 +127,5 @@ def _addresses(url: str) -> list[str]:
     for base in filter(None, mirrors):
         if not base.startswith(('https://', 'http://')):
             raise ConfigError(f'HRDET_MIRRORS: {base!r} does not begin with https://')
-    bases = [*filter(None, mirrors), own, *_MIRRORS.get(parts.netloc, ())]
+    bases = [*filter(None, mirrors), *_MIRRORS.get(parts.netloc, ()), own]
     return [base + url.removeprefix(own) for base in dict.fromkeys(bases)]

@@ -156,14 +156,19 @@ fcn_hr48_4x4_896x896_80k_isaid 16.89 7.34 67.80 68.53 20220114_174643-547fc420
 
 _OPENMMLAB = 'https://download.openmmlab.com'
 # ImageNet classifiers whose backbones OpenMMLab's configs start from, under their names there.
-OPEN_MMLAB = {
-    f'msra/hrnetv2_w{width}': f'{_OPENMMLAB}/pretrain/third_party/hrnetv2_w{width}-{sha256}.pth'
+NICKNAMES = {
+    f'open-mmlab://msra/hrnetv2_w{width}': (
+        f'{_OPENMMLAB}/pretrain/third_party/hrnetv2_w{width}-{sha256}.pth'
+    )
     for width, sha256 in (
         ('18_small', 'b5a04e21'), ('18', '00eb2006'), ('32', 'dc9eeb4f'), ('40', 'ed0b031c'),
         ('48', 'd2186c55'),
     )
+} | {
+    f'torchvision://resnet{depth}': f'https://download.pytorch.org/models/resnet{depth}-{sha256}.pth'
+    for depth, sha256 in ((50, '0676ba61'), (101, '63fe2227'))
 }  # fmt: skip
-BACKBONES = {width: OPEN_MMLAB[f'msra/hrnetv2_w{width}'] for width in (18, 32, 40, 48)}
+BACKBONES = {width: NICKNAMES[f'open-mmlab://msra/hrnetv2_w{width}'] for width in (18, 32, 40, 48)}
 
 
 @dataclass(frozen=True, slots=True)

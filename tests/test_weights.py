@@ -45,8 +45,10 @@ OPENMMLAB = 'https://download.openmmlab.com/pretrain/third_party/hrnetv2_w18-00e
      ['https://huggingface.co/me/mine/resolve/main/folder/a-e368c387.pth'], 'a-e368c387.pth',
      'e368c387'),
     ('open-mmlab://msra/hrnetv2_w18',
-     [OPENMMLAB, OPENMMLAB.replace('download.openmmlab.com', 'mmassets.onedl.ai')],
+     [OPENMMLAB.replace('download.openmmlab.com', 'mmassets.onedl.ai'), OPENMMLAB],
      'hrnetv2_w18-00eb2006.pth', '00eb2006'),
+    ('torchvision://resnet101', ['https://download.pytorch.org/models/resnet101-63fe2227.pth'],
+     'resnet101-63fe2227.pth', '63fe2227'),
     ('https://host/a/latest.pth', ['https://host/a/latest.pth'], 'host/a/latest.pth', None),
     ('https://host/get?id=3/4', ['https://host/get?id=3/4'], 'host/get?id=3%2F4', None),
     ('https://host/a.pth#sha256=' + 'AB' * 32, ['https://host/a.pth'], 'host/a.pth', 'ab' * 32),
@@ -61,7 +63,7 @@ def test_names_of_published_models(asked, cache):
     for name in (model.name, 'hrnet-w18_4xb32_in1k'):
         assert find(name) == cache / 'hrnet-w18_3rdparty_8xb32_in1k_20220120-0c10b180.pth'
     mirrored = model.url.replace('download.openmmlab.com', 'mmassets.onedl.ai')
-    assert [addresses for addresses, _, _ in asked] == [[model.url, mirrored]] * 2
+    assert [addresses for addresses, _, _ in asked] == [[mirrored, model.url]] * 2
 
 
 def test_a_file_without_hash_is_kept_under_the_models_name(asked, cache):
@@ -82,7 +84,7 @@ def test_paths_pass(asked, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(('source', 'told'), [
     ('hf://timm/hrnet_w18', 'write hf://OWNER/REPO/FILE'),
-    ('open-mmlab://resnet50', 'known are msra/hrnetv2_w18_small, '),
+    ('open-mmlab://resnet50', 'known are open-mmlab://msra/hrnetv2_w18_small, '),
     ('https://host/', 'an address of a file'),
     ('https://host/../../a.pth', 'an address of a file'),
     ('https://host/a.pth#sha256=xyz', '8 to 64 hexadecimal digits'),
@@ -95,8 +97,8 @@ def test_addresses_of_no_file(source, told, asked):
 def test_mirrors_of_the_user_come_first(asked, monkeypatch):
     monkeypatch.setenv('HRDET_MIRRORS', 'http://lab/weights/, https://other')
     find('https://download.openmmlab.com/a/b-e368c387.pth')
-    hosts = ('http://lab/weights', 'https://other', 'https://download.openmmlab.com',
-             'https://mmassets.onedl.ai')  # fmt: skip
+    hosts = ('http://lab/weights', 'https://other', 'https://mmassets.onedl.ai',
+             'https://download.openmmlab.com')  # fmt: skip
     assert asked[0][0] == [f'{host}/a/b-e368c387.pth' for host in hosts]
     monkeypatch.setenv('HRDET_MIRRORS', 'lab')
     with pytest.raises(ConfigError, match=r"HRDET_MIRRORS: 'lab' does not begin with https://"):

@@ -251,16 +251,14 @@ def _cure(report: LoadReport, weights: Mapping[str, Tensor]) -> str:
 
 def _where_to_fetch(path: str) -> str:
     width, depth = re.search(r'w(\d+(_small)?)', path), re.search(r'resnet(\d+)', path)
-    name = f'msra/hrnetv2_w{width[1] if width else 18}'
-    if depth:
-        cure = (
-            f"Fetch the weights of torchvision's resnet{depth[1]} (IMAGENET1K_V1) and set "
-            f'model.pretrained to their path'
-        )
-    elif name in zoo.OPEN_MMLAB:
-        cure = f"model.pretrained='open-mmlab://{name}' downloads the ImageNet weights"
+    width = width[1] if width else 18
+    name = f'torchvision://resnet{depth[1]}' if depth else f'open-mmlab://msra/hrnetv2_w{width}'
+    if name in zoo.NICKNAMES:
+        cure = f'model.pretrained={name!r} downloads the ImageNet weights'
+    elif depth:
+        cure = f"Fetch the weights of torchvision's resnet{depth[1]} (IMAGENET1K_V1)"
     else:
-        cure = f"model.pretrained='timm/hrnet_w{width[1]}.ms_in1k' downloads ImageNet weights"
+        cure = f"model.pretrained='timm/hrnet_w{width}.ms_in1k' downloads ImageNet weights"
     return (
         f'pretrained={path!r}: there is no such file. {cure}. '
         f'To train without it set model.pretrained=None '

@@ -136,4 +136,6 @@ def test_weights_are_downloaded_by_one_process(server, tmp_path, monkeypatch, ca
     for rank in (0, 1):
         assert (tmp_path / f'rank_{rank}').read_bytes() == CONTENT
     assert len(server.requests) == 1
-    assert capfd.readouterr().err.count('downloading') == 1
+    told = capfd.readouterr().err
+    assert told.count('downloading') == 1
+    assert 'waiting' not in told
