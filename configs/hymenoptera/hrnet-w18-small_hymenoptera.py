@@ -6,7 +6,8 @@ val_dataloader = dict(dataset=dict(data_root='data/hymenoptera'))
 test_dataloader = val_dataloader
 load_from = 'hrnetv2_pretrained/hrnet_w18_small_model_v2.pth'
 
-# Thirty short epochs instead of the hundred of ImageNet.
+# Thirty short epochs instead of the hundred of ImageNet, with a smaller learning rate.
 optim_wrapper = dict(optimizer=dict(lr=0.01))
+auto_scale_lr = dict(base_batch_size=32)
 param_scheduler = dict(milestones=[15, 25])
 train_cfg = dict(max_epochs=30)

@@ -12,7 +12,8 @@ from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from hrdet.config.config import Config, merge
-from hrdet.config.lower.language import keys_of_language
+from hrdet.config.lower.dialects import foreign_key
+from hrdet.config.lower.language import keys_of_language, language_of
 from hrdet.config.node import read
 from hrdet.config.origins import Assignments
 from hrdet.registry import ConfigError, nearest
@@ -179,17 +180,22 @@ def _override(config: Config, path: str, value: Any) -> None:
     key = path.partition('.')[0]
     keys = keys_of_language(config)
     if key not in keys:
-        raise _not_a_key(path, keys, key in config)
+        raise _not_a_key(path, keys, key in config, language_of(config))
     config.override(path, value)
 
 
-def _not_a_key(path: str, keys: Sequence[str], is_variable: bool) -> ConfigError:
+def _not_a_key(path: str, keys: Sequence[str], is_variable: bool, language: str) -> ConfigError:
     if is_variable:
         return ConfigError(
             f'{path}: a variable of the config file, whose value is already where it is used; '
             f'override that place instead, such as data.train.ann_file'
         )
-    similar = nearest(path.partition('.')[0], keys)
+    first, second = path.split('.')[0], '.'.join(path.split('.')[:2])
+    for place in (path, second, first):
+        found = foreign_key(place, language)
+        if found:
+            return ConfigError(f'{path}: {found}')
+    similar = nearest(first, keys)
     return ConfigError(f'{path}: there is no such key here{similar} (accepted: {", ".join(keys)})')
 
 

@@ -87,8 +87,9 @@ def _task(
             measured = _evaluator(evaluator, here, task.evaluators)
         loader = dict(training=name == 'train', evaluator=measured, tta=None)
         if name == 'test' and tta_model is not None and tta_pipeline is not None:
-            here = f'a model of {", ".join(task.tta) or "another task"} is wanted here'
-            check(tta_model.get('type') in task.tta, 'tta_model.type', here)
+            known = ', '.join(task.tta) or 'nothing, and tools/test.py --tta takes mirror images'
+            place = 'tta_model.type'
+            check(tta_model.get('type') in task.tta, place, f'for this model there is {known}')
             loader['tta'] = _views(tta_pipeline, 'tta_pipeline')
         splits[name] = read(_dataloader, section, f'{name}_dataloader', **loader)
     one = 'model.data_preprocessor says the same: keep one of them'

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from hrdet.config.lower.training import nodes
 from hrdet.config.node import Count, Natural, Node, Positive, check, check_choice, check_typed, read
+from hrdet.messages import plural
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,8 +38,8 @@ def _scheduler(section: Node, path: str, loop: Loop, warnings: list[str]) -> dic
     steps = [own['begin'] + step for step in found.get('milestones', ())]
     late = [step for step in steps if last is not None and step >= last]
     if late:
-        unit = 'epochs' if own['by_epoch'] else 'iterations'
-        warnings.append(f'{path}.milestones: {late} is never reached in {last} {unit}')
+        whole = plural(last, 'epoch' if own['by_epoch'] else 'iteration')
+        warnings.append(f'{path}.milestones: {late} is never reached in {whole}')
     return found
 
 

@@ -4,10 +4,11 @@ import re
 
 import pytest
 
-from hrdet.config import lower
+from hrdet.config import load_config, lower
 from hrdet.config.lower.dialects import TITLES, foreign_key
 from hrdet.config.lower.language import LANGUAGES, language_of
 from hrdet.registry import ConfigError
+from tests.config.published import CONFIGS
 
 
 @pytest.mark.parametrize(
@@ -63,3 +64,17 @@ def test_an_error_says_whose_key_it_is(config):
     wanted = r'data\.samples_per_gpu: a key of OpenMMLab 1 .*; the 2019 language .*imgs_per_gpu'
     with pytest.raises(ConfigError, match=wanted):
         lower(config)
+
+
+@pytest.mark.parametrize(
+    ('path', 'wanted'),
+    [
+        ('data.imgs_per_gpu', 'has train_dataloader.batch_size'),
+        ('data.train.ann_file', 'has train_dataloader'),
+        ('lr_config.step', 'has param_scheduler'),
+        ('optimizr.lr', 'there is no such key here'),
+    ],
+)
+def test_an_override_in_another_language(path, wanted):
+    with pytest.raises(ConfigError, match=f'{path}: .*{wanted}'):
+        load_config(CONFIGS / 'hrnet/hrnet-w18_4xb32_in1k.py', {path: 1})
