@@ -21,6 +21,7 @@ try:
     import torch
     from setuptools import Extension, find_packages, setup
     from setuptools.command.bdist_wheel import bdist_wheel
+    from setuptools.command.build_py import build_py
     from torch.utils import cpp_extension
 except ImportError as error:
     raise SystemExit(
@@ -124,14 +125,39 @@ class BuildOps(cpp_extension.BuildExtension.with_options(no_python_abi_suffix=Tr
 
 
 class AnyPythonWheel(bdist_wheel):
-    """The libraries belong to a platform, not to a Python: py3-none-<platform>."""
+    """The libraries belong to a platform, not to a Python: py3-none-<platform>.
+
+    On Linux the platform is the oldest C library that has all symbols they ask for (PEP 600).
+    """
 
     def finalize_options(self):
         super().finalize_options()
         self.root_is_pure = False
 
     def get_tag(self):
-        return 'py3', 'none', super().get_tag()[2]
+        platform = super().get_tag()[2]
+        symbols = b''.join(path.read_bytes() for path in Path(self.bdist_dir).rglob('_ops_*.so'))
+        versions = [int(minor) for minor in re.findall(rb'GLIBC_2\.(\d+)', symbols)]
+        if versions and platform.startswith('linux_'):
+            platform = platform.replace('linux_', f'manylinux_2_{max(17, *versions)}_')
+        return 'py3', 'none', platform
+
+
+class BuildPython(build_py):
+    """The package; in a wheel with the tools and configs inside, for the command hrdet."""
+
+    def run(self):
+        super().run()
+        if self.editable_mode:  # used from the checkout
+            return
+        for folder in ('tools', 'configs'):
+            target = Path(self.build_lib, 'hrdet', '_share', folder)
+            shutil.copytree(
+                ROOT / folder,
+                target,
+                ignore=shutil.ignore_patterns('__pycache__'),
+                dirs_exist_ok=True,
+            )
 
 
 reason = why_no_cuda()
@@ -146,13 +172,19 @@ SUMMARY = f'CPU; {cuda_summary}; headers of torch {torch.__version__}'
 setup(
     name='hrdet',
     version=re.search(r"__version__ = '(.+)'", (ROOT / 'hrdet/__init__.py').read_text())[1],
-    description='HRNet object detection, driven by config files',
+    description='HRNet for detection, classification and segmentation, driven by config files',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['hrdet', 'hrdet.*']),
-    package_data={'hrdet': ['_ops_*.so'], 'hrdet.data.datasets': ['imagenet_classes.txt']},
+    package_data={
+        'hrdet': ['_ops_*.so', 'py.typed'],
+        'hrdet.data.datasets': ['imagenet_classes.txt'],
+    },
     ext_modules=libraries,
-    cmdclass={'build_ext': BuildOps, 'bdist_wheel': AnyPythonWheel},
+    cmdclass={'build_ext': BuildOps, 'build_py': BuildPython, 'bdist_wheel': AnyPythonWheel},
+    entry_points={'console_scripts': ['hrdet = hrdet.__main__:main']},
     install_requires=[
         'torch>=2.11',
         'numpy',

@@ -8,8 +8,10 @@ from typing import Any
 
 from hrdet.registry import ConfigError
 
+CONFIG_HELP = 'config file, or the name of a published model'
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 CHECKPOINT_HELP = 'weights: of hrdet, of an OpenMMLab release, or of the HRNet releases'
+PROGRAM: str | None = None  # what help and errors call the program; None: its file
 # Of checkpoints that are written.
 LAYOUTS = ('hrdet', 'mmdet3', 'mmpretrain', 'mmseg', 'official', 'safetensors')
 
@@ -41,7 +43,9 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, description: str | None) -> None:
         super().__init__(
-            description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+            prog=PROGRAM,
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 
     def parse_known_args(
@@ -65,7 +69,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """A config, and the processes that work on it; ``hrdet.run_tool.run`` reads them."""
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help=CONFIG_HELP)
     parser.add_argument(
         '--gpus', type=int, help='GPUs of this machine to use; 0: the CPU (default: 1 or 0)'
     )

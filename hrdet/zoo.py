@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hrdet.registry import ConfigError
 
 RELEASE = 'https://github.com/HRNet/HRNet-Object-Detection'
@@ -193,19 +191,18 @@ class Published:
         return self.figures.get('mask_ap')
 
     def config_file(self) -> Path:
-        """The config in the source tree.
+        """The config: of the checkout, or inside the installed package.
 
         Raises:
-            ConfigError: hrdet is used as an installed package, away from its source tree.
+            ConfigError: it is in neither.
         """
-        folders = (_PACKAGE.parent / 'configs', Path('configs'))
+        folders = (_PACKAGE.parent / 'configs', _PACKAGE / '_share' / 'configs')
         for folder in folders:
             if (folder / self.config).is_file():
                 return folder / self.config
         raise ConfigError(
-            f'{self.name}: there is no {self.config} in {folders[0]} or in ./configs. The configs '
-            f'belong to the source tree and not to an installed package: run in a checkout of '
-            f'hrdet, or give the path of the config file'
+            f'{self.name}: there is no {self.config} in {folders[0]} or {folders[1]}: install '
+            f'hrdet again, or give the path of the config file'
         )
 
 
@@ -263,7 +260,11 @@ _ALIASES = {alias: model for model in MODELS.values() for alias in model.aliases
 def cache_folder() -> Path:
     """The folder of the weights: HRDET_HOME, else torch.hub's folder of checkpoints."""
     home = os.environ.get('HRDET_HOME')
-    return Path(home).expanduser() if home else Path(torch.hub.get_dir()) / 'checkpoints'
+    if home:
+        return Path(home).expanduser()
+    import torch  # slow: not for the names of models
+
+    return Path(torch.hub.get_dir()) / 'checkpoints'
 
 
 def named(text: Any) -> Published | None:

@@ -18,14 +18,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.command_line import Parser, add_cfg_options
+from hrdet.command_line import CONFIG_HELP, Parser, add_cfg_options
 from hrdet.config import load_config, lower, lowered_text, values_of
 from hrdet.registry import ConfigError
 
 
 def parse_args() -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help=CONFIG_HELP)
     parser.add_argument('--origins', action='store_true', help='file and line of every value')
     parser.add_argument('--lowered', action='store_true', help='what is built and run')
     add_cfg_options(parser)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
+from hrdet import zoo
 from hrdet.config.config import Config, merge
 from hrdet.config.lower.dialects import foreign_key
 from hrdet.config.lower.language import keys_of_language, language_of
@@ -25,6 +26,8 @@ def load_config(
     source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None
 ) -> Config:
     """Read a config: a Python file (``_base_`` inheritance included), or a dict of the same form.
+
+    The name of a published model (``zoo.MODELS``) stands for its config.
 
     A config file is a program: loading one runs it, with the modules of its ``custom_imports``.
 
@@ -44,6 +47,7 @@ def load_config(
     if isinstance(source, Mapping):
         config = Config(source)
     else:
+        source, _ = zoo.resolve(source)
         if not Path(source).is_file():
             raise FileNotFoundError(f'config {str(source)!r}: there is no such file')
         config = _read(str(source), ())

@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hrdet.command_line import Parser, add_cfg_options
+from hrdet.command_line import CONFIG_HELP, Parser, add_cfg_options
 from hrdet.config import load_config, lower
 from hrdet.messages import plural
 from hrdet.registry import ConfigError
@@ -55,7 +55,7 @@ if TYPE_CHECKING:  # slow to import: where it is used, not for --help
 
 def parse_args() -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help=CONFIG_HELP)
     parser.add_argument('--mode', choices=('infer', 'train'), help='needed without --table')
     parser.add_argument('--table', action='store_true', help='memory and speed as tables have them')
     parser.add_argument(

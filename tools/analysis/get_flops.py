@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hrdet.command_line import Parser, add_cfg_options
+from hrdet.command_line import CONFIG_HELP, Parser, add_cfg_options
 from hrdet.config import load_config, lower, with_num_classes
 from hrdet.messages import plural
 from hrdet.registry import ConfigError, build
@@ -36,7 +36,7 @@ COCO_CLASSES = 80  # where the classes come from files, which are not read here
 
 def parse_args() -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help=CONFIG_HELP)
     parser.add_argument(
         '--shape',
         type=int,

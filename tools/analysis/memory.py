@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from hrdet.command_line import Parser, add_cfg_options
+from hrdet.command_line import CONFIG_HELP, Parser, add_cfg_options
 from hrdet.config import RunConfig, load_config, lower
 from hrdet.registry import ConfigError
 
@@ -46,7 +46,7 @@ Point = tuple[int, float, int]  # images, megapixels of all of them, bytes
 
 def parse_args() -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help=CONFIG_HELP)
     parser.add_argument('--sizes', nargs='+', default=SIZES, metavar='HxW', help='of the images')
     parser.add_argument('--batches', type=int, nargs='+', default=(1, 2), help='images in a step')
     parser.add_argument(

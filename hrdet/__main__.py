@@ -1,0 +1,76 @@
+"""The command ``hrdet``: the tools of hrdet by short names, in any folder.
+
+    hrdet train CONFIG                   python -m hrdet is the same
+    hrdet test CONFIG CHECKPOINT --eval bbox
+    hrdet COMMAND --help
+
+CONFIG is a file, or the name of a published model.
+"""
+
+import runpy
+import sys
+from pathlib import Path
+
+from hrdet import command_line
+
+_PACKAGE = Path(__file__).resolve().parent
+# Each command: the tool that it is, and what it does.
+COMMANDS = {
+    'train': ('train.py', 'train a model'),
+    'test': ('test.py', 'evaluate a model on the test data of its config'),
+    'infer': ('infer.py', 'run a model on images of your own'),
+    'check': ('check_dataset.py', 'list what is wrong with a data set'),
+    'convert': ('convert_dataset.py', 'bring a downloaded data set into its layout'),
+    'config': ('print_config.py', 'print a config with all that it inherits'),
+    'export': ('convert_checkpoint.py', 'write weights in the layout of another project'),
+    'download': ('download.py', 'fetch published weights ahead'),
+    'flops': ('analysis/get_flops.py', 'parameters and FLOPs of a model'),
+    'benchmark': ('analysis/benchmark.py', 'images a second and memory of a model'),
+    'shapes': ('make_shapes.py', 'make a small data set to try things with'),
+    'doctor': (None, 'say what is installed, what is missing and the cure'),
+}
+
+
+def tools_folder() -> Path:
+    """The folder of the tools: in a wheel inside the package, in a checkout beside it."""
+    inside = _PACKAGE / '_share' / 'tools'
+    return inside if inside.is_dir() else _PACKAGE.parent / 'tools'
+
+
+def usage() -> str:
+    """The commands, one a line."""
+    lines = [f'  {name:10} {purpose}' for name, (_, purpose) in COMMANDS.items()]
+    return '\n'.join([__doc__.strip(), '', 'commands:', *lines])
+
+
+def main() -> int | None:
+    """The whole command."""
+    if len(sys.argv) < 2 or sys.argv[1] in ('-h', '--help', 'help'):
+        print(usage())
+        return 0
+    if sys.argv[1] in ('-V', '--version'):
+        from hrdet import __version__
+
+        print(f'hrdet {__version__}')
+        return 0
+    command = sys.argv[1]
+    if command not in COMMANDS:
+        from hrdet.registry import nearest
+
+        known = f'{nearest(command, COMMANDS)}; commands: {", ".join(COMMANDS)}'
+        print(f'error: there is no command {command!r}{known}', file=sys.stderr)
+        return 2
+    tool, _ = COMMANDS[command]
+    # The tool is the program: it reads its arguments as if it had been started itself.
+    command_line.PROGRAM = f'hrdet {command}'
+    del sys.argv[1]
+    if tool is None:
+        from hrdet import doctor
+
+        return doctor.main()
+    runpy.run_path(str(tools_folder() / tool), run_name='__main__')
+    return None
+
+
+if __name__ == '__main__':
+    sys.exit(main())
