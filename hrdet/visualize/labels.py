@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from hrdet.evaluation.confusion import confusion_matrix, iou_scores
+from hrdet.messages import plural
 from hrdet.structures import ClassLabel, ClassScores, LabelMap, SegmentationMap
 from hrdet.structures.truth import SEMANTIC_IGNORE
 from hrdet.visualize.draw import Canvas, Colour, Comparison, compare, describe, paint
@@ -41,20 +42,20 @@ def _(objects: LabelMap, canvas: Canvas) -> None:
     """Labels over the image, beside the truth's where there is one, and a legend below."""
     canvas.palette = canvas.palette or objects.palette
     labels, image = np.asarray(objects), canvas.pixels
-    canvas.pixels, present = _tinted(image, labels, canvas), labels
+    canvas.pixels, counts = _tinted(image, labels, canvas), _counts(labels)
     if canvas.truth is not None:
         truth = np.asarray(canvas.truth.labels)
         gap = np.full((len(image), max(4, image.shape[1] // 100), 3), _PAPER, np.uint8)
         canvas.pixels = np.hstack([canvas.pixels, gap, _tinted(image, truth, canvas)])
-        present = np.concatenate([labels.ravel(), truth.ravel()])
-    _append_legend(canvas, _entries(present, canvas))
+        counts = counts + _counts(truth)
+    _append_legend(canvas, _entries(counts, canvas))
 
 
 @paint.register
 def _(objects: SegmentationMap, canvas: Canvas) -> None:
     labels = np.asarray(objects.labels)
     canvas.pixels = _tinted(canvas.pixels, labels, canvas)
-    _append_legend(canvas, _entries(labels, canvas))
+    _append_legend(canvas, _entries(_counts(labels), canvas))
 
 
 @describe.register
@@ -70,8 +71,8 @@ def _(objects: ClassLabel | SegmentationMap, score_thr: float) -> str:
 
 @describe.register
 def _(objects: LabelMap, score_thr: float) -> str:
-    count = len(np.unique(np.asarray(objects)))
-    return f'{count} class{"es" * (count != 1)}'
+    count = int(np.count_nonzero(_counts(np.asarray(objects))))
+    return plural(count, 'class', 'classes')
 
 
 @compare.register
@@ -95,28 +96,35 @@ def _(result: LabelMap, truth: SegmentationMap | None) -> Comparison | None:
 
 
 def _tinted(image: np.ndarray, labels: np.ndarray, canvas: Canvas) -> np.ndarray:
-    """A copy of an image (H, W, 3) with the colours of labels (h, w); ignored pixels darker."""
-    # 1. Labels at the size of the image.
-    size = image.shape[1::-1]
-    labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-    # 2. (256, 3) colours and (256,) weights by label, looked up for each pixel.
-    colours = np.zeros((256, 3), np.float32)
-    weights = np.full(256, _LABEL_WEIGHT, np.float32)
-    for label in np.unique(labels):
-        if label != SEMANTIC_IGNORE:
-            colours[label] = canvas.colour(int(label))
-    weights[SEMANTIC_IGNORE] = _IGNORED_WEIGHT
-    weight = weights[labels][..., None]
-    tinted = (1 - weight) * image + weight * colours[labels]
+    """A copy of an image (H, W, 3) with the colours of labels (h, w); ignored pixels darker.
+
+    All of it in bytes, because the image may be a satellite's.
+    """
+    # 1. Labels at the size of the image, and their colours (256, 3).
+    counts = _counts(labels)
+    labels = cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    colours = np.zeros((256, 3), np.uint8)
+    for label in np.flatnonzero(counts[:SEMANTIC_IGNORE]).tolist():
+        colours[label] = canvas.colour(label)
+    # 2. The mean of image and colour; where it is ignored the image alone, darker.
+    tinted = cv2.addWeighted(image, 1 - _LABEL_WEIGHT, colours[labels], _LABEL_WEIGHT, 0)
+    if counts[SEMANTIC_IGNORE]:
+        dark = cv2.convertScaleAbs(image, alpha=1 - _IGNORED_WEIGHT)
+        np.copyto(tinted, dark, where=(labels == SEMANTIC_IGNORE)[..., None])
     # 3. A thin line where two labels meet.
     edge = cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0
-    tinted[edge] = tinted[edge] * 0.4 + 0.6 * _PAPER
-    return np.rint(tinted).astype(np.uint8)
+    tinted[edge] = np.rint(tinted[edge] * np.float32(0.4) + np.float32(0.6 * _PAPER))
+    return tinted
 
 
-def _entries(labels: np.ndarray, canvas: Canvas) -> list[Entry]:
-    """The classes among some labels, those of most pixels first."""
-    counts = np.bincount(labels.ravel(), minlength=256)
+def _counts(labels: np.ndarray) -> np.ndarray:
+    """(256,) float32: pixels by label, exact to 2^24."""
+    column = np.ascontiguousarray(labels).reshape(-1, 1)
+    return cv2.calcHist([column], [0], None, [256], [0, 256]).ravel()
+
+
+def _entries(counts: np.ndarray, canvas: Canvas) -> list[Entry]:
+    """The classes with pixels, those with most of them first."""
     entries: list[Entry] = [
         (canvas.colour(label), canvas.name(label))
         for label in np.argsort(-counts, kind='stable').tolist()
