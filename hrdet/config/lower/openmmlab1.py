@@ -21,7 +21,7 @@ from hrdet.config.lower.splits import Split
 from hrdet.config.lower.training import lower_training
 from hrdet.config.node import Count, Natural, Node, as_nodes, check, check_typed, read
 from hrdet.config.run_config import RunConfig, Runtime, Training
-from hrdet.registry import ConfigError, nearest
+from hrdet.registry import ConfigError, check_keys, nearest
 
 # What a setting of these projects has to be, because hrdet does so by itself, and why.
 _FIXED = {
@@ -228,12 +228,13 @@ def _without_units(log_config: Node) -> Node:
     hooks = log_config.get('hooks')
     if not isinstance(hooks, (list, tuple)):
         return log_config
-    plain = [
-        Node(hook.path, {key: value for key, value in hook.items() if key != 'by_epoch'})
-        if isinstance(hook, Node)
-        else hook
-        for hook in hooks
-    ]
+    plain = []
+    for i, hook in enumerate(hooks):
+        kind = check_typed(hook, f'log_config.hooks[{i}]')['type']
+        if kind == 'TextLoggerHook':
+            check_keys(hook, ('type', 'by_epoch'), hook.path)
+        rest = {key: value for key, value in hook.items() if key != 'by_epoch'}
+        plain.append(Node(hook.path, rest))
     return log_config.replaced(hooks=plain)
 
 

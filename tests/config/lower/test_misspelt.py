@@ -14,6 +14,7 @@ import hrdet.tracking  # noqa: F401  all register their types
 from hrdet.config import lower
 from hrdet.optim import build_optimizer
 from hrdet.registry import ConfigError, build
+from tests.config import mmdet2
 from tests.config.mmdet3 import whole
 from tests.config.published import config_in, record_of, recorded_configs
 
@@ -60,8 +61,11 @@ def check_every_key(config: dict, variables: tuple[str, ...]) -> None:
         inner = 'extra' in path or path[-2:] == ('norm_cfg', 'type')
         sections = path[:2] if inner else path[:-1]
         named = '.'.join(str(key) for key in sections if not isinstance(key, int))
-        message = str(caught.value).replace('paramwise_cfg', 'paramwise_options')  # two names
-        message = message.replace('optim_wrapper.paramwise_options', 'optim_wrapper.paramwise_cfg')
+        # The optimizer's rules have two names.
+        named, message = (
+            text.replace('paramwise_cfg', 'paramwise_options')
+            for text in (named, str(caught.value))
+        )
         assert re.sub(r'\[\d+\]', '', message).startswith(named), path
 
 
@@ -115,3 +119,33 @@ def test_of_openmmlab_2(reference_dir, table, name):
         *('img_ratios', 'vis_backends', 'default_scope', 'optimizer'),
     )
     check_every_key(config, variables)
+
+
+@pytest.mark.parametrize(
+    ('table', 'name'),
+    [
+        ('mmseg0_configs', 'fcn_hr18_480x480_40k_pascal_context_59'),
+        ('mmseg0_configs', 'fcn_hr48_512x512_20k_voc12aug'),
+        ('mmcls0_configs', 'hrnet-w18_4xb32_in1k'),
+    ],
+)
+def test_of_mmsegmentation_and_mmcls_0(reference_dir, table, name):
+    config = recorded_configs(reference_dir, table)[name]
+    variables = ('dataset_type', 'data_root', 'img_norm_cfg', 'train_pipeline', 'test_pipeline')
+    check_every_key(config, (*variables, 'norm_cfg', 'crop_size', 'img_scale'))
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'mask-rcnn_hrnetv2p-w18-1x_coco',
+        'htc_hrnetv2p-w18_20e_coco',
+        'fcos_hrnetv2p-w18-gn-head_4xb4-1x_coco',
+    ],
+)
+def test_of_mmdetection_2(reference_dir, name):
+    config = mmdet2.whole(record_of(reference_dir, 'mmdet3', name), name)
+    for head in ('roi_head', 'bbox_head'):
+        for cfg in ('train_cfg', 'test_cfg'):
+            config['model'].get(head, {}).pop(cfg, None)
+    check_every_key(config, ())
