@@ -98,10 +98,23 @@ def _fetched(url: str, target: Path | None = None) -> Path:
         raise ConfigError(f'{url}#{fragment}: write #sha256= and 8 to 64 hexadecimal digits')
     target = target or _cached(url)
     if not target.is_file():
-        return download(_addresses(url), target, digest or stated_hash(target.name))
+        try:
+            return download(_addresses(url), target, digest or stated_hash(target.name))
+        except DownloadError as error:
+            raise DownloadError(f'{error}{_on_the_hub(target.name)}') from error
     if digest is not None and not sha256(target).startswith(digest):
         raise DownloadError(f'{target}: its sha256 does not begin with {digest}: delete it')
     return target
+
+
+def _on_the_hub(name: str) -> str:
+    """Where else the network of an ImageNet classifier can be had, as the end of a message."""
+    found = re.match(r'hrnet(?:-|v2_)w(\d+)(_small)?', name)
+    if found is None:
+        return ''
+    width, small = found.groups()
+    kind = '_small_v2.ms' if small else '_ssld.paddle' if 'ssld' in name else '.ms'
+    return f'. The same network, as timm publishes it, is timm/hrnet_w{width}{kind}_in1k'
 
 
 def _cached(url: str) -> Path:

@@ -130,3 +130,17 @@ def test_checkpoints_are_read_from_addresses(server, tmp_path):
     assert torch.equal(backbone.conv1.weight, weight)
     with pytest.raises(FileNotFoundError, match='404 Not Found'):
         load_backbone(backbone, f'{server.url}/b.pth')
+
+
+@pytest.mark.parametrize(('source', 'timm'), [
+    ('hrnet-w30_3rdparty_8xb32_in1k', 'hrnet_w30.ms_in1k'),
+    ('hrnet-w48_3rdparty_8xb32-ssld_in1k', 'hrnet_w48_ssld.paddle_in1k'),
+    ('open-mmlab://msra/hrnetv2_w18_small', 'hrnet_w18_small_v2.ms_in1k'),
+    ('open-mmlab://msra/hrnetv2_w40', 'hrnet_w40.ms_in1k'), ('htc_hrnetv2p_w18_20e', None),
+])  # fmt: skip
+def test_what_cannot_be_had_may_be_on_the_hub(source, timm, monkeypatch):
+    monkeypatch.setenv('HRDET_OFFLINE', '1')
+    with pytest.raises(DownloadError) as error:
+        find(source)
+    assert ('timm publishes' in str(error.value)) == (timm is not None)
+    assert timm is None or str(error.value).endswith(f' timm/{timm}')
