@@ -1,12 +1,12 @@
-# What tools/make_shapes.py --task segmentation writes, at its full size.
+# What tools/make_shapes.py --task segmentation --train 800 --size 128 160 writes.
 dataset_type = 'BaseSegDataset'
 data_root = 'data/shapes_maps/'
 img_norm_cfg = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
-crop_size = (128, 128)
+crop_size = (128, 160)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    dict(type='Resize', img_scale=(256, 192), ratio_range=(0.75, 1.5)),
+    dict(type='Resize', img_scale=(160, 128), ratio_range=(0.8, 1.25)),
     dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),
     dict(type='Normalize', **img_norm_cfg),
@@ -18,7 +18,7 @@ test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(
         type='MultiScaleFlipAug',
-        img_scale=(256, 192),
+        img_scale=(160, 128),
         flip=False,
         transforms=[
             dict(type='Resize', keep_ratio=True),
