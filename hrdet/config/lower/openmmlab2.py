@@ -92,13 +92,14 @@ def _task(
             check(tta_model.get('type') in task.tta, place, f'for this model there is {known}')
             loader['tta'] = _views(tta_pipeline, 'tta_pipeline')
         splits[name] = read(_dataloader, section, f'{name}_dataloader', **loader)
-    one = 'model.data_preprocessor says the same: keep one of them'
     own = model.get('data_preprocessor')
     if own is None:
         model = model.replaced(data_preprocessor=data_preprocessor)
-    else:
-        check(data_preprocessor in (None, own), 'data_preprocessor', one)
-    return task.lower(model, splits)
+    found = task.lower(model, splits)
+    if own is not None and data_preprocessor not in (None, own):
+        text = 'data_preprocessor: images are prepared as model.data_preprocessor says, not so'
+        found['warnings'] = [*found.get('warnings', ()), text]
+    return found
 
 
 _TASK = keys_of(_task)

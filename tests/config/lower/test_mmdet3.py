@@ -7,7 +7,7 @@ import pytest
 
 from hrdet.config import load_config, lower
 from hrdet.config.lower.places import place
-from hrdet.registry import ConfigError
+from hrdet.registry import ConfigError, register
 from tests.config.mmdet3 import SCALES, whole
 from tests.config.published import (
     CONFIGS,
@@ -144,3 +144,38 @@ def test_a_range_of_scales(config):
     )
     resize = lower(config).check().train['dataset']['transforms'][0]
     assert (resize['scales'], resize['multiscale_mode']) == (SCALES, 'range')
+
+
+def test_heads_of_the_users_own(config):
+    """They count the objects' classes, as the other heads of mmdetection 3 do."""
+
+    @register('OwnBoxHeadOfMmdet3')
+    class OwnBoxHead:
+        def __init__(self, num_classes: int, width: int) -> None: ...
+
+    own = dict(type='OwnBoxHeadOfMmdet3', num_classes=80, width=3)
+    config['model']['roi_head']['bbox_head'][2] = own
+    head = lower(config).model['roi_head']['bbox_head'][2]
+    assert head == own
+    assert head.path == 'model.roi_head.bbox_head[2]'
+
+
+def test_resnet(config):
+    """The backbone of the release's own baseline, as mmdetection 3 writes it."""
+    config['model']['backbone'] = dict(
+        type='ResNet',
+        depth=50,
+        num_stages=4,
+        out_indices=(0, 1, 2, 3),
+        frozen_stages=1,
+        norm_cfg=dict(type='BN', requires_grad=True),
+        norm_eval=True,
+        style='pytorch',
+        init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet50'),
+    )
+    config['model']['neck'] = dict(
+        type='FPN', in_channels=[256, 512, 1024, 2048], out_channels=256, num_outs=5
+    )
+    run = lower(config).check()
+    assert run.model['backbone']['depth'] == 50
+    assert run.runtime.pretrained == 'torchvision://resnet50'

@@ -139,3 +139,12 @@ def test_folders_of_ones_own(config):
     found = lower(config).check().train['dataset']
     assert (found['split'], found['img_suffix']) == ('train.txt', '.jpg')
     assert (found['classes'], found['palette']) == (('a', 'b'), [[0, 0, 0], [9, 9, 9]])
+
+
+def test_the_preprocessor_of_the_model_is_taken(published):
+    """A file of mmsegmentation has it twice: as a variable, and in its model."""
+    config = copy.deepcopy(published['fcn_hr18_4xb2-40k_cityscapes-512x1024'])
+    config['model']['data_preprocessor']['size'] = (64, 64)
+    run = lower(config)
+    assert run.train['dataset']['transforms'][-1]['size'] == (64, 64)
+    assert any(text.startswith('data_preprocessor: images are prepared') for text in run.warnings)
