@@ -92,7 +92,8 @@ def report(cost: Cost, release_units: bool) -> str:
     else:
         params, total = f'{cost.parameters / mega:.2f}', f'{cost.total_macs / giga:.2f}'
     if cost.feature_flops is not None:
-        lines.append(f'Flops {cost.feature_flops / 10**9:.2f} G')
+        flops = f'{cost.feature_flops / 10**9:.2f}'
+        lines.append(f'Flops {flops} G of backbone and neck, with element-wise layers')
     return '\n'.join([*lines, f'#Params {params}M', f'{name} {total}'])
 
 

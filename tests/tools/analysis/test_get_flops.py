@@ -40,12 +40,26 @@ def test_parts_in_plain_units(monkeypatch, capsys):
     }
 
 
-def test_classifiers_and_segmentors(monkeypatch, capsys, classification):
-    """At the sizes for which their tables are made."""
-    options = ('--cfg-options', 'model.backbone.width=18', 'model.head.num_classes=1000')
-    lines = printed(monkeypatch, capsys, classification.config, *options)
+@pytest.mark.parametrize(
+    ('width', 'params', 'flops'),
+    [
+        (18, '21.30', '4.33'),
+        (30, '37.71', '8.17'),
+        (32, '41.23', '8.99'),
+        (40, '57.55', '12.77'),
+        (44, '67.06', '14.96'),
+        (48, '77.47', '17.36'),
+        (64, '128.06', '29.00'),
+    ],
+)
+def test_the_table_of_mmpretrain(monkeypatch, capsys, width, params, flops):
+    lines = printed(monkeypatch, capsys, CONFIGS / f'hrnet/hrnet-w{width}_4xb32_in1k.py')
     assert lines[0].endswith(': input 224 x 224')
-    assert lines[-3:] == ['Flops 4.33 G', '#Params 21.30M', 'GMACs 4.28']
+    assert lines[-3].startswith(f'Flops {flops} G of backbone and neck')
+    assert lines[-2] == f'#Params {params}M'
+
+
+def test_segmentors(monkeypatch, capsys):
     config = CONFIGS / 'hrnet/fcn_hr18s_512x1024_40k_cityscapes.py'
     lines = printed(monkeypatch, capsys, config)
     assert lines[0].endswith(': input 512 x 1024')
