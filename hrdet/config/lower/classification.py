@@ -5,7 +5,7 @@ from typing import Any, Literal
 from hrdet.config.lower.backbone import read_backbone
 from hrdet.config.lower.classification_steps import STEPS, ClassificationPipeline, read_steps
 from hrdet.config.lower.data import agreed
-from hrdet.config.lower.splits import Split, agreed_norm, lower_splits
+from hrdet.config.lower.splits import Split, agreed_norm, lower_splits, views_on_request
 from hrdet.config.node import (
     Count,
     Fraction,
@@ -41,6 +41,11 @@ def lower_classification(
         return read(_dataset, section, section.path, **context)
 
     lowered = lower_splits(splits, plain)
+    for name, split in splits.items():
+        if split.tta is not None:
+            path = split.tta[0][0].path
+            views = [read_steps(steps, path, False, STEPS[language]) for steps in split.tta]
+            lowered[name]['tta'] = views_on_request(path, [view.transforms for view in views])
     norms = [pipeline.norm for _, pipeline in found if pipeline.norm is not None]
     check(norm is not None or norms, 'data', "no pipeline has a step dict(type='Normalize', ...)")
     norm = norm or agreed_norm(norms)

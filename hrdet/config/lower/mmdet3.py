@@ -5,9 +5,10 @@ from typing import Any, Literal
 from hrdet.config.lower.detection import METRICS, lower_detection
 from hrdet.config.lower.mmdet3_steps import detection_steps
 from hrdet.config.lower.nested_detection import flat_detector
+from hrdet.config.lower.pipeline import from_steps
 from hrdet.config.lower.places import placed, with_places
-from hrdet.config.lower.splits import Split
-from hrdet.config.lower.transforms import Three
+from hrdet.config.lower.splits import Split, views_on_request
+from hrdet.config.lower.transforms import Context, Three
 from hrdet.config.node import Count, Node, NotNegative, check, check_choice, check_typed, read
 from hrdet.registry import is_own, nearest
 
@@ -46,7 +47,19 @@ def lower_mmdet3(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
             found[name]['evaluator'] = checked_evaluator(
                 split.evaluator, found[name]['dataset'], masks
             )
+        if split.tta is not None:
+            found[name]['tta'] = _augmented(split.tta, last)
     return {key: with_places(value, rules) for key, value in found.items()}
+
+
+def _augmented(views: list[list[Node]], last: list[Node]) -> Node:
+    """The views that test-time augmentation on request takes."""
+    path, context = views[0][0].path, Context(False, 'continuous', False, None, False, None)
+    pipelines = [
+        read(from_steps, dict(pipeline=detection_steps(steps, path, last)), path, context=context)
+        for steps in views
+    ]
+    return views_on_request(path, [pipeline.transforms for pipeline in pipelines])
 
 
 def coco_metric(

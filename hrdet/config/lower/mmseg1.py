@@ -3,8 +3,8 @@
 from typing import Any, Literal
 
 from hrdet.config.lower.segmentation import label_map_dataset, segmentor
-from hrdet.config.lower.segmentation_steps import SegPipeline, as_views, augmentation
-from hrdet.config.lower.splits import Split, lower_splits
+from hrdet.config.lower.segmentation_steps import SegPipeline, augmentation
+from hrdet.config.lower.splits import Split, lower_splits, views_on_request
 from hrdet.config.lower.transforms import Three, read_scales
 from hrdet.config.node import Node, Positive, check, check_choice, check_typed, read
 from hrdet.registry import ConfigError, is_own, nearest
@@ -141,11 +141,7 @@ def _augmented(views: list[list[Node]]) -> Node:
                 ratios.append(node['factor'])
     rule = 'the size of the image, as in mmsegmentation 1.x'
     if not ratios:
-        return Node(
-            path,
-            transforms=as_views(path, lowered),
-            description=f'{len(lowered)} views of each image, as in tta_pipeline',
-        )
+        return views_on_request(path, lowered)
     return augmentation(path, lowered, ratios, flip, rule)
 
 

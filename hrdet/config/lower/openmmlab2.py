@@ -87,9 +87,7 @@ def _task(
             measured = _evaluator(evaluator, here, task.evaluators)
         loader = dict(training=name == 'train', evaluator=measured, tta=None)
         if name == 'test' and tta_model is not None and tta_pipeline is not None:
-            known = ', '.join(task.tta) or 'nothing, and tools/test.py --tta takes mirror images'
-            place = 'tta_model.type'
-            check(tta_model.get('type') in task.tta, place, f'for this model there is {known}')
+            read(_tta_model, tta_model, 'tta_model', task=task, test_cfg=model.get('test_cfg'))
             loader['tta'] = _views(tta_pipeline, 'tta_pipeline')
         splits[name] = read(_dataloader, section, f'{name}_dataloader', **loader)
     own = model.get('data_preprocessor')
@@ -176,6 +174,17 @@ def _loop(
     check(not fp16, f'{path}.fp16', own)
 
 
+def _tta_model(
+    path: str, *, type: str, tta_cfg: Node | None = None, task: '_Task', test_cfg: Any
+) -> None:
+    """How views are merged: detections as those of one image, scores by their mean."""
+    check_choice(type, (task.tta,), f'{path}.type')
+    merged = test_cfg.get('rcnn', test_cfg) if isinstance(test_cfg, Node) else {}
+    for key, value in (tta_cfg or {}).items():
+        same = 'views are merged as model.test_cfg says: leave it out'
+        check(merged.get(key) == value, f'{path}.tta_cfg.{key}', same)
+
+
 def _views(steps: Any, path: str) -> list[list[Node]]:
     """``tta_pipeline``: the steps of each view."""
     check(len(steps) > 0, path, 'a list of steps is wanted here, and it is empty')
@@ -212,7 +221,7 @@ class _Task:
 
     lower: Callable[[Node, dict[str, Split]], dict[str, Any]]
     evaluators: dict[str, Callable[..., Node]]
-    tta: tuple[str, ...] = ()  # types of ``tta_model``
+    tta: str  # the type of ``tta_model``
 
 
 def _classification(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
@@ -240,8 +249,8 @@ def _cls_preprocessor(
 
 
 _TASKS = {
-    'EncoderDecoder': _Task(lower_mmseg1, dict(IoUMetric=iou_metric), ('SegTTAModel',)),
-    'ImageClassifier': _Task(_classification, dict(Accuracy=accuracy)),
-    **dict.fromkeys(DETECTORS, _Task(lower_mmdet3, dict(CocoMetric=coco_metric))),
+    'EncoderDecoder': _Task(lower_mmseg1, dict(IoUMetric=iou_metric), 'SegTTAModel'),
+    'ImageClassifier': _Task(_classification, dict(Accuracy=accuracy), 'AverageClsScoreTTA'),
+    **dict.fromkeys(DETECTORS, _Task(lower_mmdet3, dict(CocoMetric=coco_metric), 'DetTTAModel')),
 }
 KEYS = (*_TASK, *_TRAINING, *RUNTIME, 'default_scope')

@@ -101,3 +101,10 @@ def check_disk(path: str, file_client_args: Node | None) -> None:
     disk = file_client_args in (None, dict(backend='disk'))
     only = "files are read from folders, zips and tars: dict(backend='disk')"
     check(disk, f'{path}.file_client_args', only)
+
+
+def views_on_request(path: str, views: list[list[Node]]) -> Node:
+    """A split's ``tta`` (see ``RunConfig``) from the transforms of each view."""
+    transforms = [Node(path, type='AugmentedViews', views=views)] if len(views) > 1 else views[0]
+    text = f'{len(views)} views of each image, those of {path.partition("[")[0]}'
+    return Node(path, transforms=transforms, description=text)

@@ -135,3 +135,18 @@ def test_paths(config):
     dataset = lower(config).check().train['dataset']
     given = {key: dataset[key] for key in ('data_root', 'data_prefix', 'ann_file')}
     assert given == dict(data_root='root', data_prefix='images', ann_file='list.txt')
+
+
+def test_test_time_augmentation(config):
+    flips = [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)]
+    steps = [[dict(type='ResizeEdge', scale=256)], flips, [dict(type='PackInputs')]]
+    config['tta_pipeline'] = [
+        dict(type='LoadImageFromFile'),
+        dict(type='TestTimeAug', transforms=steps),
+    ]
+    config['tta_model'] = dict(type='AverageClsScoreTTA')
+    run = lower(config)
+    assert run.use_tta() == '2 views of each image, those of tta_pipeline'
+    (views,) = run.check().test['dataset']['transforms']
+    kinds = [[step['type'] for step in view] for view in views['views']]
+    assert kinds == [['ResizeEdge'], ['ResizeEdge', 'RandomFlip']]

@@ -179,3 +179,34 @@ def test_resnet(config):
     run = lower(config).check()
     assert run.model['backbone']['depth'] == 50
     assert run.runtime.pretrained == 'torchvision://resnet50'
+
+
+FLIPS = [dict(type='RandomFlip', prob=1.0), dict(type='RandomFlip', prob=0.0)]
+
+
+def test_test_time_augmentation(config):
+    """Every scale with every flip, in this order; merged as the model's test says."""
+    sizes = [dict(type='Resize', scale=s, keep_ratio=True) for s in ((1333, 800), (666, 400))]
+    steps = [
+        sizes,
+        FLIPS,
+        [dict(type='LoadAnnotations', with_bbox=True)],
+        [dict(type='PackDetInputs')],
+    ]
+    config['tta_pipeline'] = [
+        dict(type='LoadImageFromFile'),
+        dict(type='TestTimeAug', transforms=steps),
+    ]
+    merging = dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100)
+    config['tta_model'] = dict(type='DetTTAModel', tta_cfg=merging)
+    run = lower(config).check()
+    assert run.use_tta() == '4 views of each image, those of tta_pipeline'
+    (views,) = run.check().test['dataset']['transforms']
+    assert [view[0]['scales'] for view in views['views']] == [[(1333, 800)]] * 2 + [
+        [(666, 400)]
+    ] * 2
+    kinds = [[step['type'] for step in view] for view in views['views']]
+    assert kinds == [['Resize', 'RandomFlip', 'Pad'], ['Resize', 'Pad']] * 2
+    config['tta_model']['tta_cfg']['max_per_img'] = 300
+    with pytest.raises(ConfigError, match=r'tta_model\.tta_cfg\.max_per_img: views are merged'):
+        lower(config)
