@@ -1,18 +1,22 @@
 """OpenMMLab 2: the Runner's fields, and configs of its projects as they were recorded."""
 
 import copy
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import hrdet.data
 import hrdet.evaluation
 import hrdet.models
 import hrdet.tracking  # noqa: F401  all register their types
 from hrdet.config import load_config, lower
-from hrdet.registry import ConfigError
+from hrdet.data import collate
+from hrdet.registry import ConfigError, build
 from tests.config.published import CONFIGS, parameters, recorded_configs
 
 CLASSIFIERS = [f'hrnet-w{width}_4xb32_in1k' for width in (18, 30, 32, 40, 44, 48, 64)]
@@ -232,3 +236,36 @@ def test_a_repeated_training_set(config):
     dataset = lower(config).check().train['dataset']
     assert (dataset['type'], dataset['times']) == ('RepeatDataset', 3)
     assert dataset['dataset']['transforms'][0]['type'] == 'RandomResizedCrop'
+
+
+@pytest.mark.parametrize('name', CLASSIFIERS)
+def test_a_classifier_has_the_parameters_of_mmpretrain(reference_dir, name):
+    file = reference_dir / f'manifests/tasks/mmpretrain_{name.split("_")[0].replace("-", "_")}.json'
+    record = json.loads(file.read_text())
+    with torch.device('meta'):
+        model = build(lower(load_config(CONFIGS / f'hrnet/{name}.py')).model)
+    found = [[key, list(value.shape)] for key, value in model.state_dict().items()]
+    assert found == record['state_dict']
+    # Batch norms follow the batch in training, which mmdetection's backbones do not do.
+    norms = [m for m in model.train().modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert all(norm.training and norm.weight.requires_grad for norm in norms)
+
+
+@pytest.mark.parametrize(('number', 'image'), [(0, '000000520707'), (1, '000000349184')])
+def test_the_input_of_a_classifier_is_mmpretrains(
+    reference_dir, data_dir, config, tmp_path, number, image
+):
+    """From a file to the tensor that the network sees: the rows and columns that were recorded."""
+    (tmp_path / 'a').mkdir()
+    (tmp_path / f'a/{image}.jpg').symlink_to(data_dir / f'coco_tiny/val2017/{image}.jpg')
+    config['test_dataloader']['dataset'] |= dict(type='CustomDataset', data_root=str(tmp_path))
+    del config['test_dataloader']['dataset']['split']
+    run = lower(config)
+    batch = collate([build(run.test['dataset'])[0]])
+    found = build(run.model['preprocess'])(batch)[0].numpy()
+    with np.load(reference_dir / 'cls_transforms.npz') as golden:
+        # Pixels are equal; the rest is the rounding of one subtraction and one division.
+        np.testing.assert_allclose(
+            found[:, ::9, ::11], golden[f'img{number}_input_sample'], rtol=0, atol=1e-6
+        )
+        assert found.mean() == pytest.approx(float(golden[f'img{number}_input_mean']), abs=1e-5)
