@@ -23,34 +23,35 @@ def test_a_run_of_each_task(command, task, tmp_path):
 
 @pytest.fixture
 def train_on(command, segmentation, tmp_path):
-    """Trains on label maps after ``change`` was made to each of them."""
+    """Trains with label maps of one part of the data after ``change`` was made to each of them."""
 
-    def run(change):
+    def run(part, change):
         folder = tmp_path / 'labels'
         shutil.copytree(segmentation.data.map_path(0).rpartition('/')[0], folder)
         for number, path in enumerate(sorted(folder.iterdir())):
             cv2.imwrite(str(path), change(number, cv2.imread(str(path), -1)))
-        options = [f'{part}.dataset.ann_dir={folder}' for part in ('train', 'val')]
-        work = ('--gpus', 0, '--work-dir', tmp_path / 'work')
-        return command('train', segmentation.config, *work, '--cfg-options', *options)
+        options = ('--work-dir', tmp_path / 'work', '--cfg-options')
+        changed = f'{part}.dataset.ann_dir={folder}'
+        return command('train', segmentation.config, '--gpus', 0, *options, changed)
 
     return run
 
 
-def test_a_label_that_is_no_class_ends_before_training(train_on, tmp_path):
+@pytest.mark.parametrize('part', ['train', 'val'])
+def test_a_label_that_is_no_class_ends_before_training(train_on, tmp_path, part):
     def change(number, labels):
         if number == 3:
             labels[5, 7] = 200
         return labels
 
-    printed = train_on(change)
+    printed = train_on(part, change)
     assert printed.startswith('error: label 200 in ')
     assert '000004.png (1 pixels)' in printed
     assert not (tmp_path / 'work/log.jsonl').exists()
 
 
 def test_a_doubt_about_the_labels_is_one_line(train_on):
-    printed = train_on(lambda number, labels: np.where(labels > 3, 255, 0).astype(np.uint8))
+    printed = train_on('train', lambda _, labels: np.where(labels > 3, 255, 0).astype(np.uint8))
     (line,) = (
         line for line in printed.splitlines() if '0 and 255 only' in line and 'train' in line
     )
