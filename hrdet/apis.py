@@ -144,6 +144,8 @@ def _build(
     if not isinstance(config, Config) or cfg_options:
         config = load_config(config, cfg_options)
     run = lower(config)
+    for text in run.warnings:
+        _logger.warning('%s', text)
     content = None if checkpoint is None else read_checkpoint(checkpoint, mapped=True)
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     if device.type == 'cuda' and not torch.cuda.is_available():

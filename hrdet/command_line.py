@@ -75,6 +75,11 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='who starts us')
     parser.add_argument('--local-rank', type=int, help='given by torch.distributed.launch')
+    parser.add_argument(
+        '--no-check-images',
+        action='store_true',
+        help='read 16 images of a data set before the first iteration, not all that have changed',
+    )
     add_cfg_options(parser)
 
 

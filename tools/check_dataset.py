@@ -16,6 +16,7 @@ sizes.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ from hrdet.progress import track
 from hrdet.registry import ConfigError
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
+    from hrdet.config import RunConfig
     from hrdet.data.datasets.check import DatasetCheck
 
 
@@ -68,13 +70,18 @@ def data_sets(args: argparse.Namespace) -> Iterator[DatasetCheck]:
 
     if args.config is not None:
         run = lower(load_config(args.config))
-        yield from _of_config((run.train, run.val, run.test))
+        yield from _of_config(run)
     elif _is_folder(args.annotations):
         yield from _of_folder(args)
     elif args.annotations.endswith('.txt'):
         yield open_voc(args.annotations, args.images)
     else:
         yield open_coco(args.annotations, args.images)
+
+
+def _is_file(path: str | None) -> bool:
+    """Whether it is an annotation file, whose images lie elsewhere."""
+    return bool(path) and not _is_folder(path)
 
 
 def _is_folder(path: str | None) -> bool:
@@ -85,7 +92,7 @@ def _is_folder(path: str | None) -> bool:
 def _of_folder(args: argparse.Namespace) -> Iterator[DatasetCheck]:
     """A VOC folder, class folders, or images with label maps."""
     from hrdet.data import ClassFolders
-    from hrdet.data.datasets.check import open_voc
+    from hrdet.data.datasets.check import DatasetCheck, open_voc
 
     root = Path(args.annotations)
     if args.images:
@@ -97,12 +104,13 @@ def _of_folder(args: argparse.Namespace) -> Iterator[DatasetCheck]:
         for path in lists:
             yield open_voc(str(path), args.annotations)
     else:
-        yield ClassFolders.examine(data_prefix=args.annotations)
+        yield DatasetCheck(ClassFolders, dict(data_prefix=args.annotations))
 
 
 def _label_maps(args: argparse.Namespace) -> DatasetCheck:
     """Two folders, of the classes that the command line names."""
     from hrdet.data import LabelMapDataset
+    from hrdet.data.datasets.check import DatasetCheck
     from hrdet.data.datasets.palettes import SEGMENTATION_SOURCES
     from hrdet.registry import registered
 
@@ -118,19 +126,26 @@ def _label_maps(args: argparse.Namespace) -> DatasetCheck:
     else:
         listed = Path(args.classes).is_file()
         options['classes'] = args.classes if listed else tuple(args.classes.split(','))
-    return kind.examine(img_dir=args.annotations, ann_dir=args.images, **options)
+    return DatasetCheck(kind, dict(img_dir=args.annotations, ann_dir=args.images, **options))
 
 
-def _of_config(splits: Any) -> Iterator[DatasetCheck]:
-    """The data sets in a tree of nodes; of several with the same files the first."""
+def _of_config(run: RunConfig) -> Iterator[DatasetCheck]:
+    """The data sets of a config, each once, with what its evaluators ask."""
+    import hrdet.evaluation  # noqa: F401, registers the evaluators
     from hrdet.data.datasets.check import examine
 
-    seen = set()
-    for node in _nodes([split and split['dataset'] for split in splits]):
-        files = frozenset((key, value) for key, value in node.items() if isinstance(value, str))
-        if files not in seen:
-            seen.add(files)
-            yield examine(node)
+    for text in run.warnings:
+        print(f'warning: {text}')
+    checks: dict[frozenset, DatasetCheck] = {}
+    for section in filter(None, (run.train, run.val, run.test)):
+        nodes = list(_nodes(section['dataset']))
+        for node in nodes:
+            files = frozenset((key, value) for key, value in node.items() if isinstance(value, str))
+            if files not in checks:
+                checks[files] = examine(node)
+            if 'evaluator' in section and len(nodes) == 1:
+                checks[files].evaluators.append(section['evaluator'])
+    yield from checks.values()
 
 
 def _nodes(tree: Any) -> Iterator[dict]:
@@ -148,8 +163,10 @@ def _nodes(tree: Any) -> Iterator[dict]:
 def report(check: DatasetCheck, with_images: bool) -> int:
     """Print what is wrong with one data set; the number of errors."""
     if with_images:
-        for _ in track(check.check_images() if len(check) else (), check.name, total=len(check)):
+        workers = min(8, len(os.sched_getaffinity(0))) if hasattr(os, 'sched_getaffinity') else 2
+        for _ in track(check.check_images(workers), check.name, total=len(check)):
             pass
+    check.check_evaluators()
     for problem in check.problems:
         print(f'{"error" if problem.fatal else "warning"}: {problem}')
     errors = sum(problem.fatal for problem in check.problems)
@@ -164,7 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
     args = parse_args(arguments)
     try:
-        errors = [report(check, not args.no_images) for check in data_sets(args)]
+        with_images = not args.no_images and (args.images or not _is_file(args.annotations))
+        errors = [report(check, with_images) for check in data_sets(args)]
     except (ConfigError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from error
     return 1 if any(errors) else 0

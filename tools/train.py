@@ -51,6 +51,7 @@ def train(args: argparse.Namespace, launcher: str, force_cpu: bool) -> int:
         validate=not args.no_validate,
         auto_resume=not args.no_auto_resume,
         auto_scale_lr=not args.no_auto_scale_lr,
+        check_images=not args.no_check_images,
     )
     config = load_config(args.config, args.cfg_options)
     return build_trainer(config, options, launcher, force_cpu).run()

@@ -18,7 +18,7 @@ from hrdet.data.datasets import (
     RepeatDataset,
     SampleKey,
     VOCDataset,
-    check_some,
+    check_images,
 )
 from hrdet.data.errors import DataError, DataWarning
 from hrdet.data.loader import build_loader
@@ -86,7 +86,7 @@ __all__ = [
     'TakeViews',
     'VOCDataset',
     'build_loader',
+    'check_images',
     'check_pad_size',
-    'check_some',
     'collate',
 ]

@@ -2,6 +2,9 @@
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,8 +53,25 @@ class Problem:
         return ': '.join(part for part in (self.file, self.where, self.reason) if part)
 
 
+_collected: ContextVar[list[Problem] | None] = ContextVar('problems', default=None)
+
+
+@contextmanager
+def collecting(problems: list[Problem]) -> Iterator[None]:
+    """Within the block ``raise_or_warn`` adds to the list, and nothing else."""
+    token = _collected.set(problems)
+    try:
+        yield
+    finally:
+        _collected.reset(token)
+
+
 def raise_or_warn(problems: list[Problem]) -> None:
     """Stop on fatal problems, warn of the others, spelling out the first few of them."""
+    collected = _collected.get()
+    if collected is not None:
+        collected += problems
+        return
     fatal = [problem for problem in problems if problem.fatal]
     listed = fatal or problems
     if not listed:

@@ -46,6 +46,7 @@ class TrainOptions:
     validate: bool = True
     auto_resume: bool = True  # from work_dir/latest.pth
     auto_scale_lr: bool = True
+    check_images: bool = True  # every image before the first iteration; else a few
 
 
 def build_trainer(
@@ -76,12 +77,12 @@ def build_trainer(
 
     # 4. Data and model; the data set says which classes the heads tell apart.
     train_set, train_loader = _data(run.train, training=True, seed=seed)
-    on_rank_0(hrdet.data.check_some, train_set)
+    _check_data(train_set, run.train, options.check_images)
     model = hrdet.models.build_model(run, train_set.classes)
     if runtime.pretrained and not load_from:
         work_dir.logger.info(f'{load_backbone(model.backbone, find_shared(runtime.pretrained))}')
     # 5. Validation and the trainer, with its hooks and trackers.
-    val_set, validation = _validation(run, train_set) if options.validate else (None, None)
+    val_set, validation = _validation(run, train_set, options)
     meta = _meta(config, run, train_set, val_set)
     work_dir.log_start(device, seed)
     trainer = Trainer(
@@ -99,7 +100,7 @@ def build_trainer(
     if validation is not None and trainer.log.trackers.show_pictures:
         pictures = SamplePictures(trainer.log.trackers, val_set, lambda: trainer.iter)
         trainer.consumers.append(pictures)
-    _log_settings(trainer, (*run.warnings, train_set.report))
+    _log_settings(trainer, run.warnings, train_set.report)
     # 6. Weights; on a resume optimizer, schedule and position in the epoch too.
     if resume_from:
         resume(trainer, resume_from)
@@ -110,12 +111,14 @@ def build_trainer(
     return trainer
 
 
-def _validation(run: RunConfig, train_set: Any) -> tuple[Any, Validation | None]:
+def _validation(
+    run: RunConfig, train_set: Any, options: TrainOptions
+) -> tuple[Any, Validation | None]:
     """The data set of ``run.val`` and what evaluates on it, or None twice."""
-    if run.val is None:
+    if run.val is None or not options.validate:
         return None, None
     val_set, loader = _data(run.val)
-    on_rank_0(hrdet.data.check_some, val_set)
+    _check_data(val_set, run.val, options.check_images)
     _check_classes(train_set.classes, val_set.classes, 'the model')
     return val_set, Validation(loader, build(run.val['evaluator'], dataset=val_set))
 
@@ -140,9 +143,10 @@ def _contents(dataset: Any) -> str:
     return re.sub(r'\S*/', '', dataset.report)
 
 
-def _log_settings(trainer: Trainer, notes: Sequence[str]) -> None:
-    for text in notes:
-        trainer.logger.info(text)
+def _log_settings(trainer: Trainer, warnings: Sequence[str], report: str) -> None:
+    trainer.logger.info(report)
+    for text in warnings:
+        trainer.logger.warning(text)
     if trainer.training.amp == 'float16' and trainer.device.type == 'cpu':
         trainer.logger.warning(
             "amp='float16' is several times slower than None on a CPU; use amp='bfloat16'"
@@ -158,6 +162,7 @@ def build_tester(
     speed: dict[str, Any] | None = None,
     tta: bool = False,
     evaluate: bool = True,
+    check_images: bool = True,
 ) -> Tester:
     """Everything a test needs, ready for ``tester.run()``, with the checkpoint's weights.
 
@@ -170,6 +175,7 @@ def build_tester(
         speed: arguments of ``hrdet.optimize.optimize``; None leaves the model as it was trained.
         tta: test with the views that the config has for test-time augmentation.
         evaluate: False builds no evaluator, for data without truth.
+        check_images: check every image first; otherwise a few.
 
     Raises:
         ConfigError, DataError, CheckpointError, FileNotFoundError: with what to change.
@@ -183,6 +189,7 @@ def build_tester(
     if run.test is None:
         raise ConfigError('data.test: testing needs this key')
     test_set, loader = _data(run.test)
+    _check_data(test_set, run.test, check_images)
     evaluator = _evaluator(run.test['evaluator'], test_set, metrics) if evaluate else None
     # No fresh weights: every one comes from the checkpoint, or the report says so.
     model = hrdet.models.build_model(run, test_set.classes, fresh=False)
@@ -193,6 +200,8 @@ def build_tester(
     if speed is not None:
         model = hrdet.optimize.optimize(model.eval(), **speed)
     logger.info(f'{report}')
+    for text in run.warnings:
+        logger.warning(text)
     logger.info(f'inference model: {"not optimized" if speed is None else f"optimized, {speed}"}')
     if tta:
         logger.info(f'test-time augmentation: {views}')
@@ -247,6 +256,12 @@ def _data(section: Node, training: bool = False, seed: int = 0) -> tuple[Any, Da
     dataset = build(section['dataset'])
     options = dict(rank=rank(), world_size=world_size(), seed=seed, **loader_options(section))
     return dataset, hrdet.data.build_loader(dataset, training=training, **options)
+
+
+def _check_data(dataset: Any, section: Node, all_images: bool) -> None:
+    """Check the images of a data set and their truths on rank 0, before they are needed."""
+    workers = loader_options(section)['num_workers']
+    on_rank_0(hrdet.data.check_images, dataset, all_images, workers)
 
 
 def _check_classes(trained: tuple[str, ...] | None, tested: tuple[str, ...], model: str) -> None:

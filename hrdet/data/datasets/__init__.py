@@ -1,9 +1,10 @@
 """Data sets: samples by index, and what each data set declares about its images."""
 
 from hrdet.data.datasets.annotated import DetectionDataset
-from hrdet.data.datasets.base import ImageDataset, SampleKey, check_some
+from hrdet.data.datasets.base import ImageDataset, SampleKey
 from hrdet.data.datasets.class_folders import ClassFolders, ImageNet
 from hrdet.data.datasets.coco import CocoDataset
+from hrdet.data.datasets.inspection import check_images
 from hrdet.data.datasets.label_maps import LabelMapDataset
 from hrdet.data.datasets.segmentation_sets import (
     ADE20KDataset,
@@ -41,6 +42,6 @@ __all__ = [
     'RepeatDataset',
     'SampleKey',
     'VOCDataset',
-    'check_some',
+    'check_images',
     'iSAIDDataset',
 ]

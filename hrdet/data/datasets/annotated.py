@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from hrdet.boxes import BoxConvention
 from hrdet.data.annotations import AnnotationReport, AnnotationTable, select
 from hrdet.data.datasets.base import ImageDataset
 from hrdet.data.datasets.images import FolderImages, ZipImages, decode_checked, read_label_map
+from hrdet.data.datasets.inspection import Findings
 from hrdet.data.errors import DataError, Problem, raise_or_warn
 from hrdet.data.transforms import apply
 from hrdet.structures import GroundTruth, ImageMeta, LoadedProposals, Sample
@@ -44,6 +46,9 @@ class AnnotatedImages(DetectionDataset):
         proposals: rows (P, 5) by image id.
         semantic: where the semantic maps are: PNG files with the images' names.
         box_convention: how transforms scale and clip the boxes.
+        exif: what to do with images whose EXIF orientation is not upright.  'ignore' takes the
+            pixels as they are stored, which COCO's boxes are of; 'apply' turns them as viewers and
+            labelling tools do; 'error' refuses them.
 
     Raises:
         DataError: fatal problems; classes that the file does not have; no image left to use.
@@ -64,14 +69,15 @@ class AnnotatedImages(DetectionDataset):
         proposals: dict | None = None,
         semantic: FolderImages | ZipImages | None = None,
         box_convention: BoxConvention | str = BoxConvention.INCLUSIVE,
+        exif: Literal['ignore', 'apply', 'error'] = 'ignore',
     ):
-        raise_or_warn([problem for problem in problems if problem.fatal])
         if isinstance(classes, str):
             raise ValueError(f'classes must be a tuple of names: ({classes!r},)')
         self.transforms = list(transforms)
         self.test_mode = test_mode
         self.with_mask = with_mask and not test_mode
         self.with_crowd = with_crowd
+        self.exif = exif
         self._images = images
         self._semantic = semantic
         self._proposals = proposals
@@ -81,7 +87,7 @@ class AnnotatedImages(DetectionDataset):
         )
         filter_empty, min_size = (False, 0) if test_mode else (filter_empty, min_size)
         table = select(table, classes, filter_empty, min_size, report)
-        raise_or_warn(report.problems)
+        raise_or_warn([problem for problem in report.problems if not problem.fatal])
         self.table = table
         self.reports = [report]
         self.source, self.report = report.file, str(report)
@@ -107,9 +113,12 @@ class AnnotatedImages(DetectionDataset):
                 raise
             raise DataError(f'{origin}: {type(error).__name__}: {error}') from error
 
+    def file(self, index: int) -> tuple[FolderImages | ZipImages, str]:
+        return self._images, self.table.file_names[index]
+
     def image(self, index: int) -> np.ndarray:
         size = tuple(self.sizes[index].tolist())
-        return decode_checked(self._images, self.table.file_names[index], size)
+        return decode_checked(self._images, self.table.file_names[index], size, self.exif)
 
     def truth(self, index: int) -> GroundTruth:
         rows = self.table.rows_of(index)
@@ -130,6 +139,33 @@ class AnnotatedImages(DetectionDataset):
             name = self.table.file_names[index].rsplit('.', 1)[0] + '.png'
             truth.semantic = read_label_map(self._semantic, name, size)
         return truth
+
+    def inspect_truth(self, index: int, size: tuple[int, int] | None) -> dict[int, int]:
+        if self._semantic is not None:  # the annotations are checked when they are read
+            self.truth(index)
+        return {}
+
+    def load_options(self) -> str:
+        return f'{super().load_options()}, {self.exif}'
+
+    def stamp(self, index: int) -> str:
+        # Not by the folder alone: the annotations say how large the image is.
+        stamp = super().stamp(index)
+        return stamp and f'{stamp} {self.sizes[index].tolist()}'
+
+    def about_orientation(self) -> str:
+        if self.exif == 'apply':
+            return ''
+        return (
+            'the pixels are taken as they are stored, and the boxes must fit these. If the photos '
+            "were labelled upright, set exif='apply' in the data set"
+        )
+
+    def summary(self, findings: Sequence[Findings]) -> str:
+        counts = self.reports[0].by_class.items()
+        by_class = ', '.join(f'{name} {count}' for name, count in counts)
+        text = self.report.removeprefix(f'{self.source}: ')
+        return f'{text}; boxes by class: {by_class}'
 
     def labels_of(self, index: int) -> np.ndarray:
         rows = self.table.rows_of(index)

@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from hrdet.data.datasets.images import FolderImages
+from hrdet.data.datasets.headers import max_bytes
+from hrdet.data.datasets.images import FolderImages, check_name
 from hrdet.data.datasets.listing import CACHED_FROM, FileNames, load_listing, save_listing
 from hrdet.data.errors import DataError, missing
 
@@ -73,6 +74,7 @@ class ArchiveImages:
 
     def read(self, name: str) -> bytes:
         """The bytes of one member; in a zip they are checked against its checksum."""
+        check_name(name, self.path(name))
         member = str(PurePosixPath(self.inside, name))
         index = self.members.position(member)
         if index is None:
@@ -81,6 +83,8 @@ class ArchiveImages:
         offset, size, method, checksum = self._places[index].tolist()
         file = self._file()
         try:
+            if size > max_bytes():
+                raise OSError(f'{size:,} bytes are no image that would be decoded')
             if checksum != _NO_CHECKSUM:  # a zip: the data follow a header of its own
                 file.seek(offset)
                 _, name_length, extra_length = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
@@ -88,7 +92,10 @@ class ArchiveImages:
             file.seek(offset)
             data = file.read(size)
             if len(data) == size and method == zipfile.ZIP_DEFLATED:
-                data = zlib.decompress(data, -zlib.MAX_WBITS)
+                unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
+                data = unpacking.decompress(data, max_bytes())
+                if unpacking.unconsumed_tail:
+                    raise OSError(f'it unpacks to more than {max_bytes():,} bytes')
             elif len(data) < size:
                 raise OSError('the file is cut off')
             if checksum != _NO_CHECKSUM and zlib.crc32(data) != checksum:
@@ -98,6 +105,11 @@ class ArchiveImages:
                 f'{self.archive}: member {member} cannot be read ({error}); fetch the file again'
             ) from error
         return data
+
+    def stamp(self, name: str) -> tuple[int, int]:
+        """Size and time of change of the archive."""
+        state = os.stat(self.archive)
+        return state.st_size, state.st_mtime_ns
 
     def _file(self) -> io.FileIO:
         if self._opened is None or self._opened[0] != os.getpid():

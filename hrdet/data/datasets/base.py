@@ -1,12 +1,14 @@
 """The interface of all data sets, whatever the task."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from hrdet.data.errors import DataError, Problem, raise_or_warn
+from hrdet.data.datasets.inspection import Findings, sizes_text
+from hrdet.data.errors import Problem
+from hrdet.messages import plural
 from hrdet.structures import Annotation, Sample
 
 
@@ -95,26 +97,48 @@ class ImageDataset(Dataset):
 
         raise none_for(self)
 
-    def check(self, indices: Iterable[int]) -> list[Problem]:
-        """What is wrong with these images and their truths."""
-        problems = (self._problem(index) for index in indices)
-        return [problem for problem in problems if problem is not None]
-
-    def _problem(self, index: int) -> Problem | None:
-        try:
-            self.image(index)
-            self.truth(index)
-        except DataError as error:
-            return Problem('', '', str(error), fatal=True)
+    def file(self, index: int) -> tuple[Any, str] | None:
+        """The store of image ``index`` and its name in it; None: it comes from elsewhere."""
         return None
 
+    def path(self, index: int) -> str:
+        """The file of image ``index``, for messages."""
+        place = self.file(index)
+        return f'image {self.image_ids[index]}' if place is None else place[0].path(place[1])
 
-def check_some(dataset: ImageDataset, images: int = 16) -> None:
-    """Check some images, spread over the data set, before training begins.
+    def parts(self) -> 'list[ImageDataset]':
+        """The data sets that a wrapper is made of; of others the data set itself."""
+        return [self]
 
-    Raises:
-        DataError: one of them cannot be used.
-    """
-    count = min(images, len(dataset))
-    indices = np.linspace(0, len(dataset) - 1, count).round().astype(int)
-    raise_or_warn(dataset.check(indices.tolist()))
+    def load_options(self) -> str:
+        """What the samples depend on beside the files, to tell a data set from another."""
+        return f'{type(self).__name__}, {self.classes}'
+
+    def stamp(self, index: int) -> str:
+        """Changes when the files of image ``index`` change; '': they cannot be found."""
+        place = self.file(index)
+        try:
+            return '' if place is None else f'{place[1]} {place[0].stamp(place[1])}'
+        except OSError:
+            return ''
+
+    def inspect_truth(self, index: int, size: tuple[int, int] | None) -> dict[int, int]:
+        """Read the truth of an image of ``size`` (h, w); pixels of each value, if it is a map.
+
+        Raises:
+            DataError: it cannot be used.
+        """
+        self.truth(index)
+        return {}
+
+    def doubts(self, findings: Sequence[Findings], whole: bool) -> list[Problem]:
+        """Warnings that only many images justify; ``whole``: all of the data set."""
+        return []
+
+    def about_orientation(self) -> str:
+        """What becomes of images with an EXIF orientation; '': what everybody expects."""
+        return ''
+
+    def summary(self, findings: Sequence[Findings]) -> str:
+        """What is in the data set, as far as the findings tell."""
+        return f'{plural(len(self), "image")}{sizes_text(findings)}'

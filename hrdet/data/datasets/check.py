@@ -2,120 +2,91 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from hrdet.data.annotations import AnnotationTable, read_coco, read_voc
-from hrdet.data.datasets.images import FolderImages, ZipImages, decode_checked, image_store
-from hrdet.data.errors import DataError, Problem
-from hrdet.messages import plural
-from hrdet.registry import registered
+from hrdet.data.datasets.base import ImageDataset
+from hrdet.data.datasets.inspection import Findings, conclude, inspect
+from hrdet.data.errors import DataError, Problem, collecting
+from hrdet.registry import ConfigError, build, registered
 
 
-@dataclass(slots=True)
 class DatasetCheck:
-    """A data set under examination: a task's check collects what is wrong in ``problems``.
+    """A data set under examination: what is wrong is collected in ``problems``.
 
-    A data set's class method ``examine``, which takes the arguments of its constructor, returns it.
+    Args:
+        kind: the class of the data set.
+        arguments: of its constructor; transforms are left out.
     """
 
-    name: str
-    problems: list[Problem] = field(default_factory=list)
+    def __init__(self, kind: type[ImageDataset], arguments: Mapping[str, Any]):
+        self.problems: list[Problem] = []
+        self.findings: list[Findings] = []
+        self.evaluators: list[Mapping[str, Any]] = []  # nodes
+        self.dataset: ImageDataset | None = None  # None where it cannot be opened at all
+        keys = ('data_root', 'ann_file', 'img_dir', 'data_prefix', 'split')
+        parts = (arguments.get(key) for key in keys)
+        self.name = ' '.join(part for part in parts if isinstance(part, str) and part)
+        if not issubclass(kind, ImageDataset):
+            reason = 'not checked: the class is no ImageDataset'
+            self.problems.append(Problem(kind.__name__, '', reason, fatal=False))
+            return
+        with self._collecting():
+            self.dataset = kind(**{**arguments, 'transforms': ()})
+            self.name = self.dataset.source
 
     def __len__(self) -> int:
         """The number of images that ``check_images`` reads."""
-        return 0
+        return 0 if self.dataset is None else len(self.dataset)
 
-    def check_images(self) -> Iterator[None]:
-        """Read every image, one for each step: missing, corrupt, of another size."""
-        return iter(())
+    def check_images(self, workers: int = 0) -> Iterator[None]:
+        """Read every image and its truth, one for each step."""
+        if self.dataset is None:
+            return
+        for findings in inspect(self.dataset, workers=workers):
+            self.findings.append(findings)
+            yield
+        self.problems += conclude(self.dataset, range(len(self.findings)), self.findings)
+
+    def check_evaluators(self) -> None:
+        """Build the ``evaluators`` for a data set that is sound: what they ask beyond that."""
+        if self.dataset is None or any(problem.fatal for problem in self.problems):
+            return
+        for node in self.evaluators:
+            with self._collecting():
+                build(node, dataset=self.dataset)
 
     def summary(self) -> str:
         """What is in the data set; '' where it cannot be read."""
-        return ''
+        return '' if self.dataset is None else self.dataset.summary(self.findings)
 
     @contextmanager
-    def collecting(self) -> Iterator[None]:
-        """A DataError ends the block and becomes a problem."""
-        try:
-            yield
-        except DataError as error:
-            self.problems.append(Problem('', '', str(error), fatal=True))
-
-
-@dataclass(slots=True)
-class AnnotationCheck(DatasetCheck):
-    """A data set of boxes under examination."""
-
-    table: AnnotationTable | None = None  # None where the annotations cannot be read at all
-    images: FolderImages | ZipImages | None = None  # None: images are left alone
-
-    def __len__(self) -> int:
-        known = self.table is not None and self.images is not None
-        return len(self.table.file_names) if known else 0
-
-    def check_images(self) -> Iterator[None]:
-        for name, size in zip(self.table.file_names, self.table.sizes.tolist()):
-            with self.collecting():
-                decode_checked(self.images, name, tuple(size))
-            yield
-
-    def summary(self) -> str:
-        if self.table is None:
-            return ''
-        counts = ', '.join(f'{name} {count}' for name, count in self.class_counts().items())
-        return f'{plural(len(self.table.file_names), "image")}; boxes by class: {counts}'
-
-    def class_counts(self) -> dict[str, int]:
-        """Boxes of each class, crowd regions not counted."""
-        labels = self.table.labels[~self.table.crowd]
-        return dict(zip(self.table.classes, np.bincount(labels, minlength=len(self.table.classes))))
-
-    def check_classes(self, wanted: tuple[str, ...] | None) -> None:
-        """Classes that the config wants must be in the annotations."""
-        for name in wanted or () if self.table is not None else ():
-            if name not in self.table.classes:
-                reason = f'no class {name!r}, which the config wants; it has {self.table.classes}'
-                self.problems.append(Problem(self.name, 'classes', reason, fatal=True))
+    def _collecting(self) -> Iterator[None]:
+        """An error ends the block and becomes a problem."""
+        with collecting(self.problems):
+            try:
+                yield
+            except (DataError, ConfigError) as error:
+                self.problems.append(Problem('', '', str(error), fatal=True))
 
 
 def examine(node: Mapping[str, Any]) -> DatasetCheck:
-    """The check of a config's data set, by the class method ``examine`` of its type."""
-    cls = registered(node['type'])
-    if not hasattr(cls, 'examine'):
-        reason = 'data sets of this type are not checked: the class has no method examine'
-        return DatasetCheck(node['type'], [Problem(node['type'], '', reason, fatal=False)])
-    return cls.examine(**{key: value for key, value in node.items() if key != 'type'})
+    """The check of a config's data set."""
+    return DatasetCheck(registered(node['type']), {k: v for k, v in node.items() if k != 'type'})
 
 
-def open_coco(
-    ann_file: str,
-    img_prefix: str | None = None,
-    classes: tuple[str, ...] | None = None,
-    with_mask: bool = False,
-) -> AnnotationCheck:
-    """Read a COCO file; without ``img_prefix`` images are not read.
+def open_coco(ann_file: str, img_prefix: str | None = None) -> DatasetCheck:
+    """The check of a COCO file and all of its images, which may lie nowhere."""
+    from hrdet.data.datasets.coco import CocoDataset
 
-    A missing or bad segmentation is an error only ``with_mask``.
-    """
-    check = AnnotationCheck(ann_file)
-    with check.collecting():
-        check.table, check.problems = read_coco(ann_file, with_mask)
-    with check.collecting():
-        check.images = None if img_prefix is None else image_store(img_prefix)
-    check.check_classes(classes)
-    return check
+    everything = dict(filter_empty=False, min_size=0)
+    return DatasetCheck(
+        CocoDataset, dict(ann_file=ann_file, img_prefix=img_prefix or '', **everything)
+    )
 
 
-def open_voc(ann_file: str, root: str, classes: tuple[str, ...] | None = None) -> AnnotationCheck:
-    """Read one list of images of a VOC folder."""
-    check = AnnotationCheck(ann_file)
-    with check.collecting():
-        check.table, check.problems = read_voc(ann_file, root)
-    with check.collecting():
-        check.images = FolderImages(str(Path(root, 'JPEGImages')))
-    check.check_classes(classes)
-    return check
+def open_voc(ann_file: str, root: str) -> DatasetCheck:
+    """The check of one list of images of a VOC folder."""
+    from hrdet.data.datasets.voc import VOCDataset
+
+    everything = dict(filter_empty=False, min_size=0)
+    return DatasetCheck(VOCDataset, dict(ann_file=ann_file, img_prefix=root, **everything))

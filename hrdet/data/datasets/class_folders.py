@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from hrdet.data.datasets.archives import ArchiveImages, open_store
-from hrdet.data.datasets.check import DatasetCheck
 from hrdet.data.datasets.imagenet_names import imagenet_classes
 from hrdet.data.datasets.images import FolderImages
+from hrdet.data.datasets.inspection import Findings, sizes_text
 from hrdet.data.datasets.listing import FileNames
 from hrdet.data.datasets.stored import IMAGE_SUFFIXES, StoredImages, names_of_classes
 from hrdet.data.errors import DataError, missing
@@ -92,12 +92,12 @@ class ClassFolders(StoredImages):
         kinds = plural(len(self.classes), 'class', 'classes')
         return f'{text} of {kinds}, {counts.min():,} to {counts.max():,} of each'
 
-    @classmethod
-    def examine(cls, **arguments: Any) -> DatasetCheck:
-        """What is wrong with the data set of these arguments."""
-        from hrdet.data.datasets.check_classes import ClassFoldersCheck
-
-        return ClassFoldersCheck.of(cls, arguments)
+    def summary(self, findings: Sequence[Findings]) -> str:
+        text = plural(len(self), 'image')
+        if self.labels is not None:
+            counts = zip(self.classes, self.class_counts().tolist())
+            text += f'; by class: {", ".join(f"{name} {count}" for name, count in counts)}'
+        return f'{text}{sizes_text(findings)}'
 
 
 @register()

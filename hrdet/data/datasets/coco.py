@@ -1,13 +1,13 @@
 """Data sets in COCO's format, with images in a folder or in a zip file."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Literal
 
 from hrdet.boxes import BoxConvention
 from hrdet.data.annotations import read_coco, read_proposals
 from hrdet.data.datasets.annotated import AnnotatedImages
-from hrdet.data.datasets.check import AnnotationCheck, open_coco
 from hrdet.data.datasets.images import image_store
+from hrdet.data.errors import raise_or_warn
 from hrdet.registry import register
 
 
@@ -42,9 +42,11 @@ class CocoDataset(AnnotatedImages):
         num_max_proposals: int | None = 1000,
         seg_prefix: str | None = None,
         box_convention: BoxConvention | str = BoxConvention.INCLUSIVE,
+        exif: Literal['ignore', 'apply', 'error'] = 'ignore',
     ):
         self.ann_file = ann_file
         table, problems = read_coco(ann_file, with_mask and not test_mode, not test_mode)
+        raise_or_warn([problem for problem in problems if problem.fatal])
         proposals = read_proposals(proposal_file, num_max_proposals) if proposal_file else None
         super().__init__(
             table,
@@ -60,17 +62,5 @@ class CocoDataset(AnnotatedImages):
             proposals,
             image_store(seg_prefix, 'seg_prefix') if seg_prefix and not test_mode else None,
             box_convention,
+            exif,
         )
-
-    @classmethod
-    def examine(
-        cls,
-        ann_file: str,
-        img_prefix: str = '',
-        classes: Sequence[str] | None = None,
-        with_mask: bool = False,
-        test_mode: bool = False,
-        **others: Any,
-    ) -> AnnotationCheck:
-        """What is wrong with the data set of these arguments; masks count where it loads them."""
-        return open_coco(ann_file, img_prefix, classes, with_mask and not test_mode)

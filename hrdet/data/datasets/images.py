@@ -1,13 +1,16 @@
 """Where image files are: a folder, or a zip file that is read in place."""
 
 import os
+import posixpath
 import zipfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from urllib.parse import unquote
 
 import cv2
 import numpy as np
 
 from hrdet.data.datasets import png
+from hrdet.data.datasets.headers import check_pixels, max_bytes, read_header
 from hrdet.data.datasets.listing import FileNames, list_folder
 from hrdet.data.errors import DataError, missing
 
@@ -31,15 +34,61 @@ def decode(data: bytes, origin: str, flags: int = COLOUR) -> np.ndarray:
     """The pixels of an encoded image; ``origin`` names it in errors.
 
     A JPEG without its end marker is an error: OpenCV would fill the missing part with grey.
+
+    Raises:
+        DataError: not an image, cut off, or with more pixels than the bound (``check_pixels``).
     """
+    header = read_header(data)
+    check_pixels(header, origin)
     if data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < 0:  # it is at the end
         raise DataError(f'{origin}: the JPEG is cut off after {len(data)} bytes; fetch it again')
     image = png.decode_rgb(data) if flags in (COLOUR, UPRIGHT) else None
+    reason = ''
     if image is None and data:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        except cv2.error as error:  # such as its own bounds of 2^30 pixels and 2^20 a side
+            reason = f': {error.err}'
     if image is None:
-        raise DataError(f'{origin}: not an image OpenCV can read ({len(data)} bytes)')
+        if header is not None:
+            reason = f', {header.width} x {header.height} with {header.bits} bits{reason}'
+        raise DataError(f'{origin}: not an image OpenCV can read ({len(data)} bytes{reason})')
     return image
+
+
+def check_name(name: str, path: str) -> None:
+    """Refuse the name of a file that leaves the folder or archive of its data set.
+
+    Raises:
+        DataError: an absolute path, or one that climbs out with ``..``.
+    """
+    climbs = posixpath.normpath(name.replace('\\', '/')).split('/')[0] == '..'
+    if climbs or os.path.isabs(name) or PureWindowsPath(name).drive:
+        raise DataError(
+            f'{path}: the file name {name!r} leaves the folder of the images. Names in annotation '
+            f'files are relative to it: give a folder above the files as img_prefix (or img_dir, '
+            f'data_prefix), and write the names from there'
+        )
+
+
+def read_file(path: str) -> bytes:
+    """The bytes of a file that may be an image.
+
+    Raises:
+        OSError: it cannot be read.
+        DataError: it is larger than any image that would be decoded.
+    """
+    with open(path, 'rb') as file:
+        _check_bytes(os.fstat(file.fileno()).st_size, path)
+        return file.read()
+
+
+def _check_bytes(size: int, path: str) -> None:
+    if size > max_bytes():
+        raise DataError(
+            f'{path}: {size:,} bytes are no image that would be decoded; the environment variable '
+            f'HRDET_MAX_PIXELS raises the bound'
+        )
 
 
 class FolderImages:
@@ -64,11 +113,37 @@ class FolderImages:
             return {e.name for e in entries if e.is_dir() and not e.name.startswith('.')}
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file."""
+        """The bytes of one file, which lies in the folder."""
+        path = self.path(name)
+        check_name(name, path)
         try:
-            return Path(self.path(name)).read_bytes()
+            return read_file(path)
         except OSError as error:
-            raise DataError(f'{self.path(name)}: {error.strerror}') from error
+            hint = self._similar(name) if isinstance(error, FileNotFoundError) else ''
+            raise DataError(f'{path}: {error.strerror}{hint}') from error
+
+    def stamp(self, name: str) -> tuple[int, int]:
+        """Size and time of change of one file: another content has another stamp.
+
+        Raises:
+            OSError: there is no such file.
+        """
+        state = os.stat(self.path(name))
+        return state.st_size, state.st_mtime_ns
+
+    def _similar(self, name: str) -> str:
+        """Where a missing file lies under a name that some tools write differently."""
+        plain = unquote(name).replace('\\', '/')
+        parts = plain.split('/')
+        for start in range(len(parts)):
+            other = '/'.join(parts[start:])
+            if other != name and os.path.isfile(self.path(other)):
+                cause = 'the name repeats the folder' if start else 'backslashes or %-codes'
+                return (
+                    f'; there is {self.path(other)} ({cause}): correct file_name in the annotation '
+                    f'file, or img_prefix'
+                )
+        return ''
 
 
 class ZipImages:
@@ -94,12 +169,19 @@ class ZipImages:
 
     def read(self, name: str) -> bytes:
         """The bytes of one member, checked against its checksum."""
+        check_name(name, self.path(name))
         archive, members = self._opened()
         member = self._find(name, members)
+        _check_bytes(archive.getinfo(member).file_size, f'{self.archive}/{member}')
         try:
             return archive.read(member)
         except Exception as error:  # the errors of zipfile's decompressors have no common base
             raise self._corrupt(f'member {member}', error) from error
+
+    def stamp(self, name: str) -> tuple[int, int]:
+        """Size and time of change of the archive."""
+        state = os.stat(self.archive)
+        return state.st_size, state.st_mtime_ns
 
     def _find(self, name: str, members: dict[str, list[str]]) -> str:
         wanted = PurePosixPath(self.inside, name)
@@ -134,17 +216,34 @@ class ZipImages:
 
 
 def decode_checked(
-    images: FolderImages | ZipImages, name: str, size: tuple[int, int]
+    images: FolderImages | ZipImages, name: str, size: tuple[int, int], exif: str = 'ignore'
 ) -> np.ndarray:
-    """The pixels (h, w, 3) of an image, which must have the size that its annotation says."""
-    origin = images.path(name)
-    image = decode(images.read(name), origin)
+    """The pixels (h, w, 3) of an image, which must have the size that its annotation says.
+
+    ``exif`` says what happens to an orientation mark: 'ignore' takes the pixels as they are stored,
+    'apply' turns them, 'error' refuses the image.
+    """
+    origin, data = images.path(name), images.read(name)
+    if exif == 'error':
+        header = read_header(data)
+        if header is not None and header.orientation != 1:
+            raise DataError(
+                f'{origin}: its EXIF orientation is {header.orientation}, which exif="error" '
+                f'refuses: store the pixels upright, or set exif="apply" or "ignore"'
+            )
+    image = decode(data, origin, UPRIGHT if exif == 'apply' else COLOUR)
     actual = image.shape[:2]
     if actual != size:
-        turned = ' (turned by EXIF? store the pixels upright)' if actual == size[::-1] else ''
+        header = read_header(data)
+        hint = ''
+        if actual == size[::-1] and header is not None and header.orientation > 4:
+            other = 'ignore' if exif == 'apply' else 'apply'
+            hint = f' (its EXIF orientation turns it: set exif={other!r} in the data set)'
+        elif actual == size[::-1]:
+            hint = ' (height and width exchanged?)'
         raise DataError(
             f'{origin}: the file is {actual[1]} x {actual[0]} pixels, its annotation says '
-            f'{size[1]} x {size[0]}{turned}'
+            f'{size[1]} x {size[0]}{hint}'
         )
     return image
 

@@ -1,14 +1,15 @@
 """Images with a label map each, in two folders of the same names."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from hrdet.data.datasets.archives import open_store
-from hrdet.data.datasets.check import DatasetCheck
-from hrdet.data.datasets.label_values import MAX_CLASSES, LabelReader, LabelValues
+from hrdet.data.datasets.check_labels import pixels_of, shares_text, why_doubtful
+from hrdet.data.datasets.inspection import Findings
+from hrdet.data.datasets.label_values import MAX_CLASSES, LabelReader, LabelValues, read_values
 from hrdet.data.datasets.pairs import pair_up
 from hrdet.data.datasets.palettes import Colour, SegmentationSource
 from hrdet.data.datasets.stored import StoredImages, names_of_classes
@@ -125,13 +126,37 @@ class LabelMapDataset(StoredImages):
         labels = np.unique(self.truth(index).labels)
         return labels[labels != SEMANTIC_IGNORE].astype(np.int64)
 
-    def check(self, indices: Iterable[int]) -> list[Problem]:
-        from hrdet.data.datasets.check_labels import LabelMapCheck
+    def load_options(self) -> str:
+        return f'{super().load_options()}, {self.reader.values.table().tobytes().hex()}'
 
-        check = LabelMapCheck(self.source, dataset=self)
-        for index in indices:
-            check.look_at(index)
-        return check.problems + check.doubts()
+    def stamp(self, index: int) -> str:
+        stamp = super().stamp(index)
+        try:
+            return f'{stamp} {self._maps.stamp(self._map_names[index])}' if self.has_maps else stamp
+        except OSError:
+            return ''
+
+    def inspect_truth(self, index: int, size: tuple[int, int] | None) -> dict[int, int]:
+        if not self.has_maps:
+            return {}
+        raw = read_values(self._maps, self._map_names[index])
+        if size is not None:
+            self.check_size(index, raw.shape, size)
+        self.reader.translate(raw, self.map_path(index))
+        counts = np.bincount(raw.reshape(-1), minlength=256)
+        return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+
+    def doubts(self, findings: Sequence[Findings], whole: bool) -> list[Problem]:
+        reason = why_doubtful(self, pixels_of(findings), whole)
+        return [Problem(self.source, '', reason, fatal=False)] if reason else []
+
+    def about_orientation(self) -> str:
+        if not self.has_maps:
+            return ''
+        return 'photos are turned upright, their label maps are not. Store both upright'
+
+    def summary(self, findings: Sequence[Findings]) -> str:
+        return f'{super().summary(findings)}{shares_text(self, pixels_of(findings))}'
 
     def server_files(self, folder: str) -> Any:
         from hrdet.data.datasets.server_files import ServerFiles
@@ -140,13 +165,6 @@ class LabelMapDataset(StoredImages):
             return super().server_files(folder)
         values = dict(zip(self.row.classes, self.row.server_values))
         return ServerFiles(folder, [values[name] for name in self.classes])
-
-    @classmethod
-    def examine(cls, **arguments: Any) -> DatasetCheck:
-        """What is wrong with the data set of these arguments."""
-        from hrdet.data.datasets.check_labels import LabelMapCheck
-
-        return LabelMapCheck.of(cls, arguments)
 
     @classmethod
     def stated_classes(

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from hrdet.data.datasets import png
+from hrdet.data.datasets.headers import check_pixels, read_header
 from hrdet.data.errors import DataError
 from hrdet.data.transforms.labels import reduce_zero_label
 from hrdet.structures.truth import SEMANTIC_IGNORE
@@ -105,6 +106,7 @@ def read_values(store: Any, name: str) -> np.ndarray:
         DataError: the file cannot be read, or is a picture of colours.
     """
     origin, data = store.path(name), store.read(name)
+    check_pixels(read_header(data), origin)
     values = png.decode_indices(data)
     if values is None:
         values = _decode_by_pillow(data, origin)
@@ -119,10 +121,10 @@ def read_values(store: Any, name: str) -> np.ndarray:
 
 def _decode_by_pillow(data: bytes, origin: str) -> np.ndarray:
     """The numbers in a file, of a palette the indices."""
-    from PIL import Image, UnidentifiedImageError  # slow to import
+    from PIL import Image  # slow to import
 
     try:
         with Image.open(io.BytesIO(data)) as picture:
             return np.asarray(picture)
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f'{origin}: not a label map that can be read ({error})') from error

@@ -40,9 +40,8 @@ class StoredImages(ImageDataset):
         self.test_mode = test_mode
         self._store = store
 
-    def path(self, index: int) -> str:
-        """The file of image ``index``."""
-        return self._store.path(self.image_ids[index])
+    def file(self, index: int) -> tuple[FolderImages | ArchiveImages, str]:
+        return self._store, self.image_ids[index]
 
     def image(self, index: int) -> np.ndarray:
         name = self.image_ids[index]

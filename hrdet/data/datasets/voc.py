@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Literal
 
 from hrdet.boxes import BoxConvention
 from hrdet.data.annotations import read_voc
 from hrdet.data.datasets.annotated import AnnotatedImages
-from hrdet.data.datasets.check import AnnotationCheck, open_voc
 from hrdet.data.datasets.images import FolderImages
+from hrdet.data.errors import raise_or_warn
 from hrdet.registry import register
 
 
@@ -41,9 +41,11 @@ class VOCDataset(AnnotatedImages):
         min_size: int = 32,
         with_crowd: bool = True,
         box_convention: BoxConvention | str = BoxConvention.INCLUSIVE,
+        exif: Literal['ignore', 'apply', 'error'] = 'ignore',
     ):
         self.ann_file = ann_file
         table, problems = read_voc(ann_file, img_prefix)
+        raise_or_warn([problem for problem in problems if problem.fatal])
         super().__init__(
             table,
             problems,
@@ -55,11 +57,5 @@ class VOCDataset(AnnotatedImages):
             min_size,
             with_crowd=with_crowd,
             box_convention=box_convention,
+            exif=exif,
         )
-
-    @classmethod
-    def examine(
-        cls, ann_file: str, img_prefix: str, classes: Sequence[str] | None = None, **others: Any
-    ) -> AnnotationCheck:
-        """What is wrong with the data set of these arguments."""
-        return open_voc(ann_file, img_prefix, classes)

@@ -1,11 +1,12 @@
 """Data sets made of data sets: repeated, joined, balanced."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from hrdet.data.datasets.base import ImageDataset
-from hrdet.data.errors import DataError, Problem
+from hrdet.data.errors import DataError
 from hrdet.registry import register
 from hrdet.structures import Annotation, Sample
 
@@ -39,8 +40,11 @@ class _Selection(ImageDataset):
         sizes = self.dataset.largest_sizes()
         return None if sizes is None else sizes[self.positions]
 
-    def check(self, indices: Iterable[int]) -> list[Problem]:
-        return self.dataset.check(sorted({int(self.positions[index]) for index in indices}))
+    def file(self, index: int) -> tuple[Any, str]:
+        return self.dataset.file(int(self.positions[index]))
+
+    def parts(self) -> list[ImageDataset]:
+        return self.dataset.parts()
 
     @property
     def category_ids(self) -> tuple[int, ...]:
@@ -127,13 +131,12 @@ class ConcatDataset(ImageDataset):
     def largest_sizes(self) -> np.ndarray | None:
         return _joined([dataset.largest_sizes() for dataset in self.datasets])
 
-    def check(self, indices: Iterable[int]) -> list[Problem]:
-        inner: list[list[int]] = [[] for _ in self.datasets]
-        for index in indices:
-            part = int(np.searchsorted(self._starts, index, side='right')) - 1
-            inner[part].append(index - int(self._starts[part]))
-        parts = zip(self.datasets, inner)
-        return [p for dataset, rows in parts if rows for p in dataset.check(rows)]
+    def file(self, index: int) -> tuple[Any, str]:
+        dataset, inner = self._locate(index)
+        return dataset.file(inner)
+
+    def parts(self) -> list[ImageDataset]:
+        return [part for dataset in self.datasets for part in dataset.parts()]
 
     @property
     def category_ids(self) -> tuple[int, ...]:

@@ -37,7 +37,7 @@ def test_all_problems_at_once(coco_folder, run):
         'gone.jpg: No such file',
         '0.jpg: the file is 64 x 48 pixels, its annotation says 640 x 48',
         '1.jpg: the JPEG is cut off',
-        '5 errors, 2 warnings',
+        '5 errors, 3 warnings',  # the third: most dogs that are left are crowd regions
     ):
         assert part in text
 
@@ -46,7 +46,7 @@ def test_sound_data(coco_folder, run):
     coco_folder.write()
     status, text = run(coco_folder.ann_file, coco_folder.img_prefix)
     assert status == 0
-    assert '3 images; boxes by class: cat 2, dog 2' in text
+    assert '3 of 3 images, 4 boxes and 1 crowd region of 5; boxes by class: cat 2, dog 2' in text
     assert '0 errors, 0 warnings' in text
 
 
@@ -58,7 +58,10 @@ def test_annotations_alone_and_files_that_are_none(coco_folder, tmp_path, run):
     assert status == 1
     assert 'not JSON' in text
     assert '1 error, 0 warnings' in text
-    assert run(tmp_path / 'gone.json', tmp_path / 'away')[1].count('there is no') == 2
+    for missing in ((tmp_path / 'gone.json',), (coco_folder.ann_file, tmp_path / 'away')):
+        status, text = run(*missing)
+        assert status == 1
+        assert 'there is no' in text
     assert run()[0] == 2
 
 
@@ -95,7 +98,9 @@ def test_a_voc_folder(tmp_path, run):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / 'ImageSets/Main/train.txt').write_text('a\nb\n')
     (tmp_path / 'Annotations/a.xml').write_text(
-        '<annotation><size><width>9</width><height>8</height></size></annotation>'
+        '<annotation><size><width>9</width><height>8</height></size><object><name>cell</name>'
+        '<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>5</xmax><ymax>5</ymax></bndbox></object>'
+        '</annotation>'
     )
     cv2.imwrite(str(tmp_path / 'JPEGImages/a.jpg'), np.zeros((8, 7, 3), np.uint8))
     status, text = run(tmp_path)
@@ -115,7 +120,7 @@ def test_a_config(coco_folder, tmp_path, run, pytestconfig):
     )
     status, text = run('--config', config)
     assert status == 1
-    assert "no class 'dgo', which the config wants" in text
+    assert "no class 'dgo'; did you mean 'dog'?" in text
     assert text.count('1 error, 0 warnings') == 1, 'one data set used three times is checked once'
 
 
@@ -133,6 +138,28 @@ def test_data_sets_without_a_check_are_named():
 
     check = examine(dict(type='Unexamined', transforms=[]))
     assert [str(problem) for problem in check.problems] == [
-        'Unexamined: data sets of this type are not checked: the class has no method examine'
+        'Unexamined: not checked: the class is no ImageDataset'
     ]
     assert (len(check), check.summary(), list(check.check_images())) == (0, '', [])
+
+
+@pytest.mark.parametrize('segmentation', [None, [], dict(size=[48, 64], counts=[10.0, 3062.0])])
+def test_what_the_evaluation_asks_of_its_file(
+    coco_folder, tmp_path, run, pytestconfig, segmentation
+):
+    base = pytestconfig.rootpath / 'configs/hrnet/mask_rcnn_hrnetv2p_w18_1x.py'
+    data = f"img_prefix='{coco_folder.img_prefix}')"
+    train = coco_folder.write()
+    coco_folder.ann_file = str(tmp_path / 'val.json')
+    coco_folder.content['annotations'][1]['segmentation'] = segmentation
+    val = coco_folder.write()
+    config = tmp_path / 'config.py'
+    config.write_text(
+        f"_base_ = ['{base}']\nclasses = ('cat', 'dog')\ndata = dict("
+        f"train=dict(ann_file='{train}', {data}, val=dict(ann_file='{val}', {data}, "
+        f"test=dict(ann_file='{val}', {data})\n"
+    )
+    status, text = run('--config', config)
+    assert status == 1
+    assert 'val.json: annotations[1] (id 2): ' in text
+    assert f'{train}: 0 errors' in text

@@ -15,7 +15,7 @@ from hrdet.data import (
     RepeatDataset,
     ResizeEdge,
     build_loader,
-    check_some,
+    check_images,
 )
 from hrdet.data.datasets.imagenet_names import imagenet_classes
 from hrdet.registry import build
@@ -162,7 +162,7 @@ def test_wrappers(class_folders):
     # cat on 1 of 6 images: sqrt(1 / (1 / 6)) = 2.4 copies.
     balanced = ClassBalancedDataset(dataset, 1.0)
     assert list(balanced.image_ids).count('cat/0.jpg') == 3
-    check_some(joined)
+    check_images(joined)
 
 
 def error_of(*arguments, **options):
@@ -216,7 +216,7 @@ class TestErrors:
         with pytest.raises(DataError, match=re.escape(f'{path}: the JPEG is cut off')):
             dataset[0]
         with pytest.raises(DataError, match='the JPEG is cut off'):
-            check_some(dataset)
+            check_images(dataset)
         path.write_bytes(b'text')
         with pytest.raises(DataError, match=re.escape(f'{path}: not an image')):
             dataset[0]
@@ -237,4 +237,4 @@ def test_real_photos(data_dir):
     dataset = ClassFolders(str(data_dir / 'hymenoptera'), 'val')
     assert dataset.classes == ('ants', 'bees')
     assert len(dataset) == 153
-    check_some(dataset)
+    check_images(dataset)

@@ -75,7 +75,7 @@ def test_bad_image_files_are_named(coco_folder):
     with pytest.raises(DataError, match=r'gone\.jpg: No such file'):
         coco_folder.load()[0]
     coco_folder.content['images'][0]['file_name'] = '1.jpg'
-    with pytest.raises(DataError, match=r'1\.jpg: .*48 x 64 .*says 64 x 48.*EXIF'):
+    with pytest.raises(DataError, match=r'1\.jpg: .*48 x 64 .*says 64 x 48.*exchanged'):
         coco_folder.load()[0]
 
 

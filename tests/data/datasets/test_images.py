@@ -3,14 +3,17 @@
 import os
 import pickle
 import struct
+import tarfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from hrdet.data import CocoDataset, DataError, build_loader
+from hrdet.data.datasets.archives import ArchiveImages
 from hrdet.data.datasets.images import FolderImages, ZipImages, decode, image_store
 
 
@@ -148,3 +151,55 @@ def test_grey_and_transparent_images_come_as_three_channels():
     for shape in ((20, 30), (20, 30, 4)):
         data = cv2.imencode('.png', np.full(shape, 90, np.uint8))[1].tobytes()
         assert decode(data, 'x.png').shape == (20, 30, 3)
+
+
+@pytest.mark.parametrize(
+    'name', ['/etc/passwd', '../0.jpg', 'a/../../0.jpg', '..', 'C:\\0.jpg', '..\\0.jpg']
+)
+def test_names_never_leave_their_folder(coco_folder, archive, name):
+    coco_folder.content['images'][0]['file_name'] = name
+    for prefix in (coco_folder.img_prefix, str(archive)):
+        dataset = CocoDataset(coco_folder.write(), prefix)
+        with pytest.raises(DataError, match=r'leaves the folder of the images.*img_prefix'):
+            dataset[0]
+    for kind in ('.zip', '.tar'):
+        store = archive.with_suffix(kind)
+        if kind == '.tar':
+            with tarfile.open(store, 'w') as file:
+                file.add(coco_folder.img_prefix, '.')
+        with pytest.raises(DataError, match='leaves the folder'):
+            ArchiveImages(str(store)).read(name)
+
+
+@pytest.mark.parametrize(
+    ('name', 'cause'),
+    [
+        ('images\\1.jpg', 'the name repeats the folder'),
+        ('images/1.jpg', 'the name repeats the folder'),
+        ('sub\\1.jpg', 'backslashes'),
+        ('a%20b.jpg', '%-codes'),
+    ],
+)
+def test_names_that_tools_write_differently(coco_folder, name, cause):
+    folder = Path(coco_folder.img_prefix)
+    (folder / 'sub').mkdir()
+    data = (folder / '1.jpg').read_bytes()
+    for other in ('sub/1.jpg', 'a b.jpg'):
+        (folder / other).write_bytes(data)
+    with pytest.raises(DataError, match=rf'No such file or directory; there is .*{cause}'):
+        FolderImages(str(folder)).read(name)
+
+
+def test_members_that_unpack_to_too_much_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / 'bomb.zip'
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as file:
+        file.writestr('0.jpg', bytes(10_000))
+    for store in (ZipImages(str(path)), ArchiveImages(str(path))):
+        assert len(store.read('0.jpg')) == 10_000
+    monkeypatch.setenv('HRDET_MAX_PIXELS', '1000')
+    for store in (ZipImages(str(path)), ArchiveImages(str(path))):
+        with pytest.raises(DataError, match=r'bomb\.zip.*'):
+            store.read('0.jpg')
+    (tmp_path / 'large.jpg').write_bytes(bytes(10_000))
+    with pytest.raises(DataError, match=r'large\.jpg: 10,000 bytes'):
+        FolderImages(str(tmp_path)).read('large.jpg')

@@ -17,7 +17,7 @@ from hrdet.data import (
     Resize,
     SegRandomCrop,
     build_loader,
-    check_some,
+    check_images,
 )
 from hrdet.data.transforms.segmentation import RandomResizeCrop
 from hrdet.registry import build
@@ -86,7 +86,7 @@ def test_images_alone(label_folders):
     assert not dataset.has_maps
     assert dataset[0].truth is None
     assert dataset.truth(0) is None
-    check_some(dataset)
+    check_images(dataset)
 
 
 def test_a_list_of_names(label_folders):
@@ -138,13 +138,13 @@ def test_wrappers(label_folders):
     assert joined.labels is None
     np.testing.assert_array_equal(joined.truth(7).labels, dataset.truth(3).labels)
     np.testing.assert_array_equal(joined[7].truth.labels, dataset.truth(3).labels)
-    check_some(joined)
+    check_images(joined)
 
 
 def test_a_foreign_label_never_gets_further(label_folders):
     dataset = load(label_folders, classes=('road', 'car'))
     message = re.escape(f'label 2 in {label_folders}/map/0.png')
-    for read in (lambda: dataset[0], lambda: dataset.truth(0), lambda: check_some(dataset)):
+    for read in (lambda: dataset[0], lambda: dataset.truth(0), lambda: check_images(dataset)):
         with pytest.raises(DataError, match=message):
             read()
 
@@ -159,7 +159,7 @@ def test_sizes_must_agree(label_folders):
     with pytest.raises(DataError, match=message):
         dataset[1]
     with pytest.raises(DataError, match=message):
-        check_some(dataset)
+        check_images(dataset)
 
 
 class TestPartners:
@@ -203,12 +203,12 @@ def test_the_start_of_training_sees_values_that_mean_nothing(label_folders):
         match=r'0 and 255 only: 255 is ignored, and your second class '
         r"'car' is empty; if 255 means 'car', write 1 instead",
     ):
-        check_some(load(label_folders))
+        check_images(load(label_folders))
     with pytest.warns(
         DataWarning,
         match='no pixel has a class: the label maps hold 0, 255, and reduce_zero_label ignores 0',
     ):
-        check_some(load(label_folders, reduce_zero_label=True))
+        check_images(load(label_folders, reduce_zero_label=True))
 
 
 def test_an_upright_photo_is_turned_as_its_exif_says(label_folders, tmp_path):

@@ -1,0 +1,121 @@
+"""What the first bytes of an image file say, read before any pixel is decoded."""
+
+import io
+import os
+import warnings
+from typing import NamedTuple
+
+from hrdet.data.datasets import png
+from hrdet.data.errors import DataError
+
+MAX_PIXELS = 1 << 28  # of one image, 16,384 squared: 0.8 GB; $HRDET_MAX_PIXELS raises or lowers it
+_JPEG_START = b'\xff\xd8'
+# Frame headers, and what comes without a length: restart marks and padding.
+_FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
+_ORIENTATION = 0x112
+_BITS = {'I;16': 16, 'I;16L': 16, 'I;16B': 16, 'I': 32, 'F': 32}  # of Pillow's modes; else 8
+
+
+class ImageHeader(NamedTuple):
+    """Size, bits of one sample, and the EXIF orientation (1: as it should be shown)."""
+
+    height: int
+    width: int
+    bits: int = 8
+    orientation: int = 1
+
+
+def read_header(data: bytes) -> ImageHeader | None:
+    """The header of an encoded image; None where nobody knows the format."""
+    if data.startswith(_JPEG_START):
+        return _jpeg(data)
+    info = png.header(data)
+    if info is not None and b'eXIf' not in data:
+        return ImageHeader(info.height, info.width, info.depth)
+    return _by_pillow(data)
+
+
+def check_pixels(header: ImageHeader | None, origin: str) -> None:
+    """Refuse an image whose pixels would take more memory than the bound allows.
+
+    Raises:
+        DataError: names the file, its size and the bound.
+    """
+    if header is not None and header.height * header.width > max_pixels():
+        raise DataError(
+            f'{origin}: an image of {header.width} x {header.height} pixels; more than '
+            f'{max_pixels():,} are refused, because a small file can claim any size. Cut it into '
+            f'tiles, or raise the bound with the environment variable HRDET_MAX_PIXELS (above 2^30 '
+            f'OPENCV_IO_MAX_IMAGE_PIXELS too)'
+        )
+
+
+def max_pixels() -> int:
+    """The largest number of pixels of one image that is decoded.
+
+    Raises:
+        DataError: ``$HRDET_MAX_PIXELS`` is no number.
+    """
+    text = os.environ.get('HRDET_MAX_PIXELS', '')
+    if text and not text.isdecimal():
+        raise DataError(f'HRDET_MAX_PIXELS={text!r} is not a number of pixels')
+    return int(text) if text else MAX_PIXELS
+
+
+def max_bytes() -> int:
+    """The largest file, or member of an archive after unpacking, that is read as an image."""
+    return 8 * max_pixels()  # uncompressed samples of 16 bits, in four channels
+
+
+def _jpeg(data: bytes) -> ImageHeader | None:
+    """Size and bits from the frame header, orientation from the segment before it."""
+    at, orientation = 2, 1
+    while at + 9 < len(data):
+        if data[at] != 0xFF:
+            return None
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], 'big')
+        if marker == 0xFF:  # padding
+            at += 1
+            continue
+        if marker in _FRAMES:
+            height, width = (int.from_bytes(data[at + i : at + i + 2], 'big') for i in (5, 7))
+            return ImageHeader(height, width, data[at + 4], orientation)
+        if marker == 0xE1 and data[at + 4 : at + 10] == b'Exif\0\0':
+            orientation = _exif(data[at + 10 : at + 2 + length])
+        at += 2 + length
+    return None
+
+
+def _exif(block: bytes) -> int:
+    """The orientation in a block of EXIF data, which is a TIFF file; 1 where it says nothing."""
+    order = {b'II': 'little', b'MM': 'big'}.get(block[:2])
+    if order is None:
+        return 1
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(block[at : at + size], order)
+
+    start = number(4, 4)
+    for entry in range(start + 2, start + 2 + 12 * min(number(start, 2), 1000), 12):
+        if number(entry, 2) == _ORIENTATION:
+            value = number(entry + 8, 2)
+            return value if 1 <= value <= 8 else 1
+    return 1
+
+
+def _by_pillow(data: bytes) -> ImageHeader | None:
+    from PIL import Image  # slow to import, and seldom needed
+
+    bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # hrdet's own is checked instead
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as picture:
+            warnings.simplefilter('ignore')
+            width, height = picture.size
+            bits = 16 if png.header(data) and data[24] == 16 else _BITS.get(picture.mode, 8)
+            orientation = picture.getexif().get(_ORIENTATION, 1)
+    except Exception:  # whatever Pillow's many readers raise: then OpenCV's bound is what is left
+        return None
+    finally:
+        Image.MAX_IMAGE_PIXELS = bound
+    known = type(orientation) is int and 1 <= orientation <= 8
+    return ImageHeader(height, width, bits, orientation if known else 1)

@@ -1,0 +1,222 @@
+"""Look at every image and truth of a data set before they are trained on.
+
+What is found is remembered: a file of the same size and time of change is not read again.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from hrdet.data.datasets.headers import read_header
+from hrdet.data.datasets.images import COLOUR, decode
+from hrdet.data.datasets.listing import load_listing, save_listing
+from hrdet.data.errors import DataError, Problem, raise_or_warn
+from hrdet.messages import plural
+from hrdet.progress import track
+
+if TYPE_CHECKING:
+    from hrdet.data.datasets.base import ImageDataset
+
+_IN_PARALLEL_FROM = 256  # images; starting workers takes longer than to read fewer
+_REMEMBERED_FROM = 1000  # images
+_TWELVE_BITS = 4096  # a 16-bit file without larger values has 12 bits or fewer
+# What libjpeg says of files whose pixels are right.
+_HARMLESS = 'extraneous bytes'
+
+
+@dataclass(slots=True)
+class Findings:
+    """One image and its truth, as far as a training depends on them."""
+
+    error: str = ''  # what stops a training
+    size: tuple[int, int] | None = None  # (h, w) as it is loaded
+    orientation: int = 1  # of EXIF
+    bits: int = 8  # of one sample in the file
+    values: dict[int, int] = field(default_factory=dict)  # pixels of each value of its label map
+
+
+def inspect(
+    dataset: 'ImageDataset', indices: Sequence[int] | None = None, workers: int = 0
+) -> Iterator[Findings]:
+    """The findings of some images, or of all, in order.
+
+    ``workers`` processes read them where there are many; what earlier calls found of unchanged
+    files is taken from the cache folder.
+    """
+    indices = range(len(dataset)) if indices is None else indices
+    memory = _Memory(dataset) if len(indices) >= _REMEMBERED_FROM else None
+    stamps = [dataset.stamp(index) if memory is not None else '' for index in indices]
+    known = {} if memory is None else memory.entries
+    new = [i for i, stamp in zip(indices, stamps) if stamp not in known]
+    loader = DataLoader(
+        _Inspection(dataset, new),
+        batch_size=None,
+        num_workers=workers if len(new) >= _IN_PARALLEL_FROM else 0,
+        worker_init_fn=_start,
+    )
+    found = iter(loader)
+    for stamp in stamps:
+        if stamp in known:
+            yield Findings(**known[stamp])
+            continue
+        findings = next(found)
+        if memory is not None and stamp and not findings.error:
+            memory.added[stamp] = asdict(findings)
+        yield findings
+    if memory is not None:
+        memory.save()
+
+
+def check_images(dataset: 'ImageDataset', everything: bool = True, workers: int = 0) -> None:
+    """Check all images of a data set, or 16 spread over it, before training begins.
+
+    Raises:
+        DataError: one of them cannot be used; what is doubtful is a ``DataWarning``.
+    """
+    for part in dataset.parts():
+        count = len(part) if everything else min(16, len(part))
+        indices = np.linspace(0, len(part) - 1, count).round().astype(int).tolist()
+        findings = list(track(inspect(part, indices, workers), f'checking {part.source}', count))
+        raise_or_warn(conclude(part, indices, findings))
+
+
+def conclude(
+    dataset: 'ImageDataset', indices: Sequence[int], findings: Sequence[Findings]
+) -> list[Problem]:
+    """What is wrong with these images and their truths, and doubtful about all of them."""
+    problems = [Problem('', '', one.error, fatal=True) for one in findings if one.error]
+    turned = [i for i, one in zip(indices, findings) if one.orientation != 1]
+    if turned:
+        reason = (
+            f'{len(turned)} of {plural(len(findings), "image")} have an EXIF orientation that is '
+            f'not upright, such as {dataset.path(turned[0])}'
+        )
+        consequence = dataset.about_orientation()
+        if consequence:
+            problems.append(Problem(dataset.source, '', f'{reason}: {consequence}', fatal=False))
+    deep = [i for i, one in zip(indices, findings) if one.bits > 8 and not one.error]
+    if deep:
+        reason = (
+            f'{len(deep)} of {plural(len(findings), "image")} have more than 8 bits a sample, such '
+            f'as {dataset.path(deep[0])}: the upper 8 are used'
+        )
+        problems.append(Problem(dataset.source, '', reason, fatal=False))
+    return problems + dataset.doubts(findings, whole=len(findings) == len(dataset))
+
+
+def examine(dataset: 'ImageDataset', index: int) -> Findings:
+    """The findings of one image."""
+    findings = Findings()
+    with _native_messages() as messages:
+        try:
+            place = dataset.file(index)
+            data = place[0].read(place[1]) if place is not None else b''
+            header = read_header(data) if data else None
+            if header is not None:
+                findings.bits, findings.orientation = header.bits, header.orientation
+            findings.size = dataset.image(index).shape[:2]
+            if findings.bits > 8:
+                _check_depth(data, dataset.path(index))
+        except DataError as error:
+            findings.error = str(error)
+        try:
+            findings.values = dataset.inspect_truth(index, findings.size)
+        except DataError as error:
+            findings.error = findings.error or str(error)
+    damage = [line for line in messages if 'JPEG' in line and _HARMLESS not in line]
+    if damage and not findings.error:
+        findings.error = f'{dataset.path(index)}: the JPEG is damaged ({damage[0]}); fetch it again'
+    return findings
+
+
+def sizes_text(findings: Sequence[Findings]) -> str:
+    """The sizes (h, w) of images in words, as width x height; '' where none is known."""
+    sizes = Counter(one.size for one in findings if one.size is not None)
+    if not sizes:
+        return ''
+    if len(sizes) == 1:
+        ((h, w),) = sizes
+        return f'; all {w} x {h} pixels'
+    heights, widths = zip(*sizes)
+    return (
+        f'; {len(sizes)} sizes, {min(widths)} to {max(widths)} pixels wide and {min(heights)} to '
+        f'{max(heights)} high'
+    )
+
+
+class _Inspection(Dataset):
+    """``examine`` as a data set, for a loader with workers."""
+
+    def __init__(self, dataset: 'ImageDataset', indices: Sequence[int]):
+        self.dataset, self.indices = dataset, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, position: int) -> Findings:
+        return examine(self.dataset, self.indices[position])
+
+
+class _Memory:
+    """What was found of the files of a data set, in a file of the cache folder."""
+
+    def __init__(self, dataset: 'ImageDataset'):
+        self.key = f'inspection of {os.path.abspath(dataset.source)}, {dataset.load_options()}'
+        self.entries: dict[str, dict] = {}
+        self.added: dict[str, dict] = {}
+        arrays = load_listing(self.key)
+        if arrays is not None:
+            self.entries = json.loads(arrays['content'].tobytes())
+        for entry in self.entries.values():
+            entry['values'] = {int(k): v for k, v in entry['values'].items()}
+            entry['size'] = entry['size'] and tuple(entry['size'])
+
+    def save(self) -> None:
+        if self.added:
+            content = json.dumps(self.entries | self.added).encode()
+            save_listing(self.key, content=np.frombuffer(content, np.uint8))
+
+
+def _check_depth(data: bytes, origin: str) -> None:
+    """Refuse images that are nearly black after the reduction to 8 bits."""
+    largest = decode(data, origin, COLOUR | 2).max(initial=0)  # 2: IMREAD_ANYDEPTH
+    if largest < _TWELVE_BITS:
+        raise DataError(
+            f'{origin}: its samples reach {largest:g}, in a file of 16 bits or more: reduced to 8 '
+            f'bits they would be below {_TWELVE_BITS >> 8}, nearly black. Scale the files to 8 bits'
+        )
+
+
+def _start(worker: int) -> None:
+    import cv2
+
+    cv2.setNumThreads(0)
+
+
+@contextmanager
+def _native_messages() -> Iterator[list[str]]:
+    """The lines that libraries write to the standard error of this process, meanwhile.
+
+    libjpeg tells there, and nowhere else, that it has made up pixels.
+    """
+    lines: list[str] = []
+    with tempfile.TemporaryFile() as file:
+        sys.stderr.flush()
+        saved = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            file.seek(0)
+            lines += file.read().decode(errors='replace').splitlines()
