@@ -88,6 +88,8 @@ def test_label_maps_are_palette_pngs_of_the_labels(tmp_path, palette):
         assert picture.mode == 'P'
         assert np.array_equal(np.asarray(picture), labels)
         colours = np.array(picture.convert('RGB'))
+    bits = (tmp_path / 'label_maps/deep/photo.png').read_bytes()[24]  # of a pixel, in the header
+    assert bits == 8
     assert palette is None or tuple(colours[1, 2]) == palette[1]
     assert len(np.unique(colours.reshape(-1, 3), axis=0)) == 3
     names = (tmp_path / 'label_maps/classes.txt').read_text(encoding='utf-8')
