@@ -76,6 +76,8 @@ _ROWS = (
         'model.rpn_head.anchor_generator',
     ),
     ('model.rpn_head.target_means', 'model.rpn_head.bbox_coder', 'model.rpn_head.bbox_coder'),
+    ('*.imgs_per_gpu', '*.samples_per_gpu', '*.batch_size'),
+    ('*.workers_per_gpu', '*.workers_per_gpu', '*.num_workers'),
     ('*.img_scale', '*.img_scale', '*.scale'),
     ('*.flip_ratio', '*.flip_ratio', '*.prob'),
     ('*.img_prefix', '*.img_prefix', '*.data_prefix'),

@@ -48,6 +48,8 @@ def test_every_language_has_a_title():
         ('lr_config', 'openmmlab2', '2019 language .* has param_scheduler'),
         ('model.bbox_head', 'openmmlab2', '2019 language .* has model.roi_head'),
         ('train_dataloader.dataset.pipeline[2].flip_ratio', 'openmmlab2', 'has prob'),
+        ('train_dataloader.samples_per_gpu', 'openmmlab2', 'has batch_size'),
+        ('data.batch_size', 'openmmlab1', 'has samples_per_gpu'),
     ],
 )
 def test_a_key_of_another_language(key, language, wanted):
