@@ -10,10 +10,10 @@ inference_model('hrnet-w18_3rdparty_8xb32_in1k', 'bird.jpg')['pred_class']
 import fnmatch
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, overload
 
-import numpy as np
 import torch
 
 import hrdet.optimize
@@ -21,7 +21,7 @@ from hrdet import zoo
 from hrdet.checkpoints import load_checkpoint, read_checkpoint
 from hrdet.class_names import classes_of, test_data
 from hrdet.config import Config, load_config, lower
-from hrdet.data.inputs import Image, ImagePipeline, read_image
+from hrdet.data.inputs import Image, ImagePipeline, is_one_image, read_image
 from hrdet.models import build_model
 from hrdet.models.base import BaseModel
 from hrdet.models.detectors import Detector
@@ -181,7 +181,8 @@ def inference_model(
     Args:
         model: from ``init_model`` or ``get_model``; or the name of a published model, which is
             then built at every call.
-        images: a file name, an array (h, w, 3) uint8 BGR as OpenCV gives it, or a list of these.
+        images: a file name, the bytes of an image file, an array (h, w, 3) uint8 BGR as OpenCV
+            gives it, or an image of Pillow; or a list, or another iterable, of these.
         batch_size: how many images of a list go through the network at once.  Detectors pad them to
             the largest of them, which may change scores in the last digits; the others run images
             of different sizes one by one.
@@ -193,7 +194,7 @@ def inference_model(
 
     Raises:
         DataError: a file is missing or not an image; the message names it.
-        ValueError: an array of another shape or type.
+        TypeError, ValueError: something else than images, or no batch size.
     """
     if isinstance(model, str):
         if zoo.named(model) is None:
@@ -202,27 +203,29 @@ def inference_model(
                 f'yours with init_model(config, checkpoint)'
             )
         model = init_model(model)
-    if isinstance(images, (str, os.PathLike, np.ndarray)):
+    if is_one_image(images):
         return inference_model(model, [images])[0]
     results = predict_images(model, images, batch_size)
     return [result.prediction(model.classes) for result in results]
 
 
 def predict_images(
-    model: BaseModel, images: Sequence[Image], batch_size: int = 1, **options: Any
+    model: BaseModel, images: Iterable[Image], batch_size: int = 1, **options: Any
 ) -> list[Any]:
-    """The results of a list of images as the model's kind of ``Result``, with numpy arrays.
+    """The results of images as the model's kind of ``Result``, with numpy arrays.
 
     ``options`` are those of the model's ``predict``; for the rest see ``inference_model``.
     """
     if not hasattr(model, 'pipeline'):
         raise ValueError('this model does not know how to prepare images: use init_model')
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f'batch_size={batch_size!r} is not a number of images, 1 or more')
     device = next(model.parameters()).device
     results: list[Any] = []
-    for start in range(0, len(images), batch_size):
-        chunk = images[start : start + batch_size]
+    remaining = iter(images)
+    while chunk := list(islice(remaining, batch_size)):
         names = [
-            f'images[{start + i}]' if isinstance(image, np.ndarray) else str(image)
+            str(image) if isinstance(image, (str, os.PathLike)) else f'images[{len(results) + i}]'
             for i, image in enumerate(chunk)
         ]
         batch = model.pipeline([read_image(image) for image in chunk], names)
@@ -283,6 +286,6 @@ def inference_segmentor(
 
     ``with_logits`` keeps the logits (K, h, w) beside the labels.
     """
-    if isinstance(images, (str, os.PathLike, np.ndarray)):
+    if is_one_image(images):
         return inference_segmentor(model, [images], with_logits=with_logits)[0]
     return predict_images(model, images, batch_size, with_logits=with_logits)

@@ -128,6 +128,13 @@ def speed_options(args: argparse.Namespace) -> dict[str, Any] | None:
     return dict(dtype=getattr(torch, args.dtype), graph=args.graph, compile=args.compile)
 
 
+def count(text: str) -> int:
+    """The type of an option that is a number of 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'expected an integer of 1 or more, not {text!r}')
+    return int(text)
+
+
 def _multiple(text: str) -> int:
     try:
         return int(text)

@@ -1,9 +1,12 @@
 """From a config, a checkpoint and pictures to detections."""
 
+import io
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from pycocotools import mask as rle
@@ -196,6 +199,52 @@ def test_the_file_is_named_in_every_refusal(config_file, tmp_path, model):
 def test_arrays_that_are_no_pictures(model, image):
     with pytest.raises(ValueError, match=r'\(h, w, 3\) uint8'):
         inference_detector(model, image)
+
+
+def test_whatever_holds_an_image(model, pictures):
+    """The bytes of a file, Pillow's images, and any iterable of them."""
+    file = pictures[0]
+    expected = inference_detector(model, file)
+    data = Path(file).read_bytes()
+    with PIL.Image.open(file) as picture:
+        for image in (data, bytearray(data), picture):
+            found = inference_detector(model, image)
+            np.testing.assert_array_equal(found.boxes, expected.boxes)
+        for images in ([data, picture], (x for x in (data, picture)), {file: 1}.keys()):
+            for found in inference_detector(model, images):
+                np.testing.assert_array_equal(found.boxes, expected.boxes)
+
+
+@pytest.mark.parametrize(
+    ('image', 'hint'),
+    [
+        (None, 'cv2.imread returns'),
+        (torch.zeros(3, 9, 9), 'permute'),
+        (io.BytesIO(b''), r'read\(\)'),
+        (5, 'not int'),
+        ([None], 'cv2.imread'),
+        (np.zeros((2, 9, 9, 3), np.uint8), 'as a list'),
+        (np.zeros((9, 9, 4), np.uint8), 'BGRA2BGR'),
+        (np.zeros((9, 9), np.uint8), 'GRAY2BGR'),
+        (np.zeros((9, 9, 3)), '255'),
+        (b'no image', 'bytes of an image: not an image'),
+        ('http://x/y.jpg', 'download the image'),
+    ],
+)
+def test_what_is_no_image_says_what_is(model, image, hint):
+    with pytest.raises((TypeError, ValueError), match=hint):
+        inference_detector(model, image)
+
+
+@pytest.mark.parametrize('size', [0, -1, 1.5])
+def test_batches_have_a_size(model, pictures, size):
+    with pytest.raises(ValueError, match='batch_size'):
+        inference_detector(model, pictures, batch_size=size)
+
+
+def test_folders_are_no_images(model, tmp_path):
+    with pytest.raises(DataError, match='Is a directory; give the files in it as a list'):
+        inference_detector(model, tmp_path)
 
 
 def test_a_model_from_elsewhere_is_refused(pictures):

@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.command_line import Parser
+from hrdet.command_line import Parser, count
 
 
 def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -30,7 +30,7 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument('name', metavar='NAME', help='the data set, one of the names above')
     parser.add_argument('raw', metavar='RAW', type=Path, help='folder of the download')
     parser.add_argument('out', metavar='OUT', type=Path, help='folder of the data set')
-    parser.add_argument('--processes', type=int, help='default: one for each core, at most 8')
+    parser.add_argument('--processes', type=count, help='default: one for each core, at most 8')
     return parser.parse_args(arguments)
 
 

@@ -33,6 +33,7 @@ from hrdet.command_line import (
     Parser,
     add_cfg_options,
     add_speed_options,
+    count,
     speed_options,
 )
 from hrdet.messages import plural
@@ -60,7 +61,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         '--device', help='such as cpu, cuda, cuda:1; default: a GPU if there is one'
     )
     parser.add_argument(
-        '--batch-size', type=int, default=1, help='images at once; more is faster on a GPU'
+        '--batch-size', type=count, default=1, help='images at once; more is faster on a GPU'
     )
     add_cfg_options(parser)
     add_speed_options(parser)
@@ -115,20 +116,22 @@ def infer(
 
     out, problems = Path(args.out_dir), []
     drawn, file = 0, None
-    for names in track(_chunks(list(images), args.batch_size), 'images'):
-        pictures = {name: _read(images[name], problems) for name in names}
-        pictures = {name: picture for name, picture in pictures.items() if picture is not None}
-        results = predict_images(model, list(pictures.values()), args.batch_size)
-        for (name, picture), result in zip(pictures.items(), results):
-            file = file or result.open_file(out, model.classes)
-            save_picture(picture, result, out / name, model.classes, args.score_thr, model.palette)
-            title = name.removesuffix('.jpg')
-            file.add(title, str(images[name]), picture.shape[:2], result)
-            drawn += 1
-    if file is None:
-        return [], problems
-    file.close()
-    return [plural(drawn, 'picture'), file.name], problems
+    try:
+        for names in track(_chunks(list(images), args.batch_size), 'images'):
+            pictures = {name: _read(images[name], problems) for name in names}
+            pictures = {name: picture for name, picture in pictures.items() if picture is not None}
+            results = predict_images(model, list(pictures.values()), args.batch_size)
+            for (name, picture), result in zip(pictures.items(), results):
+                file = file or result.open_file(out, model.classes)
+                path = out / name
+                save_picture(picture, result, path, model.classes, args.score_thr, model.palette)
+                title = name.removesuffix('.jpg')
+                file.add(title, str(images[name]), picture.shape[:2], result)
+                drawn += 1
+    finally:  # also after Ctrl-C: what is done is kept
+        if file is not None:
+            file.close()
+    return [plural(drawn, 'picture'), file.name] if file is not None else [], problems
 
 
 def _read(file: Path, problems: list[str]) -> np.ndarray | None:
@@ -161,7 +164,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except (ConfigError, CheckpointError, DataError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from None
-    written, problems = infer(model, images, args)
+    try:
+        written, problems = infer(model, images, args)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except OSError as error:  # a full disk, a folder that must not be written to
+        raise SystemExit(f'error: {args.out_dir}: {error.strerror or error}') from None
     if written:
         print(f'{" and ".join(written)} in {args.out_dir}')
     for problem in problems:

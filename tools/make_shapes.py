@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.command_line import Parser
+from hrdet.command_line import Parser, count
 from hrdet.messages import plural
 
 
@@ -24,10 +24,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', required=True, help='folder to write into')
     tasks = ('detection', 'segmentation', 'classification')
     parser.add_argument('--task', choices=tasks, default='detection', help='layout')
-    parser.add_argument('--train', type=int, default=800, help='training images')
-    parser.add_argument('--val', type=int, default=200, help='held-out images')
+    parser.add_argument('--train', type=count, default=800, help='training images')
+    parser.add_argument('--val', type=count, default=200, help='held-out images')
     parser.add_argument(
-        '--size', type=int, nargs=2, default=(192, 256), metavar=('H', 'W'), help='pixels'
+        '--size', type=count, nargs=2, default=(192, 256), metavar=('H', 'W'), help='pixels'
     )
     parser.add_argument('--seed', type=int, default=0)
     return parser.parse_args()

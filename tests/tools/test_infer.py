@@ -156,6 +156,38 @@ def test_no_folder_for_no_pictures(tool, photos, monkeypatch, capsys):
     assert not out.exists()
 
 
+@pytest.mark.parametrize('stop', [KeyboardInterrupt, OSError(28, 'No space left on device')])
+def test_what_is_done_is_kept(tool, photos, monkeypatch, stop):
+    """Ctrl-C, or a full disk, at the second image."""
+    calls = []
+
+    def predict(model, images, batch_size):
+        calls.append(images)
+        if len(calls) == 2:
+            raise stop
+        none = np.zeros((0, 4), np.float32)
+        return [Detections(none, none[:, 0], none[:, 0].astype(np.int64))]
+
+    monkeypatch.setattr(
+        apis, 'init_model', lambda *_: type('Model', (), dict(classes=('a',), palette=None))
+    )
+    monkeypatch.setattr(apis, 'predict_images', predict)
+    out = photos.parent / 'out'
+    with pytest.raises(SystemExit) as caught:
+        tool.main(['c.py', 'w.pth', str(photos / 'deep'), '--out-dir', str(out)])
+    assert (
+        caught.value.code == 130 if stop is KeyboardInterrupt else 'No space' in caught.value.code
+    )
+    assert len(json.loads((out / 'detections.json').read_text())['images']) == 1
+
+
+def test_batches_have_a_size(tool, photos, capsys):
+    for size in ('0', '-1', 'x'):
+        with pytest.raises(SystemExit):
+            tool.main(['c.py', 'w.pth', str(photos), '--batch-size', size])
+        assert 'integer of 1 or more' in capsys.readouterr().err
+
+
 def test_mistakes_end_with_a_message(tool, photos):
     with pytest.raises(SystemExit, match=r'error: .*gone'):
         tool.main(['c.py', 'w.pth', 'gone'])
