@@ -47,7 +47,8 @@ def load_config(
     if isinstance(source, Mapping):
         config = Config(source)
     else:
-        source, _ = zoo.resolve(source)
+        if not Path(source).is_file():
+            source, _ = zoo.resolve(source)
         if not Path(source).is_file():
             raise FileNotFoundError(f'config {str(source)!r}: there is no such file')
         config = _read(str(source), ())
