@@ -58,6 +58,21 @@ def near_arrays(limit: float):
     return compare
 
 
+def same_labels(share: float):
+    """A comparison: label maps of the same shape, of whose pixels this share at least agrees."""
+
+    def compare(ours: Arrays, theirs: Arrays) -> str:
+        a, b = ours['labels'], theirs['labels']
+        if a.shape != b.shape:
+            raise DisagreementError(f'label maps of {a.shape} and {b.shape}')
+        text = f'{(a == b).sum()} of {a.size} labels agree'
+        if (a == b).mean() < share:
+            raise DisagreementError(f'{text}; expected are {share:.2%}')
+        return text
+
+    return compare
+
+
 def same_losses(ours: Arrays, theirs: Arrays) -> str:
     """Losses by name (``loss/...``), and how far each parameter moved (``moved/...``)."""
     if ours.keys() != theirs.keys():
@@ -80,6 +95,23 @@ def same_losses(ours: Arrays, theirs: Arrays) -> str:
         f'{len(losses)} losses equal to {max(losses):.0e}, steps of {len(off) - len(losses)} '
         f'parameters to {max(off.values()):.0e}'
     )
+
+
+def same_training(ours: Arrays, theirs: Arrays) -> str:
+    """As ``same_losses`` where batch norm uses the statistics of the batch.
+
+    What a bias adds, the next norm takes away again: of gradients that are nearly zero float32
+    leaves two digits, so the step is compared as a whole.
+    """
+    if ours.keys() != theirs.keys():
+        return same_losses(ours, theirs)
+    names = [name for name in ours if name.startswith('moved/')]
+    text = same_losses(*({k: side[k] for k in side if k not in names} for side in (ours, theirs)))
+    a, b = (np.array([side[name] for name in names], np.float64) for side in (ours, theirs))
+    off = float(np.linalg.norm(a - b) / np.linalg.norm(b))
+    if not off <= STEP:
+        raise DisagreementError(f'the step of {len(names)} parameters is off by {off:.1e}')
+    return f'{text.split(",")[0]}, the step of {len(names)} parameters to {off:.0e}'
 
 
 def same_detections(ours: Arrays, theirs: Arrays) -> str:

@@ -22,7 +22,10 @@ from benchmarks.worker import ROOT, Worker
 
 _SHORTEST = 0.2  # seconds of a sample; quicker runs are repeated within it
 _PEAKS = 2  # rounds of peak memory, which hardly varies
-_MODULES = {'mmdetection': 'mmdet'}  # of peers whose module has another name
+_MODULES = {
+    'mmdetection': 'mmdet',
+    'mmsegmentation': 'mmseg',
+}  # of peers whose module has another name
 Arrays = dict[str, np.ndarray]
 
 
@@ -41,6 +44,7 @@ class Options:
     threads: int = 1
     rounds: int = 7
     tiny: bool = False
+    cpu_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,9 @@ class Case:
     """One line of work.
 
     Args:
-        measures: 'time' and 'peak' memory of a run; or 'start', the time of a process up to its
-            first result.  Empty: the results are compared only.
+        measures: 'time' ('cpu' time where the options say so) and 'peak' memory of a run; or
+            'start', the time of a process up to its first result.  Empty: the results are
+            compared only.
         files: makes what the work needs; returns more arguments for hrdet's sides and for peers'.
         check_arguments: replace the arguments of all sides while results are compared.
     """
@@ -134,18 +139,21 @@ def run(case: Case, options: Options) -> list[Row]:
         WorkerError: a side failed.
     """
     sides = _sides(case, options)
+    measures = case.measures
+    if options.cpu_time:
+        measures = ['cpu' if kind == 'time' else kind for kind in measures]
     pairs = [(side, ROOT) for side in sides]
     if case.check_arguments or 'start' in case.measures:
         notes = _compare(case, sides, options)
         load = os.getloadavg()[0]
-        samples = measure(pairs, case.measures, options)
+        samples = measure(pairs, measures, options)
     else:
         with _workers(pairs, options) as workers:
             notes = _notes(case, sides, workers)
             if options.device != 'cpu':  # recorded graphs keep the arithmetic of the comparison
                 _prepare(workers, sides)
             load = os.getloadavg()[0]
-            samples = _sample(workers, case.measures, options)
+            samples = _sample(workers, measures, options)
     return [
         row
         for kind in samples
@@ -266,7 +274,7 @@ def _rows(
         )
 
     def agreement(*pair: int | None) -> str:
-        names = [sides[k].name for k in pair if k is not None and kind == case.measures[0]]
+        names = [sides[k].name for k in pair if k is not None and kind != 'peak']
         return '; '.join(f'{name}: {notes[name]}' for name in names if name in notes)
 
     ours = [i for i, side in enumerate(sides) if not side.peer]
@@ -291,8 +299,9 @@ def _start(side: Side, source: Path, options: Options) -> float:
 def _sampler(worker: Worker, kind: str) -> Callable[[], float]:
     if kind == 'peak':
         return lambda: worker.ask('memory')
+    cpu = kind == 'cpu'
     once = worker.seconds or worker.ask('time', count=1)  # a comparison has warmed up, too
     if once < 10 * _SHORTEST:
         once = worker.ask('time', count=1)
     count = max(1, min(1000, round(_SHORTEST / once)))
-    return lambda: worker.ask('time', count=count)
+    return lambda: worker.ask('time', count=count, cpu=cpu)

@@ -8,6 +8,7 @@ loads and saves them, and hrdet loads that file.
 import json
 import sys
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,13 @@ def _call(worker: Worker, function: str, **arguments: Any) -> Any:
     return worker.ask('call', function=f'{__name__}:{function}', arguments=arguments)
 
 
-def export_weights(config: str, path: str) -> None:
-    """Well-scaled random weights, each of its name and shape alone, in mmdetection 3's layout."""
+def export_weights(
+    config: str, path: str, layout: str = 'mmdet3', classes: Sequence[str] = CLASSES
+) -> None:
+    """Well-scaled random weights, each of its name and shape alone, in a layout of ``export``.
+
+    hrdet's own file lies beside it, with the suffix ``.own.pth``.
+    """
     import torch
 
     from hrdet.checkpoints import export, save_checkpoint
@@ -105,14 +111,28 @@ def export_weights(config: str, path: str) -> None:
     from hrdet.models import build_model
 
     # The semantic branch of HTC is built where there are maps to learn from.
-    model = build_model(lower(load_config(config)), CLASSES)
+    model = build_model(lower(load_config(config)), tuple(classes))
     for key, value in model.state_dict().items():
         if value.is_floating_point():
             value.copy_(torch.as_tensor(_random(key, tuple(value.shape))))
-    meta = dict(classes=list(CLASSES), box_convention='continuous')
+    meta = dict(classes=list(classes))
+    if layout == 'mmdet3':
+        meta['box_convention'] = 'continuous'
     own = Path(path).with_suffix('.own.pth')
     save_checkpoint(own, dict(state_dict=model.state_dict(), meta=meta))
-    export(own, path, layout='mmdet3')
+    export(own, path, layout=layout)
+
+
+def exported(options: Options, name: str, layout: str, num_classes: int) -> str:
+    """A file of the random weights of ``configs/hrnet/<name>.py`` in a layout of ``export``."""
+    path = options.folder / f'{name}.{layout}.pth'
+    if not path.exists():
+        classes = [f'class {i}' for i in range(num_classes)]
+        config = str(ROOT / 'configs' / 'hrnet' / f'{name}.py')
+        with Worker(sys.executable) as worker:
+            found = dict(config=config, path=str(path), layout=layout, classes=classes)
+            _call(worker, 'export_weights', **found)
+    return str(path)
 
 
 def _random(key: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -130,20 +150,24 @@ def _random(key: str, shape: tuple[int, ...]) -> np.ndarray:
 def load_hrdet(
     config: str, weights: str, device: str, scale: list[int], optimize: dict[str, Any] | None = None
 ):
-    """A detector by hrdet's public way; ``optimize`` holds arguments of ``optimize``."""
-    import torch
-
+    """A detector by hrdet's public way; ``optimize`` holds arguments of ``optimized``."""
     from hrdet.apis import init_detector
 
     changes = {'data.val.img_scale': tuple(scale), 'data.test.img_scale': tuple(scale)}
-    model = init_detector(config, weights, device, cfg_options=changes)
-    if optimize is not None:
-        from hrdet.models import optimize as optimized
+    return optimized(init_detector(config, weights, device, cfg_options=changes), optimize)
 
-        if 'dtype' in optimize:
-            optimize = optimize | {'dtype': getattr(torch, optimize['dtype'])}
-        model = optimized(model, **optimize)
-    return model
+
+def optimized(model: Any, arguments: dict[str, Any] | None) -> Any:
+    """The model as it is (None), or its optimized copy by these arguments, the type by its name."""
+    import torch
+
+    from hrdet.optimize import optimize
+
+    if arguments is None:
+        return model
+    if 'dtype' in arguments:
+        arguments = arguments | {'dtype': getattr(torch, arguments['dtype'])}
+    return optimize(model, **arguments)
 
 
 def mmdet_config(name: str, scale: list[int]):

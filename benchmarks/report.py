@@ -13,12 +13,16 @@ from benchmarks.harness import Options, Row, Spread
 from benchmarks.worker import Worker
 
 BEGIN, END = '<!-- benchmarks: begin -->', '<!-- benchmarks: end -->'
-_TITLES = {'time': '{}', 'start': '{}', 'peak': '{}: peak memory'}
+_TITLES = {'time': '{}', 'cpu': '{}: CPU time', 'start': '{}', 'peak': '{}: peak memory'}
 _PACKAGES = (
     'torch',
     'torchvision',
     'onedl-mmdetection',
     'onedl-mmcv',
+    'onedl-mmpretrain',
+    'onedl-mmsegmentation',
+    'mmcv-lite',
+    'timm',
     'mmdet',
     'mmcv',
     'pycocotools',
@@ -80,10 +84,11 @@ def machine(options: Options) -> str:
     return '\n'.join(f'- {line}' for line in lines)
 
 
-def write(path: Path, rows: Sequence[Row], about: str) -> None:
+def write(path: Path, rows: Sequence[Row], about: str, subjects: Sequence[str] = ()) -> None:
     """Write rows into the table between the page's markers; its other rows stay.
 
     The numbers of all rows are in a JSON file beside the page, from which its table is made.
+    ``about`` is what the rows were measured on, kept for each device and choice of subjects.
 
     Raises:
         ValueError: the page lacks the markers.
@@ -95,7 +100,7 @@ def write(path: Path, rows: Sequence[Row], about: str) -> None:
     stored = json.loads(store.read_text()) if store.exists() else {'machine': {}, 'rows': []}
     known = {row.key: row for row in map(_row, stored['rows'])}
     known |= {row.key: row for row in rows}
-    stored['machine'] |= {row.device: about for row in rows}
+    stored['machine'] |= {', '.join([row.device, *subjects]): about for row in rows}
     stored['rows'] = [asdict(row) for row in known.values()]
     store.write_text(json.dumps(stored, indent=1) + '\n')
     text = '\n\n'.join(f'On {device}:\n\n{text}' for device, text in stored['machine'].items())

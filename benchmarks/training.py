@@ -94,13 +94,13 @@ def hrdet_step(
         amp='bfloat16' if amp else None,
         grad_clip=run_config.training.grad_clip,
     )
-    before = _long_step(model, optimizer) if first else {}
+    before = long_step(model, optimizer) if first else {}
 
     def run() -> dict[str, Any]:
         losses = step(loaded)
         return {name: loss for name, loss in losses.items() if name != 'loss'}
 
-    return run, lambda losses: _changes(losses, model, before)
+    return run, lambda losses: changes(losses, model, before)
 
 
 def first_candidates(sampler, assignment, *losses):
@@ -145,23 +145,23 @@ def mmdet_step(
     loaded = pseudo_collate([dataset[i] for i in range(batch)])
     optimizer = build_optim_wrapper(model, settings.optim_wrapper)
     optimizer.initialize_count_status(model, 0, 1 << 30)
-    before = _long_step(model, optimizer.optimizer) if first else {}
+    before = long_step(model, optimizer.optimizer) if first else {}
 
     def run() -> dict[str, Any]:
         losses = model.train_step(loaded, optimizer)
         return {k: v for k, v in losses.items() if 'loss' in k and k != 'loss'}
 
-    return run, lambda losses: _changes(losses, model, before)
+    return run, lambda losses: changes(losses, model, before)
 
 
-def _long_step(model: Any, optimizer: Any) -> dict[str, Any]:
+def long_step(model: Any, optimizer: Any) -> dict[str, Any]:
     """Copies of the parameters before a step so long that it can be read off their difference."""
     for group in optimizer.param_groups:
         group['lr'] *= 1000
     return {name: value.detach().clone() for name, value in model.named_parameters()}
 
 
-def _changes(losses: dict[str, Any], model: Any, before: dict[str, Any]) -> Arrays:
+def changes(losses: dict[str, Any], model: Any, before: dict[str, Any]) -> Arrays:
     """Losses, and the norm of each parameter's step (of its gradient, after weight decay)."""
     changes = {f'loss/{name}': loss.detach() for name, loss in losses.items()}
     for name, value in model.named_parameters():

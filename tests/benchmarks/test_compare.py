@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from benchmarks import compare
-from benchmarks.compare import near_arrays, same_arrays, same_detections, same_losses
+from benchmarks.compare import (
+    near_arrays,
+    same_arrays,
+    same_detections,
+    same_labels,
+    same_losses,
+    same_training,
+)
 from benchmarks.harness import DisagreementError
 
 
@@ -96,6 +103,29 @@ def test_losses_are_compared_by_name_and_relatively():
             same_losses(ours, theirs | {name: np.float32(value)})
     with pytest.raises(DisagreementError, match='only hrdet has'):
         same_losses(ours, {'loss/a': np.float32(2)})
+
+
+def test_a_step_is_compared_as_a_whole_where_norms_have_batch_statistics():
+    ours = {'loss/a': np.float32(2), 'moved/w': np.float32(3), 'moved/b': np.float32(0.01)}
+    theirs = ours | {'moved/b': np.float32(0.011)}
+    with pytest.raises(DisagreementError, match='moved/b'):
+        same_losses(ours, theirs)
+    words = '1 losses equal to 0e+00, the step of 2 parameters to 3e-04'
+    assert same_training(ours, theirs) == words
+    for name, value in {'loss/a': 2.001, 'moved/w': 3.1, 'moved/b': np.nan, 'moved/c': 1}.items():
+        with pytest.raises(DisagreementError):
+            same_training(ours, theirs | {name: np.float32(value)})
+
+
+def test_label_maps_agree_up_to_a_share():
+    labels = np.arange(100, dtype=np.uint8).reshape(10, 10)
+    other = labels.copy()
+    other[0, 0] = 255
+    assert same_labels(0.99)({'labels': labels}, {'labels': other}) == '99 of 100 labels agree'
+    with pytest.raises(DisagreementError, match=r'99 of 100 labels agree; expected are 99\.50%'):
+        same_labels(0.995)({'labels': labels}, {'labels': other})
+    with pytest.raises(DisagreementError, match=r'\(10, 10\) and \(100,\)'):
+        same_labels(0.0)({'labels': labels}, {'labels': other.ravel()})
 
 
 def test_rounded_arrays_are_near_and_others_are_not():

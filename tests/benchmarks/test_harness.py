@@ -1,5 +1,6 @@
 """Workers, what they are asked, and what is made of their answers, on toy subjects."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -99,6 +100,13 @@ def test_rows_compare_each_side_of_hrdet_with_each_peer(options):
     assert times['hrdet'].ratio == pytest.approx((30, 30, 30))
     assert times['hrdet'].agreement == 'toy: identical'
     assert times['hrdet variant'].agreement == 'hrdet variant: identical; toy: identical'
+
+
+def test_cpu_time_takes_the_place_of_time(options):
+    case = Case('toy', [Side('hrdet', 'toy:work', dict(seconds=500), peer=False)], ('time', 'peak'))
+    rows = run(case, dataclasses.replace(options, cpu_time=True))
+    assert [row.measure for row in rows] == ['cpu', 'peak']
+    assert rows[0].ours.median < 400  # of the clock 500 pass
 
 
 def test_without_a_peer_hrdet_is_measured_alone(options):

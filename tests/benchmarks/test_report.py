@@ -51,6 +51,11 @@ def test_rows_are_replaced_or_added_and_the_page_around_them_stays(tmp_path):
     assert '| work | cpu | hrdet' in text
     assert 'changed' in text
     assert 'On cuda:\n\n- another machine' in text
+    write(page, [dataclasses.replace(ROW, measure='cpu')], '- a busy machine', ['toys'])
+    text = page.read_text()
+    assert 'On cpu, toys:\n\n- a busy machine' in text
+    assert 'On cpu:\n\n- another machine' in text
+    assert '| work: CPU time |' in text
 
 
 def test_a_page_without_a_place_for_the_table(tmp_path):
