@@ -221,7 +221,7 @@ def _parameters(cls: type) -> dict[str, inspect.Parameter]:
     except NameError:  # an annotation that exists for type checkers only
         own = dict(inspect.signature(cls).parameters)
     others = [name for name, p in own.items() if p.kind is p.VAR_KEYWORD]
-    if others and cls.__base__ in _CLASSES.values():
+    if others and cls.__base__ is not object:
         del own[others[0]]
         return _parameters(cls.__base__) | own
     return own

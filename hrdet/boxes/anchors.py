@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hrdet.boxes.geometry import BoxConvention
+from hrdet.ranges import Count, Positive
 from hrdet.registry import register
 
 Sizes = Sequence[tuple[int, int]]
@@ -49,10 +50,10 @@ class AnchorGenerator(nn.Module):
 
     def __init__(
         self,
-        strides: Sequence[int],
-        scales: Sequence[float],
-        ratios: Sequence[float],
-        base_sizes: Sequence[float] | None = None,
+        strides: Sequence[Count],
+        scales: Sequence[Positive],
+        ratios: Sequence[Positive],
+        base_sizes: Sequence[Positive] | None = None,
         convention: BoxConvention | str = BoxConvention.CONTINUOUS,
     ) -> None:
         super().__init__()

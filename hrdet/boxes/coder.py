@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from hrdet.ranges import Positive
 from hrdet.registry import register
 
 
@@ -21,8 +22,8 @@ class DeltaCoder(nn.Module):
     def __init__(
         self,
         means: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
-        stds: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
-        max_ratio: float = 16 / 1000,
+        stds: Sequence[Positive] = (1.0, 1.0, 1.0, 1.0),
+        max_ratio: Positive = 16 / 1000,
     ) -> None:
         super().__init__()
         if len(means) != 4 or len(stds) != 4 or min(stds) <= 0:

@@ -7,15 +7,9 @@ passes the rest through; ``build`` then checks these against the constructor.
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from hrdet.registry import ConfigError, check_keys, check_value, nearest
-
-Count = Annotated[int, 'an integer of 1 or more', lambda n: n >= 1]
-Natural = Annotated[int, 'an integer of 0 or more', lambda n: n >= 0]
-Positive = Annotated[float, 'a positive number', lambda x: x > 0]
-NotNegative = Annotated[float, 'a number of 0 or more', lambda x: x >= 0]
-Fraction = Annotated[float, 'a number between 0 and 1', lambda x: 0 < x < 1]
 
 
 class Node(dict):

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hrdet.config.node import Count, Natural, Node
+from hrdet.config.node import Node
 from hrdet.messages import plural
+from hrdet.ranges import Count, Natural
 from hrdet.registry import ConfigError, check
 
 

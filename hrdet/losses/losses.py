@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hrdet.boxes import aligned_iou
+from hrdet.ranges import NotNegative, Share
 from hrdet.registry import register
 
 
@@ -72,8 +73,8 @@ class FocalLoss(Loss):
     """Focal loss of logits (R, K) and labels (R,); the elements are (R, K)."""
 
     use_sigmoid: bool = True
-    gamma: float = 2.0
-    alpha: float = 0.25
+    gamma: NotNegative = 2.0
+    alpha: Share = 0.25
 
     def __post_init__(self) -> None:
         if not self.use_sigmoid:

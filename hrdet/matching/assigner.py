@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hrdet.boxes import pairwise_iof, pairwise_iou
+from hrdet.ranges import Share, UpToOne
 from hrdet.registry import register
 from hrdet.structures import GroundTruth
 
@@ -53,11 +54,11 @@ class MaxIoUAssigner:
 
     def __init__(
         self,
-        pos_iou_thr: float,
-        neg_iou_thr: float | Sequence[float],
-        min_pos_iou: float = 0.0,
+        pos_iou_thr: Share,
+        neg_iou_thr: Share | Sequence[Share],
+        min_pos_iou: Share = 0.0,
         gt_max_assign_all: bool = True,
-        ignore_iof_thr: float = -1,
+        ignore_iof_thr: UpToOne = -1,
         ignore_wrt_candidates: bool = True,
         match_low_quality: bool = True,
     ) -> None:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hrdet.matching.assigner import IGNORED, NEGATIVE, Assignment
+from hrdet.ranges import Count, Share, UpToOne
 from hrdet.registry import register
 
 
@@ -41,15 +42,11 @@ class RandomSampler:
 
     def __init__(
         self,
-        num: int,
-        pos_fraction: float,
+        num: Count,
+        pos_fraction: Share,
         neg_pos_ub: float = -1,
         add_gt_as_proposals: bool = True,
     ) -> None:
-        if num < 1 or not 0 <= pos_fraction <= 1:
-            raise ValueError(
-                f'num must be at least 1 and pos_fraction in [0, 1], not {num} and {pos_fraction}'
-            )
         self.num, self.num_positive = num, int(num * pos_fraction)
         self.neg_pos_ub = neg_pos_ub
         self.add_gt_as_proposals = add_gt_as_proposals
@@ -121,20 +118,15 @@ class IoUBalancedNegSampler(RandomSampler):
 
     def __init__(
         self,
-        num: int,
-        pos_fraction: float,
+        num: Count,
+        pos_fraction: Share,
         neg_pos_ub: float = -1,
         add_gt_as_proposals: bool = True,
-        floor_thr: float = -1,
-        floor_fraction: float = 0,
-        num_bins: int = 3,
+        floor_thr: UpToOne = -1,
+        floor_fraction: Share = 0,
+        num_bins: Count = 3,
     ) -> None:
         super().__init__(num, pos_fraction, neg_pos_ub, add_gt_as_proposals)
-        if num_bins < 1 or not 0 <= floor_fraction <= 1:
-            raise ValueError(
-                f'num_bins must be at least 1 and floor_fraction in [0, 1], not {num_bins} and '
-                f'{floor_fraction}'
-            )
         self.floor_thr, self.floor_fraction, self.num_bins = floor_thr, floor_fraction, num_bins
 
     def negative_keys(self, assignment: Assignment, keys: Tensor, count: Tensor) -> Tensor:
@@ -169,8 +161,8 @@ class CombinedSampler(RandomSampler):
 
     def __init__(
         self,
-        num: int,
-        pos_fraction: float,
+        num: Count,
+        pos_fraction: Share,
         pos_sampler: RandomSampler,
         neg_sampler: RandomSampler,
         neg_pos_ub: float = -1,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hrdet import ops
+from hrdet.ranges import Positive, Share
 from hrdet.registry import register
 from hrdet.structures import Detections
 
@@ -18,7 +19,7 @@ from hrdet.structures import Detections
 class NMS:
     """Drop a box that overlaps one of its class with a higher score by more than ``iou_thr``."""
 
-    iou_thr: float
+    iou_thr: Share
 
     def __call__(self, boxes: Tensor, scores: Tensor, limit: int) -> tuple[Tensor, Tensor]:
         """Boxes (B, M, 4), scores (B, M) to indices (B, limit), scores: -inf where none is left."""
@@ -31,10 +32,10 @@ class NMS:
 class SoftNMS:
     """Lower a box's score by its overlap with higher-scoring ones (Bodla et al. 2017)."""
 
-    iou_thr: float
-    min_score: float = 0.001
+    iou_thr: Share
+    min_score: Share = 0.001
     method: str = 'linear'
-    sigma: float = 0.5
+    sigma: Positive = 0.5
 
     def __call__(self, boxes: Tensor, scores: Tensor, limit: int) -> tuple[Tensor, Tensor]:
         """As ``NMS.__call__``, with the lowered scores."""

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hrdet.ranges import Count, Positive
 from hrdet.registry import register
 from hrdet.structures import Batch
 
@@ -25,9 +26,9 @@ class Preprocess(nn.Module):
     def __init__(
         self,
         mean: Sequence[float],
-        std: Sequence[float],
+        std: Sequence[Positive],
         channel_order: str = 'rgb',
-        size_divisor: int = 32,
+        size_divisor: Count = 32,
     ) -> None:
         super().__init__()
         if channel_order not in ('rgb', 'bgr'):

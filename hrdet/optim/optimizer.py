@@ -7,9 +7,18 @@ import torch
 from torch import nn
 
 from hrdet.messages import plural
-from hrdet.registry import ConfigError, nearest
+from hrdet.ranges import NotNegative, Positive, Share
+from hrdet.registry import ConfigError, check_value, nearest
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+_RANGES = {
+    'lr': Positive,
+    'weight_decay': NotNegative,
+    'momentum': Share,
+    'betas': tuple[Share, Share],
+    'alpha': Share,
+    'eps': NotNegative,
+}
 _PARAMWISE = ('bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'custom_keys')
 
 
@@ -38,6 +47,7 @@ def build_optimizer(model: nn.Module, options: dict[str, Any]) -> torch.optim.Op
             raise ConfigError(
                 f'{path}.{name}: {kind} takes no such argument{nearest(name, accepted)}'
             )
+        check_value(options[name], _RANGES.get(name, Any), f'{path}.{name}')
     # Fused kernels where the algorithm has them; torch's fused SGD has no dampening.
     groups = _parameter_groups(model, options, multipliers)
     if 'fused' in accepted and not {'fused', 'foreach'} & set(options):

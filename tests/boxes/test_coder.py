@@ -102,5 +102,8 @@ def test_constants_made_in_inference_serve_training():
 
 @pytest.mark.parametrize('arguments', [{'means': (0, 0)}, {'stds': (0.1, 0.1, 0, 0.2)}])
 def test_bad_arguments_name_the_config_path(arguments):
-    with pytest.raises(ConfigError, match=r'model\.coder.*4 means and 4 stds'):
+    with pytest.raises(
+        ConfigError,
+        match=r'model\.coder.*(4 means and 4 stds|stds\[2\]: 0 is not a positive number)',
+    ):
         build(dict(type='DeltaCoder', **arguments), 'model.coder')

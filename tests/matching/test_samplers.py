@@ -246,11 +246,17 @@ def test_the_global_generator_decides():
 @pytest.mark.parametrize(
     ('node', 'message'),
     [
-        (dict(type='RandomSampler', num=0, pos_fraction=0.5), 'num must be at least 1'),
-        (dict(type='RandomSampler', num=8, pos_fraction=1.5), 'pos_fraction in'),
+        (
+            dict(type='RandomSampler', num=0, pos_fraction=0.5),
+            'num: 0 is not an integer of 1',
+        ),
+        (
+            dict(type='RandomSampler', num=8, pos_fraction=1.5),
+            r'pos_fraction: 1\.5 is not a',
+        ),
         (
             dict(type='IoUBalancedNegSampler', num=8, pos_fraction=0.5, num_bins=0),
-            'num_bins must be at least 1',
+            'num_bins: 0 is not an integer of 1 or more',
         ),
         (dict(type='OHEMSampler', num=8), 'pos_fraction: OHEMSampler needs this argument'),
     ],

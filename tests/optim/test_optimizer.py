@@ -77,3 +77,14 @@ def test_learning_rate_follows_the_images_of_a_step(enable, base, factor, done):
     assert optimizer.param_groups[0]['lr'] == pytest.approx(0.1 * factor)
     assert '2 processes x 1 image x 2 accumulated = 4 images a step' in line
     assert done in line
+
+
+@pytest.mark.parametrize(
+    ('option', 'value'),
+    [('weight_decay', -1), ('weight_decay', float('nan')), ('weight_decay', '5'),
+     ('momentum', 2), ('lr', 0), ('lr', float('inf'))],
+)  # fmt: skip
+def test_options_outside_their_range_are_named(option, value):
+    options = dict(type='SGD', lr=0.1) | {option: value}
+    with pytest.raises(ConfigError, match=rf'optimizer\.{option}: {value!r} is not'):
+        build_optimizer(nn.Linear(2, 2), options)

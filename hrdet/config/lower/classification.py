@@ -6,16 +6,8 @@ from hrdet.config.lower.backbone import read_backbone
 from hrdet.config.lower.classification_steps import STEPS, ClassificationPipeline, read_steps
 from hrdet.config.lower.data import agreed
 from hrdet.config.lower.splits import Split, agreed_norm, lower_splits, views_on_request
-from hrdet.config.node import (
-    Count,
-    Fraction,
-    Node,
-    Positive,
-    check,
-    check_choice,
-    check_typed,
-    read,
-)
+from hrdet.config.node import Node, check, check_choice, check_typed, read
+from hrdet.ranges import Count, Fraction, Positive
 
 _CONFIG = 'configs/hrnet/hrnet-w18_4xb32_in1k.py'
 _NECKS = ('HRFuseScales', 'GlobalAveragePooling')

@@ -6,7 +6,8 @@ from typing import Any
 
 from hrdet.config.lower.pipeline import from_steps
 from hrdet.config.lower.transforms import Context, Pipeline, from_keys
-from hrdet.config.node import Count, Natural, Node, check, check_typed, keys_of, read
+from hrdet.config.node import Node, check, check_typed, keys_of, read
+from hrdet.ranges import Count, Natural
 from hrdet.registry import ConfigError, check_keys
 
 _NAMES = {'skip_img_without_anno': 'filter_empty', 'semantic_scale_factor': 'seg_scale_factor'}

@@ -6,7 +6,8 @@ from typing import Any
 from hrdet.config.lower.data import read_data
 from hrdet.config.lower.fcos import fcos
 from hrdet.config.lower.two_stage import ROI_HEADS, two_stage
-from hrdet.config.node import Count, Node, check, check_choice, check_count, read
+from hrdet.config.node import Node, check, check_choice, check_count, read
+from hrdet.ranges import Count
 from hrdet.registry import nearest
 
 METRICS = ('bbox', 'segm', 'proposal', 'proposal_fast')

@@ -3,8 +3,9 @@
 from dataclasses import fields
 from typing import Any, Literal
 
-from hrdet.config.node import Count, Natural, Node, read
+from hrdet.config.node import Node, read
 from hrdet.config.run_config import Runtime
+from hrdet.ranges import Count, Natural
 
 
 def lower_runtime(

@@ -7,7 +7,8 @@ from hrdet.config.lower.mmdet3 import checked_evaluator
 from hrdet.config.lower.nested_detection import flat_detector
 from hrdet.config.lower.places import placed, with_places
 from hrdet.config.lower.splits import Split, check_disk
-from hrdet.config.node import Count, Node, check, check_choice, check_typed, read
+from hrdet.config.node import Node, check, check_choice, check_typed, read
+from hrdet.ranges import Count
 from hrdet.registry import ConfigError, is_own, nearest
 
 _WRAPPERS = ('RepeatDataset', 'ClassBalancedDataset', 'ConcatDataset')

@@ -9,7 +9,8 @@ from hrdet.config.lower.pipeline import from_steps
 from hrdet.config.lower.places import placed, with_places
 from hrdet.config.lower.splits import Split, views_on_request
 from hrdet.config.lower.transforms import Context, Three
-from hrdet.config.node import Count, Node, NotNegative, check, check_choice, check_typed, read
+from hrdet.config.node import Node, check, check_choice, check_typed, read
+from hrdet.ranges import Count, NotNegative
 from hrdet.registry import is_own, nearest
 
 # Sections of 2019, and where mmdetection 3 has the same.

@@ -2,7 +2,8 @@
 
 from typing import Any, Literal
 
-from hrdet.config.node import Count, Node, check, check_typed, read
+from hrdet.config.node import Node, check, check_typed, read
+from hrdet.ranges import Count
 from hrdet.registry import ConfigError, is_own, nearest
 
 

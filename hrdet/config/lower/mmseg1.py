@@ -6,7 +6,8 @@ from hrdet.config.lower.segmentation import label_map_dataset, segmentor
 from hrdet.config.lower.segmentation_steps import SegPipeline, augmentation
 from hrdet.config.lower.splits import Split, lower_splits, views_on_request
 from hrdet.config.lower.transforms import Three, read_scales
-from hrdet.config.node import Node, Positive, check, check_choice, check_typed, read
+from hrdet.config.node import Node, check, check_choice, check_typed, read
+from hrdet.ranges import Positive
 from hrdet.registry import ConfigError, is_own, nearest
 
 METRICS = ('mIoU', 'mDice', 'mFscore')

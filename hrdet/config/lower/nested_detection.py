@@ -10,7 +10,8 @@ from typing import Any
 from hrdet.config.lower import nested_heads as heads
 from hrdet.config.lower.backbone import read_backbone
 from hrdet.config.lower.places import Rules
-from hrdet.config.node import Count, Node, check, check_choice, check_typed, read
+from hrdet.config.node import Node, check, check_choice, check_typed, read
+from hrdet.ranges import Count
 from hrdet.registry import is_own, nearest
 
 # A detector's type, and that of its RoI head.

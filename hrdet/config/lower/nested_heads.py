@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from hrdet.config.node import Count, Node, Positive, check, check_typed, read
+from hrdet.config.node import Node, check, check_typed, read
+from hrdet.ranges import Count, Positive
 from hrdet.registry import is_own, nearest
 
 CONFIG = 'configs/hrnet/faster_rcnn_hrnetv2p_w18_1x.py'
@@ -66,10 +67,10 @@ def _anchors(
     path: str,
     *,
     type: Literal['AnchorGenerator'],
-    scales: list[float],
-    ratios: list[float],
-    strides: list[int],
-    base_sizes: list[float] | None = None,
+    scales: list[Positive],
+    ratios: list[Positive],
+    strides: list[Count],
+    base_sizes: list[Positive] | None = None,
     center_offset: Literal[0, 0.0] = 0.0,
     scale_major: Literal[True] = True,
 ) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def _coder(
     *,
     type: Literal['DeltaXYWHBBoxCoder'],
     target_means: list[float] = (0.0, 0.0, 0.0, 0.0),
-    target_stds: list[float] = (1.0, 1.0, 1.0, 1.0),
+    target_stds: list[Positive] = (1.0, 1.0, 1.0, 1.0),
     clip_border: Literal[True] = True,
     add_ctr_clamp: Literal[False] = False,
 ) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from hrdet.config.lower.release import (
 )
 from hrdet.config.lower.splits import Split
 from hrdet.config.lower.training import lower_training
-from hrdet.config.node import Count, Natural, Node, as_nodes, check, check_typed, read
+from hrdet.config.node import Node, as_nodes, check, check_typed, read
 from hrdet.config.run_config import RunConfig, Runtime, Training
+from hrdet.ranges import Count, Natural
 from hrdet.registry import ConfigError, check_keys, nearest
 
 # What a setting of these projects has to be, because hrdet does so by itself, and why.

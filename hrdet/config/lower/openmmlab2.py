@@ -15,18 +15,9 @@ from hrdet.config.lower.release import check_names, part
 from hrdet.config.lower.runner import lower_training
 from hrdet.config.lower.splits import Split, norm_node
 from hrdet.config.lower.transforms import Three
-from hrdet.config.node import (
-    Count,
-    Natural,
-    Node,
-    as_nodes,
-    check,
-    check_choice,
-    check_typed,
-    keys_of,
-    read,
-)
+from hrdet.config.node import Node, as_nodes, check, check_choice, check_typed, keys_of, read
 from hrdet.config.run_config import RunConfig
+from hrdet.ranges import Count, Natural
 from hrdet.registry import nearest
 
 _TRAINING = keys_of(lower_training, ['warnings'])

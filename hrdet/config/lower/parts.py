@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from hrdet.config.node import Node, check_choice, check_count, check_typed, read
+from hrdet.ranges import Positive
 
 Convention = Literal['inclusive', 'continuous']
 # Of a head: its classes and the background.
@@ -92,7 +93,7 @@ def _shared_fc_head(
     *,
     num_classes: int | None = None,
     target_means: list[float] = (0.0, 0.0, 0.0, 0.0),
-    target_stds: list[float] = (0.1, 0.1, 0.2, 0.2),
+    target_stds: list[Positive] = (0.1, 0.1, 0.2, 0.2),
     loss_cls: Node | None = None,
     loss_bbox: Node | None = None,
     **rest: Any,

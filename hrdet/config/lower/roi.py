@@ -11,16 +11,8 @@ from hrdet.config.lower.parts import (
     semantic_head,
 )
 from hrdet.config.lower.parts import nms as read_nms
-from hrdet.config.node import (
-    Count,
-    Fraction,
-    Node,
-    check,
-    check_choice,
-    check_typed,
-    is_number,
-    read,
-)
+from hrdet.config.node import Node, check, check_choice, check_typed, is_number, read
+from hrdet.ranges import Count, Fraction
 
 
 @dataclass(slots=True, kw_only=True)

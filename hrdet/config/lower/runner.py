@@ -11,15 +11,9 @@ from hrdet.config.lower.training import (
     read_auto_scale_lr,
     read_grad_clip,
 )
-from hrdet.config.node import (
-    Count,
-    Node,
-    NotNegative,
-    Positive,
-    check,
-    read,
-)
+from hrdet.config.node import Node, check, read
 from hrdet.config.run_config import Training
+from hrdet.ranges import Count, NotNegative, Positive
 
 
 def lower_training(

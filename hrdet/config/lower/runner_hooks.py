@@ -3,16 +3,8 @@
 from typing import Any, Literal
 
 from hrdet.config.lower.training import nodes, read_early_stopping
-from hrdet.config.node import (
-    Count,
-    Fraction,
-    Node,
-    NotNegative,
-    Positive,
-    check,
-    check_choice,
-    read,
-)
+from hrdet.config.node import Node, check, check_choice, read
+from hrdet.ranges import Count, Fraction, NotNegative, Positive
 
 _TRACKERS = {
     'TensorboardVisBackend': 'TensorBoard',

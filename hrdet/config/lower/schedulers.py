@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hrdet.config.lower.training import nodes
-from hrdet.config.node import Count, Natural, Node, Positive, check, check_choice, check_typed, read
+from hrdet.config.node import Node, check, check_choice, check_typed, read
 from hrdet.messages import plural
+from hrdet.ranges import Count, Natural, Positive
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from hrdet.config.lower.backbone import read_backbone
 from hrdet.config.lower.segmentation_steps import SegPipeline
-from hrdet.config.node import Count, Fraction, Node, check, check_typed, read
+from hrdet.config.node import Node, check, check_typed, read
+from hrdet.ranges import Count, Fraction
 from hrdet.registry import ConfigError, is_own, nearest
 
 # Data sets by their names in configs, and whether the label 0 of their files is ignored.

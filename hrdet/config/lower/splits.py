@@ -6,7 +6,8 @@ from typing import Any
 
 from hrdet.config.lower.data import agreed
 from hrdet.config.lower.transforms import Three
-from hrdet.config.node import Count, Natural, Node, check, check_typed, read
+from hrdet.config.node import Node, check, check_typed, read
+from hrdet.ranges import Count, Natural
 from hrdet.registry import check_value
 
 # Lowers a data set without wrappers: (section, whether it is trained on).

@@ -2,20 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from hrdet.config.node import (
-    Count,
-    Fraction,
-    Node,
-    NotNegative,
-    Positive,
-    check,
-    check_choice,
-    check_typed,
-    keys_of,
-    read,
-)
+from hrdet.config.node import Node, check, check_choice, check_typed, keys_of, read
 from hrdet.config.run_config import Training
 from hrdet.messages import plural
+from hrdet.ranges import Count, Fraction, NotNegative, Positive
 
 _TRACKERS = {
     'TensorboardLoggerHook': 'TensorBoard',
@@ -218,22 +208,22 @@ def _fixed(path: str) -> Factor:
     return {}
 
 
-def _step(path: str, *, step: Count | list[Count], gamma: float = 0.1) -> Factor:
+def _step(path: str, *, step: Count | list[Count], gamma: Positive = 0.1) -> Factor:
     if isinstance(step, int):
         return dict(type='StepLR', step_size=step, gamma=gamma)
     return dict(type='MultiStepLR', milestones=list(step), gamma=gamma)
 
 
-def _exponential(path: str, *, gamma: float) -> Factor:
+def _exponential(path: str, *, gamma: Positive) -> Factor:
     return dict(type='ExponentialLR', gamma=gamma)
 
 
 def _cosine(
     path: str,
     *,
-    min_lr: float | None = None,
-    min_lr_ratio: float | None = None,
-    target_lr: float | None = None,
+    min_lr: NotNegative | None = None,
+    min_lr_ratio: NotNegative | None = None,
+    target_lr: NotNegative | None = None,
 ) -> Factor:
     ends = dict(min_lr=min_lr, min_lr_ratio=min_lr_ratio, target_lr=target_lr)
     ends = {name: value for name, value in ends.items() if value is not None}
@@ -243,7 +233,7 @@ def _cosine(
     return dict(type='CosineAnnealingLR', eta_min=next(iter(ends.values()), 0.0))
 
 
-def _polynomial(path: str, *, power: float = 1.0, min_lr: float = 0.0) -> Factor:
+def _polynomial(path: str, *, power: Positive = 1.0, min_lr: NotNegative = 0.0) -> Factor:
     return dict(type='PolyLR', power=power, eta_min=min_lr)
 
 

@@ -6,6 +6,7 @@ from hrdet.config.lower.parts import Convention, loss, matching
 from hrdet.config.lower.parts import neck as read_neck
 from hrdet.config.lower.roi import TestCfg, TrainCfg, cascade_rcnn, faster_rcnn, htc, mask_rcnn
 from hrdet.config.node import Node, check, check_typed, keys_of, read
+from hrdet.ranges import Count, Positive
 from hrdet.registry import check_keys
 
 # A detector's type and the function that reads the keys of its second stage.
@@ -84,12 +85,12 @@ def _rpn_head(
     path: str,
     *,
     type: Literal['RPNHead'],
-    anchor_scales: list[float],
-    anchor_ratios: list[float] = (0.5, 1.0, 2.0),
-    anchor_strides: list[int] = (4, 8, 16, 32, 64),
-    anchor_base_sizes: list[float] | None = None,
+    anchor_scales: list[Positive],
+    anchor_ratios: list[Positive] = (0.5, 1.0, 2.0),
+    anchor_strides: list[Count] = (4, 8, 16, 32, 64),
+    anchor_base_sizes: list[Positive] | None = None,
     target_means: list[float] = (0.0, 0.0, 0.0, 0.0),
-    target_stds: list[float] = (1.0, 1.0, 1.0, 1.0),
+    target_stds: list[Positive] = (1.0, 1.0, 1.0, 1.0),
     use_sigmoid_cls: bool = True,
     loss_cls: Node | None = None,
     loss_bbox: Node | None = None,

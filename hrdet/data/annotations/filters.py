@@ -165,7 +165,8 @@ def _check_classes(wanted: tuple[str, ...], report: AnnotationReport) -> None:
         reason = f'the file lacks {_listed(absent)} of the {len(wanted)} classes of the config'
         report.problems.append(Problem(report.file, 'classes', reason, fatal=False))
     if report.images_kept == 0:
-        raise DataError(f'no image is left to use; {report}')
+        doubts = ''.join(f'\n  {problem}' for problem in report.problems if not problem.fatal)
+        raise DataError(f'no image is left to use; {report}{doubts}')
 
 
 def _listed(names: Sequence[str]) -> str:

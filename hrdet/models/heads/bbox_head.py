@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hrdet.boxes import DeltaCoder
+from hrdet.ranges import Count, Natural
 from hrdet.registry import register
 
 
@@ -31,10 +32,10 @@ class SharedFCBBoxHead(nn.Module):
         coder: DeltaCoder,
         loss_cls: nn.Module,
         loss_bbox: nn.Module,
-        num_fcs: int = 2,
-        in_channels: int = 256,
-        fc_out_channels: int = 1024,
-        roi_feat_size: int = 7,
+        num_fcs: Natural = 2,
+        in_channels: Count = 256,
+        fc_out_channels: Count = 1024,
+        roi_feat_size: Count = 7,
         reg_class_agnostic: bool = False,
     ) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hrdet.losses.cross_entropy import hard_pixels, pixel_cross_entropy
 from hrdet.models.layers import NormCfg, conv_module
 from hrdet.models.layers.resize import resize_concat, resize_concat_conv
+from hrdet.ranges import Count, Natural, NotNegative, UpToOne
 from hrdet.registry import register
 from hrdet.structures.truth import SEMANTIC_IGNORE
 
@@ -43,15 +44,15 @@ class FCNHead(nn.Module):
     def __init__(
         self,
         num_classes: int,
-        in_channels: Sequence[int],
-        channels: int,
-        num_convs: int = 2,
-        kernel_size: int = 3,
+        in_channels: Sequence[Count],
+        channels: Count,
+        num_convs: Natural = 2,
+        kernel_size: Count = 3,
         concat_input: bool = True,
-        dropout_ratio: float = 0.1,
+        dropout_ratio: UpToOne = 0.1,
         norm_cfg: NormCfg | Mapping = MappingProxyType({'type': 'BN'}),
         loss_weight: float = 1.0,
-        class_weight: Sequence[float] | None = None,
+        class_weight: Sequence[NotNegative] | None = None,
         avg_class_weight: bool = False,
         avg_non_ignore: bool = False,
         hard_pixel_mining: Mapping | None = None,

@@ -30,6 +30,7 @@ from hrdet.models.multiclass_nms import (
     split_detections,
 )
 from hrdet.models.views import AugmentedView
+from hrdet.ranges import Count, Limit, Natural, NotNegative, Positive, UpToOne
 from hrdet.registry import register
 from hrdet.structures import Detections, GroundTruth
 
@@ -94,23 +95,23 @@ class FCOSHead(nn.Module):
     def __init__(
         self,
         num_classes: int,
-        in_channels: int,
-        strides: Sequence[int],
+        in_channels: Count,
+        strides: Sequence[Count],
         regress_ranges: Sequence[tuple[float, float]],
         loss_cls: nn.Module,
         loss_bbox: nn.Module,
         loss_centerness: nn.Module,
         convention: str,
         norm_cfg: NormCfg | None,
-        stacked_convs: int = 4,
-        feat_channels: int = 256,
+        stacked_convs: Natural = 4,
+        feat_channels: Count = 256,
         center_sampling: bool = False,
-        center_sample_radius: float = 1.5,
+        center_sample_radius: Positive = 1.5,
         nms_pre: int = 1000,
-        min_bbox_size: float = 0,
-        score_thr: float = 0.05,
+        min_bbox_size: NotNegative = 0,
+        score_thr: UpToOne = 0.05,
         nms: NMS | SoftNMS = NMS(0.5),
-        max_per_img: int = 100,
+        max_per_img: Limit = 100,
     ) -> None:
         super().__init__()
         if len(regress_ranges) != len(strides):

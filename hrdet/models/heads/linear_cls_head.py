@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from hrdet.losses.cross_entropy import soft_cross_entropy
+from hrdet.ranges import Count, Share
 from hrdet.registry import register
 
 
@@ -22,8 +23,8 @@ class LinearClsHead(nn.Module):
     def __init__(
         self,
         num_classes: int,
-        in_channels: int,
-        label_smoothing: float = 0.0,
+        in_channels: Count,
+        label_smoothing: Share = 0.0,
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hrdet.models.layers import NormCfg, conv_module
+from hrdet.ranges import Count, Natural
 from hrdet.registry import register
 
 
@@ -27,11 +28,11 @@ class FCNMaskHead(nn.Module):
         self,
         num_classes: int,
         loss_mask: nn.Module,
-        num_convs: int = 4,
-        in_channels: int = 256,
-        conv_kernel_size: int = 3,
-        conv_out_channels: int = 256,
-        upsample_ratio: int = 2,
+        num_convs: Natural = 4,
+        in_channels: Count = 256,
+        conv_kernel_size: Count = 3,
+        conv_out_channels: Count = 256,
+        upsample_ratio: Count = 2,
         class_agnostic: bool = False,
         norm_cfg: NormCfg | None = None,
     ) -> None:
@@ -103,8 +104,8 @@ class HTCMaskHead(FCNMaskHead):
 
     def __init__(
         self,
-        in_channels: int = 256,
-        conv_out_channels: int = 256,
+        in_channels: Count = 256,
+        conv_out_channels: Count = 256,
         norm_cfg: NormCfg | None = None,
         with_conv_res: bool = True,
         **others,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from hrdet import ops
 from hrdet.boxes import AnchorGenerator, BoxConvention, DeltaCoder, clip_boxes
 from hrdet.models.views import AugmentedView
+from hrdet.ranges import Count, NotNegative, Share
 from hrdet.registry import register
 from hrdet.structures import Batch, Proposals
 
@@ -30,9 +31,9 @@ class ProposalConfig:
 
     nms_pre: int
     nms_post: int
-    max_num: int
-    nms_thr: float
-    min_bbox_size: float = 0
+    max_num: Count
+    nms_thr: Share
+    min_bbox_size: NotNegative = 0
     nms_across_levels: bool = False
 
 
@@ -60,8 +61,8 @@ class RPNHead(nn.Module):
 
     def __init__(
         self,
-        in_channels: int,
-        feat_channels: int,
+        in_channels: Count,
+        feat_channels: Count,
         anchors: AnchorGenerator,
         coder: DeltaCoder,
         loss_cls: nn.Module,

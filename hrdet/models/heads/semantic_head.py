@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hrdet.models.heads.mask_head import initialise
 from hrdet.models.layers import NormCfg, conv_module
+from hrdet.ranges import Count, Natural
 from hrdet.registry import register
 
 
@@ -27,12 +28,12 @@ class FusedSemanticHead(nn.Module):
 
     def __init__(
         self,
-        semantic_classes: int,
-        num_ins: int = 5,
-        fusion_level: int = 1,
-        num_convs: int = 4,
-        in_channels: int = 256,
-        conv_out_channels: int = 256,
+        semantic_classes: Count,
+        num_ins: Count = 5,
+        fusion_level: Natural = 1,
+        num_convs: Natural = 4,
+        in_channels: Count = 256,
+        conv_out_channels: Count = 256,
         ignore_label: int = 255,
         loss_weight: float = 0.2,
         norm_cfg: NormCfg | None = None,

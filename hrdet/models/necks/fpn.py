@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hrdet.models.layers import NormCfg, conv_module
+from hrdet.ranges import Count
 from hrdet.registry import register
 
 
@@ -23,9 +24,9 @@ class FPN(nn.Module):
 
     def __init__(
         self,
-        in_channels: Sequence[int],
-        out_channels: int = 256,
-        num_outs: int = 5,
+        in_channels: Sequence[Count],
+        out_channels: Count = 256,
+        num_outs: Count = 5,
         norm_cfg: NormCfg | None = None,
     ) -> None:
         super().__init__()

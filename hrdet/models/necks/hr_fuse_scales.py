@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hrdet.models.layers import Bottleneck, NormCfg, conv_module
 from hrdet.models.layers.norm import norm_maker
+from hrdet.ranges import Count
 from hrdet.registry import register
 
 _PLANES = (32, 64, 128, 256)  # of the bottleneck on each branch, which widens them four times
@@ -28,8 +29,8 @@ class HRFuseScales(nn.Module):
 
     def __init__(
         self,
-        in_channels: Sequence[int],
-        out_channels: int = 2048,
+        in_channels: Sequence[Count],
+        out_channels: Count = 2048,
         norm_cfg: NormCfg | Mapping = MappingProxyType({'type': 'BN'}),
     ) -> None:
         super().__init__()

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from hrdet.models.layers import NormCfg, checkpointed, conv_module
 from hrdet.models.layers.resize import resize_concat_conv
+from hrdet.ranges import Count
 from hrdet.registry import register
 
 _POOLS = {'AVG': nn.AvgPool2d, 'MAX': nn.MaxPool2d}
@@ -32,12 +33,12 @@ class HRFPN(nn.Module):
 
     def __init__(
         self,
-        in_channels: Sequence[int],
-        out_channels: int = 256,
-        num_outs: int = 5,
+        in_channels: Sequence[Count],
+        out_channels: Count = 256,
+        num_outs: Count = 5,
         pooling: str = 'AVG',
         share_conv: bool = False,
-        stride: int = 1,
+        stride: Count = 1,
         with_checkpoint: bool = False,
         norm_cfg: NormCfg | None = None,
     ) -> None:

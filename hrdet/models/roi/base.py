@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from hrdet.boxes import BoxConvention
 from hrdet.models.multiclass_nms import NMS, SoftNMS
 from hrdet.models.roi.extractor import SingleRoIExtractor
+from hrdet.ranges import Limit, UpToOne
 
 
 class RoIHead(nn.Module):
@@ -29,9 +30,9 @@ class RoIHead(nn.Module):
         self,
         bbox_roi_extractor: SingleRoIExtractor,
         convention: str,
-        score_thr: float = 0.05,
+        score_thr: UpToOne = 0.05,
         nms: NMS | SoftNMS = NMS(0.5),
-        max_per_img: int = 100,
+        max_per_img: Limit = 100,
         mask_roi_extractor: SingleRoIExtractor | None = None,
         mask_size: int = 28,
         mask_thr_binary: float = 0.5,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hrdet import ops
 from hrdet.boxes import BoxConvention
+from hrdet.ranges import Count, Natural, Positive
 from hrdet.registry import register
 
 
@@ -25,12 +26,12 @@ class SingleRoIExtractor(nn.Module):
 
     def __init__(
         self,
-        out_size: int,
-        sample_num: int,
-        out_channels: int,
-        featmap_strides: Sequence[int],
+        out_size: Count,
+        sample_num: Natural,
+        out_channels: Count,
+        featmap_strides: Sequence[Count],
         convention: str,
-        finest_scale: float = 56,
+        finest_scale: Positive = 56,
     ) -> None:
         super().__init__()
         self.out_size, self.sample_num = out_size, sample_num

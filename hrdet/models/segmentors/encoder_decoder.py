@@ -13,6 +13,7 @@ from hrdet.models.heads.fcn_head import FCNHead
 from hrdet.models.preprocess import Preprocess
 from hrdet.models.segmentors.label_maps import ResizedLogits
 from hrdet.models.views import augmented_batches
+from hrdet.ranges import Count
 from hrdet.registry import register
 from hrdet.structures import Batch, LabelMap, Views
 
@@ -37,8 +38,8 @@ class EncoderDecoder(BaseModel):
         backbone: nn.Module,
         decode_head: FCNHead,
         neck: nn.Module | None = None,
-        crop_size: Sequence[int] | None = None,
-        stride: Sequence[int] | None = None,
+        crop_size: Sequence[Count] | None = None,
+        stride: Sequence[Count] | None = None,
     ) -> None:
         super().__init__(preprocess, backbone, neck)
         if (crop_size is None) != (stride is None):

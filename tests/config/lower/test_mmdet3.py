@@ -82,7 +82,7 @@ def change(config: dict, path: str, value) -> dict:
         ('model.roi_head.test_cfg.score_thr', 0.3, 'keep that one'),
         ('model.train_cfg.rpn.assigner', None, 'this key is needed'),
         ('model.train_cfg.rpn_proposal.nms.type', 'soft_nms', "'nms'"),
-        ('model.test_cfg.rpn.nms.iou_threshold', 'a', 'finite number'),
+        ('model.test_cfg.rpn.nms.iou_threshold', 'a', 'number from 0 to 1'),
         ('model.data_preprocessor.pad_size_divisr', 32, "did you mean 'pad_size_divisor'"),
         ('train_dataloader.dataset.type', 'LVISV1Dataset', 'supported: CocoDataset, VOCDataset'),
         ('train_dataloader.dataset.data_prefix.imgs', 'x', "did you mean 'img'"),
