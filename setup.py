@@ -194,6 +194,7 @@ setup(
         'rich',
         'matplotlib',
         'pillow',
+        'pyyaml',  # the data.yaml of YOLO data sets
         'deflate',  # libdeflate: PNG files in half the time
     ],
     extras_require={

@@ -20,7 +20,7 @@ COMMANDS = {
     'test': ('test.py', 'evaluate a model on the test data of its config'),
     'infer': ('infer.py', 'run a model on images of your own'),
     'check': ('check_dataset.py', 'list what is wrong with a data set'),
-    'convert': ('convert_dataset.py', 'bring a downloaded data set into its layout'),
+    'convert': ('convert_dataset.py', 'convert labels, or a downloaded data set'),
     'config': ('print_config.py', 'print a config with all that it inherits'),
     'export': ('convert_checkpoint.py', 'write weights in the layout of another project'),
     'download': ('download.py', 'fetch published weights ahead'),

@@ -31,3 +31,28 @@ def test_a_conversion_in_two_processes_and_its_errors(tmp_path):
         main(['loveda', str(raw), str(out)])
     with pytest.raises(SystemExit, match=r"^error: NAME: no conversion for 'x'; there are citysc"):
         main(['x', str(raw), str(out)])
+
+
+def test_labels_to_another_format_and_its_errors(tmp_path, capsys):
+    source = tmp_path / 'source'
+    for folder in ('images', 'labels'):
+        (source / folder).mkdir(parents=True)
+    cv2.imwrite(str(source / 'images/a.jpg'), np.zeros((40, 80, 3), np.uint8))
+    (source / 'labels/a.txt').write_text('0 0.5 0.5 0.25 0.5\n')
+    (source / 'classes.txt').write_text('cat\n')
+    main = runpy.run_path(str(TOOL))['main']
+    main([str(source), str(tmp_path / 'new'), '--to', 'voc'])
+    assert 'taken for YOLO: all 1 image; 1 class: cat\nwritten to' in capsys.readouterr().out
+    assert (tmp_path / 'new/ImageSets/Main/train.txt').read_text() == 'a\n'
+
+    (source / 'labels/a.txt').write_text('1 0.5 0.5 0.25 0.5\n')
+    with pytest.raises(
+        SystemExit, match=r'^error: .*a\.txt: line 1: class 1, but there are 1 names'
+    ):
+        main([str(source), str(tmp_path / 'other'), '--to', 'voc'])
+    with pytest.raises(SystemExit, match=r'^error: .*: no labels of boxes in COCO, VOC, YOLO'):
+        main([str(tmp_path / 'new/ImageSets'), str(tmp_path / 'other'), '--to', 'coco'])
+    for arguments in (['a', 'b'], ['a', 'b', 'c', '--to', 'voc']):
+        with pytest.raises(SystemExit) as left:
+            main(arguments)
+        assert left.value.code == 2

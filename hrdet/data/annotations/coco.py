@@ -17,21 +17,33 @@ LARGEST_ID = 1 << 53  # of a category: what every reader of JSON keeps exactly
 
 
 def read_coco(
-    path: str, with_mask: bool = False, with_truth: bool = True
+    path: str,
+    with_mask: bool = False,
+    with_truth: bool = True,
+    masks_needed: bool = True,
+    runs_are_crowds: bool = True,
 ) -> tuple[AnnotationTable, list[Problem]]:
     """All of a COCO file as columns, and what is wrong with it.
 
     Items with problems that are fatal are left out of the table.  Segmentations that cannot become
-    masks are fatal only ``with_mask``, which also keeps the segmentations in memory.  Files without
-    a list of annotations, as COCO's test-dev has them, are read where ``with_truth`` is False.
+    masks are fatal only ``with_mask``, which also keeps the segmentations in memory;
+    ``masks_needed=False`` keeps those that are good.  Files without a list of annotations, as
+    COCO's test-dev has them, are read where ``with_truth`` is False.
+    CVAT marks every mask in run lengths as a crowd region: ``runs_are_crowds=False`` reads these as
+    single objects.
 
     Raises:
         DataError: the file is missing, not JSON, or not a COCO instances file.
     """
-    return _CocoFile(path, with_mask, with_truth).read()
+    file = _CocoFile(path, with_mask, with_truth)
+    file.masks_needed = with_mask and masks_needed
+    file.runs_are_crowds = runs_are_crowds
+    return file.read()
 
 
 class _CocoFile:
+    masks_needed = runs_are_crowds = True
+
     def __init__(self, path: str, with_mask: bool, with_truth: bool):
         self.path = path
         self.with_mask = with_mask
@@ -147,6 +159,8 @@ class _CocoFile:
             seen.add(entry['id'])
             x, y, w, h = entry['bbox']
             crowd, row = bool(entry.get('iscrowd')), image_row[entry['image_id']]
+            if not self.runs_are_crowds and isinstance(entry.get('segmentation'), dict):
+                crowd = False
             area = entry.get('area', w * h)
             if area <= 0 and w * h > 0:  # written by tools that know no area
                 without_area.append(index)
@@ -172,13 +186,13 @@ class _CocoFile:
     ) -> list | dict | None:
         """Polygons as arrays or an RLE dict; None where there is none or it is not needed."""
         segmentation = entry.get('segmentation')
-        if crowd or not (segmentation or self.with_mask):
+        if crowd or not (segmentation or self.masks_needed):
             return None
         try:
             check_segmentation(segmentation, size)
         except ValueError as error:
             need = ', which with_mask=True needs' if not segmentation else ''
-            self._add('annotations', index, entry, f'{error}{need}', fatal=self.with_mask)
+            self._add('annotations', index, entry, f'{error}{need}', fatal=self.masks_needed)
             return None
         if self.with_mask and outlines_nothing(segmentation, size):
             reason = 'its mask is empty: the segmentation lies outside the image'

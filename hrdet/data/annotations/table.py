@@ -4,9 +4,11 @@ Numpy columns instead of dicts: all of COCO's training boxes take 30 MB, and dat
 share them.  n images, m boxes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from pycocotools import mask as coco_mask
 
 
 @dataclass(slots=True)
@@ -26,6 +28,49 @@ class AnnotationTable:
     crowd: np.ndarray  # (m,) bool
     flagged: np.ndarray  # (m,) bool: the file itself says "ignore"
     segmentations: list | None = None  # m times: polygons as float64 arrays, or an RLE dict
+
+    @classmethod
+    def of_objects(
+        cls,
+        file: str,
+        file_names: Sequence[str],
+        sizes: Sequence[tuple[int, int]],
+        classes: Sequence[str],
+        objects: Sequence[tuple],
+    ) -> 'AnnotationTable':
+        """The table of a format whose images have no ids: they are numbered from 1.
+
+        Args:
+            file: what messages call the table.
+            file_names: n names.
+            sizes: n times (h, w).
+            classes: names in the order of the labels; category ids count from 1.
+            objects: by image, m times (image row, label, box, segmentation): the box as continuous
+                corners, or None where the segmentation gives it; polygons as float64 arrays, an
+                RLE dict, or None.
+        """
+        boxes = [_bounds(mask) if box is None else box for _, _, box, mask in objects]
+        boxes = np.array(boxes, np.float64).reshape(-1, 4)
+        areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+        masks = [mask for *_, mask in objects]
+        for i, mask in enumerate(masks):
+            if mask is not None:
+                areas[i] = _area(mask)
+        return cls(
+            file=file,
+            image_ids=list(range(1, len(file_names) + 1)),
+            file_names=list(file_names),
+            sizes=np.array(sizes, np.int64).reshape(-1, 2),
+            category_ids=tuple(range(1, len(classes) + 1)),
+            classes=tuple(classes),
+            image_rows=np.array([row for row, *_ in objects], np.int64),
+            boxes=boxes.astype(np.float32),
+            areas=areas,
+            labels=np.array([label for _, label, *_ in objects], np.int64),
+            crowd=np.zeros(len(objects), bool),
+            flagged=np.zeros(len(objects), bool),
+            segmentations=masks,
+        )
 
     def rows_of(self, image: int) -> slice:
         """The rows of the boxes on one image."""
@@ -72,3 +117,23 @@ class AnnotationTable:
         ]
         categories = [{'id': i, 'name': n} for i, n in zip(self.category_ids, self.classes)]
         return {'images': images, 'annotations': annotations, 'categories': categories}
+
+
+def _bounds(mask: list | dict) -> np.ndarray:
+    """The box (4,) around polygons or an RLE."""
+    if isinstance(mask, dict):
+        x, y, w, h = coco_mask.toBbox(mask)
+        return np.array([x, y, x + w, y + h])
+    points = np.concatenate([polygon.reshape(-1, 2) for polygon in mask])
+    return np.concatenate([points.min(0), points.max(0)])
+
+
+def _area(mask: list | dict) -> float:
+    """Pixels inside polygons, by the shoelace formula, or of an RLE."""
+    if isinstance(mask, dict):
+        return float(coco_mask.area(mask))
+    area = 0.0
+    for polygon in mask:
+        x, y = polygon.reshape(-1, 2).T
+        area += abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+    return area

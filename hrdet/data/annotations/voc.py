@@ -1,6 +1,7 @@
 """Reading PASCAL VOC's XML files as an annotation table."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -26,21 +27,41 @@ def read_voc(ann_file: str, root: str) -> tuple[AnnotationTable, list[Problem]]:
     if not files:
         raise DataError(f'img_prefix {root}: there are no Annotations/*.xml in it')
     pages = {file.stem: _parse(file, problems) for file in files}
-    names = [line.strip() for line in lines if line.strip()]
+    # CVAT puts names with blanks into quotation marks.
+    names = [line.strip().strip('"') for line in lines if line.strip()]
     # Lists of one class have a second column: -1, 0 or 1.
     names = [name if name in pages else _FLAG.sub('', name) for name in names]
     wanted = {name: pages.get(name) for name in names}
-    for name, page in wanted.items():
-        if name not in pages:
-            problems.append(Problem(ann_file, f'image {name!r}', f'no {folder / name}.xml', True))
-        elif page is not None and page.size is None:
-            reason = 'no <size> with a width and height in whole pixels above 0'
-            problems.append(Problem(page.file, '', reason, True))
+    problems += [
+        Problem(ann_file, f'image {name!r}', f'no {folder / name}.xml', True)
+        for name in wanted
+        if name not in pages
+    ]
+    _check_sizes([page for page in wanted.values() if page is not None], problems)
     used = [(name, page) for name, page in wanted.items() if page is not None and page.size]
     classes = sorted({o[0] for page in pages.values() if page is not None for o in page.objects})
     return _table(ann_file, used, tuple(classes)), [
         p for p in problems if p.file == ann_file or Path(p.file).stem in wanted
     ]
+
+
+def read_voc_files(file: str, files: Sequence[Path]) -> tuple[AnnotationTable, list[Problem]]:
+    """The images of some XML files as columns, and what is wrong with them.
+
+    ``file`` is what messages call the table.
+    """
+    problems: list[Problem] = []
+    pages = [page for page in (_parse(path, problems) for path in files) if page is not None]
+    _check_sizes(pages, problems)
+    classes = sorted({o[0] for page in pages for o in page.objects})
+    return _table(file, [('', page) for page in pages if page.size], tuple(classes)), problems
+
+
+def _check_sizes(pages: list['_Page'], problems: list[Problem]) -> None:
+    for page in pages:
+        if page.size is None:
+            reason = 'no <size> with a width and height in whole pixels above 0'
+            problems.append(Problem(page.file, '', reason, True))
 
 
 class _Page:

@@ -1,0 +1,147 @@
+"""Reading YOLO's text files, one for each image, as an annotation table.
+
+A line is a class, counted from 0, and fractions of the image's width and height: a box as centre
+and size, ``class x y w h``, or a polygon, ``class x1 y1 x2 y2 x3 y3 ...``.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from hrdet.data.annotations.table import AnnotationTable
+from hrdet.data.errors import Problem
+
+_ORIENTATION = 274  # the EXIF tag
+_OUTSIDE = 0.01  # of an image: how far rounding may take a box over its edge
+_SHOWN = 60  # characters of a line in a message
+
+
+def read_yolo(
+    file: str, root: str, images: Sequence[str], classes: Sequence[str]
+) -> tuple[AnnotationTable, list[Problem]]:
+    """The objects of some images as columns, and what is wrong with their text files.
+
+    Args:
+        file: what messages call the table.
+        root: the folder of the images.
+        images: their names in it.
+        classes: names in the order of the numbers in the text files.
+
+    Returns:
+        The table, without the images that cannot be read, and the problems.  An image without a
+        text file has no objects.
+    """
+    problems: list[Problem] = []
+    names, sizes, objects = [], [], []
+    for name in images:
+        path = Path(root, name)
+        size = image_size(path, problems)
+        if size is None:
+            continue
+        labels = label_file(path)
+        if labels.is_file():
+            lines = _read_lines(labels, problems)
+            for number, line in enumerate(lines, 1):
+                try:
+                    label, box, polygons = _parse(line, size, len(classes))
+                except ValueError as error:
+                    problems.append(Problem(str(labels), f'line {number}', str(error), True))
+                    continue
+                _note_box(box, size, problems, labels, number)
+                objects.append((len(names), label, box, polygons))
+        names.append(name)
+        sizes.append(size)
+    return AnnotationTable.of_objects(file, names, sizes, classes, objects), problems
+
+
+def label_file(image: Path) -> Path:
+    """The text file of an image: ``labels`` in place of the last folder ``images``."""
+    parts = list(image.parts)
+    for i in reversed(range(len(parts) - 1)):
+        if parts[i] == 'images':
+            parts[i] = 'labels'
+            break
+    return Path(*parts).with_suffix('.txt')
+
+
+def image_size(path: Path, problems: list[Problem]) -> tuple[int, int] | None:
+    """(h, w) from the head of an image file; None, and a problem, where that fails."""
+    try:
+        with Image.open(path) as image:
+            if image.getexif().get(_ORIENTATION, 1) == 1:
+                return image.height, image.width
+            reason = (
+                'the image is turned by its EXIF data, and its labels are those of the turned '
+                'image: store the pixels upright'
+            )
+    except (OSError, ValueError, SyntaxError) as error:
+        reason = (
+            'not an image' if 'identify' in str(error) else f'the image cannot be read: {error}'
+        )
+    problems.append(Problem(str(path), '', reason, True))
+    return None
+
+
+def _read_lines(path: Path, problems: list[Problem]) -> list[str]:
+    """The lines of a text file, without empty ones at its end."""
+    try:
+        return path.read_text(encoding='utf-8-sig').rstrip().splitlines()
+    except (OSError, ValueError) as error:
+        problems.append(Problem(str(path), '', f'not a text file: {error}', True))
+        return []
+
+
+def _parse(line: str, size: tuple[int, int], num_classes: int) -> tuple[int, np.ndarray, list]:
+    """Label, box (4,) in pixels and polygons, or None, of a line.
+
+    Raises:
+        ValueError: with the reason.
+    """
+    shown = line if len(line) <= _SHOWN else f'{line[:_SHOWN]}...'
+    try:
+        values = np.array([float(word) for word in line.split()])
+    except ValueError:
+        raise ValueError(f'numbers separated by blanks are expected, not {shown!r}') from None
+    if len(values) != 5 and (len(values) < 7 or len(values) % 2 == 0):
+        scores = ' (a prediction with its score?)' if len(values) == 6 else ''
+        raise ValueError(
+            f'{len(values)} numbers{scores}; a box has 5, class x y w h, and a polygon a class and '
+            f'at least 3 points: {shown!r}'
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(f'a number is not finite: {shown!r}')
+    label, values = values[0], values[1:]
+    if label != int(label) or not 0 <= label < num_classes:
+        raise ValueError(
+            f'class {label:g}, but there are {num_classes} names: classes count from 0 to '
+            f'{num_classes - 1}'
+        )
+    if np.abs(values).max() > 2:
+        raise ValueError(f'coordinates are fractions of the image, not pixels: {shown!r}')
+    h, w = size
+    if len(values) > 4:
+        polygon = values * np.tile([w, h], len(values) // 2)
+        points = polygon.reshape(-1, 2)
+        return int(label), np.concatenate([points.min(0), points.max(0)]), [polygon]
+    x, y, width, height = values
+    if width < 0 or height < 0:
+        raise ValueError(f'a box of negative size: {shown!r}')
+    corners = np.array([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
+    return int(label), corners * [w, h, w, h], None
+
+
+def _note_box(
+    box: np.ndarray, size: tuple[int, int], problems: list[Problem], labels: Path, number: int
+) -> None:
+    """A warning about a box that is empty or leaves its image."""
+    h, w = size
+    shown = [round(float(edge), 2) for edge in box]
+    reason = None
+    if box[0] >= box[2] or box[1] >= box[3]:
+        reason = f'a box of zero size: corners {shown}'
+    elif np.max([-box[:2] / [w, h], box[2:] / [w, h] - 1]) > _OUTSIDE:
+        reason = f'the box with corners {shown} leaves its image of {w} x {h} pixels'
+    if reason:
+        problems.append(Problem(str(labels), f'line {number}', reason, False))

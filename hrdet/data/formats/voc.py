@@ -1,0 +1,86 @@
+"""PASCAL VOC: a folder with ``ImageSets``, or XML files in a folder, as labelling tools do."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree
+
+from hrdet.data.annotations import AnnotationTable, read_voc, read_voc_files
+from hrdet.data.errors import DataError
+from hrdet.data.formats.labels import SPLITS, Labels, images_below, split_folders, split_of
+
+KIND = 'VOC'
+
+
+def find(path: Path) -> list[Labels] | None:
+    """The parts of a VOC folder; None where it is none."""
+    if not path.is_dir():
+        return None
+    lists = sorted((path / 'ImageSets' / 'Main').glob('*.txt'))
+    if lists:
+        return _from_lists(path, lists)
+    if (path / 'Annotations').is_dir():
+        files = sorted((path / 'Annotations').rglob('*.xml'))
+        return [_from_files('', path, files)] if files else None
+    folders = {split: (f, sorted(f.glob('*.xml'))) for split, f in split_folders(path).items()}
+    parts = [_from_files(split, *found) for split, found in folders.items() if found[1]]
+    return parts or None
+
+
+def _from_lists(path: Path, lists: Sequence[Path]) -> list[Labels]:
+    """The lists train, val and test; without any the only one, or trainval."""
+    by_name = {file.stem: file for file in lists}
+    chosen = {split: by_name[split] for split in SPLITS if split in by_name}
+    if 'train' not in chosen:
+        others = [name for name in by_name if split_of(name) == '']
+        single = 'trainval' if 'trainval' in by_name else others[0] if len(others) == 1 else None
+        if single is None:
+            raise DataError(
+                f'{path}: which of ImageSets/Main is for training? There are '
+                f'{", ".join(sorted(by_name)[:8])}; call one train.txt'
+            )
+        chosen = {'': by_name[single]} | {k: v for k, v in chosen.items() if k == 'test'}
+    parts = []
+    for split, file in chosen.items():
+        table, problems = read_voc(str(file), str(path))
+        parts.append(_located(Labels(split, table, '', problems), path))
+    return parts
+
+
+def _from_files(split: str, folder: Path, files: Sequence[Path]) -> Labels:
+    table, problems = read_voc_files(str(folder), files)
+    return _located(Labels(split, table, '', problems), folder)
+
+
+def _located(part: Labels, folder: Path) -> Labels:
+    """The part with its images' folder, and the suffixes that the files there have."""
+    for name in ('JPEGImages', 'images', ''):
+        if (folder / name).is_dir() and (known := images_below(folder / name)):
+            break
+    else:
+        raise DataError(f'{folder}: there are no images in JPEGImages, images or beside the labels')
+    by_stem = {PurePosixPath(name).stem: name for name in known}
+    names = [by_stem.get(PurePosixPath(name).stem, name) for name in part.table.file_names]
+    return replace(part, table=replace(part.table, file_names=names), images=str(folder / name))
+
+
+def xml_of(table: AnnotationTable, image: int, file_name: str) -> bytes:
+    """The XML file of one image: whole pixels, counted from 1; crowd regions are difficult."""
+    h, w = table.sizes[image].tolist()
+    root = ElementTree.Element('annotation')
+    _text(root, filename=file_name)
+    _text(ElementTree.SubElement(root, 'size'), width=w, height=h, depth=3)
+    rows = table.rows_of(image)
+    for i in range(rows.start, rows.stop):
+        x1, y1, x2, y2 = (round(edge) for edge in table.boxes[i].tolist())
+        entry = ElementTree.SubElement(root, 'object')
+        _text(entry, name=table.classes[table.labels[i]], difficult=int(table.crowd[i]))
+        box = ElementTree.SubElement(entry, 'bndbox')
+        _text(box, xmin=x1 + 1, ymin=y1 + 1, xmax=max(x2, x1 + 1), ymax=max(y2, y1 + 1))
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding='utf-8') + b'\n'
+
+
+def _text(parent: ElementTree.Element, **values: object) -> None:
+    for name, value in values.items():
+        ElementTree.SubElement(parent, name).text = str(value)

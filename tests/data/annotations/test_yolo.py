@@ -1,0 +1,96 @@
+"""Reading YOLO's text files: values by hand, and every wrong line is named."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from hrdet.data.annotations import read_yolo
+from hrdet.data.annotations.yolo import label_file
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Reads the objects of one image of 40 x 80 from its text."""
+
+    def read(text):
+        for folder in ('images', 'labels'):
+            (tmp_path / folder).mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / 'images/a.jpg'), np.zeros((40, 80, 3), np.uint8))
+        (tmp_path / 'labels/a.txt').write_text(text)
+        return read_yolo('data.yaml', str(tmp_path / 'images'), ['a.jpg'], ['cat', 'dog'])
+
+    return read
+
+
+def test_boxes_and_polygons(read):
+    table, problems = read('1 0.5 0.5 0.25 0.5\n0 0.1 0.1 0.5 0.1 0.5 0.6\n\n')
+    assert problems == []
+    assert table.sizes.tolist() == [[40, 80]]
+    np.testing.assert_allclose(table.boxes, [[30, 10, 50, 30], [8, 4, 40, 24]], atol=1e-5)
+    assert table.labels.tolist() == [1, 0]
+    np.testing.assert_allclose(table.areas, [400, 320])  # a box, and half a rectangle of 32 x 20
+    assert table.segmentations[0] is None
+    np.testing.assert_allclose(table.segmentations[1], [[8, 4, 40, 4, 40, 24]])
+
+
+@pytest.mark.parametrize(
+    ('line', 'reason'),
+    [
+        ('2 0.5 0.5 0.1 0.1', 'class 2, but there are 2 names'),
+        ('0.5 0.5 0.5 0.1 0.1', 'class 0.5'),
+        ('-1 0.5 0.5 0.1 0.1', 'class -1'),
+        ('cat 0.5 0.5 0.1 0.1', 'numbers separated by blanks'),
+        ('0,0.5,0.5,0.1,0.1', 'numbers separated by blanks'),
+        ('0 0.5 0.5 0.1 0.1 0.9', '6 numbers (a prediction with its score?)'),
+        ('0 0.5 0.5', '3 numbers'),
+        ('', '0 numbers'),
+        ('0 0.1 0.2 0.3 0.4 0.5 0.6 0.7', '8 numbers'),
+        ('0 nan 0.5 0.1 0.1', 'not finite'),
+        ('0 40 20 10 10', 'fractions of the image'),
+        ('0 0.5 0.5 -0.1 0.1', 'negative size'),
+    ],
+)
+def test_broken_lines_are_named(read, line, reason):
+    table, problems = read(f'0 0.5 0.5 0.1 0.1\n{line}\n0 0.5 0.5 0.1 0.1')
+    (problem,) = problems
+    assert problem.fatal
+    assert problem.file.endswith('a.txt')
+    assert problem.where == 'line 2'
+    assert reason in problem.reason
+    assert len(table.boxes) == 2
+
+
+@pytest.mark.parametrize(
+    ('line', 'reason'), [('0 0.5 0.5 0 0.1', 'zero size'), ('0 0 0.5 0.5 0.1', 'leaves its image')]
+)
+def test_doubtful_boxes_are_warnings(read, line, reason):
+    _, (problem,) = read(line)
+    assert not problem.fatal
+    assert reason in problem.reason
+
+
+def test_an_image_without_a_file_has_no_objects(tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((4, 8, 3), np.uint8))
+    table, problems = read_yolo('x', str(tmp_path), ['a.png'], ['cat'])
+    assert (len(table.file_names), len(table.boxes), problems) == (1, 0, [])
+
+
+def test_unreadable_and_turned_images_are_problems(tmp_path):
+    (tmp_path / 'text.jpg').write_text('no image')
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.new('RGB', (8, 4)).save(tmp_path / 'turned.jpg', exif=exif)
+    table, problems = read_yolo('x', str(tmp_path), ['text.jpg', 'turned.jpg', 'none.jpg'], ['c'])
+    assert table.file_names == []
+    reasons = [p.reason for p in problems]
+    assert all(p.fatal for p in problems)
+    assert reasons[0] == 'not an image'
+    assert 'turned by its EXIF' in reasons[1]
+    assert 'No such file' in reasons[2]
+
+
+def test_labels_are_in_place_of_the_last_folder_images(tmp_path):
+    path = tmp_path / 'images' / 'set' / 'images' / 'train' / 'a.b.jpg'
+    assert label_file(path) == tmp_path / 'images' / 'set' / 'labels' / 'train' / 'a.b.txt'
+    assert label_file(tmp_path / 'x' / 'a.jpg').name == 'a.txt'

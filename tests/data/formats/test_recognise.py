@@ -1,0 +1,256 @@
+"""Each format is recognised as the tools of the field lay it out, and mistakes are one line."""
+
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+
+from hrdet.data import CocoDataset, DataError
+from hrdet.data.formats import recognise_labels
+
+from .conftest import write_image
+
+BOX = (0, 0, [4, 6, 20, 30], [], 0)
+LABEL = '0 0.5 0.5 0.25 0.5\n'
+
+
+def yolo(root, layout, splits=('train', 'val'), yaml=None):
+    """A YOLO data set of one image of 40 x 80 a part; ``{}`` in ``layout`` are kind and part."""
+    for split in splits:
+        write_image(root / layout.format(kind='images', split=split) / 'a.jpg', (40, 80))
+        labels = root / layout.format(kind='labels', split=split) / 'a.txt'
+        labels.parent.mkdir(parents=True, exist_ok=True)
+        labels.write_text(LABEL)
+    if yaml:
+        (root / 'data.yaml').write_text(yaml)
+    return str(root)
+
+
+def summary(data):
+    """Kind, and images and boxes of each part."""
+    parts = {p.split: (len(p.table.file_names), len(p.table.boxes)) for p in data.parts}
+    assert not [p for part in data.parts for p in part.problems if p.fatal]
+    return data.kind, parts
+
+
+@pytest.mark.parametrize(
+    ('layout', 'yaml'),
+    [
+        ('{kind}/{split}', 'train: images/train\nval: images/val\nnames: [cat]'),
+        ('{kind}/{split}', 'path: .\ntrain: images/train\nval: images/val\nnames: {0: cat}'),
+        ('{split}/{kind}', 'train: train/images\nval: val/images\nnc: 1\nnames: [cat]'),
+        ('{split}/{kind}', 'train: ../train/images\nval: ../val/images\nnames: ["cat"]'),
+        ('{split}/{kind}', 'path: /nowhere\ntrain: train/images\nval: val/images\nnames: [cat]'),
+        ('{kind}/{split}', 'path: {root}\ntrain: [images/train]\nval: images/val\nnames: [cat]'),
+        ('{kind}/{split}', None),
+        ('{split}/{kind}', None),
+    ],
+)
+def test_yolo_in_both_layouts(tmp_path, layout, yaml):
+    root = yolo(tmp_path, layout, yaml=yaml and yaml.replace('{root}', str(tmp_path)))
+    if yaml is None:
+        (tmp_path / 'classes.txt').write_text('cat\n')
+    data = recognise_labels(root)
+    assert summary(data) == ('YOLO', {'train': (1, 1), 'val': (1, 1)})
+    np.testing.assert_allclose(data.parts[0].table.boxes, [[30, 10, 50, 30]])
+    assert data.parts[1].table.classes == ('cat',)
+
+
+def test_yolo_takes_lists_of_images(tmp_path):
+    root = yolo(tmp_path, '{kind}/{split}', yaml='train: train.txt\nnames: [cat]')
+    (tmp_path / 'train.txt').write_text('./images/train/a.jpg\n./images/val/a.jpg\n')
+    data = recognise_labels(root)
+    assert summary(data) == ('YOLO', {'train': (2, 2)})
+    assert data.parts[0].table.file_names == ['train/a.jpg', 'val/a.jpg']
+
+
+@pytest.mark.parametrize(
+    ('yaml', 'message'),
+    [
+        ('train: images/train\nnames: 3', r'data\.yaml: names: a list'),
+        ('train: images/train\nnames: {1: cat}', r'data\.yaml: names: the numbers of 1 classes'),
+        ('train: images/train\nnames: [cat, cat]', r"data\.yaml: names: a second class 'cat'"),
+        ('train: images/train\nnc: 2\nnames: [cat]', r'data\.yaml: nc is 2, but names has 1'),
+        ('train: images/trian\nnames: [cat]', r'data\.yaml: train: there is no folder or list'),
+        ('train: labels\nnames: [cat]', r'data\.yaml: train: there are no images in labels'),
+        ('names: [cat]', r'data\.yaml: it names no images'),
+        (
+            'train: images/train\nnames: [cat]\nkpt_shape: [4, 2]',
+            r'kpt_shape: labels of key points',
+        ),
+        ('names: [cat', r'data\.yaml: not YAML'),
+        ('names', r'data\.yaml: a YAML file with'),
+        ('names: !!python/object/apply:os.system ["ls"]', r'data\.yaml: not YAML'),
+    ],
+)
+def test_a_wrong_yaml_is_one_line(tmp_path, yaml, message):
+    root = yolo(tmp_path, '{kind}/{split}', yaml=yaml)
+    with pytest.raises(DataError, match=message) as caught:
+        recognise_labels(root)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_yolo_without_names_or_text_files(tmp_path):
+    root = yolo(tmp_path, '{kind}/{split}')
+    with pytest.raises(DataError, match=r'without names: write data\.yaml'):
+        recognise_labels(root)
+    (tmp_path / 'data.yaml').write_text('train: images/train\nnames: [cat]')
+    shutil.rmtree(tmp_path / 'labels')
+    with pytest.raises(
+        DataError, match=r'none of 1 image has a text file of labels, such as .*a\.txt'
+    ):
+        recognise_labels(root)
+
+
+def test_coco_as_it_lays_it_out(coco_source):
+    root = coco_source([BOX])
+    data = recognise_labels(str(root))
+    assert summary(data) == ('COCO', {'train': (2, 1), 'val': (2, 1)})
+    part = data.parts[0]
+    assert part.ann_file == str(root / 'annotations/instances_train.json')
+    dataset = CocoDataset(part.ann_file, part.images, min_size=0)
+    assert dataset.classes == ('cat', 'dog')
+    assert str(data).endswith('taken for COCO: train 2 images, val 2 images; 2 classes: cat, dog')
+
+
+def test_coco_in_a_zip_is_read_in_place(coco_source, tmp_path):
+    root = coco_source([BOX])
+    archive = tmp_path / 'all.zip'
+    with zipfile.ZipFile(archive, 'w') as file:
+        for path in root.rglob('*.*'):
+            file.write(path, 'top/' + str(path.relative_to(root)))
+    data = recognise_labels(str(archive))
+    assert summary(data) == ('COCO', {'train': (2, 1), 'val': (2, 1)})
+    # Both parts have images of the same names.
+    assert [part.images for part in data.parts] == [
+        f'{archive}/top/train',
+        f'{archive}/top/val',
+    ]
+
+
+def test_the_export_of_label_studio(coco_source, tmp_path):
+    root = coco_source([BOX], splits=('train',))
+    content = json.loads((root / 'annotations/instances_train.json').read_text())
+    for image in content['images']:
+        image['file_name'] = f'images\\{image["file_name"]}'
+    export = tmp_path / 'export'
+    export.mkdir()
+    (export / 'result.json').write_text(json.dumps(content))
+    shutil.copytree(root / 'train', export / 'images')
+    data = recognise_labels(str(export))
+    assert summary(data) == ('COCO', {'': (2, 1)})
+    assert data.parts[0].table.file_names == ['images/a.jpg', 'images/b.jpg']
+
+
+def test_the_folders_of_roboflow(coco_source, tmp_path):
+    root = coco_source([BOX])
+    for split in ('train', 'val'):
+        folder = tmp_path / 'export' / split.replace('val', 'valid')
+        shutil.copytree(root / split, folder)
+        shutil.copy(root / f'annotations/instances_{split}.json', folder / '_annotations.coco.json')
+    data = recognise_labels(str(tmp_path / 'export'))
+    assert summary(data) == ('COCO', {'train': (2, 1), 'val': (2, 1)})
+
+
+def test_masks_of_cvat_are_objects(coco_source):
+    runs = dict(counts=[10, 200, 48 * 64 - 210], size=[48, 64])
+    root = coco_source([BOX, (1, 1, [0, 0, 10, 48], runs, 1)])
+    assert recognise_labels(str(root)).parts[0].table.crowd.tolist() == [False, True]
+    for file in (root / 'annotations').iterdir():
+        content = json.loads(file.read_text())
+        for entry in content['annotations']:
+            entry['attributes'] = {'occluded': False}
+        file.write_text(json.dumps(content))
+    part = recognise_labels(str(root)).parts[0]
+    assert part.table.crowd.tolist() == [False, False]
+    assert part.table.segmentations[1] == runs
+    assert part.ann_file is None  # the file itself would be read with crowd regions
+    assert 'CVAT' in str(part.problems[-1])
+
+
+def test_lists_of_classes_that_differ_become_one(coco_source):
+    root = coco_source([BOX, (0, 1, [1, 1, 9, 9], [], 0)])
+    file = root / 'annotations/instances_val.json'
+    content = json.loads(file.read_text())
+    content['categories'].reverse()
+    for i, entry in enumerate(content['categories']):
+        entry['id'] = i
+    for entry in content['annotations']:
+        entry['category_id'] = 1 - (entry['category_id'] - 3) // 10
+    file.write_text(json.dumps(content))
+    train, val = recognise_labels(str(root)).parts
+    assert train.table.classes == val.table.classes == ('cat', 'dog')
+    assert train.table.labels.tolist() == val.table.labels.tolist() == [0, 1]
+
+
+def voc_page(name, size=(40, 80), filename=None):
+    h, w = size
+    return (
+        f'<annotation><filename>{filename or name}</filename><size><width>{w}</width><height>{h}'
+        f'</height><depth>3</depth></size><object><name>cat</name><bndbox><xmin>5</xmin><ymin>7'
+        f'</ymin><xmax>24</xmax><ymax>36</ymax></bndbox></object></annotation>'
+    )
+
+
+@pytest.mark.parametrize(
+    ('labels', 'images'), [('Annotations', 'images'), ('Annotations', 'JPEGImages'), ('.', '.')]
+)
+def test_voc_without_lists(tmp_path, labels, images):
+    write_image(tmp_path / images / 'a.png', (40, 80))
+    (tmp_path / labels).mkdir(exist_ok=True)
+    (tmp_path / labels / 'a.xml').write_text(voc_page('a'))  # Label Studio: without a suffix
+    data = recognise_labels(str(tmp_path))
+    assert summary(data) == ('VOC', {'': (1, 1)})
+    assert data.parts[0].table.file_names == ['a.png']
+    np.testing.assert_allclose(data.parts[0].table.boxes, [[4, 6, 24, 36]])
+
+
+def test_voc_with_the_list_of_cvat(tmp_path):
+    write_image(tmp_path / 'JPEGImages/a b.jpg', (40, 80))
+    for folder, name, text in (
+        ('Annotations', 'a b.xml', voc_page('a b.jpg')),
+        ('ImageSets/Main', 'default.txt', '"a b"\n'),
+    ):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / name).write_text(text)
+    assert summary(recognise_labels(str(tmp_path))) == ('VOC', {'': (1, 1)})
+
+
+def test_labelme_beside_its_images(tmp_path):
+    shapes = [dict(label='cat', points=[[1, 2], [30, 20]], shape_type='rectangle')]
+    for split in ('train', 'val'):
+        write_image(tmp_path / split / 'a.jpg', (40, 80))
+        page = dict(shapes=shapes, imagePath='a.jpg', imageHeight=40, imageWidth=80)
+        (tmp_path / split / 'a.json').write_text(json.dumps(page))
+    assert summary(recognise_labels(str(tmp_path))) == (
+        'labelme',
+        {'train': (1, 1), 'val': (1, 1)},
+    )
+
+
+def test_what_holds_no_labels(tmp_path):
+    assert recognise_labels(str(tmp_path)) is None
+    with pytest.raises(DataError, match=r'data: there is no file or folder .*/none'):
+        recognise_labels(str(tmp_path / 'none'))
+
+
+def test_images_that_are_nowhere_are_named(coco_source):
+    root = coco_source([BOX])
+    shutil.rmtree(root / 'val')
+    with pytest.raises(
+        DataError, match=r'instances_val\.json: images\[0\]: there is no image a\.jpg'
+    ):
+        recognise_labels(str(root))
+
+
+def test_two_files_for_one_part_are_named(coco_source):
+    root = coco_source([BOX])
+    shutil.copy(
+        root / 'annotations/instances_val.json', root / 'annotations/instances_validation.json'
+    )
+    with pytest.raises(
+        DataError, match=r'instances_val\.json and instances_validation\.json are both'
+    ):
+        recognise_labels(str(root))
