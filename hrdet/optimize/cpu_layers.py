@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from hrdet.models.necks import HRFPN
 from hrdet.ops import cpu
 
 _LEAST_CHANNELS = 16  # one AVX-512 vector; with fewer channels a direct convolution is faster
+_PACKED_WEIGHTS = 1 << 20  # from here on packing them for oneDNN takes as long as convolving
 _HALF_CHANNELS = 128  # from here on products are bfloat16 too: long sums average the rounding
 
 
@@ -23,7 +25,15 @@ class FastConv2d(nn.Conv2d):
 
     With one thread and one image torch does not use oneDNN for 1x1 convolutions, and copies a
     channels_last map to rows and back: 1.5 to 3 times the time.
+
+    Large weights are packed into oneDNN's layout once, at the first call, and are held twice then.
     """
+
+    _packed: Tensor | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the packed weight, which cannot be copied."""
+        return {name: value for name, value in self.__dict__.items() if name != '_packed'}
 
     def forward(
         self,
@@ -33,7 +43,17 @@ class FastConv2d(nn.Conv2d):
         in_place: bool = False,
     ) -> Tensor:
         """``in_place`` writes the result into ``summand``."""
-        return self.with_weight(x, self.weight, self.bias, summand, relu, in_place)
+        weight = self.weight
+        if weight.numel() >= _PACKED_WEIGHTS:
+            if self._packed is None:
+                self._packed = self._pack(x)
+            weight = self._packed
+        return self.with_weight(x, weight, self.bias, summand, relu, in_place)
+
+    def _pack(self, x: Tensor) -> Tensor:
+        """For inputs such as ``x``; oneDNN packs again what does not fit another size."""
+        shape = self.padding, self.stride, self.dilation, self.groups, x.shape
+        return torch.ops.mkldnn._reorder_convolution_weight(self.weight, *shape)
 
     def with_weight(
         self,
@@ -229,6 +249,7 @@ def _onednn_convolves(dtype: torch.dtype) -> bool:
         try:
             conv(x, relu=True)
             conv(x, x)
+            conv.with_weight(x, conv._pack(x))
             conv.with_weight(x, conv.weight, conv.bias, x, in_place=True)
         except (
             AttributeError,

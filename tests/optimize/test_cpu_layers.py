@@ -104,6 +104,25 @@ def test_backbone(kind, fuse_mode, memory_format):
             torch.testing.assert_close(got.double(), wanted, rtol=0, atol=5e-6 * scale.item())
 
 
+@pytest.mark.parametrize('stride', [1, 2])
+def test_large_weights_are_packed_once(stride):
+    """Inputs of other sizes and copies give the same results."""
+    torch.manual_seed(0)
+    layer = torch.nn.Conv2d(1024, 1024, 1, stride).requires_grad_(False)
+    fast = copy.deepcopy(layer).to(memory_format=torch.channels_last)
+    fast_layers(fast, torch.float32)
+    assert type(fast) is FastConv2d
+    packed = []
+    for size in ((1, 7, 7), (3, 14, 9), (1, 40, 33), (1, 7, 7)):
+        images = torch.randn(size[0], 1024, *size[1:])
+        wanted = copy.deepcopy(layer).double()(images.double())
+        for conv in (fast, copy.deepcopy(fast)):
+            got = conv(images.contiguous(memory_format=torch.channels_last), relu=True)
+            torch.testing.assert_close(got.double(), wanted.relu(), rtol=0, atol=1e-5)
+        packed.append(fast._packed)
+    assert len(set(map(id, packed))) == 1
+
+
 @pytest.mark.parametrize('num_convs', [1, 2])
 @pytest.mark.parametrize('branches', [1, 4])
 def test_fcn_head(branches, num_convs):
