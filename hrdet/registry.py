@@ -77,7 +77,7 @@ def registered(name: str, path: str = 'config') -> type:
     return _CLASSES[name]
 
 
-def is_own(name: str) -> bool:
+def is_custom(name: str) -> bool:
     """Whether a class that is not hrdet's is registered under this name."""
     return name in _CLASSES and not _CLASSES[name].__module__.startswith('hrdet.')
 

@@ -122,7 +122,7 @@ def _cached(url: str) -> Path:
     parts = urlsplit(url)
     *folders, name = parts.path.strip('/').split('/')
     if not name or not {'', '.', '..'}.isdisjoint((*folders, name, parts.netloc)):
-        raise ConfigError(f'{url}: an address of a file is wanted')
+        raise ConfigError(f'{url}: must be the address of a file')
     if stated_hash(name):
         return zoo.cache_folder() / name
     if parts.query:

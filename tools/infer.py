@@ -1,7 +1,7 @@
 """Run a model on images of your own.
 
     python tools/infer.py CONFIG CHECKPOINT street.jpg
-    python tools/infer.py CONFIG CHECKPOINT photos/ 'more/**/*.png' --out-dir found --score-thr 0.5
+    python tools/infer.py CONFIG CHECKPOINT photos/ 'more/**/*.png' --out-dir results
 
 INPUT is an image file, a folder (searched with its sub-folders) or a pattern in quotes; ** stands
 for any number of folders.  The folder --out-dir gets a picture of every image with its result, and
@@ -53,7 +53,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config file that the checkpoint was trained with')
     parser.add_argument('checkpoint', help=CHECKPOINT_HELP)
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='image, folder or pattern')
-    parser.add_argument('--out-dir', default='found', help='folder for the results (%(default)s)')
+    parser.add_argument('--out-dir', default='outputs', help='folder for the results (%(default)s)')
     parser.add_argument(
         '--score-thr', type=float, default=0.3, help='minimum score of drawn objects (%(default)s)'
     )

@@ -1,4 +1,4 @@
-"""The values of a config: nested dicts with attributes, in which every value knows its origin."""
+"""Config values: nested dicts with attribute access, and the origin of every value."""
 
 import copy
 import os
@@ -15,8 +15,8 @@ OVERRIDE = '--cfg-options'
 class Config(dict):
     """A section of a config: ``config.model.backbone.width`` and ``config['model']`` both work.
 
-    ``origins`` holds the place that wrote the value of each key: ``configs/my.py:12``, or
-    ``OVERRIDE``; a value set by a program has none.  ``filename`` is None but at the top.
+    ``origins`` maps each key to where its value was written: ``configs/my.py:12``, or
+    ``OVERRIDE``; a value set in Python code has no origin.  ``filename`` is set at the top only.
     """
 
     __slots__ = ('filename', 'origins')
@@ -78,7 +78,7 @@ class Config(dict):
         return Config, (), (None, state), None, iter(self.items())
 
     def override(self, path: str, value: Any) -> None:
-        """Set the value at a dotted path; a number counts in a list, and dicts are merged.
+        """Set the value at a dotted path; a number is a list index, and dicts are merged.
 
         Raises:
             ConfigError: the path leads into something that is neither a section nor a list.

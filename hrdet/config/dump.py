@@ -1,4 +1,4 @@
-"""Values as the text of a Python file."""
+"""Write config values as the source of a Python file."""
 
 import keyword
 import math
@@ -11,10 +11,10 @@ _WIDTH = 100
 
 
 def as_text(values: Mapping[str, Any]) -> str:
-    """One assignment a key; behind a ``Node`` from elsewhere stands its path.
+    """One assignment per key; a ``Node`` whose path differs is followed by it as a comment.
 
     Raises:
-        ConfigError: a value that no Python literal can stand for, such as an object.
+        ConfigError: a value that is not a Python literal, such as an object.
     """
     rows = (_row(f'{key} = ', value, key, 0, '') for key, value in values.items())
     return ''.join(f'{row}\n' for row in rows)

@@ -1,4 +1,4 @@
-"""From a config file to its values: Python, ``_base_`` inheritance, overrides."""
+"""Load a config file: run it as Python, merge its ``_base_`` files, apply overrides."""
 
 import ast
 import importlib
@@ -68,7 +68,7 @@ def _read(file: str, readers: Sequence[str]) -> Config:
     shown = _shown(file)
     if not file.endswith('.py'):
         raise ConfigError(f'{shown}: a config is a Python file, whose name ends with .py')
-    # 1. The program, and what its bases say.
+    # 1. Parse the program, and load its base files.
     text = Path(file).read_text(encoding='utf-8')
     try:
         tree = ast.parse(_substituted(text, Path(file).absolute()), shown)
@@ -76,7 +76,7 @@ def _read(file: str, readers: Sequence[str]) -> Config:
         text = (error.text or '').strip()
         raise ConfigError(f'{shown}:{error.lineno}: {error.msg}: {text}') from None
     base = _bases(tree, file, (*readers, os.path.realpath(file)))
-    # 2. Run it: ``_base_`` is a value of the program, and each assignment notes its line.
+    # 2. Run it: ``_base_`` is a variable of the program, and each assignment records its line.
     assignments = Assignments(shown)
     names = {_BASE: Config(base), '__file__': file, '__name__': Path(file).stem}
     names |= assignments.names
@@ -87,7 +87,7 @@ def _read(file: str, readers: Sequence[str]) -> Config:
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == shown]
         what = f'{type(error).__name__}: {error}'
         raise ConfigError(f'{shown}:{lines[-1]}: {what}') from error
-    # 3. Its keys are what it assigned; what it only used on its way is not a key.
+    # 3. Keys are the names that it assigned; imports, functions and loop variables are not.
     values = {
         name: value
         for name, value in names.items()
@@ -127,12 +127,12 @@ def _variable(match: re.Match, file: Path) -> str:
 
 
 def _bases(tree: ast.Module, file: str, readers: Sequence[str]) -> Config:
-    """What the files named by ``_base_`` say together; the assignment leaves the program."""
+    """The merged values of the ``_base_`` files; the assignment is removed from the program."""
     base = Config()
     for node in [node for node in tree.body if isinstance(node, ast.Assign)]:
         if [getattr(target, 'id', None) for target in node.targets] != [_BASE]:
             continue
-        # The names are read, not run: a base is known before the program that inherits from it.
+        # The names must be literals: bases are loaded before the program runs.
         tree.body.remove(node)
         place = f'{_shown(file)}:{node.lineno}'
         try:
@@ -146,12 +146,12 @@ def _bases(tree: ast.Module, file: str, readers: Sequence[str]) -> Config:
             other = os.path.normpath(os.path.join(os.path.dirname(file), name))
             if not os.path.isfile(other):
                 raise ConfigError(f'{place}: _base_ {name!r}: there is no file {_shown(other)}')
-            # By real paths, so that a link cannot hide the circle.
+            # Compare real paths, so that a symbolic link cannot hide the cycle.
             if os.path.realpath(other) in readers:
                 chain = ' -> '.join(map(_shown, (*readers, other)))
                 raise ConfigError(f'{place}: _base_ {name!r} includes itself: {chain}')
             found = _read(other, readers)
-            # Between equal bases no order decides: setting a key twice is an error.
+            # Bases in a list have no priority, so a key that two of them set is an error.
             for key in base.keys() & found.keys():
                 ours, theirs = base.origins[key], found.origins[key]
                 raise ConfigError(

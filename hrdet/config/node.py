@@ -1,8 +1,8 @@
-"""Sections of a config that know where they stand, and the one strict way to read them.
+"""Config sections that carry their path, and ``read``, which checks a section and parses it.
 
-The keys a section may have are the parameters of the function that reads it: its signature is the
-schema, with the defaults in it.  A reader with ``**rest`` translates the keys that it names and
-passes the rest through; ``build`` then checks these against the constructor.
+The keyword parameters of a reader (a function) are the schema of its section: names, types and
+defaults of the keys.  A reader with ``**rest`` translates the keys that it names and passes the
+others on to the node, where ``build`` checks them against the constructor.
 """
 
 import inspect
@@ -15,9 +15,9 @@ from hrdet.registry import ConfigError, check_keys, check_value, nearest
 class Node(dict):
     """A section of a config: a dict with a ``path``, its place in the user's config, for messages.
 
-    ``rest`` are keys passed through as they are; ``values`` win over none of them: a key given
-    twice is an error.  ``names`` are the keys that the node's reader knows beside the rest, and
-    ``origins`` the places that wrote the values of the whole config.
+    ``rest`` holds keys that are passed through unchanged; a key in both ``rest`` and ``values`` is
+    an error.  ``names`` are the keys that the node's reader accepts besides ``rest``; ``origins``
+    maps every path of the config to the file and line that wrote it.
     """
 
     __slots__ = ('names', 'origins', 'passed', 'path')
@@ -66,7 +66,7 @@ def read(reader: Callable[..., Any], section: Any, path: str, **context: Any) ->
         ConfigError: the section is not a dict, has an unknown key, lacks a needed one, or a value
             is of another type.
     """
-    check(isinstance(section, Mapping), path, f'a dict is wanted here, not {section!r}')
+    check(isinstance(section, Mapping), path, f'must be a dict, not {section!r}')
     parameters = inspect.signature(reader).parameters
     keys = keys_of(reader, context)
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -75,14 +75,14 @@ def read(reader: Callable[..., Any], section: Any, path: str, **context: Any) ->
     check_keys(unknown, keys, path)
     for name in keys:
         here = f'{path}.{name}' if path else name
-        # 2. What is needed; a similar key that the rest would swallow is the likely mistake.
+        # 2. Required keys; a similar key that ``**rest`` would accept is the likely mistake.
         if parameters[name].default is inspect.Parameter.empty and name not in section:
             similar = [key for key in section if key not in keys and nearest(key, [name])]
             check_keys(similar, keys, path)
-            raise ConfigError(f'{here}: this key is needed')
+            raise ConfigError(f'{here}: this key is required')
         if name in section:
             check_value(section[name], parameters[name].annotation, here)
-    # 3. A dataclass takes no path.
+    # 3. Call the reader; a dataclass takes no path.
     place = () if isinstance(reader, type) else (path,)
     result = reader(*place, **section, **context)
     if open_ended and isinstance(result, Node):
@@ -91,7 +91,7 @@ def read(reader: Callable[..., Any], section: Any, path: str, **context: Any) ->
 
 
 def keys_of(reader: Callable[..., Any], context: Iterable[str] = ()) -> list[str]:
-    """The keys that ``reader`` takes from a section: its keyword parameters but the context."""
+    """The keys that ``reader`` accepts: its keyword parameters except those in ``context``."""
     parameters = inspect.signature(reader).parameters
     return [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and n not in context]
 
@@ -114,13 +114,13 @@ def check_choice(value: Any, options: Iterable[Any], path: str) -> None:
 
 def check_typed(section: Any, path: str) -> Node:
     """The section itself, after checking that it is a dict with a ``type``."""
-    check(isinstance(section, Node), path, f'a dict with a type is wanted here, not {section!r}')
-    check('type' in section, f'{path}.type', 'this key is needed')
+    check(isinstance(section, Node), path, f'must be a dict with a type, not {section!r}')
+    check('type' in section, f'{path}.type', 'this key is required')
     return section
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is an int or a float; True and False are neither here."""
+    """Whether ``value`` is an int or a float; a bool is not a number here."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

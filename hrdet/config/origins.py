@@ -1,4 +1,4 @@
-"""The lines of a config file that write its values: assignments matched with what they made."""
+"""Trace each value of a config file to the line that wrote it."""
 
 import ast
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ Lines = dict[Any, tuple[int, 'Lines']]
 
 
 class Assignments(ast.NodeTransformer):
-    """The assignments of a config file, in the order in which they run.
+    """Records the assignments of a config file in the order in which they run.
 
-    ``visit`` puts a call behind each assignment that notes it: of an ``if`` and its ``else`` only
-    one runs.  ``names`` are what the program then needs beside its own names, and ``assigned`` the
-    names that it has assigned: not what is imported, counted in a loop or opened by ``with``.
+    ``visit`` inserts a recording call after each assignment, because only one branch of an ``if``
+    runs.  The program must then be executed with ``names`` in its globals.  ``assigned`` are the
+    names that it assigned, without imports, loop variables and targets of ``with``.
     """
 
     def __init__(self, file: str) -> None:

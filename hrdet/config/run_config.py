@@ -1,4 +1,4 @@
-"""What a config means: trees for ``hrdet.registry.build`` and typed settings, one a line."""
+"""A lowered config: nodes that ``hrdet.registry.build`` builds, and typed settings."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -54,13 +54,13 @@ class Runtime:
 
 @dataclass(slots=True, kw_only=True)
 class RunConfig:
-    """A whole config, lowered: what ``lower`` returns.
+    """A whole config in lowered form; ``lower`` returns it.
 
     ``train``, ``val`` and ``test`` hold ``dataset`` (a node) and the arguments of
     ``hrdet.data.build_loader``; ``val`` and ``test`` also ``evaluator`` (a node, built with the
-    data set as its argument ``dataset``) and, where the config has views for test-time
-    augmentation on request, ``tta``: ``transforms``, which take the place of the data set's, and
-    ``description``, a line about them.  ``classes`` None takes the data set's own.
+    data set as its argument ``dataset``) and, where the config defines test-time augmentation
+    (``--tta``), ``tta``: ``transforms``, which replace those of the data set, and ``description``,
+    one line about them.  With ``classes=None`` the class names of the data set are used.
     """
 
     model: Node
@@ -84,7 +84,7 @@ class RunConfig:
                 raise ConfigError(f'{path}: training needs this key ({later} in OpenMMLab 2)')
 
     def check(self) -> 'RunConfig':
-        """Raise a ConfigError for a key or type that no part has, before any is built.
+        """Raise a ConfigError for an unknown key or type, before anything is built.
 
         Returns the config itself.
 
@@ -102,7 +102,7 @@ class RunConfig:
         return self
 
     def splits(self) -> Iterator[Node]:
-        """Those of ``train``, ``val`` and ``test`` that the config has."""
+        """``train``, ``val`` and ``test``, as far as the config has them."""
         yield from (split for split in (self.train, self.val, self.test) if split is not None)
 
     def use_tta(self) -> str:
@@ -125,7 +125,7 @@ def loader_options(split: Node) -> dict[str, Any]:
 
 
 def _with_transforms(dataset: Node, transforms: list[Node] | None) -> Node:
-    """The data set, or all inside it, with these transforms; None: with mirror images."""
+    """The data set, or each one in a wrapper, with these transforms; None: with mirror images."""
     if 'datasets' in dataset:
         parts = [_with_transforms(part, transforms) for part in dataset['datasets']]
         return dataset.replaced(datasets=parts)
@@ -134,6 +134,8 @@ def _with_transforms(dataset: Node, transforms: list[Node] | None) -> Node:
 
 def _mirrored(dataset: Node) -> list[Node]:
     """The transforms of a test for two views: each image, and mirrored before it is padded."""
+    # Pad comes last in a test pipeline: an image is flipped before it, so that padding stays on
+    # the right and below in both views.
     steps = dataset['transforms']
     if any(step['type'] == 'AugmentedViews' for step in steps):
         raise ConfigError(f'{dataset.path}: the test has several views already; leave --tta out')

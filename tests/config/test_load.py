@@ -125,7 +125,7 @@ model = dict(
         "_base_ = 'cells.py'\ntest_cfg = dict(rcnn=dict(_delete_=True))"
     )
     missing = (
-        r'^test_cfg\.rcnn\.score_thr, in the section written in mine\.py:2: this key is needed'
+        r'^test_cfg\.rcnn\.score_thr, in the section written in mine\.py:2: this key is required'
     )
     with pytest.raises(ConfigError, match=missing):
         lower(load_config('mine.py'))

@@ -37,9 +37,9 @@ def test_read_passes_section_and_context():
     ('section', 'message'),
     [
         ({'needed': 1, 'othr': 2}, r"x\.othr: .*did you mean 'other'.*accepted: needed, other\)"),
-        ({'other': 1}, r'x\.needed: this key is needed'),
+        ({'other': 1}, r'x\.needed: this key is required'),
         ({'needed': 1, 'outside': 2}, r'x\.outside: there is no such key'),
-        (None, r'x: a dict is wanted here, not None'),
+        (None, r'x: must be a dict, not None'),
     ],
 )
 def test_read_refuses(section, message):

@@ -9,14 +9,14 @@ _WIDTHS = ('w18', 'w30', 'w32', 'w40', 'w44', 'w48', 'w64')
 
 
 def read_backbone(section: Node, path: str, config: str, norm_eval: bool, **defaults: Any) -> Node:
-    """The section ``model.backbone``, whose initial weights are read elsewhere.
+    """Lower the section ``model.backbone``; ``initial_weights`` has removed its ``init_cfg``.
 
     Args:
-        section: what stands at ``path``.
-        path: where.
-        config: a shipped config to look at, for the message about another backbone.
-        norm_eval: the project's default.
-        defaults: of other arguments of ``HRNet``.
+        section: the section.
+        path: its path in the config.
+        config: a config of hrdet that the message about an unknown backbone refers to.
+        norm_eval: the default of the project whose language this is.
+        defaults: default values of other arguments of ``HRNet``.
     """
     kind = check_typed(section, path)['type']
     known = ('HRNet', 'HighResolutionNet', 'SyncHighResolutionNet')

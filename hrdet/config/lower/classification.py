@@ -1,11 +1,11 @@
-"""Image classification in both OpenMMLab languages: model, data sets, steps and accuracy."""
+"""Image classification in both OpenMMLab languages: model, data sets and accuracy."""
 
 from typing import Any, Literal
 
 from hrdet.config.lower.backbone import read_backbone
 from hrdet.config.lower.classification_steps import STEPS, ClassificationPipeline, read_steps
-from hrdet.config.lower.data import agreed
-from hrdet.config.lower.splits import Split, agreed_norm, lower_splits, views_on_request
+from hrdet.config.lower.data import common_value
+from hrdet.config.lower.splits import Split, common_norm, lower_splits, tta_node
 from hrdet.config.node import Node, check, check_choice, check_typed, read
 from hrdet.ranges import Count, Fraction, Positive
 
@@ -17,36 +17,39 @@ _DATASETS = ('ImageNet', 'CustomDataset')
 def lower_classification(
     model: Node, splits: dict[str, Split], norm: Node | None, language: str
 ) -> dict[str, Any]:
-    """Arguments of ``RunConfig`` about the model and its data.
+    """Arguments of ``RunConfig`` for the model and its data.
 
     Args:
-        model: the section of that name.
-        splits: train, val and test, those that there are.
-        norm: a node ``Preprocess``, or None where the pipelines normalise.
-        language: whose names the steps of the pipelines have.
+        model: the section ``model``.
+        splits: train, val and test, as far as the config has them.
+        norm: a node ``Preprocess``, or None where the pipelines contain ``Normalize``.
+        language: 'openmmlab1' or 'openmmlab2', which name the steps of pipelines differently.
     """
-    found: list[tuple[Node, ClassificationPipeline]] = []
+    # 1. The data sets; their pipelines are kept to compare normalisation and classes below.
+    pipelines: list[tuple[Node, ClassificationPipeline]] = []
 
-    def plain(section: Node, training: bool) -> Node:
+    def lower_dataset(section: Node, training: bool) -> Node:
         check_choice(section['type'], _DATASETS, f'{section.path}.type')
-        context = dict(training=training, language=language, found=found)
+        context = dict(training=training, language=language, pipelines=pipelines)
         return read(_dataset, section, section.path, **context)
 
-    lowered = lower_splits(splits, plain)
+    lowered = lower_splits(splits, lower_dataset)
     for name, split in splits.items():
         if split.tta is not None:
             path = split.tta[0][0].path
             views = [read_steps(steps, path, False, STEPS[language]) for steps in split.tta]
-            lowered[name]['tta'] = views_on_request(path, [view.transforms for view in views])
-    norms = [pipeline.norm for _, pipeline in found if pipeline.norm is not None]
+            lowered[name]['tta'] = tta_node(path, [view.transforms for view in views])
+    # 2. One normalisation and one list of classes for all of them, because there is one model.
+    norms = [pipeline.norm for _, pipeline in pipelines if pipeline.norm is not None]
     check(norm is not None or norms, 'data', "no pipeline has a step dict(type='Normalize', ...)")
-    norm = norm or agreed_norm(norms)
-    classes = agreed(
-        [(f'{node.path}.classes', node['classes']) for node, _ in found if 'classes' in node],
+    norm = norm or common_norm(norms)
+    classes = common_value(
+        [(f'{node.path}.classes', node['classes']) for node, _ in pipelines if 'classes' in node],
         '{} and {} differ, but a model has one list of classes: {} and {}',
     )
     model = read(_classifier, model, 'model', preprocess=norm)
-    named = isinstance(classes, tuple)  # or a file of names, which the data set reads
+    # 3. A file of class names is left to the data set, which reads it.
+    named = isinstance(classes, tuple)
     return dict(model=model, classes=classes if named else None, **lowered)
 
 
@@ -62,7 +65,7 @@ def _classifier(
     init_cfg: None = None,
     preprocess: Node,
 ) -> Node:
-    """The tree of a classifier, whose initial weights are read elsewhere."""
+    """The node of a classifier; ``initial_weights`` has removed the names of its weights."""
     backbone = read_backbone(backbone, f'{path}.backbone', _CONFIG, norm_eval=False)
     necks = list(neck) if isinstance(neck, (list, tuple)) else [neck]
     for section in necks:
@@ -83,7 +86,7 @@ def _classifier(
 
 
 def _without(section: Node, *keys: str) -> Node:
-    """The section without keys that may be None only."""
+    """The section without ``keys``, whose only valid value is None."""
     for key in keys:
         check(section.get(key) is None, f'{section.path}.{key}', 'only None exists: leave it out')
     return Node(section.path, {k: v for k, v in section.items() if k not in keys})
@@ -100,12 +103,13 @@ def _head(
     cal_acc: bool = False,
     init_cfg: Any = None,
 ) -> Node:
-    """``topk`` and ``cal_acc``, the accuracy of batches that are trained on, have no effect."""
+    """``topk`` and ``cal_acc`` have no effect: hrdet logs no accuracy of training batches."""
     arguments: dict[str, Any] = {}
     if loss is not None:
         kind = check_typed(loss, f'{path}.loss')['type']
         check_choice(kind, _LOSSES, f'{path}.loss.type')
         arguments = read(_LOSSES[kind], loss, f'{path}.loss')
+    # The initialisation is fixed, so that its usual description in configs is accepted.
     if init_cfg is not None:
         wanted = dict(type='Normal', layer='Linear', std=0.01)
         only = f'only {wanted} exists, which is the default: leave it out'
@@ -116,7 +120,7 @@ def _head(
 def _cross_entropy(
     path: str, *, type: str, loss_weight: Positive = 1.0, use_soft: bool = False
 ) -> dict[str, Any]:
-    """Labels that are mixtures are recognised: ``use_soft`` has no effect."""
+    """``use_soft`` has no effect: the loss takes labels (N,) and soft labels (N, K)."""
     return dict(loss_weight=loss_weight)
 
 
@@ -138,7 +142,7 @@ _LOSSES = {'CrossEntropyLoss': _cross_entropy, 'LabelSmoothLoss': _label_smoothi
 def _train_cfg(
     path: str, *, augments: Node | list[Node] | None = None, probs: list[float] | None = None
 ) -> dict[str, Any]:
-    """Mixup and cutmix, of which one is drawn for each batch."""
+    """Mixup and CutMix; one of them is drawn for each batch."""
     rows = augments if isinstance(augments, (list, tuple)) else [augments] if augments else []
     even = 'each is drawn as often as the others: leave it out'
     check(probs is None or all(p == 1 / len(rows) for p in probs), f'{path}.probs', even)
@@ -191,7 +195,7 @@ def _dataset(
     lazy_init: Literal[False] = False,
     training: bool,
     language: str,
-    found: list[tuple[Node, ClassificationPipeline]],
+    pipelines: list[tuple[Node, ClassificationPipeline]],
     **rest: Any,
 ) -> Node:
     steps = read_steps(pipeline, f'{path}.pipeline', training, STEPS[language])
@@ -201,6 +205,7 @@ def _dataset(
         one = f'{path}.metainfo has them: keep one'
         check(classes is None or 'classes' not in metainfo, f'{path}.classes', one)
         classes = classes or read(metainfo_classes, metainfo, f'{path}.metainfo')
+    # An empty string means the same as a missing key, and is left to the data set's default.
     given = {
         key: value
         for key, value in dict(
@@ -209,7 +214,7 @@ def _dataset(
         if value
     }
     node = Node(path, rest, type=type, test_mode=not training, transforms=steps.transforms, **given)
-    found.append((node, steps))
+    pipelines.append((node, steps))
     return node
 
 

@@ -1,4 +1,4 @@
-"""Steps of classification pipelines, as mmcls 0.x and mmpretrain write them, to transforms."""
+"""Translate steps of classification pipelines (mmcls 0.x, mmpretrain) to transforms."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ from hrdet.config.node import Node, check, check_choice, check_typed, read
 
 @dataclass(slots=True)
 class ClassificationPipeline:
-    """A pipeline as it is read: transforms, and how images are normalised."""
+    """A lowered pipeline: transforms, and how the model normalises the images."""
 
     training: bool
     transforms: list[Node] = field(default_factory=list)
@@ -23,7 +23,7 @@ class ClassificationPipeline:
 def read_steps(
     steps: Any, path: str, training: bool, readers: dict[str, Any]
 ) -> ClassificationPipeline:
-    """A step of a type unknown here is a transform of the user's own and stays as it is."""
+    """Lower a pipeline; a step whose type ``readers`` lacks is a custom transform, unchanged."""
     result = ClassificationPipeline(training)
     for i, step in enumerate(steps):
         kind = check_typed(step, f'{path}[{i}]')['type']
@@ -38,7 +38,7 @@ def _load_image(
     path, *, type, to_float32=False, color_type='color', imdecode_backend='cv2',
     file_client_args=None, backend_args=None, ignore_empty=False, result
 ):  # fmt: skip
-    """Every data set loads its images; they stay uint8."""
+    """No transform: data sets load the images, which stay uint8."""
     check_choice(color_type, ('color',), f'{path}.color_type')
     check_choice(imdecode_backend, ('cv2',), f'{path}.imdecode_backend')
 
@@ -79,6 +79,7 @@ def _resize(
     """To a size (w, h), or one number for both."""
     check_choice(backend, ('cv2',), f'{path}.backend')
     check_choice(interpolation, ('bilinear',), f'{path}.interpolation')
+    # exact_scale: the size is reached exactly, and coordinates follow the ratio of whole pixels.
     scale = (scale, scale) if isinstance(scale, int) else tuple(scale)
     result.add(path, type=type, scales=[scale], keep_ratio=keep_ratio, exact_scale=True)
 
@@ -89,6 +90,7 @@ def _resize_1(path, *, type, size, interpolation='bilinear', backend='cv2', resu
         options = dict(interpolation=interpolation, backend=backend)
         result.add(path, type='ResizeEdge', scale=size[0], edge='short', **options)
         return
+    # mmcls 0.x has (h, w), mmpretrain and hrdet's transforms have (w, h).
     pair = size if isinstance(size, (list, tuple)) else (size, size)
     options = dict(interpolation=interpolation, backend=backend)
     _resize(path, type=type, scale=tuple(pair)[::-1], **options, result=result)
@@ -123,11 +125,11 @@ def _colour_jitter(path, *, type, backend='pillow', result, **rest):
 
 
 def _pack(path, *, type, input_key='img', algorithm_keys=(), meta_keys=(), result):
-    """Tensors are made when a batch is put together."""
+    """No transform: ``collate`` makes the tensors."""
 
 
 def _format(path, *, type, keys=(), meta_keys=(), result):
-    """Tensors are made when a batch is put together."""
+    """No transform: ``collate`` makes the tensors."""
 
 
 def _normalize(

@@ -12,13 +12,13 @@ from hrdet.registry import ConfigError, check_keys
 
 _NAMES = {'skip_img_without_anno': 'filter_empty', 'semantic_scale_factor': 'seg_scale_factor'}
 _FILES = ('ann_file', 'img_prefix', 'seg_prefix', 'proposal_file')
-# The data sets read so far, with what each asks of the model.
-_Found = list[tuple[Node, Pipeline]]
+# The data sets lowered so far, each with its pipeline, which has settings for the model.
+_Lowered = list[tuple[Node, Pipeline]]
 
 
 @dataclass(slots=True)
 class Data:
-    """What ``data`` means: data sets with the arguments of their loaders, and the rest."""
+    """The lowered section ``data``: data sets with loader arguments, and settings of the model."""
 
     splits: dict[str, Node | None]
     preprocess: Node
@@ -43,36 +43,35 @@ def read_data(
 ) -> Data:
     """Lower the section for a model of this box convention.
 
-    ``masks`` tells whether the model has masks to learn, and ``semantics`` is the stride of the
-    semantic maps that it learns, or None.  ``classes`` are the names for all data sets that do
-    not name theirs.
+    ``masks``: the model has a mask head.  ``semantics``: stride of its semantic head, or None.
+    ``classes``: class names of data sets that have none of their own.
     """
     pad_size = pad_size and tuple(pad_size)
     splits: dict[str, Node | None] = dict(train=train, val=val, test=test)
     check(any(splits.values()), path, 'there is none of train, val and test')
-    found: _Found = []
-    trained: _Found = []
+    lowered: _Lowered = []
+    trained: _Lowered = []
     for split, section in splits.items():
-        training, first = split == 'train', len(found)
+        training, first = split == 'train', len(lowered)
         context = Context(training, convention, masks, semantics, pad_size is not None, classes)
         splits[split] = section and Node(
             f'{path}.{split}',
-            dataset=_dataset(section, f'{path}.{split}', context, found),
+            dataset=_dataset(section, f'{path}.{split}', context, lowered),
             batch_size=imgs_per_gpu if training else test_imgs_per_gpu,
             num_workers=workers_per_gpu,
             pad_size=pad_size if training else None,
-            size_divisor=max((pipeline.size_divisor for _, pipeline in found[first:]), default=1),
+            size_divisor=max((pipeline.size_divisor for _, pipeline in lowered[first:]), default=1),
         )
         if training:
-            trained = list(found)
+            trained = list(lowered)
     return Data(
         splits,
-        preprocess=_preprocess([pipeline for _, pipeline in found]),
-        classes=agreed(
-            [(f'{node.path}.classes', node['classes']) for node, _ in found if 'classes' in node],
+        preprocess=_preprocess([pipeline for _, pipeline in lowered]),
+        classes=common_value(
+            [(f'{node.path}.classes', node['classes']) for node, _ in lowered if 'classes' in node],
             '{} and {} differ, but a model has one list of classes: {} and {}',
         ),
-        semantics=agreed(
+        semantics=common_value(
             [(node.path, pipeline.semantic) for node, pipeline in trained],
             '{} and {}: one has semantic maps (seg_prefix), the other has none; a model learns '
             'from both kinds of images only without its semantic_head',
@@ -80,8 +79,8 @@ def read_data(
     )
 
 
-def agreed(values: list[tuple[str, Any]], message: str) -> Any:
-    """What all of these paths say, or None where there are none."""
+def common_value(values: list[tuple[str, Any]], message: str) -> Any:
+    """The value that all (path, value) pairs share, or None for an empty list."""
     for path, value in values[1:]:
         if value != values[0][1]:
             raise ConfigError(message.format(values[0][0], path, values[0][1], value))
@@ -93,27 +92,27 @@ def _preprocess(pipelines: list[Pipeline]) -> Node:
     norms = [pipeline.norm for pipeline in pipelines]
     wrong = '{{}} and {{}} differ in {} ({{}} and {{}}), but the model normalises all images alike'
     for name in ('mean', 'std', 'channel_order'):
-        agreed([(norm.path, norm[name]) for norm in norms], wrong.format(name))
+        common_value([(norm.path, norm[name]) for norm in norms], wrong.format(name))
     return norms[0].replaced(size_divisor=max(pipeline.size_divisor for pipeline in pipelines))
 
 
-def _dataset(section: Any, path: str, context: Context, found: _Found) -> Node:
+def _dataset(section: Any, path: str, context: Context, lowered: _Lowered) -> Node:
     """A data set; a list of them, or a list of annotation files, is joined into one."""
     if isinstance(section, (list, tuple)):
-        return _datasets(section, path, context, found)
+        return _datasets(section, path, context, lowered)
     wrapper = _WRAPPERS.get(check_typed(section, path)['type'])
     if wrapper is not None:
         check(context.training, path, 'an evaluation takes one data set as it is')
-        return read(wrapper, section, path, context=context, found=found)
+        return read(wrapper, section, path, context=context, lowered=lowered)
     if isinstance(section.get('ann_file'), (list, tuple)):
         return _joined(
-            [_plain(part, path, context, found) for part in _parts(section, path)], path, context
+            [_plain(part, path, context, lowered) for part in _parts(section, path)], path, context
         )
-    return _plain(section, path, context, found)
+    return _plain(section, path, context, lowered)
 
 
-def _datasets(sections: Any, path: str, context: Context, found: _Found) -> Node:
-    nodes = [_dataset(s, f'{path}[{i}]', context, found) for i, s in enumerate(sections)]
+def _datasets(sections: Any, path: str, context: Context, lowered: _Lowered) -> Node:
+    nodes = [_dataset(s, f'{path}[{i}]', context, lowered) for i, s in enumerate(sections)]
     return _joined(nodes, path, context)
 
 
@@ -123,16 +122,16 @@ def _joined(nodes: list[Node], path: str, context: Context) -> Node:
     return nodes[0] if len(nodes) == 1 else Node(path, type='ConcatDataset', datasets=nodes)
 
 
-def _wrapped(path, *, type, dataset, context, found, **rest):
-    dataset = _dataset(dataset, f'{path}.dataset', context, found)
+def _wrapped(path, *, type, dataset, context, lowered, **rest):
+    dataset = _dataset(dataset, f'{path}.dataset', context, lowered)
     return Node(path, rest, type=type, dataset=dataset)
 
 
-def _concatenated(path, *, type, datasets, context, found):
-    return _dataset(datasets, f'{path}.datasets', context, found)
+def _concatenated(path, *, type, datasets, context, lowered):
+    return _dataset(datasets, f'{path}.datasets', context, lowered)
 
 
-def _plain(section: Node, path: str, context: Context, found: _Found) -> Node:
+def _plain(section: Node, path: str, context: Context, lowered: _Lowered) -> Node:
     for other, name in _NAMES.items():
         twice = other in section and name in section
         check(not twice, f'{path}.{other}', f'another name of {name}; keep one')
@@ -142,7 +141,7 @@ def _plain(section: Node, path: str, context: Context, found: _Found) -> Node:
     # 1. The image keys in either form: the steps of 1.x, or the keys of the release.
     form = from_steps if 'pipeline' in section else from_keys
     keys = keys_of(form, ['context'])
-    if form is from_steps:  # which say all about the images
+    if form is from_steps:  # keys of the other form are errors beside it
         settled = {*keys_of(from_keys, ['context'])} - {*keys}
         check_keys([key for key in section if key in settled], keys, path)
     elif context.semantics and section.get('seg_prefix') is not None:
@@ -167,12 +166,12 @@ def _plain(section: Node, path: str, context: Context, found: _Found) -> Node:
         given['box_convention'] = context.convention
     node = Node(path, arguments, **pipeline.dataset, **given)
     node.names = (*keys, 'data_root')
-    found.append((node, pipeline))
+    lowered.append((node, pipeline))
     return node
 
 
 def _arguments(rest: dict[str, Any], path: str, context: Context) -> dict[str, Any]:
-    """The keys of a data set that are not about images, with whole paths."""
+    """The keys of a data set that do not concern images, with ``data_root`` joined to paths."""
     root, classes = rest.pop('data_root', None), rest.pop('classes', None)
     rest.pop('test_mode', None)
     for key in _FILES:
@@ -189,10 +188,10 @@ def _arguments(rest: dict[str, Any], path: str, context: Context) -> dict[str, A
 def _settle_maps(
     pipeline: Pipeline, arguments: dict[str, Any], path: str, context: Context
 ) -> None:
-    """Whether a data set has the semantic maps that its pipeline loads, in the head's scale."""
+    """Check that semantic maps exist where the pipeline loads them, in the scale of the head."""
     pipeline.semantic = 'seg_prefix' in arguments
     stride = context.semantics
-    check(stride or pipeline.semantic, f'{path}.seg_prefix', 'this key is needed for its maps')
+    check(stride or pipeline.semantic, f'{path}.seg_prefix', 'this key is required for its maps')
     if stride and pipeline.semantic:
         steps = [step for step in pipeline.transforms if step['type'] == 'SegRescale']
         scale = steps[0].get('scale_factor', 1) if steps else 1
@@ -224,10 +223,10 @@ def _class_names(classes: Any, path: str) -> tuple[str, ...]:
     check(
         not isinstance(classes, str),
         path,
-        f'a tuple of names is wanted here; for one class write ({classes!r},) with the comma',
+        f'must be a tuple of names; for one class write ({classes!r},) with the comma',
     )
     names = isinstance(classes, (list, tuple)) and all(isinstance(c, str) for c in classes)
-    check(names and bool(classes), path, f'a tuple of names is wanted here, not {classes!r}')
+    check(names and bool(classes), path, f'must be a tuple of names, not {classes!r}')
     twice = sorted({name for name in classes if classes.count(name) > 1})
     check(not twice, path, f'these names appear twice: {", ".join(twice)}')
     return tuple(classes)

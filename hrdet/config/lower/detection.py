@@ -1,4 +1,4 @@
-"""Object detection in the 2019 language: model, data sets and what is measured."""
+"""Object detection in the 2019 language: model, data sets and metrics."""
 
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from hrdet.ranges import Count
 from hrdet.registry import nearest
 
 METRICS = ('bbox', 'segm', 'proposal', 'proposal_fast')
-# A detector's type and the function that lowers its section ``model``.
+# Type of a detector -> function that lowers its section ``model``.
 DETECTORS = {**dict.fromkeys(ROI_HEADS, two_stage), 'FCOS': partial(read, fcos)}
 
 
@@ -25,12 +25,12 @@ def lower_detection(
     classes: Any = None,
     evaluation: Node | None = None,
 ) -> dict[str, Any]:
-    """Arguments of ``RunConfig`` about the model and its data, and ``warnings``."""
+    """Arguments of ``RunConfig`` for the model and its data, and ``warnings``."""
     kind = model['type']
     supported = f'there is no detector {kind!r}{nearest(kind, DETECTORS)}; supported: '
     check(kind in DETECTORS, 'model.type', supported + ', '.join(DETECTORS))
     masks, semantics = (model.get(head) is not None for head in ('mask_head', 'semantic_head'))
-    found = read(
+    lowered = read(
         read_data,
         data,
         'data',
@@ -40,29 +40,30 @@ def lower_detection(
         semantics=_semantic_stride(model) if semantics else None,
     )
     warnings: list[str] = []
-    if semantics and found.semantics is False:
+    if semantics and lowered.semantics is False:
         model = _without_semantics(model, warnings)
-    mean, order = found.preprocess['mean'], found.preprocess['channel_order']
+    mean, order = lowered.preprocess['mean'], lowered.preprocess['channel_order']
+    # ImageNet's mean is (123.7, 116.3, 103.5) in RGB and the reverse in BGR.
     if order == 'bgr' and mean[0] > mean[2] + 10:
         warnings.append(
-            f'{found.preprocess.path}: to_rgb=False with the mean {mean}, which looks like one of '
-            f'RGB images: the model will see BGR. Weights trained on RGB need to_rgb=True'
+            f'{lowered.preprocess.path}: to_rgb=False with the mean {mean}, which looks like that '
+            f'of RGB images: the model will see BGR. Weights trained on RGB need to_rgb=True'
         )
     warnings += _proposal_warnings(data)
     cfgs = dict(train_cfg=train_cfg, test_cfg=test_cfg)
-    model = DETECTORS[kind](model, 'model', **cfgs, preprocess=found.preprocess)
+    model = DETECTORS[kind](model, 'model', **cfgs, preprocess=lowered.preprocess)
     wanted = {} if evaluation is None else evaluation
     evaluator = read(_evaluator, wanted, 'evaluation', masks=masks)
     for split in ('val', 'test'):
-        if found.splits[split]:
-            found.splits[split]['evaluator'] = evaluator
-    return dict(model=model, classes=found.classes, **found.splits, warnings=warnings)
+        if lowered.splits[split]:
+            lowered.splits[split]['evaluator'] = evaluator
+    return dict(model=model, classes=lowered.classes, **lowered.splits, warnings=warnings)
 
 
 def _evaluator(
     path: str, *, interval: Count = 1, metric: str | list[str] | None = None, masks: bool
 ) -> Node:
-    """``evaluation``: what is measured; left out, everything that the model predicts."""
+    """``evaluation``: the metrics; by default all that suit what the model predicts."""
     if metric is None:
         metric = ['bbox', 'segm'] if masks else 'bbox'
     metrics = [metric] if isinstance(metric, str) else list(metric)
@@ -74,21 +75,21 @@ def _evaluator(
 
 
 def _semantic_stride(detector: Node) -> int:
-    """Input pixels per pixel of the map that the semantic head learns.
+    """Stride of the semantic head's output, in pixels of the network input.
 
-    Regions are cut out of that map by their own extractor, which says it.
+    The semantic RoI extractor, which crops regions from features of the same stride, states it.
     """
     extractor = detector.get('semantic_roi_extractor')
     strides = extractor.get('featmap_strides', [8]) if isinstance(extractor, Node) else [8]
     path = f'{detector.path}.semantic_roi_extractor.featmap_strides'
     one = isinstance(strides, (list, tuple)) and len(strides) == 1
-    check(one, path, f'a list of one stride, that of fusion_level, is wanted here, not {strides!r}')
+    check(one, path, f'must be a list of one stride, that of fusion_level, not {strides!r}')
     check_count(strides[0], f'{path}[0]')
     return strides[0]
 
 
 def _without_semantics(detector: Node, warnings: list[str]) -> Node:
-    """The detector without the semantic branch, which has nothing to learn from."""
+    """The detector without its semantic branch, for data without semantic maps."""
     warnings.append(
         f'{detector.path}.semantic_head: left out of the model, because data.train has no semantic '
         f'maps to learn it from; seg_prefix names their folder (and a pipeline needs with_seg=True)'

@@ -1,4 +1,4 @@
-"""What the config languages call the same setting, for errors about a key of another language."""
+"""Names of the same setting in each config language, for errors about keys of another language."""
 
 import re
 
@@ -16,8 +16,8 @@ _LOGGERS = 'log_config.hooks'
 _LENGTH = 'total_epochs or total_iters'
 _SEED = 'seed, and --deterministic of tools/train.py'
 _NOTHING = 'nothing: leave it out'
-# One setting a row, in the order of TITLES: its place, then what else is to be said of it.
-# ``*.key`` is a key of that name anywhere below a data set.
+# One row for each setting: its path in every language, in the order of TITLES.  ``*.key`` is a key
+# of that name anywhere below a data set.
 _ROWS = (
     ('data.imgs_per_gpu', 'data.samples_per_gpu', 'train_dataloader.batch_size'),
     ('data.workers_per_gpu', 'data.workers_per_gpu', 'train_dataloader.num_workers'),
@@ -86,7 +86,8 @@ _PLACE = re.compile(r'[\w.*]+')
 
 
 def foreign_key(path: str, language: str) -> str | None:
-    """What to say of a key that this language does not have and another one has; None: nothing."""
+    """A hint for a key that another language has and this one does not; None if there is none."""
+    # A path in lists, such as data.train[0].img_scale, is looked up without the indices.
     place = re.sub(r'\[\d+\]', '', path)
     here = list(TITLES).index(language)
     for row in _ROWS:
@@ -100,7 +101,7 @@ def foreign_key(path: str, language: str) -> str | None:
 
 
 def explain(error: ConfigError, language: str) -> None:
-    """Let an error about an unknown key say which language has that key."""
+    """Extend an error about an unknown key by the language that has this key."""
     path, _, message = str(error).partition(':')
     found = foreign_key(path, language) if message.startswith(' there is no such key') else None
     if found:

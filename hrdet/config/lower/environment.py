@@ -1,4 +1,4 @@
-"""Where and how a program runs in OpenMMLab 2: ``env_cfg``, ``randomness``, ``resume``, ..."""
+"""Runtime settings of OpenMMLab 2: ``env_cfg``, ``randomness``, ``resume`` and the like."""
 
 from dataclasses import fields
 from typing import Any, Literal
@@ -19,14 +19,14 @@ def lower_runtime(
     pretrained: str | None,
     **rest: Any,
 ) -> Runtime:
-    """Where and how a program runs; ``rest`` are the fields of ``Runtime`` of the same names."""
+    """Lower the runtime settings; ``rest`` are fields of ``Runtime`` with the same names."""
     values = dict(rest)
     if env_cfg is not None:
         values |= read(_env_cfg, env_cfg, 'env_cfg')
     if randomness is not None:
         values['seed'] = read(_randomness, randomness, 'randomness')
-    # ``resume=True`` continues from ``load_from``, or from the last checkpoint of the work folder,
-    # which a run does here anyway.
+    # ``resume=True`` resumes from ``load_from``, or else from the latest checkpoint in the work
+    # folder, which hrdet does by default.
     resumed = resume if isinstance(resume, str) else load_from if resume else None
     if resumed:
         values['resume_from'] = resumed
@@ -54,13 +54,13 @@ def _env_cfg(
 
 
 def _mp_cfg(path: str, *, mp_start_method: str = 'fork', opencv_num_threads: Natural = 0) -> None:
-    """How workers start and that libraries use one thread in them; hrdet settles both itself."""
+    """Accepted without effect: hrdet chooses how workers start, with one thread each."""
 
 
 def _dist_cfg(
     path: str, *, backend: Literal['nccl', 'gloo', 'mpi'] = 'nccl', port: int | None = None
 ) -> str:
-    """Launchers choose the port."""
+    """The backend; the port has no effect, because the launcher chooses it."""
     return backend
 
 

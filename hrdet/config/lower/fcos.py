@@ -1,4 +1,4 @@
-"""FCOS: the sections ``model``, ``train_cfg`` and ``test_cfg`` to one tree."""
+"""Lower an FCOS: the sections ``model``, ``train_cfg`` and ``test_cfg`` become one node."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from hrdet.config.lower.parts import Convention
 from hrdet.config.node import Node, check, check_typed, is_number, read
 
 _GN = Node('model.bbox_head.norm_cfg', type='GN', num_groups=32)
-# In pixels; mmdetection's infinity at the end.
+# In pixels of the input; 1e8 is mmdetection's value for infinity.
 _RANGES = ((-1, 64), (64, 128), (128, 256), (256, 512), (512, 1e8))
 
 
@@ -24,7 +24,7 @@ def fcos(
     test_cfg: Node,
     preprocess: Node,
 ) -> Node:
-    """The tree of an FCOS."""
+    """The node of an FCOS."""
     if train_cfg is not None:
         read(_train_cfg, train_cfg, 'train_cfg')
     testing = read(_test_cfg, test_cfg, 'test_cfg')
@@ -47,7 +47,7 @@ def _train_cfg(
     pos_weight: float = -1,
     debug: bool = False,
 ) -> None:
-    """Read by nobody, in mmdetection 1 too: points find their objects without an assigner."""
+    """Accepted without effect, as in mmdetection 1: FCOS assigns points without an assigner."""
 
 
 def _test_cfg(
@@ -69,10 +69,10 @@ def _test_cfg(
 
 
 def _head(section: Node, path: str, settings: dict[str, Any]) -> Node:
-    """A head of the user's own gets the settings of the test beside its own arguments."""
+    """A head class of the user gets the settings of ``test_cfg`` besides its own arguments."""
     if check_typed(section, path)['type'] == 'FCOSHead':
         return read(_fcos_head, section, path, settings=settings)
-    return parts.own_head(section, path).replaced(**settings)
+    return parts.custom_head(section, path).replaced(**settings)
 
 
 def _fcos_head(
@@ -105,7 +105,7 @@ def _fcos_head(
 
 
 def _check_ranges(ranges: Any, path: str) -> None:
-    wanted = f'a list of pairs (least, greatest distance in pixels) is wanted here, not {ranges!r}'
+    wanted = f'must be a list of pairs (least, greatest distance in pixels), not {ranges!r}'
     check(isinstance(ranges, (list, tuple)), path, wanted)
     for pair in ranges:
         two = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(map(is_number, pair))

@@ -1,4 +1,4 @@
-"""From a config in any language to a RunConfig."""
+"""Detect the language of a config, and lower it to a RunConfig."""
 
 import importlib
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from hrdet.registry import ConfigError
 
 # Each language has a module here, with ``KEYS``, its keys at the top, and ``read_config``.
 LANGUAGES = ('release', 'openmmlab1', 'openmmlab2', 'lowered')
-# Places of values that not every language has.
+# Paths of keys that only some of the languages have.
 _OLD = 'data optimizer optimizer_config lr_config'
 _NESTED = (
     'model.roi_head model.rpn_head.anchor_generator model.decode_head model.head model.train_cfg '
@@ -28,10 +28,11 @@ _PLACES = {
 
 
 def language_of(config: Mapping[str, Any]) -> str:
-    """The language that a config names, or else the one that most of its keys belong to."""
+    """The language that a config names; else the one that has most of its characteristic keys."""
     if 'language' in config:
         check_choice(config['language'], LANGUAGES, 'language')
         return config['language']
+    # Each key that a language has counts for it: users mix in keys of other languages by mistake.
     votes = {
         language: sum(_has(config, place) for place in places.split())
         for language, places in _PLACES.items()
@@ -52,7 +53,7 @@ def _module(config: Mapping[str, Any]) -> Any:
 
 
 def keys_of_language(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The keys that a config in its language may have at the top."""
+    """The top-level keys of the config's language."""
     return (*_module(config).KEYS, 'language', 'custom_imports')
 
 
@@ -63,8 +64,8 @@ def lower(config: Mapping[str, Any]) -> RunConfig:
     constructors, by ``RunConfig.check`` and when they are built.
 
     Raises:
-        ConfigError: an unknown key, a missing one, or a value that cannot be meant; the message
-            names its path in the config, and the file and line that wrote it.
+        ConfigError: an unknown or missing key, or an invalid value; the message names its path in
+            the config, and the file and line that wrote it.
     """
     origins = origins_of(config)
     try:

@@ -1,4 +1,4 @@
-"""The lowered language: what a config means, written as a config that means the same."""
+"""The lowered language: a RunConfig written as a config file, and read back."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
@@ -12,7 +12,7 @@ KEYS = ('model', 'classes', 'train', 'val', 'test', 'training', 'runtime')
 
 
 def read_config(config: dict[str, Any]) -> RunConfig:
-    """The meaning of a config in this language."""
+    """Read a config in this language."""
     named = ('custom_imports', 'work_dir')
     run = read(_read, as_nodes({k: v for k, v in config.items() if k not in named}), 'config')
     run.runtime.work_dir = run.runtime.work_dir or config.get('work_dir')
@@ -20,7 +20,7 @@ def read_config(config: dict[str, Any]) -> RunConfig:
 
 
 def lowered_text(run: RunConfig, custom_imports: Mapping[str, Any] | None = None) -> str:
-    """A config file in this language; beside each part the section that it comes from."""
+    """A config file in this language, with the original path of each part as a comment."""
     values: dict[str, Any] = {'language': 'lowered'}
     if custom_imports:
         values['custom_imports'] = custom_imports
@@ -39,7 +39,7 @@ def _read(
     runtime: Node | None = None,
 ) -> RunConfig:
     for name, split in dict(train=train, val=val, test=test).items():
-        check(split is None or 'dataset' in split, f'{name}.dataset', 'this key is needed')
+        check(split is None or 'dataset' in split, f'{name}.dataset', 'this key is required')
     return RunConfig(
         model=check_typed(model, 'model'),
         classes=None if classes is None else tuple(classes),

@@ -1,37 +1,37 @@
-"""Object detection as mmdetection 2 writes it: data sets, steps, and what is measured."""
+"""Object detection as mmdetection 2 writes it: data sets, pipelines and metrics."""
 
 from typing import Any, Literal
 
 from hrdet.config.lower.detection import METRICS, lower_detection
 from hrdet.config.lower.mmdet3 import checked_evaluator
 from hrdet.config.lower.nested_detection import flat_detector
-from hrdet.config.lower.places import placed, with_places
+from hrdet.config.lower.original_paths import errors_at_original_paths, with_original_paths
 from hrdet.config.lower.splits import Split, check_disk
 from hrdet.config.node import Node, check, check_choice, check_typed, read
 from hrdet.ranges import Count
-from hrdet.registry import ConfigError, is_own, nearest
+from hrdet.registry import ConfigError, is_custom, nearest
 
 _WRAPPERS = ('RepeatDataset', 'ClassBalancedDataset', 'ConcatDataset')
 _NAMES = {'filter_empty_gt': 'filter_empty'}
 
 
 def lower_mmdet2(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
-    """Arguments of ``RunConfig`` about the model and its data, and ``warnings``."""
+    """Arguments of ``RunConfig`` for the model and its data, and ``warnings``."""
     flat, train_cfg, test_cfg, rules = flat_detector(model)
     data = Node('data', imgs_per_gpu=1)
-    data |= {name: _in_words_of_2019(split.dataset, split.path) for name, split in splits.items()}
+    data |= {name: _to_mmdet1(split.dataset, split.path) for name, split in splits.items()}
     rules = (*rules, (r'\.filter_empty$', '.filter_empty_gt'))
-    with placed(rules):
+    with errors_at_original_paths(rules):
         sections = dict(train_cfg=train_cfg, test_cfg=test_cfg)
-        found = lower_detection('', model=flat, data=data, **sections)
-    masks = 'mask_head' in found['model'].get('roi_head', {})
+        lowered = lower_detection('', model=flat, data=data, **sections)
+    masks = 'mask_head' in lowered['model'].get('roi_head', {})
     for name, split in splits.items():
-        found[name] |= dict(batch_size=split.batch_size, num_workers=split.num_workers)
+        lowered[name] |= dict(batch_size=split.batch_size, num_workers=split.num_workers)
         evaluator = split.evaluator
         if evaluator is not None and evaluator['metrics']:
-            dataset = found[name]['dataset']
-            found[name]['evaluator'] = checked_evaluator(evaluator, dataset, masks)
-    return {key: with_places(value, rules) for key, value in found.items()}
+            dataset = lowered[name]['dataset']
+            lowered[name]['evaluator'] = checked_evaluator(evaluator, dataset, masks)
+    return {key: with_original_paths(value, rules) for key, value in lowered.items()}
 
 
 def coco_metrics(
@@ -49,33 +49,33 @@ def coco_metrics(
     return Node(path, type='CocoMetric', metrics=metrics, ann_file=None)
 
 
-def _in_words_of_2019(section: Any, path: str) -> Any:
-    """A data set, or the wrappers and lists of them, with steps of mmdetection 1."""
+def _to_mmdet1(section: Any, path: str) -> Any:
+    """A data set, wrapper or list of them, with its pipelines in the form of mmdetection 1."""
     if isinstance(section, (list, tuple)):
-        return [_in_words_of_2019(part, f'{path}[{i}]') for i, part in enumerate(section)]
+        return [_to_mmdet1(part, f'{path}[{i}]') for i, part in enumerate(section)]
     kind = check_typed(section, path)['type']
     if kind in _WRAPPERS:
         inner = 'datasets' if kind == 'ConcatDataset' else 'dataset'
-        check(inner in section, f'{path}.{inner}', 'this key is needed')
-        part = _in_words_of_2019(section[inner], f'{path}.{inner}')
+        check(inner in section, f'{path}.{inner}', 'this key is required')
+        part = _to_mmdet1(section[inner], f'{path}.{inner}')
         return Node(path, {**section, inner: part})
     known = ('CocoDataset', 'VOCDataset')
     other = f'hrdet has no data set {kind!r}{nearest(kind, known)}; supported: {", ".join(known)}'
-    check(kind in known or is_own(kind), f'{path}.type', other)
-    check('pipeline' in section, f'{path}.pipeline', 'this key is needed: a list of steps')
+    check(kind in known or is_custom(kind), f'{path}.type', other)
+    check('pipeline' in section, f'{path}.pipeline', 'this key is required: a list of steps')
     values = {_NAMES.get(key, key): value for key, value in section.items()}
     values['pipeline'] = _steps(section['pipeline'], f'{path}.pipeline')
     return Node(path, values)
 
 
 def _steps(steps: Any, path: str) -> list[Node]:
-    check(isinstance(steps, (list, tuple)), path, f'a list of steps is wanted here, not {steps!r}')
+    check(isinstance(steps, (list, tuple)), path, f'must be a list of steps, not {steps!r}')
     found = []
     for i, step in enumerate(steps):
         kind = check_typed(step, f'{path}[{i}]')['type']
         if kind in _STEPS:
             found.append(read(_STEPS[kind], step, step.path))
-        elif is_own(kind):
+        elif is_custom(kind):
             found.append(step)
         else:
             raise ConfigError(
@@ -140,7 +140,7 @@ def _rescale(path, *, type, scale_factor: float = 1, backend: Literal['cv2'] = '
     return Node(path, type=type, scale_factor=scale_factor)
 
 
-def _as_it_is(path, *, type, **rest):
+def _unchanged(path, *, type, **rest):
     return Node(path, rest, type=type)
 
 
@@ -161,17 +161,17 @@ def _test_augmentation(
 _STEPS = {
     'LoadImageFromFile': _load_image,
     'LoadAnnotations': _load_annotations,
-    'LoadProposals': _as_it_is,
+    'LoadProposals': _unchanged,
     'Resize': _resize,
     'RandomFlip': _random_flip,
-    'Normalize': _as_it_is,
+    'Normalize': _unchanged,
     'Pad': _pad,
-    'Expand': _as_it_is,
-    'MinIoURandomCrop': _as_it_is,
-    'PhotoMetricDistortion': _as_it_is,
+    'Expand': _unchanged,
+    'MinIoURandomCrop': _unchanged,
+    'PhotoMetricDistortion': _unchanged,
     'SegRescale': _rescale,
     'DefaultFormatBundle': _format,
-    'ImageToTensor': _as_it_is,
-    'Collect': _as_it_is,
+    'ImageToTensor': _unchanged,
+    'Collect': _unchanged,
     'MultiScaleFlipAug': _test_augmentation,
 }

@@ -1,19 +1,19 @@
-"""Object detection as mmdetection 3 writes it: data sets, steps, and what is measured."""
+"""Object detection as mmdetection 3 writes it: data sets, pipelines and metrics."""
 
 from typing import Any, Literal
 
 from hrdet.config.lower.detection import METRICS, lower_detection
 from hrdet.config.lower.mmdet3_steps import detection_steps
 from hrdet.config.lower.nested_detection import flat_detector
+from hrdet.config.lower.original_paths import errors_at_original_paths, with_original_paths
 from hrdet.config.lower.pipeline import from_steps
-from hrdet.config.lower.places import placed, with_places
-from hrdet.config.lower.splits import Split, views_on_request
-from hrdet.config.lower.transforms import Context, Three
+from hrdet.config.lower.splits import Split, tta_node
+from hrdet.config.lower.transforms import Context, ThreeNumbers
 from hrdet.config.node import Node, check, check_choice, check_typed, read
 from hrdet.ranges import Count, NotNegative
-from hrdet.registry import is_own, nearest
+from hrdet.registry import is_custom, nearest
 
-# Sections of 2019, and where mmdetection 3 has the same.
+# Path in the 2019 sections -> path in a config of mmdetection 3.
 _PLACES = (
     (r'^data\.(train|val|test)\b', r'\1_dataloader.dataset'),
     (r'^evaluation\b', 'val_evaluator'),
@@ -23,13 +23,13 @@ _PLACES = (
 
 
 def lower_mmdet3(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
-    """Arguments of ``RunConfig`` about the model and its data, and ``warnings``.
+    """Arguments of ``RunConfig`` for the model and its data, and ``warnings``.
 
     ``model`` holds ``data_preprocessor``; the evaluators of the splits are lowered already.
     """
     section = model['data_preprocessor']
-    check(section is not None, 'model.data_preprocessor', 'this key is needed')
-    # What the preprocessor does to each image stands at the end of a pipeline of 2019.
+    check(section is not None, 'model.data_preprocessor', 'this key is required')
+    # In mmdetection 1 normalising and padding are the last steps of a pipeline.
     last = read(_preprocessor, section, section.path)
     flat, train_cfg, test_cfg, rules = flat_detector(model)
     if 'semantic_head' in flat:
@@ -38,29 +38,29 @@ def lower_mmdet3(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
     data = Node('data', imgs_per_gpu=1)
     for name, split in splits.items():
         data[name] = _dataset(split.dataset, split.path, split.training, last)
-    with placed(rules):
+    with errors_at_original_paths(rules):
         sections = dict(train_cfg=train_cfg, test_cfg=test_cfg)
-        found = lower_detection('', model=flat, data=data, **sections)
-    masks = 'mask_head' in found['model'].get('roi_head', {})
+        lowered = lower_detection('', model=flat, data=data, **sections)
+    masks = 'mask_head' in lowered['model'].get('roi_head', {})
     for name, split in splits.items():
-        found[name] |= dict(batch_size=split.batch_size, num_workers=split.num_workers)
+        lowered[name] |= dict(batch_size=split.batch_size, num_workers=split.num_workers)
         if split.evaluator is not None:
-            found[name]['evaluator'] = checked_evaluator(
-                split.evaluator, found[name]['dataset'], masks
+            lowered[name]['evaluator'] = checked_evaluator(
+                split.evaluator, lowered[name]['dataset'], masks
             )
         if split.tta is not None:
-            found[name]['tta'] = _augmented(split.tta, last)
-    return {key: with_places(value, rules) for key, value in found.items()}
+            lowered[name]['tta'] = _augmented(split.tta, last)
+    return {key: with_original_paths(value, rules) for key, value in lowered.items()}
 
 
 def _augmented(views: list[list[Node]], last: list[Node]) -> Node:
-    """The views that test-time augmentation on request takes."""
+    """The node ``tta``: what ``--tta`` of tools/test.py uses."""
     path, context = views[0][0].path, Context(False, 'continuous', False, None, False, None)
     pipelines = [
         read(from_steps, dict(pipeline=detection_steps(steps, path, last)), path, context=context)
         for steps in views
     ]
-    return views_on_request(path, [pipeline.transforms for pipeline in pipelines])
+    return tta_node(path, [pipeline.transforms for pipeline in pipelines])
 
 
 def coco_metric(
@@ -84,7 +84,7 @@ def coco_metric(
 
 
 def checked_evaluator(evaluator: Node, dataset: Node, masks: bool) -> Node:
-    """The evaluator of a data set, after checking that it measures what is there."""
+    """The evaluator, after checking that its file and metrics suit the data set and the model."""
     path, file, ours = evaluator.path, evaluator['ann_file'], str(dataset.get('ann_file'))
     other = f'{file!r} is not the file of the data set, {ours!r}: leave it out'
     check(file is None or str(file).endswith(ours), f'{path}.ann_file', other)
@@ -97,8 +97,8 @@ def _preprocessor(
     path: str,
     *,
     type: Literal['DetDataPreprocessor'],
-    mean: Three,
-    std: Three,
+    mean: ThreeNumbers,
+    std: ThreeNumbers,
     bgr_to_rgb: bool = False,
     rgb_to_bgr: Literal[False] = False,
     pad_size_divisor: Count = 1,
@@ -123,14 +123,14 @@ def _dataset(section: Any, path: str, training: bool, last: list[Node]) -> Any:
     kind = check_typed(section, path)['type']
     if kind in ('RepeatDataset', 'ClassBalancedDataset', 'ConcatDataset'):
         inner = 'datasets' if kind == 'ConcatDataset' else 'dataset'
-        check(inner in section, f'{path}.{inner}', 'this key is needed')
+        check(inner in section, f'{path}.{inner}', 'this key is required')
         extra = ('ignore_keys', 'lazy_init')
         rest = {key: value for key, value in section.items() if key not in extra}
         rest[inner] = _dataset(section[inner], f'{path}.{inner}', training, last)
         return Node(path, rest)
     known = ('CocoDataset', 'VOCDataset')
     other = f'hrdet has no data set {kind!r}{nearest(kind, known)}; supported: {", ".join(known)}'
-    check(kind in known or is_own(kind), f'{path}.type', other)
+    check(kind in known or is_custom(kind), f'{path}.type', other)
     return read(_images, section, path, training=training, last=last)
 
 
@@ -153,7 +153,7 @@ def _images(
 ) -> Node:
     values = {} if data_root is None else dict(data_root=data_root)
     values |= read(_prefixes, data_prefix or {}, f'{path}.data_prefix')
-    # mmdetection 3 leaves images out only where it is asked to; 2019 did by default.
+    # mmdetection 3 filters images only on request, the 2019 language by default.
     filters = read(_filters, filter_cfg or {}, f'{path}.filter_cfg')
     values |= filters if training else {}  # a test takes every image
     if metainfo is not None:

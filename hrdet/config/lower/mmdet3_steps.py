@@ -1,14 +1,14 @@
-"""Steps of detection pipelines as mmdetection 3 writes them, in the words of mmdetection 1."""
+"""Translate steps of detection pipelines from mmdetection 3 to mmdetection 1."""
 
 from typing import Any, Literal
 
 from hrdet.config.node import Node, check, check_typed, read
 from hrdet.ranges import Count
-from hrdet.registry import ConfigError, is_own, nearest
+from hrdet.registry import ConfigError, is_custom, nearest
 
 
 def detection_steps(steps: Any, path: str, last: list[Node]) -> list[Node]:
-    """The steps of a pipeline in the words of mmdetection 1; ``last`` are appended.
+    """The steps of a pipeline in the form of mmdetection 1, followed by the steps ``last``.
 
     Semantic maps are rescaled only where they are loaded.
     """
@@ -17,7 +17,7 @@ def detection_steps(steps: Any, path: str, last: list[Node]) -> list[Node]:
         kind = check_typed(step, f'{path}[{i}]')['type']
         if kind in _STEPS:
             found += read(_STEPS[kind], step, step.path)
-        elif is_own(kind):
+        elif is_custom(kind):
             found.append(step)
         else:
             raise ConfigError(
@@ -72,8 +72,8 @@ def _random_resize(
     resize_type: Literal['Resize'] = 'Resize',
     keep_ratio: bool = False,
 ):
-    """Between two scales."""
-    pairs = 'a list of two pairs (w, h) is wanted here'
+    """A random scale between two."""
+    pairs = 'must be a list of two pairs (w, h)'
     two = isinstance(scale, (list, tuple)) and len(scale) == 2
     check(two and all(isinstance(s, (list, tuple)) for s in scale), f'{path}.scale', pairs)
     scales = [tuple(pair) for pair in scale]
@@ -108,7 +108,7 @@ def _expand(path, *, type, mean, to_rgb=True, ratio_range=(1, 4), prob: Literal[
     return [Node(path, type=type, mean=mean, to_rgb=to_rgb, ratio_range=ratio_range)]
 
 
-def _as_it_is(path, *, type, **rest):
+def _unchanged(path, *, type, **rest):
     return [Node(path, rest, type=type)]
 
 
@@ -127,7 +127,7 @@ _STEPS = {
     'RandomFlip': _random_flip,
     'Pad': _pad,
     'Expand': _expand,
-    'MinIoURandomCrop': _as_it_is,
-    'PhotoMetricDistortion': _as_it_is,
+    'MinIoURandomCrop': _unchanged,
+    'PhotoMetricDistortion': _unchanged,
     'PackDetInputs': _pack,
 }

@@ -5,24 +5,24 @@ from typing import Any, Literal
 
 from hrdet.config.lower.segmentation import label_map_dataset, segmentor
 from hrdet.config.lower.segmentation_steps import SegPipeline, as_views, augmentation
-from hrdet.config.lower.splits import Split, agreed_norm, check_disk, lower_splits
+from hrdet.config.lower.splits import Split, check_disk, common_norm, lower_splits
 from hrdet.config.lower.transforms import read_scales
 from hrdet.config.node import Node, check, check_choice, check_typed, read
-from hrdet.registry import ConfigError, is_own, nearest
+from hrdet.registry import ConfigError, is_custom, nearest
 
 METRICS = ('mIoU', 'mDice', 'mFscore')
-# What --aug-test of that release's tools/test.py puts into the pipeline of the test, with a flip.
+# Scales of --aug-test in tools/test.py of mmsegmentation 0.x, each with and without a flip.
 _RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 
 def lower_segmentation(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
-    """Arguments of ``RunConfig`` about the model and its data."""
+    """Arguments of ``RunConfig`` for the model and its data."""
     found: list[SegPipeline] = []
 
-    def plain(section: Node, training: bool) -> Node:
+    def lower_dataset(section: Node, training: bool) -> Node:
         steps, path = section.get('pipeline'), f'{section.path}.pipeline'
         listed = isinstance(steps, (list, tuple))
-        check(listed, path, f'a list of steps is needed here, not {steps!r}')
+        check(listed, path, f'must be a list of steps, not {steps!r}')
         pipeline = SegPipeline(training)
         _add_steps(pipeline, steps, path)
         check(pipeline.norm is not None, path, "there is no step dict(type='Normalize', ...)")
@@ -31,10 +31,10 @@ def lower_segmentation(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
         rest['type'] = {'CustomDataset': 'BaseSegDataset'}.get(section['type'], section['type'])
         return read(label_map_dataset, rest, section.path, pipeline=pipeline)
 
-    lowered = lower_splits(splits, plain)
+    lowered = lower_splits(splits, lower_dataset)
     if 'test' in lowered and found[-1].tta is not None:
         lowered['test']['tta'] = found[-1].tta
-    norm = agreed_norm([pipeline.norm for pipeline in found])
+    norm = common_norm([pipeline.norm for pipeline in found])
     return dict(model=read(segmentor, model, 'model', preprocess=norm), **lowered)
 
 
@@ -45,7 +45,7 @@ def mean_iou(
     pre_eval: bool = True,
     efficient_test: bool = False,
 ) -> Node:
-    """The evaluator; images are always reduced to counts at once, as with ``pre_eval``."""
+    """The evaluator; it counts pixels image by image, as with ``pre_eval``."""
     metrics = [metric] if isinstance(metric, str) else list(metric)
     for name in metrics:
         check_choice(name, METRICS, f'{path}.metric')
@@ -53,14 +53,14 @@ def mean_iou(
 
 
 def _add_steps(result: SegPipeline, steps: Any, path: str) -> None:
-    """Steps in their order; one of the user's own types is a transform and stays as it is."""
+    """Append the transforms of the steps in order; a custom transform is kept unchanged."""
     for i, step in enumerate(steps):
         kind = check_typed(step, f'{path}[{i}]')['type']
         late = any(node['type'] == 'AugmentedViews' for node in result.transforms)
         check(not late, step.path, 'MultiScaleFlipAug must be the last step')
         if kind in _STEPS:
             read(_STEPS[kind], step, step.path, result=result)
-        elif is_own(kind):
+        elif is_custom(kind):
             result.transforms.append(step)
         else:
             raise ConfigError(
@@ -79,7 +79,7 @@ def _load_image(
     file_client_args: Node | None = None,
     result,
 ):
-    """Every data set loads its images; they stay uint8."""
+    """No transform: data sets load the images, which stay uint8."""
     check_disk(path, file_client_args)
 
 
@@ -107,7 +107,7 @@ def _resize(
     min_size: None = None,
     result,
 ):
-    message = 'a pair (w, h) is needed here: scales relative to the image alone do not exist'
+    message = 'must be a pair (w, h): scales relative to the image alone do not exist'
     check(img_scale is not None, f'{path}.img_scale', message)
     scales = read_scales(img_scale, path)
     result.resize(path, scales, keep_ratio, multiscale_mode, ratio_range)
@@ -137,7 +137,7 @@ def _pad(path, *, type, size, size_divisor: None = None, pad_val=0, seg_pad_val=
 
 
 def _to_tensor(path, *, type, keys=(), meta_keys=(), result):
-    """Tensors are made when a batch is put together."""
+    """No transform: ``collate`` makes the tensors."""
 
 
 def _test_augmentation(
@@ -152,11 +152,12 @@ def _test_augmentation(
     result,
 ):
     check(not result.training, path, 'test-time augmentation belongs to data.val and data.test')
-    message = 'a pair (w, h) is needed here: scales relative to the image alone do not exist'
+    message = 'must be a pair (w, h): scales relative to the image alone do not exist'
     check(img_scale is not None, f'{path}.img_scale', message)
     scales = read_scales(img_scale, path)
     here = f'{path}.transforms'
-    if len(scales) == 1:  # whatever views the pipeline asks for by itself
+    # ``--tta`` uses mmsegmentation's scales, whatever views the pipeline itself has.
+    if len(scales) == 1:
         rule = f'the scale {scales[0]} of the test, as in mmsegmentation 0.x'
         views = _views(result, here, _scaled(scales[0], _RATIOS), True, transforms)
         result.tta = augmentation(path, views, _RATIOS, True, rule)

@@ -4,29 +4,29 @@ from typing import Any, Literal
 
 from hrdet.config.lower.segmentation import label_map_dataset, segmentor
 from hrdet.config.lower.segmentation_steps import SegPipeline, augmentation
-from hrdet.config.lower.splits import Split, lower_splits, views_on_request
-from hrdet.config.lower.transforms import Three, read_scales
+from hrdet.config.lower.splits import Split, lower_splits, tta_node
+from hrdet.config.lower.transforms import ThreeNumbers, read_scales
 from hrdet.config.node import Node, check, check_choice, check_typed, read
 from hrdet.ranges import Positive
-from hrdet.registry import ConfigError, is_own, nearest
+from hrdet.registry import ConfigError, is_custom, nearest
 
 METRICS = ('mIoU', 'mDice', 'mFscore')
 
 
 def lower_mmseg1(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
-    """Arguments of ``RunConfig`` about the model and its data.
+    """Arguments of ``RunConfig`` for the model and its data.
 
     ``model`` holds ``data_preprocessor``; the evaluators of the splits are lowered already.
     """
     section = model['data_preprocessor']
-    check(section is not None, 'model.data_preprocessor', 'this key is needed')
+    check(section is not None, 'model.data_preprocessor', 'this key is required')
     norm = read(_preprocessor, section, section.path)
     size = section.get('size')
 
-    def plain(dataset: Node, training: bool) -> Node:
+    def lower_dataset(dataset: Node, training: bool) -> Node:
         return _dataset(dataset, training, None if size is None else section)
 
-    lowered = lower_splits(splits, plain)
+    lowered = lower_splits(splits, lower_dataset)
     for name, split in splits.items():
         if split.tta is not None:
             lowered[name]['tta'] = _augmented(split.tta)
@@ -59,8 +59,8 @@ def _preprocessor(
     path: str,
     *,
     type: Literal['SegDataPreProcessor'],
-    mean: Three,
-    std: Three,
+    mean: ThreeNumbers,
+    std: ThreeNumbers,
     bgr_to_rgb: bool = False,
     rgb_to_bgr: Literal[False] = False,
     size: Any = None,
@@ -80,11 +80,11 @@ def _dataset(section: Node, training: bool, preprocessor: Node | None) -> Node:
     """A data set; ``preprocessor`` pads its images, if it is given."""
     path, kind = section.path, section['type']
     steps, here = section.get('pipeline'), f'{path}.pipeline'
-    check(isinstance(steps, (list, tuple)), here, f'a list of steps is needed here, not {steps!r}')
+    check(isinstance(steps, (list, tuple)), here, f'must be a list of steps, not {steps!r}')
     pipeline = SegPipeline(training)
     _add_steps(pipeline, steps, here)
     if training and preprocessor is not None:
-        # After normalising, where 0 is the mean colour.
+        # The preprocessor pads after normalising, where 0 is the mean colour.
         pipeline.add(preprocessor.path, type='PadToSize', size=preprocessor['size'])
     rest = {key: value for key, value in section.items() if key != 'pipeline'}
     return read(_folders, rest | dict(type=kind), path, pipeline=pipeline)
@@ -130,7 +130,7 @@ def _metainfo(path: str, *, classes: Any = None, palette: Any = None) -> dict[st
 
 
 def _augmented(views: list[list[Node]]) -> Node:
-    """The views that test-time augmentation on request takes."""
+    """The node ``tta``: what ``--tta`` of tools/test.py uses."""
     path, lowered, ratios, flip = views[0][0].path, [], [], False
     for steps in views:
         pipeline = SegPipeline(training=False)
@@ -142,7 +142,7 @@ def _augmented(views: list[list[Node]]) -> Node:
                 ratios.append(node['factor'])
     rule = 'the size of the image, as in mmsegmentation 1.x'
     if not ratios:
-        return views_on_request(path, lowered)
+        return tta_node(path, lowered)
     return augmentation(path, lowered, ratios, flip, rule)
 
 
@@ -150,12 +150,12 @@ def _augmented(views: list[list[Node]]) -> Node:
 
 
 def _add_steps(result: SegPipeline, steps: Any, path: str) -> None:
-    """Steps in their order; one of the user's own types is a transform and stays as it is."""
+    """Append the transforms of the steps in order; a custom transform is kept unchanged."""
     for i, step in enumerate(steps):
         kind = check_typed(step, f'{path}[{i}]')['type']
         if kind in _STEPS:
             read(_STEPS[kind], step, step.path, result=result)
-        elif is_own(kind):
+        elif is_custom(kind):
             result.transforms.append(step)
         else:
             raise ConfigError(
@@ -175,7 +175,7 @@ def _load_image(
     backend_args: None = None,
     result,
 ):
-    """Every data set loads its images; they stay uint8."""
+    """No transform: data sets load the images, which stay uint8."""
 
 
 def _load_annotations(
@@ -260,7 +260,7 @@ def _pad_values(path, *, img=0, seg=255):
 
 
 def _pack(path, *, type, meta_keys=(), result):
-    """Tensors are made when a batch is put together."""
+    """No transform: ``collate`` makes the tensors."""
 
 
 _STEPS = {

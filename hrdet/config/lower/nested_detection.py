@@ -1,20 +1,20 @@
-"""Detectors as mmdetection 2 and 3 nest them, in the sections of the 2019 language.
+"""Translate detectors of mmdetection 2 and 3 to the flat sections of the 2019 language.
 
-What is read here becomes a section ``model``, ``train_cfg`` and ``test_cfg`` of 2019, which the
-readers of that language check and lower.  Errors, and the nodes that are built, are given their
-places in the config as it was written.
+mmdetection 2 and 3 nest heads in ``roi_head`` and settings in ``model``.  The result here are the
+sections ``model``, ``train_cfg`` and ``test_cfg`` of 2019, which the readers of that language check
+and lower.  Rules map the paths of errors and nodes back to the config that the user wrote.
 """
 
 from typing import Any
 
 from hrdet.config.lower import nested_heads as heads
 from hrdet.config.lower.backbone import read_backbone
-from hrdet.config.lower.places import Rules
+from hrdet.config.lower.original_paths import Rules
 from hrdet.config.node import Node, check, check_choice, check_typed, read
 from hrdet.ranges import Count
-from hrdet.registry import is_own, nearest
+from hrdet.registry import is_custom, nearest
 
-# A detector's type, and that of its RoI head.
+# Type of a detector -> type of its RoI head; None: one stage.
 DETECTORS = {
     'FasterRCNN': 'StandardRoIHead',
     'MaskRCNN': 'StandardRoIHead',
@@ -23,7 +23,7 @@ DETECTORS = {
     'FCOS': None,
 }
 
-# Places in the sections of 2019, and where the same stands in a nested detector.
+# Path in the 2019 sections -> path in a nested detector: keys that move, and keys with other names.
 _OF_ROI_HEAD = (
     'bbox_head|mask_head|bbox_roi_extractor|mask_roi_extractor|semantic_head|'
     'semantic_roi_extractor|semantic_fusion|num_stages|interleaved|mask_info_flow'
@@ -50,7 +50,7 @@ def flat_detector(model: Node) -> tuple[Node, Node | None, Node | None, Rules]:
         model: with ``train_cfg`` and ``test_cfg`` in it.
 
     Returns:
-        Also the rules that ``placed`` takes.
+        Also the rules that ``errors_at_original_paths`` takes.
 
     Raises:
         ConfigError: a key or part that hrdet does not have.
@@ -59,13 +59,14 @@ def flat_detector(model: Node) -> tuple[Node, Node | None, Node | None, Rules]:
     other = f'hrdet has no detector {kind!r}{nearest(kind, DETECTORS)}; supported: '
     check(kind in DETECTORS, 'model.type', f'{other}{", ".join(DETECTORS)}, as in {heads.CONFIG}')
     one_stage = DETECTORS[kind] is None
-    found = read(_one_stage if one_stage else _two_stage, model, 'model')
+    translated = read(_one_stage if one_stage else _two_stage, model, 'model')
+    # train_cfg and test_cfg stand inside ``model`` or beside it: map back to where they were.
     sections = [
         (rf'^{name}\b', model[name].path)
         for name in ('train_cfg', 'test_cfg')
         if isinstance(model.get(name), Node)
     ]
-    return *found, (*(() if one_stage else _NESTED), *sections, *_WORDS)
+    return *translated, (*(() if one_stage else _NESTED), *sections, *_WORDS)
 
 
 def _two_stage(
@@ -86,7 +87,9 @@ def _two_stage(
     wanted = DETECTORS[type]
     kind = check_typed(roi_head, f'{path}.roi_head')['type']
     check(kind == wanted, f'{path}.roi_head.type', f'{type} has a {wanted}, not a {kind}')
+    # 1. The RoI head may repeat its part of train_cfg and test_cfg, which must then be equal.
     repeated = dict(train_cfg=train_cfg and train_cfg.get('rcnn'), test_cfg=test_cfg.get('rcnn'))
+    # 2. Its parts move up into ``model``, and its loss weights into ``train_cfg``.
     stages, weights = read(heads.roi_head, roi_head, f'{path}.roi_head', repeated=repeated)
     if weights is not None and train is not None:
         train['stage_loss_weights'] = weights
@@ -128,9 +131,9 @@ def _one_stage(
 
 
 def _backbone(section: Node, path: str) -> Node:
-    """HRNet, or ResNet and classes of the user's own as they are."""
+    """Lower an HRNet; a ResNet or a custom class is kept unchanged."""
     kind = check_typed(section, path)['type']
-    if kind == 'ResNet' or is_own(kind):
+    if kind == 'ResNet' or is_custom(kind):
         return section
     return read_backbone(section, path, heads.CONFIG, norm_eval=True)
 
@@ -161,8 +164,8 @@ def _test_cfg(path: str, *, rpn: Node, rcnn: Node) -> Node:
 
 
 def _with_assigner(section: Node) -> Node:
-    """The section whose assigner does not say how overlaps are computed: as everywhere."""
-    check(isinstance(section, Node), getattr(section, 'path', 'train_cfg'), 'a dict is wanted here')
+    """The section without ``assigner.iou_calculator``, of which only the default exists."""
+    check(isinstance(section, Node), getattr(section, 'path', 'train_cfg'), 'must be a dict')
     assigner = section.get('assigner')
     if not isinstance(assigner, Node) or 'iou_calculator' not in assigner:
         return section
@@ -174,7 +177,7 @@ def _with_assigner(section: Node) -> Node:
 
 
 def _proposals(section: Node) -> Node:
-    """One number limits the proposals of a level and of all levels."""
+    """``max_per_img`` becomes both ``nms_post`` (per level) and ``max_num`` (all levels)."""
     if 'nms_thr' in section:  # mmdetection 2.0 to 2.6 has the keys of 2019
         return section
     return read(_proposal_cfg, section, section.path)

@@ -1,11 +1,11 @@
-"""RPN, RoI heads and FCOS's head as mmdetection 2 and 3 write them, in the words of 2019."""
+"""Translate RPN, RoI and FCOS heads of mmdetection 2 and 3 to the 2019 language."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from hrdet.config.node import Node, check, check_typed, read
 from hrdet.ranges import Count, Positive
-from hrdet.registry import is_own, nearest
+from hrdet.registry import is_custom, nearest
 
 CONFIG = 'configs/hrnet/faster_rcnn_hrnetv2p_w18_1x.py'
 _MASK_HEADS = ('FCNMaskHead', 'HTCMaskHead')
@@ -14,25 +14,26 @@ _BOX_HEADS = ('Shared2FCBBoxHead',)
 
 def check_known(kind: str, known: Sequence[str], path: str, what: str) -> None:
     other = f'hrdet has no {what} {kind!r}{nearest(kind, known)}; supported: {", ".join(known)}'
-    check(kind in known or is_own(kind), path, f'{other}, as in {CONFIG}')
+    check(kind in known or is_custom(kind), path, f'{other}, as in {CONFIG}')
 
 
 def without(section: Node, *keys: str) -> Node:
-    """The section without keys that may be None only."""
+    """The section without ``keys``, whose only valid value is None."""
     for key in keys:
         check(section.get(key) is None, f'{section.path}.{key}', 'only None exists: leave it out')
     return Node(section.path, {k: v for k, v in section.items() if k not in keys})
 
 
-def check_repeated(path: str, section: Any, wanted: Any) -> None:
-    """mmdetection repeats the sections of ``train_cfg`` and ``test_cfg`` in heads."""
+def check_repeated(path: str, wanted: dict[str, Any], **sections: Any) -> None:
+    """Heads may repeat a section of ``train_cfg`` or ``test_cfg``, if it is equal to that one."""
     same = 'differs from the section of this name of the model: keep that one'
-    check(section is None or section == wanted, path, same)
+    for name, section in sections.items():
+        check(section is None or section == wanted[name], f'{path}.{name}', same)
 
 
 def rpn_head(section: Node, path: str) -> Node:
     check_known(check_typed(section, path)['type'], ('RPNHead',), f'{path}.type', 'RPN head')
-    return section if is_own(section['type']) else read(_rpn, section, path)
+    return section if is_custom(section['type']) else read(_rpn, section, path)
 
 
 def _rpn(
@@ -50,14 +51,14 @@ def _rpn(
     test_cfg: Any = None,
     init_cfg: None = None,
 ) -> Node:
-    l1 = Node(f'{path}.loss_bbox', type='L1Loss')
+    # mmdetection 2 and 3 default to L1, the 2019 language to SmoothL1 with beta 1/9.
     return Node(
         path,
         type=type,
         in_channels=in_channels,
         feat_channels=feat_channels,
         loss_cls=loss_cls,
-        loss_bbox=l1 if loss_bbox is None else loss_bbox,
+        loss_bbox=Node(f'{path}.loss_bbox', type='L1Loss') if loss_bbox is None else loss_bbox,
         **read(_anchors, anchor_generator, f'{path}.anchor_generator'),
         **read(_coder, bbox_coder, f'{path}.bbox_coder'),
     )
@@ -109,9 +110,8 @@ def roi_head(
     **stages: Any,
 ) -> tuple[dict[str, Any], list[float] | None]:
     """The keys of ``model`` in 2019, and ``stage_loss_weights`` of its ``train_cfg``."""
-    for name, section in dict(train_cfg=train_cfg, test_cfg=test_cfg).items():
-        check_repeated(f'{path}.{name}', section, repeated[name])
-    known = _OWN_KEYS[type]
+    check_repeated(path, repeated, train_cfg=train_cfg, test_cfg=test_cfg)
+    known = _STAGE_KEYS[type]
     for key in stages:
         names = f'{nearest(key, known)} (accepted: {", ".join(known) or "none"})'
         check(key in known, f'{path}.{key}', f'there is no such key here{names}')
@@ -131,7 +131,7 @@ def roi_head(
     return found, stage_loss_weights
 
 
-_OWN_KEYS = {
+_STAGE_KEYS = {
     'StandardRoIHead': (),
     'CascadeRoIHead': ('num_stages',),
     'HybridTaskCascadeRoIHead': ('num_stages', 'interleaved', 'mask_info_flow', 'semantic_fusion'),
@@ -139,7 +139,7 @@ _OWN_KEYS = {
 
 
 def _heads(section: Any, path: str, reader: Any) -> Any:
-    """A head, or one for each stage."""
+    """Translate one head, or a list with a head for each stage."""
     if isinstance(section, (list, tuple)):
         return [reader(head, f'{path}[{i}]') for i, head in enumerate(section)]
     return reader(section, path)
@@ -148,7 +148,7 @@ def _heads(section: Any, path: str, reader: Any) -> Any:
 def _extractor(section: Node, path: str) -> Node:
     kind = check_typed(section, path)['type']
     check_known(kind, ('SingleRoIExtractor',), f'{path}.type', 'RoI extractor')
-    if is_own(kind):
+    if is_custom(kind):
         return section
     layer = read(_roi_align, section.get('roi_layer'), f'{path}.roi_layer')
     return without(section, 'init_cfg').replaced(roi_layer=layer)
@@ -171,14 +171,14 @@ def _own(section: Node) -> Node:
 
 
 def _with_background(num_classes: int | None) -> int | None:
-    """As 2019 counts."""
+    """``num_classes`` as the 2019 language counts: with the background."""
     return num_classes and num_classes + 1
 
 
 def _box_head(section: Node, path: str) -> Node:
     kind = check_typed(section, path)['type']
     check_known(kind, _BOX_HEADS, f'{path}.type', 'box head')
-    return _own(section) if is_own(kind) else read(_shared_fc, section, path)
+    return _own(section) if is_custom(kind) else read(_shared_fc, section, path)
 
 
 def _shared_fc(
@@ -215,7 +215,7 @@ def _shared_fc(
 def _mask_head(section: Node, path: str) -> Node:
     kind = check_typed(section, path)['type']
     check_known(kind, _MASK_HEADS, f'{path}.type', 'mask head')
-    return _own(section) if is_own(kind) else read(_fcn_mask, section, path)
+    return _own(section) if is_custom(kind) else read(_fcn_mask, section, path)
 
 
 def _fcn_mask(
@@ -228,14 +228,14 @@ def _fcn_mask(
     init_cfg: None = None,
     **rest: Any,
 ) -> Node:
-    """``with_conv_res`` of HTC follows from the stage."""
+    """``with_conv_res`` of HTC is dropped: it follows from the number of the stage."""
     if upsample_cfg is not None:
         read(_upsampling, upsample_cfg, f'{path}.upsample_cfg')
     return Node(path, rest, type=type, num_classes=_with_background(num_classes))
 
 
 def _upsampling(path: str, *, type: Literal['deconv'], scale_factor: Literal[2] = 2) -> None:
-    """Masks have twice the size of their features."""
+    """Accepted without effect: a deconvolution doubles the size of the features."""
 
 
 def _semantic_head(
@@ -251,7 +251,7 @@ def _semantic_head(
     init_cfg: None = None,
     **rest: Any,
 ) -> Node:
-    """``loss_seg`` holds what mmdetection 2 first had as ``ignore_label`` and ``loss_weight``."""
+    """``loss_seg`` replaces ``ignore_label`` and ``loss_weight`` of early mmdetection 2."""
     eighth = 'maps have an eighth of the size of the image, which the pipeline gives them'
     check(seg_scale_factor == 1 / 8, f'{path}.seg_scale_factor', eighth)
     found = dict(ignore_label=ignore_label, loss_weight=loss_weight)
@@ -277,7 +277,7 @@ def _loss_seg(
 def fcos_head(section: Node, path: str, repeated: dict[str, Any]) -> Node:
     kind = check_typed(section, path)['type']
     check_known(kind, ('FCOSHead',), f'{path}.type', 'head')
-    return _own(section) if is_own(kind) else read(_fcos, section, path, repeated=repeated)
+    return _own(section) if is_custom(kind) else read(_fcos, section, path, repeated=repeated)
 
 
 def _fcos(
@@ -296,6 +296,5 @@ def _fcos(
     repeated: dict[str, Any],
     **rest: Any,
 ) -> Node:
-    for name, section in dict(train_cfg=train_cfg, test_cfg=test_cfg).items():
-        check_repeated(f'{path}.{name}', section, repeated[name])
+    check_repeated(path, repeated, train_cfg=train_cfg, test_cfg=test_cfg)
     return Node(path, rest, type=type, num_classes=_with_background(num_classes))

@@ -1,4 +1,4 @@
-"""OpenMMLab 1, the language of mmdetection 2, mmsegmentation 0.x and mmcls 0.x: its top level."""
+"""OpenMMLab 1 (mmdetection 2, mmsegmentation 0.x, mmcls 0.x): the top level of its configs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from hrdet.config.run_config import RunConfig, Runtime, Training
 from hrdet.ranges import Count, Natural
 from hrdet.registry import ConfigError, check_keys, nearest
 
-# What a setting of these projects has to be, because hrdet does so by itself, and why.
+# Settings without effect: key -> (the value that needs no warning, what hrdet does instead).
 _FIXED = {
     'opencv_num_threads': (0, 'every worker of a loader has one thread'),
     'mp_start_method': ('fork', "workers start in torch's way"),
@@ -39,11 +39,11 @@ KEYS = tuple(dict.fromkeys([*_SECTIONS, *TRAINING, *RUNTIME, 'dist_params', *_FI
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """How the models of a task are lowered, what measures them, and their batches in tests."""
+    """How to lower models, data and evaluator of one task."""
 
     lower: Callable[[Node, dict[str, Split]], dict[str, Any]]
     evaluator: Callable[..., Node]  # reads ``evaluation``
-    test_batch: int | None  # None: that of training
+    test_batch: int | None  # batch size of tests; None: that of training
 
 
 _DETECTION = _Task(lower_mmdet2, coco_metrics, 1)
@@ -57,10 +57,10 @@ _TASKS = {
 
 
 def read_config(config: Mapping[str, Any]) -> RunConfig:
-    """The meaning of a config in this language."""
+    """Lower a config in this language."""
     warnings = check_names(config, (*KEYS, 'custom_imports'), 'openmmlab1')
     values = as_nodes({key: config[key] for key in KEYS if key in config})
-    # 1. The model with its data, as its task reads them.
+    # 1. Model and data, lowered by the task of the model.
     model = _with_cfgs(check_typed(values.get('model'), 'model'), values)
     model, pretrained = initial_weights(model, warnings)
     kind = model['type']
@@ -76,7 +76,7 @@ def read_config(config: Mapping[str, Any]) -> RunConfig:
     context = dict(evaluator=evaluator, test_batch=task.test_batch)
     lowered = task.lower(model, read(_loaders, values.get('data'), 'data', **context))
     warnings += lowered.pop('warnings', [])
-    # 2. The run.
+    # 2. Training and runtime settings.
     training = _training(values, runner, interval, warnings)
     if 'workflow' in values:
         check_workflow(values['workflow'])
@@ -91,7 +91,7 @@ def read_config(config: Mapping[str, Any]) -> RunConfig:
 
 
 def _with_cfgs(model: Node, values: Node) -> Node:
-    """The model with its settings of training and testing, which may stand at the top."""
+    """The model with ``train_cfg`` and ``test_cfg``, which may stand beside it in the config."""
     for name in ('train_cfg', 'test_cfg'):
         if values.get(name) is not None:
             twice = f'model.{name} is there too; keep that one'
@@ -101,7 +101,7 @@ def _with_cfgs(model: Node, values: Node) -> Node:
 
 
 def _length(values: Node) -> dict[str, int | None]:
-    """``total_epochs`` and ``total_iters``, of which ``runner`` says one."""
+    """The length of the run: ``total_epochs`` or ``total_iters``, or else from ``runner``."""
     length = {name: values.get(name) for name in ('total_epochs', 'total_iters')}
     if values.get('runner') is not None:
         check(not any(length.values()), 'runner', 'total_epochs or total_iters say it too')
@@ -119,7 +119,7 @@ def _runner(
     needed, other = ('max_epochs', 'max_iters')[:: 1 if type == 'EpochBasedRunner' else -1]
     given = dict(max_epochs=max_epochs, max_iters=max_iters)
     check(given[other] is None, f'{path}.{other}', f'{type} takes {needed}')
-    check(given[needed] is not None, f'{path}.{needed}', 'this key is needed')
+    check(given[needed] is not None, f'{path}.{needed}', 'this key is required')
     return dict(total_epochs=max_epochs, total_iters=max_iters)
 
 
@@ -137,7 +137,7 @@ def _loaders(
     evaluator: Node,
     test_batch: int | None,
 ) -> dict[str, Split]:
-    """``data``: what is loaded and how, one for each of train, val and test."""
+    """The section ``data`` as splits, one for each of train, val and test."""
     check(bool(train or val or test), path, 'there is none of train, val and test')
     splits: dict[str, Split] = {}
     for name, section, own in (
@@ -148,6 +148,7 @@ def _loaders(
         if not section:
             continue
         training, here = name == 'train', f'{path}.{name}'
+        # Batch size and workers: common keys of ``data``, then the keys of this split.
         options = dict(samples_per_gpu=samples_per_gpu, workers_per_gpu=workers_per_gpu)
         if not training:
             options['samples_per_gpu'] = test_batch or samples_per_gpu
@@ -157,7 +158,7 @@ def _loaders(
                 section = Node(section.path, rest)
         options |= own or {}
         given = options['samples_per_gpu'] is not None
-        check(given, f'{path}.samples_per_gpu', 'this key is needed')
+        check(given, f'{path}.samples_per_gpu', 'this key is required')
         loader = read(_loader, options, f'{here}_dataloader' if own else path)
         measured = None if training else evaluator
         splits[name] = Split(
@@ -174,20 +175,21 @@ def _loader(
     persistent_workers: bool = True,
     shuffle: bool = True,
 ) -> dict[str, int]:
-    """Workers persist, and training is shuffled, in any case."""
+    """``persistent_workers`` and ``shuffle`` have no effect: workers persist, training shuffles."""
     return dict(batch_size=samples_per_gpu, num_workers=workers_per_gpu)
 
 
 def _part_of_evaluation(
     values: Node, runner: dict[str, int | None], warnings: list[str]
 ) -> tuple[int | None, Node]:
-    """``evaluation``: its interval, and what the task reads."""
+    """Split ``evaluation`` into its interval and the keys of the task's evaluator."""
     section = values.get('evaluation')
     if section is None:
         return None, Node('evaluation')
-    section = _in_unit_of(section, 'evaluation', runner)
-    check(isinstance(section, Node), 'evaluation', f'a dict is wanted here, not {section!r}')
+    section = _without_by_epoch(section, 'evaluation', runner)
+    check(isinstance(section, Node), 'evaluation', f'must be a dict, not {section!r}')
     metric, best = section.get('metric'), section.get('save_best')
+    # The best checkpoint is chosen by the first metric, whatever ``save_best`` names.
     first = metric[0] if isinstance(metric, (list, tuple)) and metric else metric
     if best not in (None, 'auto') and not str(best).startswith(str(first)):
         warnings.append(
@@ -198,8 +200,8 @@ def _part_of_evaluation(
     return section.get('interval'), Node('evaluation', metrics)
 
 
-def _in_unit_of(section: Any, path: str, runner: dict[str, int | None]) -> Any:
-    """A section without ``by_epoch``, which must be the runner's."""
+def _without_by_epoch(section: Any, path: str, runner: dict[str, int | None]) -> Any:
+    """A section without ``by_epoch``, which must agree with the runner."""
     if not isinstance(section, Node) or 'by_epoch' not in section:
         return section
     by_epoch = runner['total_iters'] is None
@@ -211,10 +213,10 @@ def _in_unit_of(section: Any, path: str, runner: dict[str, int | None]) -> Any:
 def _training(
     values: Node, runner: dict[str, int | None], interval: int | None, warnings: list[str]
 ) -> Training | None:
-    """The settings of a run, in the words of the 2019 language."""
+    """Lower the settings of training, through the sections of the 2019 language."""
     sections = Node('', part(values, TRAINING)) | runner
     sections['evaluation'] = None if interval is None else Node('evaluation', interval=interval)
-    checkpoints = _in_unit_of(values.get('checkpoint_config'), 'checkpoint_config', runner)
+    checkpoints = _without_by_epoch(values.get('checkpoint_config'), 'checkpoint_config', runner)
     sections['checkpoint_config'] = checkpoints
     if isinstance(values.get('log_config'), Node):
         sections['log_config'] = _without_units(values['log_config'])
@@ -225,7 +227,7 @@ def _training(
 
 
 def _without_units(log_config: Node) -> Node:
-    """``log_config`` whose hooks do not say what they count: always iterations."""
+    """``log_config`` without ``by_epoch`` in its hooks: logs count iterations."""
     hooks = log_config.get('hooks')
     if not isinstance(hooks, (list, tuple)):
         return log_config
@@ -240,7 +242,7 @@ def _without_units(log_config: Node) -> Node:
 
 
 def _hooks(hooks: list[Any], ema: Node | None) -> dict[str, Any]:
-    """``custom_hooks`` without those whose work hrdet does, and ``ema``."""
+    """``custom_hooks`` of the user, and ``ema``; hooks that are built into hrdet are removed."""
     left = []
     for i, hook in enumerate(hooks):
         kind = check_typed(hook, f'custom_hooks[{i}]')['type']
@@ -253,9 +255,9 @@ def _hooks(hooks: list[Any], ema: Node | None) -> dict[str, Any]:
 
 
 def initial_weights(model: Node, warnings: list[str]) -> tuple[Node, str | None]:
-    """The section ``model`` without the name of its backbone's weights, and that name.
+    """Remove the name of the backbone's initial weights from ``model``; returns both.
 
-    The OpenMMLab projects write it as ``pretrained``, or as ``init_cfg`` of the backbone.
+    OpenMMLab configs have it as ``model.pretrained`` or ``model.backbone.init_cfg``.
     """
     given = model.get('pretrained')
     model = Node(model.path, {key: value for key, value in model.items() if key != 'pretrained'})
@@ -279,5 +281,5 @@ def initial_weights(model: Node, warnings: list[str]) -> tuple[Node, str | None]
 def _init_cfg(
     path: str, *, type: Literal['Pretrained'], checkpoint: str, prefix: str | None = None
 ) -> str:
-    """The name of a checkpoint; its backbone is found whatever stands before its names."""
+    """The checkpoint; ``prefix`` has no effect, because loading finds the backbone itself."""
     return checkpoint

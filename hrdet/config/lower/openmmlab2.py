@@ -1,4 +1,4 @@
-"""OpenMMLab 2, the language of mmdetection 3, mmsegmentation 1.x, mmpretrain: its top level."""
+"""OpenMMLab 2 (mmdetection 3, mmsegmentation 1.x, mmpretrain): the top level of its configs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from hrdet.config.lower.openmmlab1 import initial_weights
 from hrdet.config.lower.release import check_names, part
 from hrdet.config.lower.runner import lower_training
 from hrdet.config.lower.splits import Split, norm_node
-from hrdet.config.lower.transforms import Three
+from hrdet.config.lower.transforms import ThreeNumbers
 from hrdet.config.node import Node, as_nodes, check, check_choice, check_typed, keys_of, read
 from hrdet.config.run_config import RunConfig
 from hrdet.ranges import Count, Natural
@@ -24,7 +24,7 @@ _TRAINING = keys_of(lower_training, ['warnings'])
 
 
 def read_config(config: Mapping[str, Any]) -> RunConfig:
-    """The meaning of a config in this language."""
+    """Lower a config in this language."""
     names = [name for name in config if name not in ('optimizer', 'vis_backends')]
     warnings = check_names(names, (*KEYS, 'custom_imports'), 'openmmlab2')
     wrapped = (config.get('optim_wrapper') or {}).get('optimizer')
@@ -55,11 +55,12 @@ def _task(
     tta_model: Node | None = None,
     tta_pipeline: list[Node] | None = None,
 ) -> dict[str, Any]:
-    """Arguments of ``RunConfig`` about the model and its data."""
+    """Arguments of ``RunConfig`` for the model and its data."""
     kind = model['type']
     supported = f'there is no model {kind!r}{nearest(kind, _TASKS)}; supported: '
     check(kind in _TASKS, 'model.type', supported + ', '.join(_TASKS))
     task = _TASKS[kind]
+    # 1. The splits: data set, loader options, evaluator, and the views of tta_pipeline.
     splits = {}
     for name, section, cfg, evaluator in (
         ('train', train_dataloader, None, None),
@@ -81,6 +82,7 @@ def _task(
             read(_tta_model, tta_model, 'tta_model', task=task, test_cfg=model.get('test_cfg'))
             loader['tta'] = _views(tta_pipeline, 'tta_pipeline')
         splits[name] = read(_dataloader, section, f'{name}_dataloader', **loader)
+    # 2. The preprocessor, which may stand beside the model; that of the model takes precedence.
     own = model.get('data_preprocessor')
     if own is None:
         model = model.replaced(data_preprocessor=data_preprocessor)
@@ -110,10 +112,11 @@ def _dataloader(
     evaluator: Node | None,
     tta: list[list[Node]] | None,
 ) -> Split:
-    """Workers that stay, and page-locked memory, are the only way here.
+    """Batch size, workers and data set of a split.
 
-    Batches of training are shuffled, and hold images of one orientation where sizes are known;
-    those of a test hold each image once.
+    ``persistent_workers`` and ``pin_memory`` have no effect: hrdet always uses both.  Samplers and
+    ``collate_fn`` are checked only: training batches are shuffled and have one orientation where
+    image sizes are known, and a test takes each image once.
     """
     check(not drop_last or training, f'{path}.drop_last', 'a test takes every image: leave it out')
     if sampler is not None:
@@ -142,7 +145,7 @@ def _sampler(
     round_up: bool = True,
     training: bool,
 ) -> None:
-    """Epochs and iterations draw from one shuffled order, whichever sampler is named."""
+    """Checked only: runs by epochs and by iterations use the same sampler."""
     always = 'training shuffles, and a test does not: leave it out'
     check(shuffle is None or shuffle == training, f'{path}.shuffle', always)
 
@@ -150,17 +153,17 @@ def _sampler(
 def _batch_sampler(
     path: str, *, type: Literal['AspectRatioBatchSampler'], drop_last: bool = False
 ) -> None:
-    """Images of a batch have one orientation anyway."""
+    """Checked only: batches have one orientation by default."""
 
 
 def _collate(path: str, *, type: Literal['default_collate', 'pseudo_collate']) -> None:
-    """Batches are put together by ``hrdet.data.collate``."""
+    """Checked only: ``hrdet.data.collate`` makes the batches."""
 
 
 def _loop(
     path: str, *, type: Literal['ValLoop', 'TestLoop'] | None = None, fp16: bool = False
 ) -> None:
-    """The loops of an evaluation have no settings here."""
+    """Checked only: validation and test loops have no settings."""
     own = 'a test in half precision is --dtype float16 of tools/test.py: leave it out'
     check(not fp16, f'{path}.fp16', own)
 
@@ -168,7 +171,7 @@ def _loop(
 def _tta_model(
     path: str, *, type: str, tta_cfg: Node | None = None, task: '_Task', test_cfg: Any
 ) -> None:
-    """How views are merged: detections as those of one image, scores by their mean."""
+    """Checked only: boxes of all views go through one NMS, scores are averaged."""
     check_choice(type, (task.tta,), f'{path}.type')
     merged = test_cfg.get('rcnn', test_cfg) if isinstance(test_cfg, Node) else {}
     for key, value in (tta_cfg or {}).items():
@@ -178,7 +181,7 @@ def _tta_model(
 
 def _views(steps: Any, path: str) -> list[list[Node]]:
     """``tta_pipeline``: the steps of each view."""
-    check(len(steps) > 0, path, 'a list of steps is wanted here, and it is empty')
+    check(len(steps) > 0, path, 'must be a list of steps, and is empty')
     *before, last = steps
     kind = check_typed(last, f'{path}[{len(before)}]')['type']
     check_choice(kind, ('TestTimeAug',), f'{last.path}.type')
@@ -187,7 +190,7 @@ def _views(steps: Any, path: str) -> list[list[Node]]:
 
 
 def _test_time_aug(path: str, *, type: str, transforms: list[list[Node]]) -> list[list[Node]]:
-    """The alternatives in each place; every combination of them is a view."""
+    """A list of alternatives for each position; every combination of them is a view."""
     for i, steps in enumerate(transforms):
         for j, step in enumerate(steps):
             check_typed(step, f'{path}.transforms[{i}][{j}]')
@@ -195,7 +198,7 @@ def _test_time_aug(path: str, *, type: str, transforms: list[list[Node]]) -> lis
 
 
 def _evaluator(section: Any, path: str, readers: dict[str, Callable[..., Node]]) -> Node:
-    """The one evaluator of a task; of a list with one entry that entry."""
+    """Lower the evaluator, which may be a list of one."""
     if isinstance(section, (list, tuple)):
         one = f'there is one evaluator for a task, not {len(section)}; it measures: '
         check(len(section) == 1, path, one + ', '.join(readers))
@@ -208,7 +211,7 @@ def _evaluator(section: Any, path: str, readers: dict[str, Callable[..., Node]])
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """How the models of a task are lowered, and what measures them."""
+    """How to lower models, data and evaluator of one task."""
 
     lower: Callable[[Node, dict[str, Split]], dict[str, Any]]
     evaluators: dict[str, Callable[..., Node]]
@@ -217,7 +220,7 @@ class _Task:
 
 def _classification(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
     section = model['data_preprocessor']
-    check(section is not None, 'data_preprocessor', 'this key is needed')
+    check(section is not None, 'data_preprocessor', 'this key is required')
     norm = read(_cls_preprocessor, section, section.path)
     return lower_classification(model, splits, norm, 'openmmlab2')
 
@@ -226,8 +229,8 @@ def _cls_preprocessor(
     path: str,
     *,
     type: Literal['ClsDataPreprocessor'] = 'ClsDataPreprocessor',
-    mean: Three,
-    std: Three,
+    mean: ThreeNumbers,
+    std: ThreeNumbers,
     to_rgb: bool = False,
     num_classes: int | None = None,
     pad_size_divisor: Literal[1] = 1,

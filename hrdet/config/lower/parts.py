@@ -6,7 +6,7 @@ from hrdet.config.node import Node, check_choice, check_count, check_typed, read
 from hrdet.ranges import Positive
 
 Convention = Literal['inclusive', 'continuous']
-# Of a head: its classes and the background.
+# ``num_classes`` of a head as 2019 counts it: with the background.
 Classes = Annotated[int, 'an integer of 2 or more', lambda n: n >= 2]
 
 
@@ -22,7 +22,7 @@ def matching(path: str, assigner: Node, sampler: Node) -> dict[str, Any]:
 
 
 def _sampler(section: Node, path: str) -> Node:
-    """The samplers inside a CombinedSampler share its numbers."""
+    """``num``, ``pos_fraction`` and the like of a CombinedSampler go to both samplers inside it."""
     if check_typed(section, path)['type'] != 'CombinedSampler':
         return section
     inner = ('pos_sampler', 'neg_sampler')
@@ -37,10 +37,10 @@ def nms(section: Any, path: str) -> Node:
     return section
 
 
-def own_head(section: Node, path: str) -> Node:
-    """A head of the user's own: as it is written, but ``num_classes`` is without the background.
+def custom_head(section: Node, path: str) -> Node:
+    """A head class of the user: unchanged, but ``num_classes`` does not count the background.
 
-    Left out, it is None, which ``with_num_classes`` fills in.
+    If it is left out it becomes None, which ``with_num_classes`` replaces.
     """
     node = section.replaced(num_classes=without_background(section.get('num_classes'), path))
     node.names = ('num_classes',)
@@ -56,9 +56,10 @@ def without_background(num_classes: int | None, path: str) -> int | None:
 
 
 def neck(section: Node, backbone: Node, path: str) -> Node:
-    """HRNet's short form ``width`` tells the neck its input: w, 2w, 4w and 8w channels."""
+    """The neck, with ``in_channels`` from HRNet's ``width`` w: w, 2w, 4w and 8w."""
     check_typed(section, path)
-    width = str(backbone.get('width')).partition('-')[0]  # 18, or '18-small'
+    # 18, or '18-small'; ``extra`` has no width, so that the neck must state its input channels.
+    width = str(backbone.get('width')).partition('-')[0]
     if 'in_channels' in section or not width.isdigit():
         return section
     return section.replaced(in_channels=[int(width) * factor for factor in (1, 2, 4, 8)])
@@ -85,7 +86,7 @@ def box_head(section: Node, path: str) -> Node:
     """The section ``bbox_head``, or one of its list."""
     if check_typed(section, path)['type'] == 'SharedFCBBoxHead':
         return read(_shared_fc_head, section, path)
-    return own_head(section, path)
+    return custom_head(section, path)
 
 
 def _shared_fc_head(
@@ -112,7 +113,7 @@ def mask_head(section: Node, path: str) -> Node:
     """The section ``mask_head``, or one of its list."""
     if check_typed(section, path)['type'] in ('FCNMaskHead', 'HTCMaskHead'):
         return read(_fcn_mask_head, section, path)
-    return own_head(section, path)
+    return custom_head(section, path)
 
 
 def _fcn_mask_head(

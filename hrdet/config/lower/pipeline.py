@@ -1,4 +1,4 @@
-"""Image pipelines as mmdetection 1.x writes them, as a list of steps, to transforms."""
+"""Translate image pipelines of mmdetection 1.x, lists of steps, to transforms."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ from hrdet.config.node import Node, check, check_typed, read
 def from_steps(path: str, *, pipeline: list[Node], context: Context, **rest: Any) -> Pipeline:
     """The steps of a data set's ``pipeline``, in their order.
 
-    A step of a type unknown here is a transform of the user's own and stays as it is.
+    A step of an unknown type is a custom transform and is kept unchanged.
     """
     path = f'{path}.pipeline'
-    check(isinstance(pipeline, (list, tuple)), path, f'a list is wanted here, not {pipeline!r}')
+    check(isinstance(pipeline, (list, tuple)), path, f'must be a list, not {pipeline!r}')
     result = Pipeline(context, rest)
     if context.training:
         result.dataset = dict(with_crowd=False)
@@ -40,7 +40,7 @@ def _add_steps(result: Pipeline, steps: list[Node], path: str) -> None:
 
 
 def _load_image(path, *, type, to_float32=False, result):
-    """Every data set loads its images; they stay uint8."""
+    """No transform: data sets load the images, which stay uint8."""
 
 
 def _load_annotations(
@@ -97,11 +97,11 @@ def _rand_resize_crop(path, *, type, result, **rest):
 
 
 def _format(path, *, type, result):
-    """Tensors are made when a batch is put together."""
+    """No transform: ``collate`` makes the tensors."""
 
 
 def _image_to_tensor(path, *, type, keys=(), result):
-    """Tensors are made when a batch is put together."""
+    """No transform: ``collate`` makes the tensors."""
 
 
 def _collect(path, *, type, keys, meta_keys=(), result):

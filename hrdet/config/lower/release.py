@@ -27,7 +27,7 @@ _HELPERS = (
 
 
 def read_config(config: Mapping[str, Any]) -> RunConfig:
-    """The meaning of a config in this language."""
+    """Lower a config in this language."""
     warnings = check_names(config, (*KEYS, 'custom_imports'), 'release')
     values = as_nodes({key: config[key] for key in KEYS if key in config})
     check_typed(values.get('model'), 'model')
@@ -44,7 +44,7 @@ def read_config(config: Mapping[str, Any]) -> RunConfig:
 
 
 def part(values: Node, keys: list[str]) -> dict[str, Any]:
-    """The values of those of ``keys`` that there are."""
+    """The values of ``keys``, as far as they are present."""
     return {key: values[key] for key in keys if key in values}
 
 
@@ -65,11 +65,11 @@ def read_dist_params(
 
 
 def check_names(names: Iterable[str], keys: Sequence[str], language: str) -> list[str]:
-    """Check the names at the top of a config in this language or a later one; returns warnings.
+    """Check the top-level names of a config, of any language; returns warnings.
 
-    A config file keeps every variable it defines, so an unknown name may be a helper or a typing
-    mistake.  One that resembles a key is taken for a mistake; of any other there is a warning,
-    unless it is one of the usual helpers or starts with an underscore.
+    A config file keeps every variable that it defines, so an unknown name may be a helper variable
+    or a misspelt key.  A name that resembles a key is an error; any other gives a warning, unless
+    it is a common helper variable or starts with an underscore.
 
     Raises:
         ConfigError: a name that resembles a key, or a key of another language.

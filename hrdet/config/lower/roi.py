@@ -1,4 +1,4 @@
-"""The second stage: RoI heads of one stage or several, with ``rcnn`` of the cfgs."""
+"""Lower the second stage: RoI heads, with ``rcnn`` of ``train_cfg`` and ``test_cfg``."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -93,7 +93,7 @@ def cascade_rcnn(
         read(_training, section, section.path, masks=bool(masks))
         for section in _for_stages(train.rcnn, num_stages, 'train_cfg.rcnn')
     ]
-    # One extractor cuts masks for all stages, so that one size must do.
+    # All stages share one mask extractor, so that they need one mask_size.
     sizes = [size for _, size in stages]
     check(sizes.count(sizes[0]) == num_stages, 'train_cfg.rcnn', 'the stages differ in mask_size')
     return _roi_head(
@@ -133,7 +133,7 @@ def htc(
     )
     for stage, head in enumerate(node['mask_head']):
         if head['type'] == 'HTCMaskHead':
-            # The first stage has no mask features before it.
+            # Stage 0 has no preceding stage whose mask features it could add.
             head['with_conv_res'] = mask_info_flow and stage > 0
         else:
             flow = f'{head["type"]} passes no features on; write HTCMaskHead'
@@ -161,13 +161,13 @@ def _semantic_parts(
     path: str, extractor: Node | None, head: Node | None, fusion: list[str]
 ) -> dict[str, Any]:
     here = f'{path}.semantic_fusion'
-    names = "a list of 'bbox' and 'mask' is wanted here"
+    names = "must be a list of 'bbox' and 'mask'"
     check(isinstance(fusion, (list, tuple)), here, f'{names}, not {fusion!r}')
     for i, branch in enumerate(fusion):
         check_choice(branch, ('bbox', 'mask'), f'{here}[{i}]')
     if head is None:
         return {}
-    # Else nothing would train its embedding.
+    # Without a fusion the embedding layer of the semantic head would get no gradient.
     check(len(fusion) > 0, here, f'{names}; to fuse nothing, set {path}.semantic_head=None')
     return dict(
         semantic_roi_extractor=roi_extractor(extractor, f'{path}.semantic_roi_extractor'),
@@ -195,13 +195,13 @@ def _for_stages(section: Any, stages: int, path: str) -> list[Node]:
     many = f'{len(section)} entries, but num_stages={stages}'
     check(len(section) == stages, path, many)
     for i, entry in enumerate(section):
-        check(isinstance(entry, Node), f'{path}[{i}]', f'a dict is wanted here, not {entry!r}')
+        check(isinstance(entry, Node), f'{path}[{i}]', f'must be a dict, not {entry!r}')
     return list(section)
 
 
 def _loss_weights(weights: Any, stages: int) -> list[float]:
     path = 'train_cfg.stage_loss_weights'
-    wanted = f'a list of {stages} numbers of 0 or more is wanted here, not {weights!r}'
+    wanted = f'must be a list of {stages} numbers of 0 or more, not {weights!r}'
     check(isinstance(weights, (list, tuple)) and len(weights) == stages, path, wanted)
     check(all(is_number(weight) and weight >= 0 for weight in weights), path, wanted)
     return list(weights)
@@ -217,7 +217,7 @@ def _training(
     debug: bool = False,
     masks: bool,
 ) -> tuple[Node, dict[str, int]]:
-    """How one stage draws its samples, and the argument ``mask_size`` if there is one."""
+    """The sampler of one stage, and ``mask_size`` if it is given."""
     _check_masks(mask_size, masks, f'{path}.mask_size')
     drawn = matching(path, assigner, sampler)
     node = Node(path, type='RegionSampler', **drawn, pos_weight=pos_weight)

@@ -1,4 +1,4 @@
-"""How a model is trained in OpenMMLab 2: the fields of mmengine's Runner that are no task's.
+"""Lower the training settings of OpenMMLab 2: fields of mmengine's Runner, for every task.
 
 Source: mmengine 0.10.
 """
@@ -80,7 +80,7 @@ def _loop(
         by_epoch = max_epochs is not None
     length, other = ('max_epochs', 'max_iters') if by_epoch else ('max_iters', 'max_epochs')
     given = dict(max_epochs=max_epochs, max_iters=max_iters)
-    check(given[length] is not None, f'{path}.{length}', 'this key is needed')
+    check(given[length] is not None, f'{path}.{length}', 'this key is required')
     counted = f'the run is counted in {"epochs" if by_epoch else "iterations"}: leave it out'
     check(given[other] is None, f'{path}.{other}', counted)
     # Evaluated every 1,000 iterations where nothing is said, as by mmengine.

@@ -27,7 +27,7 @@ def default_hooks(
     runtime_info: Node | None = None,
     by_iteration: bool,
 ) -> dict[str, Any]:
-    """Those with settings are ``logger`` and ``checkpoint``; the others are parts of the loop."""
+    """``logger`` and ``checkpoint`` have settings here; the other hooks are part of the loop."""
     for name, hook, kind in (
         ('timer', timer, 'IterTimerHook'),
         ('param_scheduler', param_scheduler, 'ParamSchedulerHook'),
@@ -100,7 +100,7 @@ def _checkpoint(
     )
 
 
-_INTERVAL = 'an integer of 1 or more, or -1, is wanted here'
+_INTERVAL = 'must be an integer of 1 or more, or -1'
 
 
 def log_processor(
@@ -112,7 +112,7 @@ def log_processor(
     mean_pattern: str = '',
     num_digits: Count = 4,
 ) -> None:
-    """How log lines are rounded and smoothed; hrdet's are the means since the last line."""
+    """Accepted without effect: a log line has the means since the last one."""
 
 
 def custom_hooks(section: Any) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def visualizer(
     line_width: float = 1,
     alpha: float = 1,
 ) -> list[Node]:
-    """Trackers, from the backends other than files on this disk, which log.jsonl is."""
+    """The trackers; LocalVisBackend is dropped, because log.jsonl is always written."""
     found = []
     for backend in nodes(vis_backends or (), f'{path}.vis_backends'):
         kind = backend['type']

@@ -107,7 +107,7 @@ def _cosine(
 ) -> dict[str, Any]:
     """``T_max`` is the length of the scheduler where it is left out."""
     if T_max is None:
-        check('end' in span, f'{path}.T_max', 'this key is needed')
+        check('end' in span, f'{path}.T_max', 'this key is required')
         T_max = span['end'] - span['begin']
     one = eta_min is None or eta_min_ratio is None
     check(one, f'{path}.eta_min_ratio', 'eta_min says the same; keep one')

@@ -1,7 +1,7 @@
-"""Semantic segmentation: models and data sets, for every language that writes them.
+"""Lower segmentors and their data sets, for both OpenMMLab languages.
 
-The dialects of mmsegmentation differ in names and places; what their readers find is put together
-here, so that a model or a data set is one tree whoever wrote it.
+The readers of mmsegmentation 0.x and 1.x translate names and positions of keys, and then call the
+functions here, so that equal models give equal nodes.
 """
 
 from collections.abc import Iterable
@@ -11,9 +11,9 @@ from hrdet.config.lower.backbone import read_backbone
 from hrdet.config.lower.segmentation_steps import SegPipeline
 from hrdet.config.node import Node, check, check_typed, read
 from hrdet.ranges import Count, Fraction
-from hrdet.registry import ConfigError, is_own, nearest
+from hrdet.registry import ConfigError, is_custom, nearest
 
-# Data sets by their names in configs, and whether the label 0 of their files is ignored.
+# Type of a data set -> whether label 0 in its files is ignored.
 DATASETS = {
     'BaseSegDataset': False,
     'CityscapesDataset': False,
@@ -44,14 +44,14 @@ def segmentor(
     preprocess: Node,
     weighted_mean: bool = False,
 ) -> Node:
-    """The tree of an FCN-HRNet, whose initial weights are read elsewhere.
+    """The node of an FCN-HRNet; ``initial_weights`` has removed the names of its weights.
 
-    ``weighted_mean``: with class weights the loss is divided by the sum of the pixels' weights, as
-    in mmsegmentation 1.x, and not by the number of pixels.
+    ``weighted_mean``: with class weights, divide the loss by the sum of the pixels' weights
+    (mmsegmentation 1.x) instead of the number of pixels (0.x).
     """
     _check_supported(type, f'{path}.type', ['EncoderDecoder'], 'segmentor')
-    if not is_own(check_typed(backbone, f'{path}.backbone')['type']):
-        # Resized bilinearly, and every batch norm is trained, unless the config says otherwise.
+    if not is_custom(check_typed(backbone, f'{path}.backbone')['type']):
+        # Defaults of mmsegmentation: bilinear upsampling in HRNet's fusion, trained batch norms.
         defaults = dict(norm_eval=False, fuse_mode='bilinear')
         backbone = read_backbone(backbone, f'{path}.backbone', EXAMPLE, **defaults)
     for name, part in (('neck', neck), ('auxiliary_head', auxiliary_head)):
@@ -69,7 +69,7 @@ def segmentor(
 
 
 def _check_supported(kind: str, path: str, supported: Iterable[str], what: str) -> None:
-    if kind not in supported and not is_own(kind):
+    if kind not in supported and not is_custom(kind):
         raise ConfigError(
             f'{path}: hrdet has no {what} {kind!r}; supported: {", ".join(supported)}, as in '
             f'{EXAMPLE}'
@@ -100,7 +100,7 @@ def _fcn_head(
     weighted_mean: bool,
     **rest: Any,
 ) -> Node:
-    """``model.decode_head``: all branches, resized to the finest one and concatenated."""
+    """``model.decode_head``: resizes all branches to the finest one and concatenates them."""
     branches = list(range(len(in_channels)))
     every = f'the head takes every branch, {branches}, not {in_index}'
     check(in_index is None or list(in_index) == branches, f'{path}.in_index', every)
@@ -131,7 +131,7 @@ def _loss(
     loss_name: str = 'loss_ce',
     avg_non_ignore: bool = False,
 ) -> dict[str, Any]:
-    """Arguments of the head that differ from its defaults."""
+    """The loss arguments of the head, without those that equal its defaults."""
     found = dict(loss_weight=loss_weight, class_weight=class_weight, avg_non_ignore=avg_non_ignore)
     defaults = dict(loss_weight=1.0, class_weight=None, avg_non_ignore=False)
     return {key: value for key, value in found.items() if value != defaults[key]}
@@ -177,25 +177,28 @@ def label_map_dataset(
     pipeline: SegPipeline,
     **rest: Any,
 ) -> Node:
-    """A data set; lists of folders or of list files are several, joined."""
-    if type not in DATASETS and not is_own(type):
+    """A data set; a list of folders or of list files gives a ConcatDataset."""
+    if type not in DATASETS and not is_custom(type):
         raise ConfigError(
             f'{path}.type: there is no data set {type!r}{nearest(type, DATASETS)}; supported: '
             f"{', '.join(DATASETS)}. Any folders of images and label maps: type='BaseSegDataset' "
             f'with classes, palette, img_suffix and seg_map_suffix'
         )
+    # 1. reduce_zero_label stands in the data set or in LoadAnnotations; both must agree.
     reduced = pipeline.reduce_zero_label if reduce_zero_label is None else reduce_zero_label
     if reduced is None:
         reduced = DATASETS.get(type, False)
     other = f'{reduced}, but the pipeline says reduce_zero_label={pipeline.reduce_zero_label}'
     agree = pipeline.reduce_zero_label in (None, reduced)
     check(agree, f'{path}.reduce_zero_label', other)
+    # 2. Only what differs from the defaults of the data set.
     values = dict(data_root=data_root, classes=classes, palette=palette)
     values = {key: value for key, value in values.items() if value is not None}
     if reduced != DATASETS.get(type, False):
         values['reduce_zero_label'] = reduced
     if ignore_index != _IGNORED:
         values['ignore_index'] = ignore_index
+    # 3. One node for each folder.
     folders = _folders(path, dict(img_dir=img_dir, ann_dir=ann_dir, split=split))
     given = dict(transforms=pipeline.transforms, test_mode=not pipeline.training)
     nodes = [Node(path, rest, type=type, **values, **part, **given) for part in folders]
@@ -203,7 +206,7 @@ def label_map_dataset(
 
 
 def _folders(path: str, given: dict[str, Any]) -> list[dict[str, str]]:
-    """The folders and list file of each part: a single one is for all parts."""
+    """The folders and list file of each part; one that is not a list is used for all parts."""
     lists = {key: value for key, value in given.items() if isinstance(value, (list, tuple))}
     counts = {key: len(value) for key, value in lists.items()}
     same = ', '.join(f'{key} has {count} entries' for key, count in counts.items())

@@ -1,4 +1,4 @@
-"""Pipelines of semantic segmentation as transforms, for every language that writes them."""
+"""Build the transforms of segmentation pipelines, for both OpenMMLab languages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ Scale = tuple[int, int]  # (w, h) in pixels
 
 @dataclass(slots=True)
 class SegPipeline:
-    """The pipeline of one data set: transforms, and what it asks of the model and the data set.
+    """The lowered pipeline of one data set: transforms, and settings for model and data set.
 
-    Steps are added in their order; ``path`` is the place of each.
+    Its methods append one transform each; ``path`` is the path of the step in the config.
     """
 
     training: bool
@@ -30,11 +30,11 @@ class SegPipeline:
         self.transforms.append(Node(path, rest, **values))
 
     def normalise(self, path: str, mean: Any, std: Any, to_rgb: bool) -> None:
-        """What the model subtracts and divides by, in the channel order that it sees."""
+        """Set the mean and std of the model, in its channel order."""
         self.norm = norm_node(path, mean, std, to_rgb)
 
     def load_labels(self, path: str, reduce_zero_label: bool | None) -> None:
-        """Every data set loads its label maps; a pipeline may say what 0 means in them."""
+        """Set ``reduce_zero_label``; data sets load the label maps themselves."""
         if reduce_zero_label is not None:
             self.reduce_zero_label = reduce_zero_label
 
@@ -96,7 +96,7 @@ def as_views(path: str, views: list[list[Node]]) -> list[Node]:
 def augmentation(
     path: str, views: list[list[Node]], ratios: Sequence[float], flip: bool, rule: str
 ) -> Node:
-    """A split's ``tta``; ``rule`` says what the ratios multiply, and which release does so."""
+    """A split's ``tta`` with its description; ``rule`` says what the ratios multiply."""
     numbers = ', '.join(f'{ratio:g}' for ratio in ratios)
     mirrored = ', each also mirrored' if flip else ''
     text = f'{len(views)} views of each image{mirrored}: {numbers} times {rule}'

@@ -1,22 +1,22 @@
-"""What train, val and test have in common in both OpenMMLab languages, whatever the task."""
+"""Lower train, val and test of both OpenMMLab languages, for every task."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hrdet.config.lower.data import agreed
-from hrdet.config.lower.transforms import Three
+from hrdet.config.lower.data import common_value
+from hrdet.config.lower.transforms import ThreeNumbers
 from hrdet.config.node import Node, check, check_typed, read
 from hrdet.ranges import Count, Natural
 from hrdet.registry import check_value
 
-# Lowers a data set without wrappers: (section, whether it is trained on).
-Plain = Callable[[Node, bool], Node]
+# Lowers a data set without wrappers: (section, whether it is for training) -> node.
+LowerDataset = Callable[[Node, bool], Node]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """One of train, val and test, as it is written; each node knows its own path."""
+    """One of train, val and test before it is lowered."""
 
     training: bool
     dataset: Any  # a node, or a list of them
@@ -27,13 +27,13 @@ class Split:
     tta: list[list[Node]] | None = None  # of the test: the steps of each view
 
 
-def lower_splits(splits: dict[str, Split], plain: Plain) -> dict[str, Node]:
+def lower_splits(splits: dict[str, Split], lower_dataset: LowerDataset) -> dict[str, Node]:
     """The arguments ``train``, ``val`` and ``test`` of ``RunConfig``."""
     found = {}
     for name, split in splits.items():
         found[name] = Node(
             split.path.removesuffix('.dataset'),
-            dataset=_dataset(split.dataset, split.path, split.training, plain),
+            dataset=_dataset(split.dataset, split.path, split.training, lower_dataset),
             batch_size=split.batch_size,
             num_workers=split.num_workers,
         )
@@ -42,13 +42,13 @@ def lower_splits(splits: dict[str, Split], plain: Plain) -> dict[str, Node]:
     return found
 
 
-def _dataset(section: Any, path: str, training: bool, plain: Plain) -> Node:
-    context = dict(training=training, plain=plain)
+def _dataset(section: Any, path: str, training: bool, lower_dataset: LowerDataset) -> Node:
+    context = dict(training=training, lower_dataset=lower_dataset)
     if isinstance(section, (list, tuple)):
         return _concatenated(path, type='ConcatDataset', datasets=section, **context)
     wrapper = _WRAPPERS.get(check_typed(section, path)['type'])
     if wrapper is None:
-        return plain(section, training)
+        return lower_dataset(section, training)
     check(training, path, 'an evaluation takes one data set as it is')
     return read(wrapper, section, path, **context)
 
@@ -63,10 +63,12 @@ def _balanced(path: str, *, type: str, dataset: Any, oversample_thr: float, **co
     return Node(path, type=type, dataset=dataset, oversample_thr=oversample_thr)
 
 
-def _concatenated(path: str, *, type: str, datasets: Any, training: bool, plain: Plain) -> Node:
+def _concatenated(
+    path: str, *, type: str, datasets: Any, training: bool, lower_dataset: LowerDataset
+) -> Node:
     check(training, path, 'an evaluation takes one data set, not a list')
     nodes = [
-        _dataset(section, getattr(section, 'path', f'{path}[{i}]'), training, plain)
+        _dataset(section, getattr(section, 'path', f'{path}[{i}]'), training, lower_dataset)
         for i, section in enumerate(datasets)
     ]
     check(bool(nodes), path, 'the list of data sets is empty')
@@ -81,19 +83,19 @@ _WRAPPERS = {
 
 
 def norm_node(path: str, mean: Any, std: Any, to_rgb: bool) -> Node:
-    """How images are normalised that go into the network in their own size."""
+    """The node ``Preprocess`` for images that are not padded (size_divisor 1)."""
     for name, values in (('mean', mean), ('std', std)):
-        check_value(values, Three, f'{path}.{name}')
+        check_value(values, ThreeNumbers, f'{path}.{name}')
     order = 'rgb' if to_rgb else 'bgr'
     values = dict(mean=tuple(mean), std=tuple(std), channel_order=order, size_divisor=1)
     return Node(path, type='Preprocess', **values)
 
 
-def agreed_norm(norms: list[Node]) -> Node:
-    """The one node ``Preprocess`` of all data sets."""
+def common_norm(norms: list[Node]) -> Node:
+    """The node ``Preprocess`` that all data sets share."""
     wrong = '{{}} and {{}} differ in {} ({{}} and {{}}), but the model normalises all images alike'
     for name in ('mean', 'std', 'channel_order'):
-        agreed([(norm.path, norm[name]) for norm in norms], wrong.format(name))
+        common_value([(norm.path, norm[name]) for norm in norms], wrong.format(name))
     return norms[0]
 
 
@@ -104,7 +106,7 @@ def check_disk(path: str, file_client_args: Node | None) -> None:
     check(disk, f'{path}.file_client_args', only)
 
 
-def views_on_request(path: str, views: list[list[Node]]) -> Node:
+def tta_node(path: str, views: list[list[Node]]) -> Node:
     """A split's ``tta`` (see ``RunConfig``) from the transforms of each view."""
     transforms = [Node(path, type='AugmentedViews', views=views)] if len(views) > 1 else views[0]
     text = f'{len(views)} views of each image, those of {path.partition("[")[0]}'

@@ -43,7 +43,7 @@ def lower_training(
     """The settings of a run; None where the config names no optimizer."""
     one = total_epochs is None or total_iters is None
     check(one, 'total_iters', 'total_epochs is given too; keep one')
-    # Of a run that is counted in iterations: ten times.
+    # By default evaluate every epoch, or ten times in a run of total_iters.
     interval = 1 if total_iters is None else max(1, total_iters // 10)
     policy = dict(policy='fixed') if lr_config is None else lr_config
     length = dict(epochs=total_epochs, iterations=total_iters)
@@ -142,7 +142,7 @@ def _log(path: str, *, interval: Count = 50, hooks: Any = (), trackers: Any) -> 
 
 def nodes(section: Any, path: str) -> list[Node]:
     """A list of nodes for ``registry.build``."""
-    check(isinstance(section, (list, tuple)), path, f'a list is wanted here, not {section!r}')
+    check(isinstance(section, (list, tuple)), path, f'must be a list, not {section!r}')
     return [check_typed(node, f'{path}[{i}]') for i, node in enumerate(section)]
 
 
@@ -159,14 +159,14 @@ def _ema(path: str, *, momentum: Fraction = 0.0002) -> dict[str, float]:
 
 
 def _fp16(path: str, *, loss_scale: Any = None, warnings: list[str]) -> str:
-    """The section of 1.x."""
+    """The section ``fp16`` of mmdetection 1.x; returns the dtype."""
     if loss_scale not in (None, 'dynamic'):
         warnings.append(f'{path}.loss_scale: adapted while training')
     return 'float16'
 
 
 def read_auto_scale_lr(path: str, *, enable: bool = True, base_batch_size: Count) -> dict[str, Any]:
-    """The images of a step that the learning rate is meant for."""
+    """``base_batch_size``: images per optimizer step for which the learning rate is meant."""
     return dict(enable=enable, base_batch_size=base_batch_size)
 
 
@@ -182,7 +182,7 @@ def _schedule(
     iterations: int | None,
     **rest: Any,
 ) -> list[Factor]:
-    """The factors of mmcv's updaters of 2019: a policy, and a warm-up over the first iterations.
+    """The schedulers that give mmcv's ``lr_config``: a policy, after a warm-up.
 
     ``epochs`` or ``iterations`` is the length of the run; ``rest`` are the keys of the policy.
     """
@@ -244,7 +244,8 @@ def _whole_run(
     length = epochs if iterations is None else iterations
     check(length is not None, 'total_epochs', f'{path} needs to know it')
     found = {'end': length, 'T_max' if kind == 'cosine' else 'total_iters': length}
-    if iterations is None and not by_epoch:  # every iteration, and as long as the epochs
+    # by_epoch=False in a run of epochs: the rate changes every iteration until the last epoch ends.
+    if iterations is None and not by_epoch:
         found |= dict(by_epoch=True, convert_to_iter_based=True)
     return found
 

@@ -1,6 +1,6 @@
-"""Image pipelines as the 2019 release writes them, as keys of the data set, to transforms.
+"""Translate the image keys of a 2019 data set (``img_scale``, ``flip_ratio``, ...) to transforms.
 
-Normalising is not among the transforms: the model does it.
+Images are normalised by the model, not by a transform.
 """
 
 from collections.abc import Callable
@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 from hrdet.config.node import Node, check, read
 
 Scale = tuple[int, int]
-Three = Annotated[tuple[float, float, float], 'a list of three numbers', len]
+ThreeNumbers = Annotated[tuple[float, float, float], 'a list of three numbers', len]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the meaning of a data set depends on, beside itself."""
+    """Settings of model and split that the lowering of a data set depends on."""
 
     training: bool
     convention: str
@@ -26,17 +26,17 @@ class Context:
     zipped: bool = False  # CocoZipDataset, whose images are RGB in the release
 
     def exact_scale(self) -> dict[str, bool]:
-        """Arguments of resizing transforms: continuous boxes are scaled by whole-pixel sizes."""
+        """Arguments of resizing transforms: continuous boxes scale by the ratio of the sizes."""
         return dict(exact_scale=True) if self.convention == 'continuous' else {}
 
     def random_crop(self) -> dict[str, Any]:
-        """What a random crop has beside the user's keys."""
+        """Arguments of a random crop besides those of the user."""
         return dict(type='RandomCrop', keep_orientation=self.one_size)
 
 
 @dataclass(slots=True)
 class Pipeline:
-    """A lowered pipeline: the transforms, and what it asks of others."""
+    """A lowered pipeline: transforms, and settings for the model and the data set."""
 
     context: Context
     rest: dict[str, Any]  # keys that are not about images
@@ -123,9 +123,9 @@ def from_keys(
         if extra_aug is not None:
             read(_extra_aug, extra_aug, f'{path}.extra_aug', pipeline=pipeline)
     scales = read_scales(img_scale, path)
-    # The release's zip data set takes two scales for the ends of a range.
+    # CocoZipDataset of the 2019 release treats two scales as the ends of a range.
     mode = multiscale_mode or ('range' if context.zipped and len(scales) == 2 else 'value')
-    # RandResizeCrop resizes to scales of its own: the release then leaves img_scale alone.
+    # RandResizeCrop has its own scales; img_scale then has no effect, as in the 2019 release.
     resized = any(node['type'] == 'RandResizeCrop' for node in pipeline.transforms)
 
     def steps(scale: Any, ratio: float) -> None:
@@ -170,12 +170,15 @@ def _extra_aug(
 
 def expand_node(path: str, *, to_rgb: bool = True, context: Context, **rest: Any) -> Node:
     """The transform that puts an image on a larger canvas."""
-    # ``to_rgb`` reverses the mean; where the release holds RGB, hrdet holds BGR.
+    # ``to_rgb`` reverses the mean.  Images of CocoZipDataset are RGB in the 2019 release and BGR
+    # here, which reverses it once more.
     return Node(path, rest, **{'type': 'Expand', 'to_rgb': to_rgb != context.zipped})
 
 
-def norm(path: str, *, mean: Three, std: Three, to_rgb: bool = True, context: Context) -> Node:
-    """``img_norm_cfg``: what the model subtracts and divides by, in the channel order it sees."""
+def norm(
+    path: str, *, mean: ThreeNumbers, std: ThreeNumbers, to_rgb: bool = True, context: Context
+) -> Node:
+    """``img_norm_cfg``: mean and std of the model, in its channel order."""
     order = 'rgb' if to_rgb or context.zipped else 'bgr'
     values = dict(mean=tuple(mean), std=tuple(std), channel_order=order)
     return Node(path, type='Preprocess', **values)

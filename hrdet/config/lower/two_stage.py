@@ -1,4 +1,4 @@
-"""Two-stage detectors: the 2019 sections ``model``, ``train_cfg`` and ``test_cfg`` to one tree."""
+"""Lower two-stage detectors: ``model``, ``train_cfg`` and ``test_cfg`` become one node."""
 
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ from hrdet.config.node import Node, check, check_typed, keys_of, read
 from hrdet.ranges import Count, Positive
 from hrdet.registry import check_keys
 
-# A detector's type and the function that reads the keys of its second stage.
+# Type of a detector -> function that lowers the keys of its second stage.
 ROI_HEADS = {
     'FasterRCNN': faster_rcnn,
     'MaskRCNN': mask_rcnn,
@@ -44,7 +44,7 @@ def _detector(
 ) -> Node:
     train = read(TrainCfg, train_cfg, 'train_cfg')
     test = read(TestCfg, test_cfg, 'test_cfg')
-    # The release tests with the proposals it trains with, unless rpn_proposal says otherwise.
+    # As in the 2019 release, training uses the proposals of test_cfg unless rpn_proposal is given.
     rpn = read(_rpn_training, train.rpn, 'train_cfg.rpn')
     proposals = read(_proposals, test.rpn, 'test_cfg.rpn')
     rpn |= dict(train_proposals=proposals, test_proposals=proposals)
@@ -100,7 +100,7 @@ def _rpn_head(
     """The section ``model.rpn_head``; ``settings`` are those of the cfgs."""
     only = 'only the sigmoid classifier exists; leave it out'
     check(use_sigmoid_cls is True, f'{path}.use_sigmoid_cls', only)
-    # The release keeps beta of the box loss in train_cfg, 1.x in the loss itself; 1/9 in both.
+    # The 2019 release has beta of the box loss in train_cfg, mmdetection 1.x in the loss; both 1/9.
     settings = dict(settings)
     beta = settings.pop('beta')
     double = f'{path}.loss_bbox has a beta already; keep one'

@@ -73,7 +73,7 @@ def test_channel_order(config, kind, to_rgb, order):
     lowered = lower(config)
     assert lowered.model['preprocess']['channel_order'] == order
     assert lowered.model['preprocess']['mean'] == (123.675, 116.28, 103.53)
-    assert [w for w in lowered.warnings if 'looks like one of RGB' in w] == (
+    assert [w for w in lowered.warnings if 'looks like that of RGB' in w] == (
         lowered.warnings if order == 'bgr' else []
     )
 
@@ -250,10 +250,10 @@ def test_a_config_that_only_predicts(config):
             dict(img_norm_cfg=dict(mean=[1], std=[1])),
             r'img_norm_cfg\.mean: \[1\] is not a list of three numbers',
         ),
-        (dict(img_norm_cfg=dict(mean=[1, 2, 3])), r'img_norm_cfg\.std: this key is needed'),
+        (dict(img_norm_cfg=dict(mean=[1, 2, 3])), r'img_norm_cfg\.std: this key is required'),
         (dict(extra_aug=dict(crop={})), r'data\.train\.extra_aug\.crop: there is no such key'),
         (dict(with_label=False), r'data\.train\.with_label: '),
-        (dict(with_semantic_seg=True), r'data\.train\.seg_prefix: this key is needed'),
+        (dict(with_semantic_seg=True), r'data\.train\.seg_prefix: this key is required'),
         (dict(classes='cat'), r"data\.train\.classes: .*\('cat',\) with the comma"),
         (dict(classes=('cat', 'dog', 'cat')), r'data\.train\.classes: .* twice: cat'),
         (dict(ann_file=['a', 'b'], img_prefix=['c']), r'img_prefix: 1 entries, but 2 annotation'),

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from hrdet.config import load_config, lower
-from hrdet.config.lower.places import place
+from hrdet.config.lower.original_paths import original_path
 from hrdet.registry import ConfigError, register
 from tests.config.mmdet3 import SCALES, whole
 from tests.config.published import (
@@ -80,13 +80,13 @@ def change(config: dict, path: str, value) -> dict:
         ('model.roi_head.bbox_roi_extractor.roi_layer.aligned', False, 'one of True'),
         ('model.roi_head.mask_head.upsample_cfg', dict(type='carafe'), "'deconv'"),
         ('model.roi_head.test_cfg.score_thr', 0.3, 'keep that one'),
-        ('model.train_cfg.rpn.assigner', None, 'this key is needed'),
+        ('model.train_cfg.rpn.assigner', None, 'this key is required'),
         ('model.train_cfg.rpn_proposal.nms.type', 'soft_nms', "'nms'"),
         ('model.test_cfg.rpn.nms.iou_threshold', 'a', 'number from 0 to 1'),
         ('model.data_preprocessor.pad_size_divisr', 32, "did you mean 'pad_size_divisor'"),
         ('train_dataloader.dataset.type', 'LVISV1Dataset', 'supported: CocoDataset, VOCDataset'),
         ('train_dataloader.dataset.data_prefix.imgs', 'x', "did you mean 'img'"),
-        ('train_dataloader.dataset.ann_file', None, 'this key is needed'),
+        ('train_dataloader.dataset.ann_file', None, 'this key is required'),
         ('train_dataloader.dataset.img_prefix', 'x', 'data_prefix'),
         ('train_dataloader.dataset.pipeline.1.with_mask', False, 'with_mask is False'),
         ('train_dataloader.dataset.pipeline.2.type', 'Mosaic', 'no step .*supported: '),
@@ -117,8 +117,8 @@ def test_the_places_of_nodes(config):
 
 def test_only_whole_names_are_moved():
     rules = ((r'^test_cfg\b', 'model.test_cfg'),)
-    assert place('test_cfg.rcnn', rules) == 'model.test_cfg.rcnn'
-    assert place('model.test_cfg.rcnn', rules) == 'model.test_cfg.rcnn'
+    assert original_path('test_cfg.rcnn', rules) == 'model.test_cfg.rcnn'
+    assert original_path('model.test_cfg.rcnn', rules) == 'model.test_cfg.rcnn'
 
 
 def test_several_data_sets(config):

@@ -196,7 +196,7 @@ def test_variables_of_a_config_file(config):
         ('default_hooks.timer', dict(type='MyTimer'), 'custom_hooks'),
         ('default_hooks.checkpoint.by_epoch', False, 'counted in epochs'),
         ('default_hooks.checkpoint.save_best', 'loss', 'accuracy/top1'),
-        ('custom_hooks', dict(type='EMAHook'), 'a list is wanted'),
+        ('custom_hooks', dict(type='EMAHook'), 'must be a list, not'),
         ('custom_hooks', [dict(type='EMAHook', gamma=1)], 'there is no such key'),
         ('randomness.deterministic', True, 'one of False'),
         ('train_dataloader.sampler', dict(type='DefaultSampler', shuffle=False), 'shuffle'),

@@ -198,7 +198,7 @@ def test_padding_before_normalising_has_a_colour(config):
         ('RandomFlip', dict(type='RandomRotate'), r"pipeline\[4\]\.type: hrdet has no step 'Rand"),
         ('Normalize', dict(mean=[1, 2]), r'pipeline\[6\]\.mean: .* is not a list of three numbers'),
         ('Normalize', dict(mean=[1, 2, 3]), r'pipeline\[6\] and .* differ in mean'),
-        ('Resize', dict(img_scale=None), r'pipeline\[2\]\.img_scale: a pair'),
+        ('Resize', dict(img_scale=None), r'pipeline\[2\]\.img_scale: must be a pair'),
         ('LoadImageFromFile', dict(color_type='grayscale'), "is not one of 'color'"),
         (
             'LoadImageFromFile',
