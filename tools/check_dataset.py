@@ -143,8 +143,9 @@ def _of_config(run: RunConfig) -> Iterator[DatasetCheck]:
             files = frozenset((key, value) for key, value in node.items() if isinstance(value, str))
             if files not in checks:
                 checks[files] = examine(node)
-            if 'evaluator' in section and len(nodes) == 1:
-                checks[files].evaluators.append(section['evaluator'])
+            evaluator, known = section.get('evaluator'), checks[files].evaluators
+            if evaluator is not None and len(nodes) == 1 and evaluator not in known:
+                known.append(evaluator)
     yield from checks.values()
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from hrdet.checkpoints import archive
@@ -37,6 +38,28 @@ class Bookkeeping:
         pass
 
 
+class NumpyType:
+    """The type of a numpy number, as its pickle names it: a code such as 'f8', and a byte order."""
+
+    def __init__(self, code: str, *_: Any) -> None:
+        self.code, self.order = code, '='
+
+    def __setstate__(self, state: Any) -> None:
+        self.order = state[1] if state[1] in ('<', '>') else '='
+
+
+def numpy_number(kind: Any, data: Any = b'') -> bool | int | float:
+    """A numpy number as the Python number that it is: a score or an epoch in a checkpoint.
+
+    Raises:
+        ValueError: another type than a truth value, an integer or a float.
+    """
+    code = kind.code if isinstance(kind, NumpyType) else ''
+    if not isinstance(data, bytes) or not re.fullmatch('b1|[iuf][1248]', str(code)):
+        raise ValueError(f'a numpy value of type {code!r} is no number')
+    return np.frombuffer(data, np.dtype(kind.order + code), 1)[0].item()
+
+
 # mmengine's loss histories hold numpy arrays. While a file is read these names resolve to
 # Bookkeeping, so that no such object is created and none of their code runs.
 _BOOKKEEPING = [
@@ -47,8 +70,11 @@ _BOOKKEEPING = [
         'numpy.core.multiarray._reconstruct',  # numpy 1
         'numpy._core.multiarray._reconstruct',  # numpy 2
         'numpy.ndarray',
-        'numpy.dtype',
     )
+] + [
+    (NumpyType, 'numpy.dtype'),
+    (numpy_number, 'numpy.core.multiarray.scalar'),
+    (numpy_number, 'numpy._core.multiarray.scalar'),
 ]
 
 
@@ -68,7 +94,7 @@ def read_checkpoint(
 
     Returns:
         What the file holds; a bare tensor table of ``.safetensors`` as ``dict(state_dict, meta)``.
-        Loss histories of mmengine are replaced by ``Bookkeeping``.
+        Loss histories of mmengine are replaced by ``Bookkeeping``, numpy numbers by Python's.
 
     Raises:
         FileNotFoundError: no such file, or it cannot be downloaded.
@@ -213,7 +239,7 @@ def _why_unreadable(path: Path, error: Exception) -> str:
             f'refused, because reading it would import and run {", ".join(foreign)}; a checkpoint '
             f'should hold tensors and plain types. If you know where this file comes from, read '
             f'it once with hrdet.checkpoints.read_checkpoint(path, trusted=True) and write its '
-            f'state_dict and meta with save_checkpoint'
+            f"weights alone: save_checkpoint(new, dict(state_dict=content['state_dict']))"
         )
     size = f'damaged or not a checkpoint ({path.stat().st_size} bytes)'
     if isinstance(error, pickle.UnpicklingError):  # torch advises to run whatever is in the file

@@ -1,5 +1,6 @@
 """From a config to a run: data sets, model, trainer or tester."""
 
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -226,7 +227,26 @@ def _resume_from(options: TrainOptions, run: RunConfig, work_dir: Path) -> str |
             f'{latest}: a link to {os.readlink(latest)}, which does not exist. Restore that file, '
             f'or delete the link to start anew'
         )
-    return str(latest) if latest.is_file() else None
+    return _whole(latest) if latest.is_file() else None
+
+
+def _whole(latest: Path) -> str:
+    """``latest``, or the newest numbered checkpoint that can be read if it is damaged."""
+    numbered = [path for kind in ('epoch', 'iter') for path in latest.parent.glob(f'{kind}_*.pth')]
+    damage = None
+    for path in [latest, *sorted(numbered, key=lambda path: -path.stat().st_mtime)]:
+        try:
+            read_meta(path)
+        except CheckpointError as error:
+            damage = damage or error
+            continue
+        if damage is not None:
+            logging.getLogger('hrdet').warning(f'{damage}. {path.name} is resumed from instead')
+        return str(path)
+    raise CheckpointError(
+        f'{damage}. No other checkpoint in the folder is whole: restore one and name it with '
+        f'--resume-from, or start anew with --no-auto-resume'
+    )
 
 
 def _seed(options: TrainOptions, configured: int | None, resume_from: str | None) -> int:

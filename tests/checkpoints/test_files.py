@@ -4,6 +4,7 @@ import hashlib
 import re
 import sys
 import types
+from datetime import date
 
 import numpy as np
 import pytest
@@ -54,10 +55,13 @@ def test_foreign_code_is_refused_named_and_not_run(tmp_path, legacy):
 
 def test_trusted_reads_what_the_safe_reader_refuses(tmp_path):
     path = tmp_path / 'old.pth'
-    torch.save({'meta': {'best': np.float64(0.5)}}, path)
-    with pytest.raises(CheckpointError, match='numpy'):
+    torch.save({'state_dict': {}, 'meta': {'day': date(2019, 8, 1)}}, path)
+    with pytest.raises(CheckpointError, match=r'datetime\.date'):
         read_checkpoint(path)
-    assert read_checkpoint(path, trusted=True)['meta']['best'] == 0.5
+    content = read_checkpoint(path, trusted=True)
+    assert content['meta']['day'].year == 2019
+    # The cure that the message names.
+    save_checkpoint(tmp_path / 'new.pth', dict(state_dict=content['state_dict']))
 
 
 class HistoryBuffer:
@@ -245,3 +249,25 @@ def test_safetensors_is_an_extra(tmp_path, monkeypatch, act):
     path.touch()
     with pytest.raises(CheckpointError, match='pip install safetensors'):
         act(path)
+
+
+@pytest.mark.parametrize(
+    'number',
+    [np.int64(12), np.float64(0.5), np.float32(0.25), np.bool_(True), np.uint8(7),
+     np.dtype('>f8').type(3.5)],
+)  # fmt: skip
+@pytest.mark.parametrize('mapped', [False, True])
+def test_numpy_numbers_are_data(tmp_path, number, mapped):
+    torch.save(dict(state_dict={'a': torch.ones(2)}, meta=dict(best=number)), tmp_path / 'a.pth')
+    found = read_checkpoint(tmp_path / 'a.pth', mapped=mapped)['meta']['best']
+    assert (found, type(found)) == (number.item(), type(number.item()))
+    save_checkpoint(tmp_path / 'b.pth', dict(state_dict={}, meta=dict(best=found)))
+
+
+@pytest.mark.parametrize(
+    'value', [np.array(['text'])[0], np.datetime64('2020-01-01'), np.complex128(1j)]
+)
+def test_other_numpy_values_are_refused(tmp_path, value):
+    torch.save(dict(state_dict={}, meta=dict(best=value)), tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match=r'a\.pth: '):
+        read_checkpoint(tmp_path / 'a.pth')

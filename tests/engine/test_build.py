@@ -1,6 +1,8 @@
 """A run is refused before its first iteration where config, data and weights do not fit."""
 
 import json
+import logging
+import os
 from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,10 +10,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hrdet.checkpoints import CheckpointError, saved_palette
+from hrdet.checkpoints import CheckpointError, save_checkpoint, saved_palette
 from hrdet.config import load_config, lower
 from hrdet.data.shapes import make_shapes
-from hrdet.engine.build import TrainOptions, _check_classes, _meta, build_tester, build_trainer
+from hrdet.engine.build import (
+    TrainOptions,
+    _check_classes,
+    _meta,
+    _whole,
+    build_tester,
+    build_trainer,
+)
 from hrdet.models import build_model
 from hrdet.registry import ConfigError
 
@@ -104,6 +113,29 @@ def test_a_link_to_nothing_is_not_a_new_run(config):
     (work_dir / 'latest.pth').symlink_to('gone.pth')
     with pytest.raises(CheckpointError, match=r'latest\.pth: a link to gone\.pth'):
         build_trainer(config, TrainOptions(), force_cpu=True)
+
+
+@pytest.mark.parametrize('damage', ['cut', 'flipped'])
+def test_a_damaged_latest_gives_way_to_the_newest_whole_checkpoint(tmp_path, caplog, damage):
+    logging.getLogger('hrdet').propagate = True
+    content = dict(state_dict={'a': torch.ones(1000)}, meta={})
+    for number, name in enumerate(('epoch_1', 'epoch_2', 'epoch_10', 'latest')):
+        save_checkpoint(tmp_path / f'{name}.pth', content)
+        os.utime(tmp_path / f'{name}.pth', (number, number))
+    latest = tmp_path / 'latest.pth'
+    assert _whole(latest) == str(latest)
+    for path in (latest, tmp_path / 'epoch_10.pth'):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data[: len(data) // 2] if damage == 'cut' else data)
+        os.utime(path, (5, 5))
+    assert _whole(latest) == str(tmp_path / 'epoch_2.pth')
+    assert 'latest.pth: damaged' in caplog.text
+    assert 'epoch_2.pth is resumed from instead' in caplog.text
+    for path in tmp_path.glob('epoch_*.pth'):
+        path.write_bytes(b'PK')
+    with pytest.raises(CheckpointError, match=r'latest\.pth: damaged.*--no-auto-resume'):
+        _whole(latest)
 
 
 HOOK = """
