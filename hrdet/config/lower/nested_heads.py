@@ -8,8 +8,7 @@ from hrdet.ranges import Count, Positive
 from hrdet.registry import is_custom, nearest
 
 CONFIG = 'configs/hrnet/faster_rcnn_hrnetv2p_w18_1x.py'
-_MASK_HEADS = ('FCNMaskHead', 'HTCMaskHead')
-_BOX_HEADS = ('Shared2FCBBoxHead',)
+_MASK_HEADS, _BOX_HEADS = ('FCNMaskHead', 'HTCMaskHead'), ('Shared2FCBBoxHead',)
 
 
 def check_known(kind: str, known: Sequence[str], path: str, what: str) -> None:
