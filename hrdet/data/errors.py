@@ -84,6 +84,24 @@ def raise_or_warn(problems: list[Problem]) -> None:
     warnings.warn('\n'.join(lines), DataWarning, stacklevel=2)
 
 
+def read_lines(path: str | Path, key: str) -> list[str]:
+    """The lines of a text file that ``key`` names, in UTF-8.
+
+    Raises:
+        DataError: it is missing, cannot be read, or is in another encoding.
+    """
+    try:
+        return Path(path).read_text(encoding='utf-8-sig').splitlines()
+    except FileNotFoundError:
+        raise missing(key, str(path), 'file') from None
+    except OSError as error:
+        raise DataError(f'{key} {path}: {error.strerror}') from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f'{key} {path}: not a text in UTF-8 (byte {error.start}): save it in that encoding'
+        ) from error
+
+
 def missing(key: str, path: str, kind: str) -> MissingDataError:
     """The error for a path in ``key`` where there is no file, folder or zip file (``kind``)."""
     here = '' if Path(path).is_absolute() else f' (looked for in {Path.cwd()})'

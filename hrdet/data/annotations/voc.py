@@ -7,20 +7,17 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from hrdet.data.annotations.coco import LONGEST_EDGE
 from hrdet.data.annotations.table import AnnotationTable
-from hrdet.data.errors import DataError, Problem, missing
+from hrdet.data.errors import DataError, Problem, read_lines
 
+_DIFFICULT = {'0': False, 'false': False, 'unspecified': False, '1': True, 'true': True}
 _FLAG = re.compile(r'\s+(-1|0|1)$')  # after the names in a list of one class
 
 
 def read_voc(ann_file: str, root: str) -> tuple[AnnotationTable, list[Problem]]:
     """The images that a list names as columns, and what is wrong with their XML files."""
-    try:
-        lines = Path(ann_file).read_text(encoding='utf-8').splitlines()
-    except FileNotFoundError:
-        raise missing('ann_file', ann_file, 'file') from None
-    except OSError as error:
-        raise DataError(f'ann_file {ann_file}: {error.strerror}') from error
+    lines = read_lines(ann_file, 'ann_file')
     problems: list[Problem] = []
     folder = Path(root, 'Annotations')
     files = sorted(folder.glob('*.xml'))
@@ -76,7 +73,7 @@ class _Page:
         self.size = None
         try:
             edges = [float(tree.findtext(f'size/{edge}')) for edge in ('height', 'width')]
-            if all(edge > 0 and edge.is_integer() for edge in edges):
+            if all(0 < edge <= LONGEST_EDGE and edge.is_integer() for edge in edges):
                 self.size = (int(edges[0]), int(edges[1]))
         except (TypeError, ValueError):
             pass
@@ -106,16 +103,30 @@ class _Page:
         if self.size and (min(x1, y1) < -1 or x2 > self.size[1] + 1 or y2 > self.size[0] + 1):
             reason = f'the box {tuple(box)} leaves its image of {self.size}, as (h, w)'
             problems.append(Problem(self.file, f'object[{index}]', reason, False))
-        difficult = (entry.findtext('difficult') or '0').strip() == '1'
+        flag = (entry.findtext('difficult') or '0').strip().lower()
+        if flag not in _DIFFICULT:
+            raise ValueError(f'<difficult> must be 0 or 1, not {flag!r}')
+        difficult = _DIFFICULT[flag]
         return name, x1 - 1, y1 - 1, x2, y2, difficult
 
 
 def _parse(file: Path, problems: list[Problem]) -> _Page | None:
     try:
-        return _Page(file, ElementTree.parse(file).getroot(), problems)
-    except ElementTree.ParseError as error:
-        problems.append(Problem(str(file), '', f'not XML: {error}', True))
+        return _Page(file, ElementTree.fromstring(_decoded(file.read_bytes())), problems)
+    except OSError as error:
+        problems.append(Problem(str(file), '', f'{error.strerror}', True))
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        reason = f'not XML, in the encoding that it declares or UTF-8: {error}'
+        problems.append(Problem(str(file), '', reason, True))
     return None
+
+
+def _decoded(data: bytes) -> bytes | str:
+    """The text of a file whose encoding the parser does not know, such as GBK."""
+    declared = re.match(rb'\s*<\?xml[^>]*encoding=["\']([\w.-]+)["\'][^>]*\?>', data)
+    if declared is None or declared[1].lower().startswith((b'utf', b'us-ascii', b'iso-8859-1')):
+        return data
+    return data[declared.end() :].decode(declared[1].decode())
 
 
 def _table(ann_file: str, pages: list, classes: tuple[str, ...]) -> AnnotationTable:

@@ -12,7 +12,7 @@ from hrdet.data.datasets.images import FolderImages
 from hrdet.data.datasets.inspection import Findings, sizes_text
 from hrdet.data.datasets.listing import FileNames
 from hrdet.data.datasets.stored import IMAGE_SUFFIXES, StoredImages, names_of_classes
-from hrdet.data.errors import DataError, missing
+from hrdet.data.errors import DataError, read_lines
 from hrdet.messages import plural
 from hrdet.registry import nearest, register
 from hrdet.structures import ClassLabel
@@ -210,24 +210,21 @@ def _shown(folders: list[str], wanted: tuple[str, ...] | None, prefix: str) -> t
 
 def _read_list(path: str, with_label: bool) -> tuple[FileNames, np.ndarray | None]:
     """The names and labels (n,) of a list."""
-    if not os.path.isfile(path):
-        raise missing('ann_file', path, 'file')
     names, labels = [], []
-    with open(path, encoding='utf-8') as file:
-        for number, line in enumerate(file, 1):
-            line = line.strip()
-            if not line:
-                continue
-            name, _, label = line.rpartition(' ')
-            if not with_label:
-                names.append(name if label.isdigit() and name else line)
-                continue
-            if not name or not label.isdigit():
-                raise DataError(
-                    f'{path}, line {number}: {line!r} is not "name label" with a number as label'
-                )
-            names.append(name)
-            labels.append(int(label))
+    for number, line in enumerate(read_lines(path, 'ann_file'), 1):
+        line = line.strip()
+        if not line:
+            continue
+        name, _, label = line.rpartition(' ')
+        if not with_label:
+            names.append(name if label.isdecimal() and name else line)
+            continue
+        if not name or not label.isdecimal() or len(label) > 9:
+            raise DataError(
+                f'{path}, line {number}: {line!r} is not "name label" with a number as label'
+            )
+        names.append(name)
+        labels.append(int(label))
     return FileNames(names), np.array(labels, np.int64) if with_label else None
 
 

@@ -1,13 +1,12 @@
 """Which label map belongs to which image."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
 from hrdet.data.datasets.listing import FileNames
-from hrdet.data.errors import Problem, missing
+from hrdet.data.errors import Problem, read_lines
 
 _SHOWN = 5  # names in a message
 
@@ -65,10 +64,7 @@ def pair_up(images: Any, maps: Any, img_suffix: str, seg_map_suffix: str, split:
 
 def _listed(split: str) -> list[str]:
     """The names in a list, one a line."""
-    if not os.path.isfile(split):
-        raise missing('split', split, 'file')
-    with open(split, encoding='utf-8') as file:
-        return [line.strip() for line in file if line.strip()]
+    return [line.strip() for line in read_lines(split, 'split') if line.strip()]
 
 
 def _missing(names: Sequence[str], known: set[str]) -> list[str]:

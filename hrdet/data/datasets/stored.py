@@ -8,7 +8,7 @@ import numpy as np
 from hrdet.data.datasets.archives import ArchiveImages
 from hrdet.data.datasets.base import ImageDataset
 from hrdet.data.datasets.images import UPRIGHT, FolderImages, decode
-from hrdet.data.errors import DataError, missing
+from hrdet.data.errors import DataError, missing, read_lines
 from hrdet.data.transforms import apply
 from hrdet.structures import Annotation, ImageMeta, Sample
 
@@ -76,5 +76,4 @@ def names_of_classes(classes: Sequence[str] | str | None) -> tuple[str, ...] | N
             f'classes: there is no file {classes!r} with one name a line; the names themselves '
             f'are given as a tuple: ({classes!r},)'
         )
-    with open(classes, encoding='utf-8') as file:
-        return tuple(line.rstrip('\r\n') for line in file if line.strip())
+    return tuple(line for line in read_lines(classes, 'classes') if line.strip())

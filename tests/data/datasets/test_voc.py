@@ -150,3 +150,62 @@ def test_doubtful_boxes_are_reported(voc):
         assert len(voc.load()[1].truth.boxes) == 2
     assert 'object[0]: a box one pixel' in str(caught[0].message)
     assert 'object[1]: the box (3.0, 4.0, 60.0, 12.0) leaves' in str(caught[0].message)
+
+
+@pytest.mark.parametrize('edge', ['1e23', '1e400', str(2**20 + 1)])
+def test_sizes_are_bounded(voc, edge):
+    size = f'<size><width>{edge}</width><height>4</height></size>'
+    voc.write_text('b', f'<annotation>{size}</annotation>')
+    with pytest.raises(DataError, match='no <size>'):
+        voc.load()
+
+
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16', 'gbk', 'shift_jis', 'cp1252'])
+def test_encodings(voc, encoding):
+    name = 'café' if encoding == 'cp1252' else '猫'
+    declared = encoding.removesuffix('-sig')
+    text = OBJECT.format(name=name, box=(3, 4, 10, 12), difficult=0)
+    text = (
+        f'<?xml version="1.0" encoding="{declared}"?><annotation><size><width>50</width>'
+        f'<height>40</height></size>{text}</annotation>'
+    )
+    (voc.root / 'Annotations/b.xml').write_bytes(text.encode(encoding))
+    assert name in voc.load().classes
+
+
+def test_other_encodings_than_declared_are_named(voc):
+    text = '<annotation><object><name>狗</name></object></annotation>'
+    for data in (text.encode('gbk'), b'<?xml version="1.0" encoding="none-such"?>' + text.encode()):
+        (voc.root / 'Annotations/b.xml').write_bytes(data)
+        with pytest.raises(DataError, match=r'b\.xml: not XML, in the encoding'):
+            voc.load()
+    voc.list.write_bytes('狗\n'.encode('gbk'))
+    with pytest.raises(DataError, match=r'ann_file .*train\.txt: not a text in UTF-8'):
+        voc.load()
+
+
+@pytest.mark.parametrize(('flag', 'difficult'), [('1', 1), ('true', 1), ('False', 0), ('', 0),
+                                                 ('Unspecified', 0)])  # fmt: skip
+def test_flags_of_difficult_objects(voc, flag, difficult):
+    voc.write('b', [('cat', (3, 4, 10, 12), flag), ('cat', (3, 4, 10, 12), 0)])
+    assert voc.load().table.crowd[-2:].tolist() == [bool(difficult), False]
+
+
+def test_a_flag_that_means_nothing_is_named(voc):
+    voc.write('b', [('cat', (3, 4, 10, 12), '7')])
+    with pytest.raises(DataError, match=r"object\[0\]: <difficult> must be 0 or 1, not '7'"):
+        voc.load()
+
+
+def test_entities_are_neither_expanded_without_end_nor_read_from_files(voc, tmp_path):
+    bomb = ''.join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, 12))
+    (tmp_path / 'secret').write_text('secret')
+    for entities, name in (
+        (f'<!ENTITY e0 "{"x" * 100}">{bomb}', '&e11;'),
+        (f'<!ENTITY f SYSTEM "file://{tmp_path}/secret">', '&f;'),
+    ):
+        text = OBJECT.format(name=name, box=(3, 4, 10, 12), difficult=0)
+        voc.write_text('b', f'<!DOCTYPE a [{entities}]><annotation>{text}</annotation>')
+        with pytest.raises(DataError, match=r'b\.xml: ') as caught:
+            voc.load()
+        assert 'secret' not in str(caught.value).replace(str(tmp_path), '')
