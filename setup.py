@@ -201,6 +201,7 @@ setup(
         'test': ['pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'import-linter', 'clang-format'],
         'convert': ['scipy', 'cityscapesscripts'],  # of downloaded data sets
         'hub': ['safetensors'],  # of timm's files
+        'export': ['onnx', 'onnxscript', 'onnxruntime'],
         'tensorboard': ['tensorboard'],
         'torchvision': ['torchvision'],
     },

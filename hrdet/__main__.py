@@ -22,7 +22,8 @@ COMMANDS = {
     'check': ('check_dataset.py', 'list what is wrong with a data set'),
     'convert': ('convert_dataset.py', 'convert labels, or a downloaded data set'),
     'config': ('print_config.py', 'print a config with all that it inherits'),
-    'export': ('convert_checkpoint.py', 'write weights in the layout of another project'),
+    'export': ('export.py', 'write a model as a file that runs without hrdet'),
+    'convert-checkpoint': ('convert_checkpoint.py', 'weights in the layout of another project'),
     'download': ('download.py', 'fetch published weights ahead'),
     'flops': ('analysis/get_flops.py', 'parameters and FLOPs of a model'),
     'benchmark': ('analysis/benchmark.py', 'images a second and memory of a model'),
@@ -39,7 +40,7 @@ def tools_folder() -> Path:
 
 def usage() -> str:
     """The commands, one a line."""
-    lines = [f'  {name:10} {purpose}' for name, (_, purpose) in COMMANDS.items()]
+    lines = [f'  {name:18} {purpose}' for name, (_, purpose) in COMMANDS.items()]
     return '\n'.join([__doc__.strip(), '', 'commands:', *lines])
 
 

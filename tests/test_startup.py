@@ -31,7 +31,7 @@ UNUSED = (
 
 TOOLS = (
     *('train', 'test', 'infer', 'print_config', 'check_dataset', 'convert_checkpoint'),
-    'download',
+    *('download', 'export'),
     *('paint_semantic', 'make_shapes'),
     *(f'analysis/{name}' for name in ('benchmark', 'get_flops', 'memory', 'model_table')),
 )

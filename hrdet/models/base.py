@@ -23,6 +23,8 @@ class BaseModel(nn.Module):
     classes: tuple[str, ...] | None = None
     usual_size = (800, 1216)  # (h, w) of the input for which published costs are counted
     palette: tuple[tuple[int, int, int], ...] | None = None  # None: nobody chose any
+    task = ''  # as in ``hrdet.zoo``
+    takes_padded = False  # ``predict_tensors`` needs the sizes of images in a padded input
 
     def __init__(
         self, preprocess: Preprocess, backbone: nn.Module, neck: nn.Module | None = None
@@ -62,3 +64,21 @@ class BaseModel(nn.Module):
         Several views of the images are test-time augmentation.
         """
         raise NotImplementedError
+
+    def predict_tensors(self, images: Tensor, sizes: Tensor | None = None) -> dict[str, Tensor]:
+        """The results of a batch by name, in pixels of the input: what exported files return.
+
+        Shapes follow from those of the images alone.
+
+        Args:
+            images: (N, 3, H, W) uint8 BGR.
+            sizes: (N, 2) float32, (h, w) of each image in the upper left of the input, for models
+                that ``takes_padded``; None: the images fill it.
+        """
+        raise NotImplementedError
+
+    def check_tracing(self, batch: bool, size: bool) -> None:
+        """Raise a ConfigError where ``predict_tensors`` cannot be traced once for all inputs.
+
+        ``batch`` and ``size``: whether N, and H and W, are to vary from call to call.
+        """

@@ -45,12 +45,15 @@ class Preprocess(nn.Module):
         # 1. Pad the batch on the right and below: (N, 3, H, W), multiples of the divisor.
         height, width = images.shape[-2:]
         images = F.pad(images, (0, -width % self.size_divisor, 0, -height % self.size_divisor))
+        # 2. Padding is 0 after normalising, as if it had the mean colour.
+        images = self.normalise(images)
+        return images.masked_fill_(_outside(batch.input_sizes, images.shape[-2:]), 0)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) uint8 BGR to float32 in the network's channel order."""
         if self.channel_order == 'rgb':
             images = images.flip(1)
-        # 2. Normalise in place.
-        images = images.float().sub_(self.mean[:, None, None]).div_(self.std[:, None, None])
-        # 3. Padding is 0 after normalising, as if it had the mean colour.
-        return images.masked_fill_(_outside(batch.input_sizes, images.shape[-2:]), 0)
+        return images.float().sub_(self.mean[:, None, None]).div_(self.std[:, None, None])
 
 
 def _outside(sizes: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -65,7 +65,7 @@ def optimize(
     device = next(model.parameters()).device
     # 1. Fold batch norms, in float32.
     fast = copy.deepcopy(model).float().requires_grad_(False)
-    _fold_norms(fast)
+    fold_norms(fast)
     # 2. Faster layers, in the type and memory format of the result.
     fast = fast.to(memory_format=memory_format)
     if device.type == 'cpu' and not compile:
@@ -131,7 +131,7 @@ class _Cast(nn.Module):
 
 
 @torch.no_grad()
-def _fold_norms(model: BaseModel) -> None:
+def fold_norms(model: BaseModel) -> None:
     """Fold every batch norm that follows a convolution into its weights, exactly, in place.
 
     The norm becomes the identity.  A norm is assumed to follow a convolution if the two are

@@ -28,7 +28,7 @@ from hrdet.optimize.cpu_layers import (
     WinogradConv2d,
     fast_layers,
 )
-from hrdet.optimize.model import _fold_norms
+from hrdet.optimize.model import fold_norms
 from tests.models import small_batches as batches
 from tests.models.trained_detectors import assert_same, detector, kinds_of
 
@@ -89,7 +89,7 @@ def test_backbone(kind, fuse_mode, memory_format):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
     fast = copy.deepcopy(model)
-    _fold_norms(fast)
+    fold_norms(fast)
     fast = fast.to(memory_format=memory_format)
     fast_layers(fast, torch.float32)
     assert not {HRModule, ConvNorm, kind} & kinds_of(fast)

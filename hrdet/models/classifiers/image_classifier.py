@@ -27,6 +27,7 @@ class ImageClassifier(BaseModel):
         batch_augments: ``Mixup``, ``CutMix``; one is drawn for each batch of training.
     """
 
+    task = 'classification'
     usual_size = (224, 224)
 
     def __init__(
@@ -62,6 +63,11 @@ class ImageClassifier(BaseModel):
             self._logits(view).float().softmax(dim=1) for view in augmented_batches(batch, rescale)
         ]
         return [ClassScores(row) for row in torch.stack(scores).mean(dim=0).cpu()]
+
+    @torch.no_grad()
+    def predict_tensors(self, images: Tensor, sizes: Tensor | None = None) -> dict[str, Tensor]:
+        """``scores`` (N, K), the probabilities of the classes."""
+        return dict(scores=self(self.preprocess.normalise(images)).float().softmax(dim=1))
 
     def _logits(self, batch: Batch) -> Tensor:
         """(N, K); images of different sizes one by one, so that padding changes no score."""

@@ -14,6 +14,8 @@ class Detector(BaseModel):
     """
 
     passes_on = ('convention',)
+    task = 'detection'
+    takes_padded = True
 
     def __init__(
         self,

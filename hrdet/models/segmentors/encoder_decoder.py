@@ -14,7 +14,7 @@ from hrdet.models.preprocess import Preprocess
 from hrdet.models.segmentors.label_maps import ResizedLogits
 from hrdet.models.views import augmented_batches
 from hrdet.ranges import Count
-from hrdet.registry import register
+from hrdet.registry import ConfigError, register
 from hrdet.structures import Batch, LabelMap, Views
 
 
@@ -30,6 +30,7 @@ class EncoderDecoder(BaseModel):
         stride: (y, x) from one window to the next; where windows overlap, logits are averaged.
     """
 
+    task = 'segmentation'
     usual_size = (512, 1024)
 
     def __init__(
@@ -74,6 +75,30 @@ class EncoderDecoder(BaseModel):
                 labels, logits = _mean_of_views(of_image, with_logits)
             results.append(LabelMap(labels.cpu(), logits, self.classes, self.palette))
         return results
+
+    @torch.no_grad()
+    def predict_tensors(self, images: Tensor, sizes: Tensor | None = None) -> dict[str, Tensor]:
+        """``labels`` (N, H, W) uint8, the most probable class of each pixel."""
+        images = self.preprocess.normalise(images)
+        if self.crop_size is None:
+            logits = F.interpolate(
+                self._logits(images),
+                size=images.shape[-2:],
+                mode='bilinear',
+                align_corners=False,
+            )
+        else:
+            logits = torch.stack(
+                [torch.cat(list(self._slide(image[None])), dim=1) for image in images]
+            )
+        return dict(labels=logits.argmax(dim=1).to(torch.uint8))
+
+    def check_tracing(self, batch: bool, size: bool) -> None:
+        if self.crop_size is not None and (batch or size):
+            raise ConfigError(
+                'sliding windows are cut from images of one number and size: leave out --dynamic, '
+                'or predict images whole with --cfg-options model.test_cfg="dict(mode=\'whole\')"'
+            )
 
     def _maps(self, batch: Batch, rescale: bool) -> Iterator[ResizedLogits]:
         """For each image its logits in pixels of the result."""

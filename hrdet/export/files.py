@@ -1,0 +1,124 @@
+"""Files of traced models: written with what their users need to know, and run again.
+
+The kind of a file follows from its suffix: ``.onnx``, or ``.pt2`` of torch.export.
+"""
+
+import inspect
+import json
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.export import ExportedProgram
+
+import hrdet
+from hrdet.models.base import BaseModel
+from hrdet.registry import ConfigError
+
+Arrays = dict[str, np.ndarray]
+_ONNX_PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
+
+
+def check_format(path: Path) -> None:
+    """Whether ``write`` can make this file.
+
+    Raises:
+        ConfigError: another suffix, or a package is missing.
+    """
+    if path.suffix not in ('.onnx', '.pt2'):
+        raise ConfigError(f'{path}: an exported file ends in .onnx or .pt2')
+    missing = [name for name in _ONNX_PACKAGES if find_spec(name) is None]
+    if path.suffix == '.onnx' and missing:
+        raise ConfigError(
+            f'{path}: ONNX needs {", ".join(missing)}: pip install {" ".join(missing)} '
+            f"(or hrdet's extra 'export')"
+        )
+
+
+def metadata(model: BaseModel) -> dict[str, str]:
+    """What a file says about itself, as texts by name."""
+    preprocess = model.preprocess
+    padded = '; sizes: float32 (N, 2), height and width of each image in the upper left of images'
+    return dict(
+        hrdet_version=hrdet.__version__,
+        task=model.task,
+        classes=json.dumps(model.classes, ensure_ascii=False),
+        palette=json.dumps(model.palette),
+        input='images: uint8 (N, 3, H, W), blue green red, not normalised'
+        + padded * model.takes_padded,
+        output=inspect.getdoc(model.predict_tensors),
+        # Of the normalisation, which is in the graph.
+        mean=json.dumps(preprocess.mean.tolist()),
+        std=json.dumps(preprocess.std.tolist()),
+        channel_order=preprocess.channel_order,
+    )
+
+
+def write(program: ExportedProgram, path: Path, model: BaseModel) -> None:
+    """Write the ``program`` of a traced model, with the model's ``metadata``.
+
+    Raises:
+        ConfigError: the graph has an operator that ONNX has not.
+    """
+    texts = metadata(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of torch, about itself
+        if path.suffix == '.pt2':
+            torch.export.save(program, path, extra_files={'metadata.json': json.dumps(texts)})
+        else:
+            _write_onnx(program, path, texts)
+
+
+def open_exported(path: Path) -> tuple[Callable[[Arrays], Arrays], dict[str, str]]:
+    """The function of a file, from arrays by name to arrays by name, and its metadata."""
+    return _open_pt2(path) if path.suffix == '.pt2' else _open_onnx(path)
+
+
+def _write_onnx(program: ExportedProgram, path: Path, texts: Mapping[str, str]) -> None:
+    from hrdet.export.onnx_operators import translations
+
+    logging.getLogger('torch.onnx').setLevel(logging.ERROR)  # torchvision is not needed
+    onnx = torch.onnx.export(
+        program,
+        dynamo=True,
+        verbose=False,
+        output_names=_output_names(program),
+        custom_translation_table=translations(),
+    )
+    onnx.model.metadata_props.update(texts)
+    onnx.save(str(path), external_data=False)
+
+
+def _output_names(program: ExportedProgram) -> list[str]:
+    """The keys of the dict that the program returns, in the order of its outputs."""
+    return list(program.call_spec.out_spec.context)
+
+
+def _open_onnx(path: Path) -> tuple[Callable[[Arrays], Arrays], dict[str, str]]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
+    names = [output.name for output in session.get_outputs()]
+
+    def run(inputs: Arrays) -> Arrays:
+        return dict(zip(names, session.run(names, inputs)))
+
+    return run, session.get_modelmeta().custom_metadata_map
+
+
+def _open_pt2(path: Path) -> tuple[Callable[[Arrays], Arrays], dict[str, str]]:
+    files = {'metadata.json': ''}
+    module = torch.export.load(path, extra_files=files).module()
+
+    def run(inputs: Arrays) -> Arrays:
+        outputs = module(**{name: torch.from_numpy(array) for name, array in inputs.items()})
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    return run, json.loads(files['metadata.json'])
