@@ -1,7 +1,7 @@
 """Weights by path, name or address: found in the cache folder, or downloaded into it.
 
-Files whose name ends in a hash (``...-e368c387.pth``) lie in ``zoo.cache_folder()`` itself, others
-below it under their host and path.  An address may end in ``#sha256=...``.  Environment variables:
+Files whose name ends in a hash (``...-e368c387.pth``) are stored in ``zoo.cache_folder()`` itself,
+others below it by host and path.  An address may end in ``#sha256=...``.  Environment variables:
 HRDET_HOME (the folder), HRDET_MIRRORS (addresses to try first), HRDET_OFFLINE=1 (no downloads).
 """
 
@@ -15,7 +15,7 @@ from hrdet.distributed import on_rank_0
 from hrdet.download import DownloadError, download, sha256, stated_hash
 from hrdet.registry import ConfigError
 
-# Hosts that serve the same paths as one that is reported dead; tried before it.
+# Host that no longer answers -> mirrors with the same paths, which are tried first.
 _MIRRORS = {'download.openmmlab.com': ('https://mmassets.onedl.ai',)}
 _HUB = 'https://huggingface.co'
 
@@ -29,11 +29,12 @@ def find(source: str | os.PathLike) -> Path:
             or ``open-mmlab://msra/hrnetv2_w18`` (an ImageNet backbone, ``zoo.NICKNAMES``).
 
     Returns:
-        A file; anything of another form is a path, which is returned whether or not it exists.
+        The file.  Text of any other form is taken for a path and returned, even if it does not
+        exist.
 
     Raises:
-        DownloadError: no address gives the file, or downloads are off.
-        ConfigError: an address that names no file.
+        DownloadError: no address has the file, or HRDET_OFFLINE is set.
+        ConfigError: an address that is not that of a file.
     """
     text = os.fspath(source)
     if os.path.isfile(text):
@@ -46,13 +47,13 @@ def find(source: str | os.PathLike) -> Path:
 
 
 def find_shared(source: str | os.PathLike) -> Path:
-    """``find`` of all processes of a run, where only rank 0 downloads into a folder they share."""
+    """``find`` on all processes of a run: rank 0 downloads into the folder that they share."""
     on_rank_0(find, source)
     return find(source)
 
 
 def is_address(source: str | os.PathLike) -> bool:
-    """Whether this names a file that can be downloaded, and not a path."""
+    """Whether this is a name or an address, and not a path."""
     text = os.fspath(source)
     return zoo.named(text) is not None or _address(text) is not None
 
@@ -67,6 +68,7 @@ def _address(text: str) -> str | None:
         if not (owner and repo and file):
             raise ConfigError(f'{text!r}: write hf://OWNER/REPO/FILE')
         return f'{_HUB}/{owner}/{repo}/resolve/main/{file}'
+    # timm/MODEL.TAG, which a relative path to a file could look like, too.
     if re.fullmatch(r'timm/[\w-]+(\.\w+)?', text) and not text.endswith(('.pth', '.safetensors')):
         return f'{_HUB}/{text}/resolve/main/model.safetensors'
     if text.startswith(('open-mmlab://', 'torchvision://')):
@@ -78,6 +80,7 @@ def _address(text: str) -> str | None:
 
 def _published(model: zoo.Published) -> Path:
     """The weights of a published model, under the name of their file or of the model."""
+    # A file that the user saved under the model's name, unless the published one is cached.
     own = zoo.cache_folder() / f'{model.name}.pth'
     hashed = model.url is not None and stated_hash(model.url) is not None
     if own.is_file() and not (hashed and _cached(model.url).is_file()):
@@ -108,7 +111,7 @@ def _fetched(url: str, target: Path | None = None) -> Path:
 
 
 def _on_the_hub(name: str) -> str:
-    """Where else the network of an ImageNet classifier can be had, as the end of a message."""
+    """The end of a message: timm's weights of the same ImageNet classifier."""
     found = re.match(r'hrnet(?:-|v2_)w(\d+)(_small)?', name)
     if found is None:
         return ''
@@ -121,6 +124,7 @@ def _cached(url: str) -> Path:
     """Where the file of an address is kept."""
     parts = urlsplit(url)
     *folders, name = parts.path.strip('/').split('/')
+    # The path must not leave the cache folder.
     if not name or not {'', '.', '..'}.isdisjoint((*folders, name, parts.netloc)):
         raise ConfigError(f'{url}: must be the address of a file')
     if stated_hash(name):
@@ -131,7 +135,7 @@ def _cached(url: str) -> Path:
 
 
 def _addresses(url: str) -> list[str]:
-    """The address on the mirrors that the user names, on known mirrors, and its own."""
+    """The address on the user's mirrors, then on known mirrors, then the address itself."""
     parts = urlsplit(url)
     own = f'{parts.scheme}://{parts.netloc}'
     mirrors = [

@@ -85,8 +85,8 @@ def test_paths_pass(asked, tmp_path, monkeypatch):
 @pytest.mark.parametrize(('source', 'told'), [
     ('hf://timm/hrnet_w18', 'write hf://OWNER/REPO/FILE'),
     ('open-mmlab://resnet50', 'known are open-mmlab://msra/hrnetv2_w18_small, '),
-    ('https://host/', 'an address of a file'),
-    ('https://host/../../a.pth', 'an address of a file'),
+    ('https://host/', 'the address of a file'),
+    ('https://host/../../a.pth', 'the address of a file'),
     ('https://host/a.pth#sha256=xyz', '8 to 64 hexadecimal digits'),
 ])  # fmt: skip
 def test_addresses_of_no_file(source, told, asked):

@@ -19,7 +19,7 @@ class DamagedArchiveError(ValueError):
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the file begins as a zip archive does; files from before torch 1.6 do not."""
+    """Whether the file is a zip archive; torch before 1.6 wrote another format."""
     with path.open('rb') as file:
         return file.read(4) == b'PK\x03\x04'
 
@@ -35,9 +35,12 @@ def check_records(path: Path) -> bool:
     """
     try:
         with zipfile.ZipFile(path) as archive, path.open('rb') as file:
+            # 1. Records without any checksum cannot be compared.
             records = archive.infolist()
             if not any(record.CRC for record in records):
                 return True  # written with torch's save.compute_crc32 off
+            # 2. Compare through a memory map: nothing is copied, and the pages are used again when
+            #    the tensors are loaded.
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 for record in records:
                     if not _is_whole(archive, record, content):
@@ -52,6 +55,7 @@ def check_records(path: Path) -> bool:
 def _is_whole(archive: zipfile.ZipFile, record: zipfile.ZipInfo, content: mmap.mmap) -> bool:
     if record.compress_type != zipfile.ZIP_STORED:
         return zlib.crc32(archive.read(record)) == record.CRC
+    # The data follow the record's own header, whose name and extra field have any length.
     name, extra = _LOCAL_HEADER.unpack_from(content, record.header_offset)
     start = record.header_offset + _LOCAL_HEADER.size + name + extra
     with memoryview(content) as view, view[start : start + record.file_size] as data:
@@ -61,7 +65,7 @@ def _is_whole(archive: zipfile.ZipFile, record: zipfile.ZipInfo, content: mmap.m
 def check_sizes(path: Path, content: Any) -> None:
     """Check that every tensor of ``content`` has a record of its size in the file.
 
-    Torch believes the size that the pickled part names, and reads on into the next record.
+    torch trusts the size in the pickled part and would read into the next record.
 
     Raises:
         DamagedArchiveError: a record is shorter or longer than its tensors need.
@@ -75,6 +79,7 @@ def check_sizes(path: Path, content: Any) -> None:
     for tensor in tensors_in(content):
         storage = tensor.untyped_storage()
         storages[storage.data_ptr()] = storage.nbytes()
+    # As multisets: each storage needs a record of exactly its size.
     missing = Counter(filter(None, storages.values())) - records
     if missing:
         raise DamagedArchiveError(f'tensors of {min(missing)} bytes have no record of that size')

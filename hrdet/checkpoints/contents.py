@@ -44,7 +44,7 @@ def unpack(
     content = source
     if not isinstance(source, Mapping):
         name, content = str(source), read_checkpoint(source, trusted)
-    # 1. The innermost table of weights; training programs nest it in others.
+    # 1. The innermost state_dict; training programs nest it in dicts with optimizer state and meta.
     outer, meta = content, content.get('meta')
     for _ in range(_DEEPEST):
         inside = [content[key] for key in _WRAPPINGS if isinstance(content.get(key), Mapping)]
@@ -58,7 +58,7 @@ def unpack(
         keys = ', '.join(map(str, list(content)[:8])) or 'nothing'
         raise CheckpointError(f'{name}: no weights in it, only {keys}')
     _check_dense(weights, name)
-    # 3. With EMA the file's weights are the average.
+    # 3. With EMA ``state_dict`` is the average; the trained weights are stored elsewhere.
     if not average:
         weights.update(_in_training(outer, weights, name))
     rest = () if content is outer else tuple(k for k in outer if k not in (*_WRAPPINGS, 'meta'))
@@ -77,6 +77,7 @@ def class_names(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 def class_count(key: str, shape: tuple[int, ...]) -> int | None:
     """K, if this entry scores classes: a box head's rows count the background, others do not."""
+    # roi_head.bbox_head.fc_cls.weight -> fc_cls
     layer = key.rpartition('.')[0].rpartition('.')[2]
     if not shape:
         return None

@@ -1,4 +1,4 @@
-"""Checkpoints on a disk that may be full, and second names for them."""
+"""Write checkpoints with errors that explain a full disk, and link further names to them."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
     try:
         save_checkpoint(path, content)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        # Enough room: the error has another cause.
+        # With enough space left the error has another cause and is passed on.
         needed, free = _bytes(content), shutil.disk_usage(path.parent).free
         if free > needed:
             if isinstance(error, OSError):
@@ -42,7 +42,7 @@ def read_meta(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def link(source: Path, name: Path) -> None:
-    """Give a finished file another name, in one step; a copy where links are not possible."""
+    """Give a finished file a second name, atomically: a hard link, or else a copy."""
     if name.exists() and name.samefile(source):
         return  # a rename between two names of one file would leave both
     # A new name is made under a temporary one and renamed over the old.

@@ -34,7 +34,7 @@ _INCLUSIVE = (
     'to a pixel and AP slightly lower'
 )
 
-# What the heads of each toolbox's models are called.
+# Layout -> prefixes of the head parameters in models of that toolbox.
 _HEADS = {
     'mmdet3': ('rpn_head.', 'roi_head.', 'bbox_head.'),
     'mmpretrain': ('head.fc.',),
@@ -184,6 +184,7 @@ def _write(
 
 def _check_task(weights: Mapping[str, Tensor], layout: str, source: str | os.PathLike) -> None:
     """Refuse the layout of another task; a backbone alone belongs to all."""
+    # 'official' is the layout of classifiers and of segmentors.
     heads = _HEADS.get(layout, _HEADS['mmpretrain'] + _HEADS['mmseg'])
     key = next((k for k in weights if not k.startswith(('backbone.', 'neck.'))), None)
     if layout in ('hrdet', 'safetensors') or key is None or key.startswith(heads):

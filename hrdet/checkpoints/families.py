@@ -189,6 +189,7 @@ def convert(weights: Mapping[str, Tensor], family: Family) -> Conversion:
             if changed is not value:
                 result.reordered.append(name)
             result.weights[name] = changed
+    # These releases have biases before norms, and were saved by torch versions without counters.
     if family in (Family.CLASSIFIER, Family.HRNET_SEGMENTATION):
         _fold_biases(result)
         _add_batch_counts(result)
@@ -216,10 +217,9 @@ def to_official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _fold_biases(result: Conversion) -> None:
-    """Biases of convolutions before a batch norm, which other releases leave out.
+    """Fold the bias of a convolution into the batch norm behind it; hrdet's convolutions have none.
 
-    The norm subtracts its running mean from what the convolution adds: a mean smaller by the bias
-    gives the same outputs.
+    ``norm(x + bias)`` with the mean ``m`` equals ``norm(x)`` with the mean ``m - bias``.
     """
     for name in list(result.weights):
         mean = name.removesuffix('.conv.bias') + '.bn.running_mean'
@@ -232,4 +232,5 @@ def _add_batch_counts(result: Conversion) -> None:
     """``num_batches_tracked`` of norms that torch 0.4.0 and older saved without."""
     for name in [n for n in result.weights if n.endswith('.running_mean')]:
         count = name.removesuffix('running_mean') + 'num_batches_tracked'
+        # The value has no effect with a momentum, which all configs have.
         result.weights.setdefault(count, torch.tensor(0))

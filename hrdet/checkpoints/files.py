@@ -16,7 +16,7 @@ from hrdet.checkpoints import archive
 from hrdet.download import sha256, stated_hash
 from hrdet.weights import find
 
-# Files that are taken for checkpoints by mistake, by their first bytes.
+# First bytes of files that users mistake for checkpoints -> what the file is, and the cure.
 _OTHER_FILES = {
     b'<': 'it is a web page: the download link returned HTML, fetch the file in a browser',
     b'version https://git-lfs': 'it is a Git LFS pointer: run `git lfs pull`',
@@ -139,7 +139,7 @@ def save_checkpoint(path: str | os.PathLike, checkpoint: dict[str, Any]) -> None
     with _atomic(Path(path)) as temporary:
         with temporary.open('wb') as file:
             torch.save(checkpoint, file)
-        # Read back what was written: may it be loaded without running code?
+        # Read back which classes the pickle needs: any but tensors would have to run code.
         foreign = torch.serialization.get_unsafe_globals_in_checkpoint(temporary)
         if foreign:
             raise TypeError(
@@ -161,7 +161,7 @@ def save_safetensors(
     except ImportError:
         raise CheckpointError(f'{path}: pip install safetensors to write this format') from None
     with _atomic(Path(path)) as temporary:
-        # save_file would make a file that only its owner may read
+        # Not save_file, whose file only its owner may read.
         temporary.write_bytes(save(weights, metadata={'format': 'pt', _META: json.dumps(meta)}))
 
 
@@ -248,7 +248,7 @@ def _why_unreadable(path: Path, error: Exception) -> str:
 
 
 def _foreign_names(path: Path, error: Exception) -> list[str]:
-    """What the file wants imported beyond tensors and plain types."""
+    """Names that reading the file would import, besides tensors and plain types."""
     if archive.is_archive(path):
         try:
             with torch.serialization.safe_globals(_BOOKKEEPING):

@@ -94,13 +94,13 @@ def load_checkpoint(
     Raises:
         FileNotFoundError, CheckpointError: nothing was loaded; the message says why.
     """
-    # 1. Weights under hrdet's names, compared with the model's.
+    # 1. Convert the weights to hrdet's names, and compare them with the model's.
     path, weights, meta, _ = unpack(source, trusted, name)
     family = recognise(weights, meta)
     conversion = convert(weights, family)
     report = LoadReport(family, path, meta=meta, classes=class_names(meta))
     _compare(model, conversion, report)
-    # 2. What may differ: the class layers, on request.
+    # 2. With ``other_classes`` the class layers may have other shapes.
     if other_classes:
         report.reinitialised = [m for m in report.mismatched if _CLASS_LAYER.fullmatch(m.key)]
         report.mismatched = [m for m in report.mismatched if m not in report.reinitialised]
@@ -146,6 +146,7 @@ def load_backbone(backbone: nn.Module, path: str | os.PathLike) -> LoadReport:
 
 
 def _compare(model: nn.Module, conversion: Conversion, report: LoadReport) -> LoadReport:
+    # Every entry of the model, then every entry of the file: each one is counted exactly once.
     wanted = model.state_dict()
     for key, value in wanted.items():
         given = conversion.weights.get(key)
@@ -195,6 +196,7 @@ def _is_finite(value: Tensor) -> bool:
 
 
 def _check_convention(model: nn.Module, report: LoadReport) -> None:
+    # Only detectors have a box convention; a stated one is certain, a family's is a guess.
     ours = getattr(model, 'convention', None)
     ours = getattr(ours, 'value', ours)
     sure = stated_convention(report.family, report.meta)
@@ -214,6 +216,7 @@ def _check_convention(model: nn.Module, report: LoadReport) -> None:
 
 
 def _cure(report: LoadReport, weights: Mapping[str, Tensor]) -> str:
+    # 1. Another number of classes.
     for key, *shapes in report.mismatched:
         theirs, ours = (class_count(key, shape) for shape in shapes)
         if theirs is not None:
@@ -226,12 +229,13 @@ def _cure(report: LoadReport, weights: Mapping[str, Tensor]) -> str:
                 f'load_checkpoint(model, file, other_classes=True): both leave the class layers '
                 f'as they are'
             )
+    # 2. An HTC with its semantic branch.
     if report.unexpected and all('semantic_head' in key for key in report.unexpected):
         return (
             'The checkpoint has the semantic branch of HTC, but the model does not, because the '
             'config names no stuff maps: set data.train.seg_prefix'
         )
-    # The whole backbone fits and nothing else does.
+    # 3. A model of another task: the whole backbone fits and nothing else does.
     others = {*report.missing, *report.unexpected, *(m.key for m in report.mismatched)}
     common = weights.keys() - others
     if common and all(key.startswith('backbone.') == (key in common) for key in common | others):
@@ -240,6 +244,7 @@ def _cure(report: LoadReport, weights: Mapping[str, Tensor]) -> str:
             "model.pretrained='...' in the config (load_backbone), not as a checkpoint of the "
             'whole model'
         )
+    # 4. Anything else.
     cure = (
         'Nothing was loaded: the config describes another model (type, backbone width, heads). Use '
         'the one that the checkpoint was trained with; hrdet saves a copy beside its checkpoints'

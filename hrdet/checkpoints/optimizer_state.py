@@ -19,6 +19,7 @@ def check_optimizer_state(optimizer: torch.optim.Optimizer, state: Any) -> None:
     torch's fused kernels trust the shapes in a state: a wrong one corrupts memory.  Compared are
     groups, keys, shapes, dtypes, finiteness and ranges; nothing is loaded.
     """
+    # 1. The structure: groups, their parameters' indices, and the state by index.
     try:
         groups, values = list(state['param_groups']), dict(state['state'])
         indices = [index for group in groups for index in group['params']]
@@ -32,8 +33,10 @@ def check_optimizer_state(optimizer: torch.optim.Optimizer, state: Any) -> None:
         )
     if indices != list(range(len(indices))) or not values.keys() <= set(indices):
         raise ValueError('its optimizer state is of parameters that do not exist')
+    # 2. The settings of each group.
     for group in groups:
         _check_settings(optimizer, group)
+    # 3. The state of each parameter, beside an example for each shape, dtype and group.
     expected: dict[tuple, dict[str, Any]] = {}
     parameters = [p for group in optimizer.param_groups for p in group['params']]
     group_of = [group for group in groups for _ in group['params']]
@@ -75,7 +78,7 @@ def _numbers(value: Any) -> Iterator[float]:
 
 
 def _arguments(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> dict[str, Any]:
-    """What makes an optimizer of the same kind with a saved group's settings."""
+    """Constructor arguments of an optimizer of this class with the settings of a saved group."""
     accepted = inspect.signature(type(optimizer)).parameters
     return {n: group.get(n, v) for n, v in optimizer.defaults.items() if n in accepted}
 
@@ -84,7 +87,7 @@ def _example_state(
     optimizer: torch.optim.Optimizer, group: dict[str, Any], parameter: Tensor
 ) -> dict[str, Any]:
     """What the optimizer keeps of such a parameter, from a step that torch makes."""
-    # A zero gradient: the step makes the state, and its values do not matter.
+    # A step with a zero gradient creates the state; only its keys, shapes and dtypes are used.
     example = nn.Parameter(torch.zeros(parameter.shape, dtype=parameter.dtype))
     example.grad = torch.zeros_like(example)
     twin = type(optimizer)([example], **_arguments(optimizer, group))

@@ -52,7 +52,7 @@ class Accuracy(Evaluator):
     def update(self, meta: ImageMeta, result: ClassScores) -> None:
         scores = result.numpy().scores
         truth = self._truth[meta.image_id]
-        # Equal scores are ordered by label, as in a stable sort.
+        # Rank of the true class: the number of classes before it in a stable sort by score.
         before = np.count_nonzero(scores > scores[truth])
         rank = before + np.count_nonzero(scores[:truth] == scores[truth])
         self._collected.append((meta, _Prediction(meta.path, result.top(5), truth, int(rank))))
@@ -92,6 +92,7 @@ class Accuracy(Evaluator):
         # An image counts for top k if its class has a rank below k.
         ranks = np.array([one.rank for one in self.predictions])
         metrics = {f'top{k}': float(np.mean(ranks < k)) for k in self.topk}
+        # A class without images has no accuracy (0 / 0) and is left out of the mean.
         matrix = self.confusion_matrix()
         with np.errstate(invalid='ignore'):
             per_class = np.diagonal(matrix) / matrix.sum(axis=1)

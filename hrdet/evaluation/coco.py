@@ -32,7 +32,7 @@ class _Row(NamedTuple):
     iou: int | None = None  # index of the threshold; None: all ten
 
     def mean(self, arrays: Mapping[str, np.ndarray]) -> float:
-        """The average over the cells with objects in the annotations; -1 where there is none."""
+        """The mean over the cells that have ground truth; -1 if none has."""
         cells = arrays[self.array][..., self.area, self.limit]
         cells = cells if self.iou is None else cells[self.iou]
         cells = cells[cells > -1]
@@ -102,7 +102,7 @@ def evaluate_coco(
     results: str | os.PathLike | Sequence[Mapping[str, Any]],
     kind: str = 'bbox',
 ) -> dict[str, float]:
-    """COCO's numbers for results on an annotation file.
+    """COCO's metrics of results on an annotation file.
 
     Args:
         annotation_file: COCO annotations, a file or its content.
@@ -130,7 +130,7 @@ def evaluate(truth: CocoAnnotations, results: Any, kind: str = 'bbox') -> Scores
     """
     if kind not in KINDS:
         raise ValueError(f'kind={kind!r}: choose one of {", ".join(KINDS)}')
-    # 1. Results in the form that the engine takes.
+    # 1. Results in the form that the engine takes: dicts with RLEs, or boxes as columns (R, 7).
     results = read_results(results)
     if kind == 'segm':
         results = truth.masks(results)
@@ -148,6 +148,7 @@ def evaluate(truth: CocoAnnotations, results: Any, kind: str = 'bbox') -> Scores
     numbers = {row.name: row.mean(arrays) for row in KINDS[kind].rows}
     per_class = {}
     if KINDS[kind].by_class:
+        # The class axis K of precision (T, R, K, A, M), one slice at a time.
         for index, category in enumerate(truth.categories):
             one = {'precision': arrays['precision'][:, :, index : index + 1]}
             per_class[category['name']] = _DETECTION_ROWS[0].mean(one)
@@ -155,7 +156,7 @@ def evaluate(truth: CocoAnnotations, results: Any, kind: str = 'bbox') -> Scores
 
 
 def flatten(scores: Mapping[str, Scores]) -> dict[str, float]:
-    """``{'bbox_AP': 0.4, ...}``: what a log or a choice of the best checkpoint reads."""
+    """``{'bbox_AP': 0.4, ...}``: metrics by name, for logs and for the best checkpoint."""
     return {
         f'{kind}_{name}': value
         for kind, score in scores.items()
@@ -165,6 +166,7 @@ def flatten(scores: Mapping[str, Scores]) -> dict[str, float]:
 
 def _accumulate(truth: CocoAnnotations, results: Any, kind: str) -> dict[str, np.ndarray]:
     """Precision (T, R, K, A, M) and recall (T, K, A, M), with K = 1 where classes do not count."""
+    # T IoU thresholds, R recalls, K classes, A areas, M limits of detections per image.
     coco, evaluator = _engine()
     by_mask = kind == 'segm'
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
@@ -174,6 +176,7 @@ def _accumulate(truth: CocoAnnotations, results: Any, kind: str) -> dict[str, np
         ]
         reference = _dataset(coco, truth, annotations)
         detections = reference.loadRes(results) if len(results) else _dataset(coco, truth, [])
+        # maxDets, and without useCats one class for all, as COCO defines the metrics of proposals.
         run = evaluator(reference, detections, 'segm' if by_mask else 'bbox')
         run.params.maxDets = list(KINDS[kind].limits)
         run.params.useCats = int(KINDS[kind].by_class)

@@ -1,4 +1,4 @@
-"""COCO annotations made complete, and results checked against them.
+"""Complete COCO annotations with default fields, and check results against them.
 
 The evaluation engines sort by image id, and pycocotools loses a match with annotation id 0.  Both
 ids are therefore replaced by 1, 2, ... in sorted order, which changes no other number and allows
@@ -67,13 +67,14 @@ class CocoAnnotations:
         absent = [k for k in ('images', 'categories', 'annotations') if k not in content]
         if absent:
             raise ValueError(f'{name}: no {absent[0]!r} in it, so these are not COCO annotations')
-        # Images are renumbered 1..N in the order of their ids.
+        # 1. The images and categories that count; images are renumbered 1..N by their ids.
         images = _chosen(content['images'], image_ids, f'{name}: image')
         absent = [{'id': i, 'name': n} for i, n in (absent_classes or {}).items()]
         listed = [*content['categories'], *absent]
         categories = _chosen(listed, category_ids, f'{name}: category')
         ranked = sorted(images, key=lambda image: (isinstance(image, str), image))
         order = {image: rank for rank, image in enumerate(ranked, 1)}
+        # 2. Their annotations; all broken ones are collected for one message.
         annotations, broken = [], []
         for number, annotation in enumerate(content['annotations'], 1):
             if annotation['image_id'] in order and annotation['category_id'] in categories:
@@ -117,6 +118,7 @@ class CocoAnnotations:
         A ``bbox`` beside the mask is left out: the engines would sort the object into small,
         medium and large by its box instead of its mask.
         """
+        # Sizes are known only where the annotation file states them.
         sizes = {image['id']: (image.get('height'), image.get('width')) for image in self.images}
         renumbered, rows = [], []
         for index, result in enumerate(results):
@@ -127,6 +129,7 @@ class CocoAnnotations:
                 raise ValueError(f'result {index} has no key {error}') from None
             if not isinstance(segmentation, Mapping) or not {'size', 'counts'} <= set(segmentation):
                 raise ValueError(f'result {index}: segmentation is an RLE dict(size, counts)')
+            # Rank 0 is an unknown image, which ``checked`` reports below.
             if rank and None not in sizes[rank] and tuple(segmentation['size']) != sizes[rank]:
                 raise ValueError(
                     f'result {index}: a mask of {tuple(segmentation["size"])} for image '
@@ -146,6 +149,7 @@ class CocoAnnotations:
 
     def checked(self, columns: np.ndarray) -> np.ndarray:
         """The same (R, 7) columns, or a ValueError that names what cannot be evaluated."""
+        # 1. Numbers; 2. images; 3. categories: each error names the first bad result.
         broken = np.flatnonzero(~np.isfinite(columns).all(1))
         if len(broken):
             raise ValueError(
@@ -211,6 +215,7 @@ def _complete(
         image_id=order[annotation['image_id']],
         iscrowd=int(crowd or 0),
     )
+    # A mask is checked where the metric needs it, or where the area is computed from it.
     segmentation = annotation.get('segmentation')
     if masks or ('area' not in whole and segmentation):
         if not segmentation:
@@ -228,6 +233,7 @@ def _complete(
 
 
 def _mask_area(segmentation: list | dict, height: int, width: int) -> float:
+    # Compressed RLE as it is; run lengths as a list, and polygons (united), are converted first.
     if isinstance(segmentation, dict) and not isinstance(segmentation['counts'], list):
         return float(rle.area(segmentation))
     parts = rle.frPyObjects(segmentation, height, width)

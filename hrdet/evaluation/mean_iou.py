@@ -1,4 +1,4 @@
-"""Intersection over union and its relatives of semantic segmentation."""
+"""Metrics of semantic segmentation: IoU, accuracy, Dice and F-score."""
 
 import logging
 import os
@@ -85,7 +85,9 @@ class MeanIoU(Evaluator):
             write_label_map(path, result.labels, self._dataset.palette)
         labels = self._dataset.truth(self._index[meta.image_id]).labels
         # (K + 1, K + 1) pixels of this image; its last row counts labels that are not a class.
+        # The truth is read here, image by image, and not kept.
         matrix = confusion.confusion_matrix(result.labels, labels, len(self.classes))
+        # Values that are neither a class nor ignored are counted for a warning at the end.
         foreign: dict[int, int] = {}
         if matrix[-1].any():
             values, counts = np.unique(labels[labels != SEMANTIC_IGNORE], return_counts=True)

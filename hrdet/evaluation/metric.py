@@ -73,7 +73,7 @@ class CocoMetric(Evaluator):
             ValueError: an image of the data set is missing, duplicated, or not in the data set.
             ConfigError: the metrics need masks, and the model predicts none.
         """
-        # No result waits for its copy to the host in ``update``, where it would stop the device.
+        # Results are copied to the host here: ``update`` must not wait for the device.
         collected = [(meta, result.numpy()) for meta, result in self._collected]
         self._collected = []
         gathered = gather_objects(collected)
@@ -143,7 +143,8 @@ class CocoMetric(Evaluator):
         return np.concatenate(blocks)
 
     def _by_class(self, detections: Detections) -> Any:
-        # Inclusive corners, with the score: (n, 5) rows, split by class.
+        # Stored boxes are continuous: the inclusive far corner is one pixel less.  Rows (n, 5) with
+        # the score, split by class.
         corners = detections.boxes - np.array([0, 0, 1, 1], np.float32)
         rows = np.column_stack((corners, detections.scores)).astype(np.float32)
         members = [np.flatnonzero(detections.labels == k) for k in range(len(self.category_ids))]
@@ -154,6 +155,6 @@ class CocoMetric(Evaluator):
 
 
 def check_output(path: str | os.PathLike) -> None:
-    """Refuse a name for results whose format is unknown, before the work is done."""
+    """Raise a ValueError for a file of an unknown format, before the evaluation starts."""
     if Path(path).suffix not in CocoMetric.formats:
         raise ValueError(f'{path}: results are written as .json or .pkl')

@@ -20,7 +20,7 @@ def test_files_are_printed_and_problems_listed(server, cache, capsys):
     told = capsys.readouterr()
     assert told.out == f'{cache / NAME}\n'
     *_, first, second = told.err.splitlines()
-    assert first.startswith('error: gone-e368c387.pth: no address gives it')
+    assert first.startswith('error: gone-e368c387.pth: no address has it')
     assert second == 'error: no_model: neither a published model nor an address nor a file'
     assert main([f'{server.url}/{NAME}']) == 0
 
