@@ -83,6 +83,22 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     add_cfg_options(parser)
 
 
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """--data and --batch of the commands that take a model's name."""
+    parser.add_argument(
+        '--data',
+        metavar='PATH',
+        help='data of your own, recognised: COCO (also .zip), VOC, YOLO, labelme, images with '
+        'label maps, class folders; the config is derived from the model CONFIG',
+    )
+    parser.add_argument(
+        '--batch',
+        type=_batch,
+        metavar='N',
+        help="with --data: images a GPU, or 'auto': as many as memory allows (auto)",
+    )
+
+
 def add_speed_options(parser: argparse.ArgumentParser) -> None:
     """How to make inference fast; ``speed_options`` reads them."""
     group = parser.add_argument_group(
@@ -132,6 +148,14 @@ def count(text: str) -> int:
     """The type of an option that is a number of 1 or more."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f'expected an integer of 1 or more, not {text!r}')
+    return int(text)
+
+
+def _batch(text: str) -> int | None:
+    if text == 'auto':
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a number of images or 'auto' is expected, not {text!r}")
     return int(text)
 
 

@@ -5,7 +5,8 @@ import errno
 import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch.distributed as dist
@@ -50,11 +51,13 @@ def run(work: Callable[..., int | None], args: argparse.Namespace) -> None:
         _guarded(work, args, args.launcher, args.gpus == 0)
 
 
-def _guarded(work: Callable[..., int | None], *args: Any) -> None:
+@contextmanager
+def mistakes_in_one_line() -> Iterator[None]:
+    """Mistakes in config, data, files or disks inside the block end the program with one line."""
     # A doubt about the data is one line, without the place in the code that found it.
     warnings.showwarning = _show(warnings.showwarning)
     try:
-        code = work(*args)
+        yield
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception as error:
@@ -62,6 +65,11 @@ def _guarded(work: Callable[..., int | None], *args: Any) -> None:
         if message is None:
             raise
         raise SystemExit(f'error: {message}') from None
+
+
+def _guarded(work: Callable[..., int | None], *args: Any) -> None:
+    with mistakes_in_one_line():
+        code = work(*args)
     stop()
     if code:
         raise SystemExit(code)

@@ -3,12 +3,14 @@
     python tools/print_config.py CONFIG
     python tools/print_config.py CONFIG --origins
     python tools/print_config.py CONFIG --lowered
+    python tools/print_config.py MODEL --data FOLDER > mine.py
     python tools/print_config.py CONFIG --cfg-options data.imgs_per_gpu=4 optimizer.lr=0.01
 
 Prints the config with everything it inherits, as a file that can take its place.
 --origins: each value, with the file and line that wrote it.
 --lowered: what is built and run, as a config that means the same; beside each part the section
 it comes from.
+--data: the config of a published model for data of your own; docs/data.md lists the formats.
 """
 
 import argparse
@@ -18,7 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.command_line import CONFIG_HELP, Parser, add_cfg_options
+from hrdet.command_line import CONFIG_HELP, Parser, add_cfg_options, add_data_options
 from hrdet.config import load_config, lower, lowered_text, values_of
 from hrdet.registry import ConfigError
 
@@ -28,6 +30,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help=CONFIG_HELP)
     parser.add_argument('--origins', action='store_true', help='file and line of every value')
     parser.add_argument('--lowered', action='store_true', help='what is built and run')
+    add_data_options(parser)
     add_cfg_options(parser)
     return parser.parse_args()
 
@@ -38,6 +41,14 @@ def _import_parts() -> None:
     import hrdet.evaluation
     import hrdet.models
     import hrdet.tracking  # noqa: F401
+
+
+def _derived(args: argparse.Namespace) -> str:
+    from hrdet.finetune import derive  # slow to import: not for --help
+    from hrdet.run_tool import mistakes_in_one_line
+
+    with mistakes_in_one_line():
+        return derive(args.config, args.data, args.batch)
 
 
 def _has_parts(value: Any) -> bool:
@@ -51,6 +62,9 @@ def _holds_nodes(value: Any) -> bool:
 def main() -> None:
     args = parse_args()
     try:
+        if args.data is not None:
+            print(_derived(args), end='')
+            return
         config = load_config(args.config, args.cfg_options)
         if args.origins:
             for path, value, origin in values_of(config):

@@ -3,8 +3,10 @@
     python tools/train.py CONFIG
     python -m torch.distributed.launch --nproc_per_node 4 tools/train.py CONFIG --launcher pytorch
     torchrun --nproc_per_node 4 tools/train.py CONFIG --launcher pytorch
+    python tools/train.py MODEL --data FOLDER
 
 The same command again resumes from work_dir/latest.pth, at the iteration where it stopped.
+With --data the config is derived from a published model and the data, and written to work_dirs/.
 """
 
 import argparse
@@ -13,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.command_line import Parser, add_run_options
+from hrdet.command_line import Parser, add_data_options, add_run_options
 from hrdet.config import load_config
 
 
@@ -21,6 +23,7 @@ def parse_args() -> argparse.Namespace:
     """Options with defaults None are left to the config."""
     parser = Parser(__doc__)
     add_run_options(parser)
+    add_data_options(parser)
     parser.add_argument('--work-dir', help='where logs and checkpoints go')
     parser.add_argument('--resume-from', help='checkpoint of a run to continue')
     parser.add_argument('--load-from', help='checkpoint whose weights to start from')
@@ -35,7 +38,12 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help="keep the config's learning rate whatever the actual batch is",
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.data is None and args.batch is not None:
+        parser.error('--batch goes with --data; otherwise --cfg-options data.imgs_per_gpu=N')
+    if args.data is not None and args.launcher != 'none':
+        parser.error('--data writes a config: write it first with tools/print_config.py --data')
+    return args
 
 
 def train(args: argparse.Namespace, launcher: str, force_cpu: bool) -> int:
@@ -60,8 +68,13 @@ def train(args: argparse.Namespace, launcher: str, force_cpu: bool) -> int:
 def main() -> None:
     """The whole command."""
     args = parse_args()
-    from hrdet.run_tool import run  # slow to import: not for --help
+    from hrdet.run_tool import mistakes_in_one_line, run  # slow to import: not for --help
 
+    if args.data is not None:
+        from hrdet.finetune import config_for
+
+        with mistakes_in_one_line():
+            args.config = str(config_for(args.config, args.data, args.batch, args.gpus == 0))
     run(train, args)
 
 

@@ -1,0 +1,149 @@
+"""The config of a published model for data of one's own."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from hrdet import zoo
+from hrdet.config import Node, RunConfig, load_config, lower, lowered_text
+from hrdet.data import DataError
+from hrdet.download import DownloadError
+from hrdet.finetune import recipe
+from hrdet.finetune.data import OwnData, open_data
+from hrdet.registry import ConfigError
+from hrdet.weights import find
+
+# By the evaluator of a config: what its data have to be.
+_TASKS = {'CocoMetric': 'boxes', 'IoUMetric': 'label maps', 'MeanIoU': 'label maps'}
+_EXAMPLES = {
+    'boxes': 'faster_rcnn_hrnetv2p_w18_1x',
+    'label maps': 'fcn_hr18s_512x1024_40k_cityscapes',
+    'classes': 'hrnet-w18_3rdparty_8xb32_in1k',
+}
+
+
+def config_for(
+    name: str,
+    path: str,
+    batch: int | None = None,
+    force_cpu: bool = False,
+    tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+) -> Path:
+    """The config file of a model for the data at ``path``: ``work_dirs/NAME_DATA.py``.
+
+    A file that is there already, which may have been edited, is taken as it is.
+    """
+    file = _folder(name, path).with_suffix('.py')
+    if file.exists():
+        tell(f'{file}: taken as it is; delete it to derive it from {path} again')
+        return file
+    text = derive(name, path, batch, force_cpu, tell)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding='utf-8')
+    tell(f'written to {file}, which may be edited')
+    return file
+
+
+def derive(
+    name: str,
+    path: str,
+    batch: int | None = None,
+    force_cpu: bool = False,
+    tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+) -> str:
+    """The text of a config: the model ``name``, set up for the data at ``path``.
+
+    Args:
+        name: a published model, or a config file.
+        path: see ``open_data``.
+        batch: images a GPU; None: as many as memory allows.
+        force_cpu: train on the CPU though there is a GPU.
+        tell: takes each choice, one line.
+
+    Raises:
+        ConfigError, DataError: with the cure.
+    """
+    run = lower(load_config(name))
+    run.check_trainable()
+    folder = _folder(name, path)
+    data = open_data(os.path.expanduser(path), folder / 'labels')
+    _check_task(name, run, data)
+    notes = data.notes
+    started = _start(name, run, notes)
+    recipe.set_data(run, data, notes)
+    recipe.set_size(run, data, notes)
+    recipe.set_batch(run, data, batch, force_cpu, notes)
+    recipe.set_schedule(run, data, started, notes)
+    run.runtime.work_dir = f'./{folder}'
+    for note in notes:
+        tell(note)
+    comment = ''.join(f'# {note}\n' for note in [f'{name} --data {path}', *notes])
+    return comment + lowered_text(run)
+
+
+def _folder(name: str, path: str) -> Path:
+    """The work folder of a model with a data set."""
+    data = Path(os.path.abspath(os.path.expanduser(path)))
+    data = data.parent if data.name in ('data.yaml', 'data.yml') else data
+    return Path('work_dirs', f'{Path(name).stem if name.endswith(".py") else name}_{data.stem}')
+
+
+def _check_task(name: str, run: RunConfig, data: OwnData) -> None:
+    task = _TASKS.get(run.val['evaluator']['type'], 'classes') if run.val else data.task
+    if task != data.task:
+        raise ConfigError(
+            f'{name} learns {task}, but the data are {data.task}; a model for them is '
+            f'{_EXAMPLES[data.task]}'
+        )
+    if 'seg_prefix' in run.train['dataset']:
+        raise ConfigError(
+            f'{name} learns from label maps beside its masks, which such data do not have; take '
+            f'cascade_mask_rcnn_hrnetv2p_w18_20e'
+        )
+    if run.train['dataset'].get('with_mask') and data.unmasked:
+        raise DataError(
+            f'{name} learns masks, but {data.unmasked} of the training objects have none; take a '
+            f'model of boxes, such as {_EXAMPLES["boxes"]}'
+        )
+
+
+def _start(name: str, run: RunConfig, notes: list[str]) -> str:
+    """Set the weights that training starts from: 'all', those of the 'backbone', or 'none'."""
+    published, imagenet = zoo.named(name), run.runtime.pretrained
+    nickname = f'open-mmlab://msra/hrnetv2_w{run.model["backbone"].get("width")}'
+    sources = [('all', published and published.name), ('backbone', imagenet)]
+    if imagenet and nickname in zoo.NICKNAMES:
+        sources.append(('backbone', nickname))
+    reasons = []
+    for kind, source in sources:
+        if not source:
+            continue
+        try:
+            if find(source).is_file():
+                run.runtime.load_from = source if kind == 'all' else None
+                run.runtime.pretrained = source if kind == 'backbone' else None
+                what = 'the published weights' if kind == 'all' else 'ImageNet weights'
+                notes.append(f'starts from {what} {source}')
+                return kind
+            reasons.append(f'there is no file {source}')
+        except (DownloadError, ConfigError) as error:
+            reasons.append(f'{source}: {_short(error)}')
+    run.runtime.load_from = run.runtime.pretrained = None
+    run.model = _learned_norms(run.model)
+    reason = '; '.join(reasons) or 'no weights are published'
+    notes.append(f'starts from random weights, with norms that are learned: {reason}')
+    return 'none'
+
+
+def _short(error: Exception) -> str:
+    """Why there are no weights, without the advice and the paths."""
+    if os.environ.get('HRDET_OFFLINE', '0') not in ('', '0'):
+        return 'not here, and HRDET_OFFLINE is set'
+    text = str(error).splitlines()[0]
+    return text if len(text) <= 200 else f'{text[:200]} ...'
+
+
+def _learned_norms(model: Node) -> Node:
+    """The model without frozen norms, which random weights cannot learn with."""
+    return model.replaced(backbone=model['backbone'].replaced(norm_eval=False))
