@@ -158,8 +158,6 @@ def _build(
     if content is not None:
         report = load_checkpoint(model, content, other_classes=other_classes, name=str(checkpoint))
         _logger.info('%s', report)
-        for text in report.warnings:
-            _logger.warning('%s: %s', checkpoint, text)
 
     # 3. How it is fed.
     loader, dataset = test_data(run)

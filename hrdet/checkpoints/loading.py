@@ -1,5 +1,6 @@
 """Load weights of any known family into a model, and report every key."""
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -13,8 +14,11 @@ from hrdet import zoo
 from hrdet.checkpoints.contents import class_count, class_names, unpack
 from hrdet.checkpoints.families import Conversion, Family, convert, recognise, stated_convention
 from hrdet.checkpoints.files import CheckpointError
+from hrdet.distributed import rank
 from hrdet.messages import plural
 from hrdet.weights import is_address
+
+_logger = logging.getLogger('hrdet')
 
 _CLASS_LAYER = re.compile(
     r'(.*\.(fc_cls|fc_reg|conv_logits|conv_cls|conv_seg)|head\.fc)\.(weight|bias)'
@@ -66,7 +70,7 @@ class LoadReport:
         lines += _listed('of another shape', self.mismatched)
         lines += _listed('of other classes, left at their initial values', self.reinitialised)
         lines += _listed('in the file and not needed', self.dropped)
-        return '\n'.join(lines + [f'  warning: {text}' for text in self.warnings])
+        return '\n'.join(lines)
 
 
 def load_checkpoint(
@@ -110,6 +114,8 @@ def load_checkpoint(
         report.refused = True
         raise CheckpointError(f'{report}\n{_cure(report, conversion.weights)}')
     _copy(model, conversion.weights, report)
+    for text in report.warnings if rank() == 0 else ():
+        _logger.warning('%s: %s', report.path, text)
     return report
 
 

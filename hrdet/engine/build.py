@@ -146,7 +146,7 @@ def _contents(dataset: Any) -> str:
 
 def _log_settings(trainer: Trainer, warnings: Sequence[str], report: str) -> None:
     trainer.logger.info(report)
-    for text in warnings:
+    for text in warnings if rank() == 0 else ():
         trainer.logger.warning(text)
     if trainer.training.amp == 'float16' and trainer.device.type == 'cpu':
         trainer.logger.warning(
@@ -201,7 +201,7 @@ def build_tester(
     if speed is not None:
         model = hrdet.optimize.optimize(model.eval(), **speed)
     logger.info(f'{report}')
-    for text in run.warnings:
+    for text in run.warnings if rank() == 0 else ():
         logger.warning(text)
     logger.info(f'inference model: {"not optimized" if speed is None else f"optimized, {speed}"}')
     if tta:
