@@ -243,10 +243,8 @@ def _whole(latest: Path) -> str:
         if damage is not None:
             logging.getLogger('hrdet').warning(f'{damage}. {path.name} is resumed from instead')
         return str(path)
-    raise CheckpointError(
-        f'{damage}. No other checkpoint in the folder is whole: restore one and name it with '
-        f'--resume-from, or start anew with --no-auto-resume'
-    )
+    cure = 'restore one and name it with --resume-from, or start anew with --no-auto-resume'
+    raise CheckpointError(f'{damage}. No other checkpoint in the folder is whole: {cure}')
 
 
 def _seed(options: TrainOptions, configured: int | None, resume_from: str | None) -> int:
@@ -280,8 +278,7 @@ def _data(section: Node, training: bool = False, seed: int = 0) -> tuple[Any, Da
 
 def _check_data(dataset: Any, section: Node, all_images: bool) -> None:
     """Check the images of a data set and their truths on rank 0, before they are needed."""
-    workers = loader_options(section)['num_workers']
-    on_rank_0(hrdet.data.check_images, dataset, all_images, workers)
+    on_rank_0(hrdet.data.check_images, dataset, all_images, section.get('num_workers', 2))
 
 
 def _check_classes(trained: tuple[str, ...] | None, tested: tuple[str, ...], model: str) -> None:
