@@ -1,4 +1,4 @@
-"""Every detector, made small, learns two images of shapes by heart: boxes, and masks."""
+"""Models of every task, made small, learn a few images of shapes by heart."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import torch
 
 from hrdet.config import load_config, lower
 from hrdet.data import collate
-from hrdet.data.shapes import make_shapes
+from hrdet.data.shapes import make_class_folders, make_label_maps, make_shapes
 from hrdet.evaluation import CocoMetric
 from hrdet.models import build_model
 from hrdet.registry import build
@@ -94,3 +94,62 @@ def test_two_images_are_learned(shapes, name, least):
     scores = CocoMetric(test, list(least))(list(zip(seen.metas, model.eval().predict(seen))))
     found = {kind: scores[f'{kind}_AP'] for kind in least}
     assert all(found[kind] >= wanted for kind, wanted in least.items()), found
+
+
+def trained(config: dict, images: int, iterations: int, rate: float) -> tuple:
+    """A model of a quickstart config with few blocks after training on all images at once.
+
+    Returns the model in eval mode and what it predicts for these images, with their metas.
+    """
+    stages = [[16], [16, 32], [16, 32, 64], [16, 32, 64, 128]]
+    extra = {f'stage{i + 1}': stage(*channels) for i, channels in enumerate(stages)}
+    config.model.backbone = dict(type='HRNet', extra=extra, norm_eval=False)
+    lowered = lower(config)
+    train, test = build(lowered.train['dataset']), build(lowered.test['dataset'])
+    assert len(train) == len(test) == images
+    torch.manual_seed(0)
+    model = build_model(lowered, train.classes).train()
+    batch = collate([train[i] for i in range(images)])
+    optimizer = torch.optim.AdamW(model.parameters())
+    for i in range(iterations):
+        optimizer.param_groups[0]['lr'] = rate * min(1, (i + 1) / 10) * (1 - i / iterations)
+        optimizer.zero_grad()
+        sum(model(batch).values()).backward()
+        optimizer.step()
+    seen = collate([test[i] for i in range(images)])
+    evaluator = build(lowered.test['evaluator'], dataset=test)
+    return evaluator(list(zip(seen.metas, model.eval().predict(seen))))
+
+
+def test_a_classifier_learns_sixteen_images(tmp_path):
+    make_class_folders(str(tmp_path), train=12, val=1, size=(96, 128))
+    for file in sorted(tmp_path.glob('train/*/*.jpg'), key=lambda file: file.name)[16:]:
+        file.unlink()
+    config = load_config(ROOT / 'configs/quickstart/hrnet-w18-small_classification.py')
+    config.model.neck[0].in_channels = (16, 32, 64, 128)
+    for loader in (config.train_dataloader, config.test_dataloader):
+        loader.dataset.update(data_root=str(tmp_path), data_prefix='train')
+        loader.dataset.pipeline = [
+            dict(type='LoadImageFromFile'),
+            dict(type='Resize', scale=(48, 48)),
+            dict(type='PackInputs'),
+        ]
+    assert trained(config, 16, 60, 0.002)['top1'] == 1
+
+
+def test_a_segmentor_learns_sixteen_images(tmp_path):
+    make_label_maps(tmp_path, train=16, val=1, size=(64, 96))
+    config = load_config(ROOT / 'configs/quickstart/fcn_hr18s.py')
+    root = str(tmp_path)
+    for split in (config.data.train, config.data.test):
+        split.data_root, split.img_dir, split.ann_dir = root, 'images/train', 'labels/train'
+        split.classes = f'{root}/classes.txt'
+    config.model.decode_head.in_channels = [16, 32, 64, 128]
+    config.model.decode_head.channels = 240
+    config.data.train.pipeline = [
+        step
+        for step in config.data.train.pipeline
+        if step['type'] not in ('Resize', 'RandomCrop', 'RandomFlip', 'Pad')
+    ]
+    config.data.test.pipeline[1].img_scale = (96, 64)
+    assert trained(config, 16, 150, 0.01)['mIoU'] >= 0.9
