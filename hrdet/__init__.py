@@ -5,7 +5,7 @@ from typing import Any
 
 __version__ = '0.1.0'
 
-# What ``from hrdet import ...`` takes from hrdet.apis; torch is imported with the first of them.
+# Names that ``from hrdet import ...`` loads from hrdet.apis, which imports torch.
 _API = (
     'get_model',
     'inference_detector',

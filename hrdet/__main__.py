@@ -33,7 +33,7 @@ COMMANDS = {
 
 
 def tools_folder() -> Path:
-    """The folder of the tools: in a wheel inside the package, in a checkout beside it."""
+    """The folder of the tools: inside the package in a wheel, beside the package in a clone."""
     inside = _PACKAGE / '_share' / 'tools'
     return inside if inside.is_dir() else _PACKAGE.parent / 'tools'
 
@@ -62,7 +62,7 @@ def main() -> int | None:
         print(f'error: there is no command {command!r}{known}', file=sys.stderr)
         return 2
     tool, _ = COMMANDS[command]
-    # The tool is the program: it reads its arguments as if it had been started itself.
+    # The tool runs as the main program: it parses sys.argv, without the name of the command.
     command_line.PROGRAM = f'hrdet {command}'
     del sys.argv[1]
     if tool is None:

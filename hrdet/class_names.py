@@ -17,7 +17,7 @@ _logger = logging.getLogger('hrdet')
 def classes_of(
     run: RunConfig, content: Mapping[str, Any] | None, other_classes: bool = False
 ) -> tuple[tuple[str, ...], Palette | None]:
-    """Names of the labels, and their colours where somebody chose them.
+    """Names of the labels, and their colours if any are defined.
 
     Args:
         run: the config.
@@ -84,7 +84,7 @@ def class_counts(model: dict[str, Any]) -> Iterator[int]:
 
 
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:
-    """All dicts in a tree, from the outside in."""
+    """All dicts of a tree, outer ones first."""
     if isinstance(value, dict):
         yield value
         value = value.values()

@@ -1,4 +1,4 @@
-"""Command lines: what the tools take in common.  Nothing slow is imported for ``--help``."""
+"""Command lines: options that the tools share.  Nothing slow is imported for ``--help``."""
 
 import argparse
 import ast
@@ -73,12 +73,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--gpus', type=int, help='GPUs of this machine to use; 0: the CPU (default: 1 or 0)'
     )
-    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='who starts us')
+    parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='job launcher')
     parser.add_argument('--local-rank', type=int, help='given by torch.distributed.launch')
     parser.add_argument(
         '--no-check-images',
         action='store_true',
-        help='read 16 images of a data set before the first iteration, not all that have changed',
+        help='check 16 images of each data set before the first iteration, not all new ones',
     )
     add_cfg_options(parser)
 
@@ -103,10 +103,10 @@ def add_speed_options(parser: argparse.ArgumentParser) -> None:
     """How to make inference fast; ``speed_options`` reads them."""
     group = parser.add_argument_group(
         'speed',
-        'by default the fastest that changes no result (to 0.001; on GPUs but for TF32)',
+        'the default is the fastest that keeps results to 0.001 (on GPUs except for TF32)',
     )
     group.add_argument(
-        '--no-optimize', action='store_true', help='run the network as it was trained'
+        '--no-optimize', action='store_true', help='do not optimize the model for inference'
     )
     group.add_argument(
         '--dtype',

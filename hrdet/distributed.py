@@ -1,7 +1,7 @@
-"""What the processes of a run tell each other: small Python values and CPU tensors.
+"""Communication between the processes of a run: small Python values and CPU tensors.
 
-They travel between CPUs over gloo, also where gradients travel over NCCL: no process waits for a
-GPU to exchange a number.  Every function works in a single process too, where it does nothing.
+They are sent over gloo, even if gradients are sent over NCCL, so that no process waits for its GPU
+to exchange a number.  In a single process these functions return their arguments unchanged.
 ``hrdet.engine.launch`` starts the processes.
 """
 
@@ -46,7 +46,7 @@ def gather_objects(value: Any) -> list[Any] | None:
 
 
 def barrier() -> None:
-    """Return when every process is here."""
+    """Wait until every process has called it."""
     if world_size() > 1:
         dist.all_reduce(torch.zeros(1))
 
@@ -78,7 +78,8 @@ def data_parallel(model: nn.Module, device: torch.device) -> nn.Module:
     if world_size() == 1:
         return model
     accepted = inspect.signature(DistributedDataParallel).parameters
-    no_exchange = 'forward_sync_buffers'  # of buffers in every forward; its name from 2.13 on
+    # Buffers are not broadcast in every forward, but by ``broadcast_buffers`` when they are needed.
+    no_exchange = 'forward_sync_buffers'  # the name of broadcast_buffers from torch 2.13 on
     return DistributedDataParallel(
         model,
         device_ids=[device.index] if device.type == 'cuda' else None,
@@ -97,8 +98,8 @@ def broadcast_buffers(model: nn.Module) -> None:
 def seed_everything(seed: int, iteration: int) -> None:
     """Seed torch (CPU and GPUs), numpy and random for one iteration.
 
-    Nothing about the generators has to be saved: a run that resumes at an iteration draws what the
-    uninterrupted run drew.
+    The state of the generators need not be saved: a resumed run draws the same numbers as an
+    uninterrupted one.
     """
     words = np.random.SeedSequence((seed, rank(), iteration)).generate_state(4)
     torch.manual_seed(int(words[0]) << 32 | int(words[1]))

@@ -1,4 +1,4 @@
-"""Words for messages: numbers with their nouns."""
+"""Text of messages: numbers with singular or plural nouns."""
 
 
 def plural(number: int, one: str, many: str | None = None) -> str:

@@ -1,8 +1,8 @@
-"""One flat table of names and the builder that turns a tree of config nodes into live objects.
+"""One flat table of class names, and ``build``, which makes objects from a tree of config nodes.
 
 A node is a dict with a ``type``; every other key is an argument of that class.  Nodes inside
-lists, tuples and dicts are built first, so that a constructor receives live objects and plain
-values and no module ever holds a config.
+lists, tuples and dicts are built first, so that constructors receive objects and plain values, and
+no module holds a config.
 """
 
 import difflib
@@ -25,7 +25,7 @@ _WORDS = {
 
 
 class ConfigError(ValueError):
-    """A config that cannot mean anything: the message names the path, the value and the cure."""
+    """An invalid config; the message names the path, the value and the cure."""
 
     located = False
 
@@ -123,12 +123,12 @@ def build(
 
 
 def check(node: Any, path: str = 'config', **extra: Any) -> None:
-    """Raise the ConfigError that ``build`` would, as far as no constructor is asked; fast."""
+    """Raise the ConfigErrors of ``build`` that need no constructor call; fast."""
     _walk(node, path, {}, lambda cls, arguments, path: _Unbuilt(), extra)
 
 
 class _Unbuilt:
-    """What ``check`` has in place of an object."""
+    """Stands for an object in ``check``."""
 
 
 def _walk(
@@ -186,7 +186,7 @@ def _checked(
     arguments = {n: value for n, value in inherited.items() if n in named} | arguments
     unknown = [name for name in arguments if name not in named]
     if unknown and not open_ended:
-        _refuse(unknown, named, arguments, path, node)
+        _raise_unknown(unknown, named, arguments, path, node)
     for name in named:
         parameter = parameters[name]
         if name in arguments:
@@ -200,7 +200,7 @@ def _checked(
     return arguments
 
 
-def _refuse(
+def _raise_unknown(
     unknown: list[str],
     named: list[str],
     arguments: Mapping[str, Any],

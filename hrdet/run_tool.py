@@ -53,8 +53,8 @@ def run(work: Callable[..., int | None], args: argparse.Namespace) -> None:
 
 @contextmanager
 def mistakes_in_one_line() -> Iterator[None]:
-    """Mistakes in config, data, files or disks inside the block end the program with one line."""
-    # A doubt about the data is one line, without the place in the code that found it.
+    """Within the block a mistake in config, data, files or disks ends the program with one line."""
+    # A warning about the data is one log line, without the line of code that raised it.
     warnings.showwarning = _show(warnings.showwarning)
     try:
         yield
@@ -86,9 +86,10 @@ def _show(otherwise: Callable[..., None]) -> Callable[..., None]:
 
 
 def one_line(error: Exception) -> str | None:
-    """What to tell the user of a mistake or a failing machine; None for a fault of the program."""
+    """The message for a mistake of the user or a failure of the machine; None for a bug."""
     text = str(error)
-    if 'Original Traceback' in text:  # of a loader worker: torch puts it before the message
+    # For an error in a loader worker torch puts the worker's traceback before the message.
+    if 'Original Traceback' in text:
         text = text.rpartition(f'{type(error).__name__}: ')[2].strip()
     if isinstance(error, _MISTAKES):
         return text

@@ -20,7 +20,7 @@ TRACES = {
 # (files, raw lines, code lines) of the way from a config to the loss.
 LINES = {'construct': (21, 2260, 1600), 'total': (43, 4160, 2730)}
 SIZES = {
-    'hrdet/engine + tools/train.py': 1600,
+    'hrdet/engine + tools/train.py': 1620,
     'import cycles': 0,
 }
 LONGEST_FILE, LONGEST_FUNCTION = 300, 60

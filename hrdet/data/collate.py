@@ -1,4 +1,4 @@
-"""Put samples together into a padded batch."""
+"""Collate samples into a padded batch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ def collate(
     pad_size: tuple[int, int] | None = None,
     size_divisor: int = 1,
 ) -> Batch | Views:
-    """Put samples into one batch, zero-padded on the right and below.
+    """Collate samples into one batch, zero-padded on the right and below.
 
     Args:
         samples: images as (h, w, 3) uint8; or the list of views of every image, which makes
@@ -27,8 +27,8 @@ def collate(
         size_divisor: edges of the batch are multiples of it.
 
     Returns:
-        images (N, 3, H, W) uint8 in channels_last memory; the truth and the proposals as their kind
-        collates them, if every sample has them.
+        images (N, 3, H, W) uint8 in channels_last memory; truth and proposals as their ``collate``
+        returns them, or None if a sample has none.
 
     Raises:
         DataError: an image is larger than ``pad_size``.
@@ -63,7 +63,7 @@ def _collated(
 
 
 def check_pad_size(dataset: ImageDataset, pad_size: tuple[int, int] | None) -> None:
-    """Refuse, before the first batch, a ``pad_size`` (w, h) that some image may not fit into.
+    """Check before the first batch that every image fits into ``pad_size`` (w, h).
 
     Raises:
         DataError: with the number of such images, the first of them and the size it needs.
@@ -71,9 +71,9 @@ def check_pad_size(dataset: ImageDataset, pad_size: tuple[int, int] | None) -> N
     if pad_size is None or len(dataset) == 0:
         return
     largest = dataset.largest_sizes()
-    if largest is None:  # every batch is checked again
+    if largest is None:  # sizes are unknown: ``collate`` checks every batch
         return
-    # The batch that each image (n,) may come into: (n, 2) as (h, w), turned for portraits.
+    # The padded size of the batch of each image: (n, 2) as (h, w), turned for portraits.
     landscape = _is_landscape(largest, dataset.sizes)[:, None]
     room = np.where(landscape, (pad_size[1], pad_size[0]), pad_size)
     too_large = np.flatnonzero((largest > room).any(axis=1))
@@ -89,7 +89,7 @@ def check_pad_size(dataset: ImageDataset, pad_size: tuple[int, int] | None) -> N
 
 
 def _is_landscape(sizes: np.ndarray, original: np.ndarray) -> np.ndarray:
-    """Orientation of images (n, 2); rounding may make an image square: then the file's own."""
+    """(n,) bool from sizes (n, 2); where rounding makes an image square, the file decides."""
     square = sizes[:, 0] == sizes[:, 1]
     return np.where(square, original[:, 1] > original[:, 0], sizes[:, 1] > sizes[:, 0])
 
@@ -98,6 +98,7 @@ def _padded_size(
     samples: Sequence[Sample], pad_size: tuple[int, int] | None, divisor: int
 ) -> tuple[int, int]:
     needed = np.array([sample.meta.padded_size for sample in samples])
+    # With ``pad_size`` the batch has that size whatever its images need, so that shapes repeat.
     if pad_size is not None:
         sizes = np.array([sample.meta.input_size for sample in samples])
         original = np.array([sample.meta.original_size for sample in samples])

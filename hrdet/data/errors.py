@@ -68,10 +68,12 @@ def collecting(problems: list[Problem]) -> Iterator[None]:
 
 def raise_or_warn(problems: list[Problem]) -> None:
     """Stop on fatal problems, warn of the others, spelling out the first few of them."""
+    # 1. tools/check_dataset.py collects all problems instead.
     collected = _collected.get()
     if collected is not None:
         collected += problems
         return
+    # 2. Fatal problems hide the others, which are reported once these are solved.
     fatal = [problem for problem in problems if problem.fatal]
     listed = fatal or problems
     if not listed:

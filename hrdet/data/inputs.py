@@ -1,4 +1,4 @@
-"""Images that users give to a model: files or arrays, prepared as the images of a test."""
+"""Images passed to the Python API: read from files, bytes or arrays, and prepared as for a test."""
 
 import os
 import sys
@@ -35,7 +35,7 @@ class ImagePipeline:
     def __call__(self, images: Sequence[np.ndarray], names: Sequence[str]) -> Batch | Views:
         samples = []
         for image, name in zip(images, names):
-            # Transforms of a test draw nothing: any generator does.
+            # Transforms of a test draw no random numbers, so the seed does not matter.
             size = image.shape[:2]
             sample = Sample(image, ImageMeta(name, name, size, size, size))
             samples.append(apply(self.transforms, sample, np.random.default_rng(0)))
@@ -43,7 +43,7 @@ class ImagePipeline:
 
 
 def is_one_image(images: Any) -> bool:
-    """Whether it is given as a single image; else it is a list, or another iterable, of images."""
+    """Whether ``images`` is a single image, and not a list or another iterable of them."""
     single = (str, os.PathLike, bytes, bytearray, np.ndarray, torch.Tensor)
     one = isinstance(images, single) or hasattr(images, 'read') or _is_picture(images)
     return one or not isinstance(images, Iterable)
@@ -63,6 +63,7 @@ def read_image(image: Image) -> np.ndarray:
         return _from_file(os.fspath(image))
     if isinstance(image, (bytes, bytearray)):
         return decode(bytes(image), 'the bytes of an image', UPRIGHT)
+    # Pillow's images are RGB; OpenCV and hrdet's transforms use BGR.
     if _is_picture(image):
         from PIL import ImageOps
 
@@ -92,7 +93,7 @@ def _from_file(name: str) -> np.ndarray:
 
 
 def _is_picture(image: Any) -> bool:
-    """Whether it is an image of Pillow, which is not imported for that."""
+    """Whether it is an image of Pillow; if Pillow is not imported yet, it cannot be one."""
     pillow = sys.modules.get('PIL.Image')
     return pillow is not None and isinstance(image, pillow.Image)
 

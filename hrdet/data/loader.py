@@ -1,4 +1,4 @@
-"""torch's DataLoader, set up so that workers do not compete for cores or copy pixels."""
+"""Build torch's DataLoader; its workers use one thread each and write pixels to shared memory."""
 
 import os
 import signal
@@ -39,7 +39,7 @@ def build_loader(
     """
     check_pad_size(dataset, pad_size)
     if training:
-        # Without known sizes all images form one group.
+        # Without known sizes all images are in one group.
         groups = dataset.aspect_groups
         groups = np.zeros(len(dataset), np.uint8) if groups is None else groups
         batch_sampler = AspectGroupBatchSampler(groups, batch_size, rank, world_size, seed)
@@ -57,7 +57,7 @@ def build_loader(
 
 
 def _start_worker(worker: int) -> None:
-    # Workers are the parallelism: inside one, libraries use a single thread.
+    # One thread in each worker: more would compete for the cores with the other workers.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     keep_memory(KEPT)

@@ -12,8 +12,8 @@ Keys = list[SampleKey]
 class AspectGroupBatchSampler:
     """Batches for training, each of one orientation; every process has equally many.
 
-    An epoch draws every sample once, and a few of them again to fill the last batch of an
-    orientation and the last round of processes.  The order follows from seed and epoch alone, so
+    An epoch has every sample once, and repeats a few to fill the last batch of each orientation
+    and to give every process equally many batches.  The order follows from seed and epoch alone, so
     that a resumed run continues with the batches of the uninterrupted run.
 
     Args:
@@ -66,6 +66,7 @@ class AspectGroupBatchSampler:
             yield [SampleKey(int(index), self.epoch, self.seed) for index in batch]
 
     def _batches(self) -> np.ndarray:
+        # The generator is made anew each time, so that nothing needs to be saved for a resume.
         rng = np.random.default_rng((self.seed, self.epoch))
         batches = []
         # 1. Batches (b, batch_size) of each orientation; the last one is filled from the front.

@@ -1,4 +1,4 @@
-"""From a config to a run: data sets, model, trainer or tester."""
+"""Build a trainer or a tester from a config: data sets, model, optimizer, evaluator."""
 
 import logging
 import os
@@ -59,12 +59,12 @@ def build_trainer(
         ConfigError, DataError, CheckpointError, WorkDirError, FileNotFoundError: before the first
             iteration, with what to change.
     """
-    # 1. What the config means: every key is checked before data is read.
+    # 1. Lower the config: every key is checked before data is read.
     run = lower(config).check()
     run.check_trainable()
     training, runtime = run.training, run.runtime
-    # 2. Processes, device and work folder. Operators that the device lacks are missed here, not
-    # after the data is read.
+    # 2. Processes, device and work folder.  Missing operators are an error here, before the data
+    #    is read.
     device = start(launcher, force_cpu, runtime.backend)
     check(device)
     work_dir = WorkDir(options.work_dir or runtime.work_dir, runtime.log_level)
@@ -76,7 +76,7 @@ def build_trainer(
     if not options.auto_scale_lr and training.auto_scale_lr:
         training.auto_scale_lr = training.auto_scale_lr | dict(enable=False)
 
-    # 4. Data and model; the data set says which classes the heads tell apart.
+    # 4. Data and model; the number of classes comes from the data set.
     train_set, train_loader = _data(run.train, training=True, seed=seed)
     _check_data(train_set, run.train, options.check_images)
     model = hrdet.models.build_model(run, train_set.classes)
@@ -125,9 +125,9 @@ def _validation(
 
 
 def _meta(config: Config, run: RunConfig, train_set: Any, val_set: Any) -> dict[str, Any]:
-    """What a checkpoint says of itself.
+    """The ``meta`` of checkpoints: classes, colours, config text, box convention, data.
 
-    Other tools then need no data set, and a resumed run notices that its data is another.
+    With it other tools need no data set, and a resumed run detects that its data differ.
     """
     sets = dict(train=train_set, val=val_set)
     meta = dict(classes=list(train_set.classes), config=config.pretty_text)
@@ -140,7 +140,7 @@ def _meta(config: Config, run: RunConfig, train_set: Any, val_set: Any) -> dict[
 
 
 def _contents(dataset: Any) -> str:
-    """What tells a data set from another, without the folders that it lies in."""
+    """A text that identifies the content of a data set, without the folders of its files."""
     return re.sub(r'\S*/', '', dataset.report)
 
 
@@ -185,7 +185,7 @@ def build_tester(
     views = run.use_tta() if tta else None
     run.check()
     device = start(launcher, force_cpu, run.runtime.backend)
-    check(device)  # now, not after the data is read
+    check(device)  # missing operators are an error before the data is read
     logger = start_logging(run.runtime.log_level)
     if run.test is None:
         raise ConfigError('data.test: testing needs this key')
@@ -217,6 +217,7 @@ def _evaluator(node: Node, dataset: Any, metrics: Sequence[str] | None) -> Evalu
 
 
 def _resume_from(options: TrainOptions, run: RunConfig, work_dir: Path) -> str | None:
+    # A checkpoint that is named wins; else latest.pth, unless the user asks for a new run.
     latest = work_dir / LATEST
     named = options.resume_from or run.runtime.resume_from
     fresh = options.load_from is not None  # asked for by hand: a new run from those weights
@@ -248,6 +249,7 @@ def _whole(latest: Path) -> str:
 
 
 def _seed(options: TrainOptions, configured: int | None, resume_from: str | None) -> int:
+    # The order of the data follows from the seed, so that a resumed run must keep it.
     wanted = configured if options.seed is None else options.seed
     saved = on_rank_0(read_meta, resume_from).get('seed') if resume_from else wanted
     if wanted is not None and wanted != saved:
@@ -282,7 +284,7 @@ def _check_data(dataset: Any, section: Node, all_images: bool) -> None:
 
 
 def _check_classes(trained: tuple[str, ...] | None, tested: tuple[str, ...], model: str) -> None:
-    """Labels mean the same classes in training and evaluation, in the same order."""
+    """Check that training and evaluation have the same classes in the same order."""
     # A checkpoint without names (None) is compared with nothing.
     names = [[name.replace('_', ' ') for name in side or tested] for side in (trained, tested)]
     if names[0] != names[1]:  # 2019's checkpoints write COCO's 'traffic light' with an underscore

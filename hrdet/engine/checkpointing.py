@@ -1,4 +1,4 @@
-"""When checkpoints are written, under which names, and what is in them."""
+"""Write the checkpoints of a run: names, content, and how many are kept."""
 
 import math
 import time
@@ -29,7 +29,7 @@ class Checkpoints:
     Args:
         interval: epochs, or iterations, between the numbered checkpoints.
         max_keep: how many numbered ones stay; -1 keeps all.
-        interval_minutes: ``latest.pth`` gets no older than this; None: no limit.
+        interval_minutes: ``latest.pth`` is written again after this time; None: no limit.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Checkpoints:
             trainer.logger.info(f'best {name} so far, {score:.4f}: {path}')
 
     def finish(self, trainer: 'Trainer') -> Path:
-        """Training has come to its end: ``model_final.pth``."""
+        """Write ``model_final.pth`` after the last iteration; returns its path."""
         self.save(trainer)  # if nothing was left to train, perhaps in another folder
         on_rank_0(link, self.work_dir / LATEST, self.work_dir / FINAL)
         return self.work_dir / FINAL
@@ -106,6 +106,7 @@ class Checkpoints:
                     self.best[name] = score
 
     def _write(self, trainer: 'Trainer', name: str, resumable: bool = False, **meta: Any) -> Path:
+        # 1. Nothing is written unless losses and weights are finite: an older checkpoint stays.
         trainer.log.losses.check()
         broadcast_buffers(trainer.model)
         path = self.work_dir / name
@@ -113,6 +114,7 @@ class Checkpoints:
             if not value.isfinite().all():
                 raise NonFiniteLoss(f'{key} is not finite after the last step')
 
+        # 2. Rank 0 writes; an error is raised on every process.
         def on_disk() -> None:
             content = checkpoint_of(trainer, resumable, meta)
             trainer.call('before_checkpoint', content)

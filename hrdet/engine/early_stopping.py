@@ -1,4 +1,4 @@
-"""End a run whose evaluations no longer improve."""
+"""Early stopping: end a run whose metric no longer improves."""
 
 import math
 from typing import Any
@@ -20,7 +20,7 @@ class EarlyStopping:
         self.state: dict[str, Any] = dict(best=-math.inf, best_iter=0, waited=0)
 
     def update(self, metrics: dict[str, float], iteration: int) -> str:
-        """Take the metrics of an evaluation; the reason to stop, or an empty string."""
+        """Process the metrics of an evaluation; returns the reason to stop, or an empty string."""
         name, state = self.metric or next(iter(metrics)), self.state
         if name not in metrics:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""Evaluation: predictions of a data set, streamed to their consumers; when it is due in a run."""
+"""Evaluation: predict a data set and pass each result to consumers; validation during a run."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Validation(NamedTuple):
         trainer.take_metrics(metrics)
 
     def make_up(self, trainer: Trainer) -> None:
-        """Evaluate what a stop has prevented; after the last iteration in any case."""
+        """On a resume, run a validation that a stop prevented; after the last iteration always."""
         metrics = on_rank_0(trainer.log.validation_at, trainer.iter)
         if metrics is None or trainer.ended:
             self.run(trainer)

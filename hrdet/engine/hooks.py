@@ -1,4 +1,4 @@
-"""The moments of a run at which a class of yours can act."""
+"""The base class of hooks: user code at fixed moments of a run."""
 
 from __future__ import annotations
 

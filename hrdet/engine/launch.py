@@ -1,4 +1,4 @@
-"""Launchers: how the processes of a run start, find each other and take their devices."""
+"""Launchers: start the processes of a run, join their process group, choose their devices."""
 
 import gc
 import importlib
@@ -17,7 +17,7 @@ from hrdet.messages import plural
 
 
 class LaunchError(RuntimeError):
-    """The processes of a run cannot be started as asked; the message says how they can."""
+    """The processes of a run cannot be started this way; the message says which way works."""
 
 
 def start(launcher: str = 'none', force_cpu: bool = False, backend: str = 'nccl') -> torch.device:
@@ -48,7 +48,8 @@ def start(launcher: str = 'none', force_cpu: bool = False, backend: str = 'nccl'
                     f'{gpus} processes, or force the CPU with --gpus 0'
                 )
             torch.cuda.set_device(local_rank)
-        # DDP imports it; imported while a process group exists, it keeps the group for ever (stop).
+        # DDP imports torch._dynamo.  Imported after init_process_group it would keep a reference to
+        # the group, which ``stop`` could then not destroy.
         importlib.import_module('torch._dynamo')
         dist.init_process_group(f'cpu:gloo,cuda:{backend}' if gpus else 'gloo')
     return torch.device('cuda', torch.cuda.current_device()) if gpus else torch.device('cpu')
@@ -152,6 +153,7 @@ def spawn(processes: int, work: Callable[..., None], *args: Any) -> None:
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
+    # join=False, so that this process can pass signals on while it waits.
     context = mp.start_processes(
         _worker, (processes, port, work, args), processes, join=False, start_method='spawn'
     )

@@ -1,4 +1,4 @@
-"""A progress bar for people at a terminal."""
+"""A progress bar, shown if the output is a terminal."""
 
 import logging
 import sys
@@ -12,7 +12,7 @@ from hrdet.engine.hooks import Hook
 
 
 def progress_bars() -> list[Hook]:
-    """One hook where a person watches, else none."""
+    """The progress bar as a hook if stdout is a terminal (rank 0), else no hook."""
     return [ProgressBar()] if rank() == 0 and sys.stdout.isatty() else []
 
 

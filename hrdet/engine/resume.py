@@ -1,4 +1,4 @@
-"""Start from a checkpoint: from its weights, or exactly where its run stopped."""
+"""Start from a checkpoint: load its weights only, or resume its run exactly."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def resume(trainer: Trainer, path: str | os.PathLike) -> None:
             f'was written with, or start a new run with --no-auto-resume in another work_dir, '
             f'from these weights with load_from='
         ) from error
-    # 2. Weights. With EMA the file's are the average, and training continues from others.
+    # 2. Weights.  With EMA ``state_dict`` is the average; the trained weights are under ``ema``.
     weights.update(checkpoint.get('ema', {}).get('training', {}))
     load_checkpoint(trainer.model, dict(checkpoint, state_dict=weights), name=str(path))
     if trainer.step.ema is not None:
@@ -77,7 +77,7 @@ def resume(trainer: Trainer, path: str | os.PathLike) -> None:
     trainer.schedule = lr_schedule(
         trainer.optimizer, schedule, trainer.epoch_length, trainer.max_iters, trainer.iter
     )
-    # 4. The rest.
+    # 4. Early stopping, the user's hooks, and a warning about changed settings.
     if trainer.early_stopping is not None and 'early_stopping' in meta:
         trainer.early_stopping.state.update(meta['early_stopping'])
     trainer.resumed = True

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: stop after the current iteration, on all processes after the same one."""
+"""Handle Ctrl-C and SIGTERM: stop all processes after the same iteration."""
 
 import datetime
 import os
@@ -24,11 +24,12 @@ class Stopped(Exception):
 
 
 class StopSignal:
-    """A context in which the two signals become requests to ask for between iterations.
+    """A context in which both signals only set a request, which ``agree`` reads between iterations.
 
     A second signal more than two seconds after the first ends the program at once.
-    With several processes every ``agree`` starts an all-reduce of the requests between the CPUs and
-    waits for the previous one: the processes agree one iteration late, and do not wait for it.
+    With several processes ``agree`` starts an asynchronous all-reduce of the requests over the CPUs
+    and waits for the one of the previous call: a stop takes effect one iteration later, and no
+    iteration waits for the exchange.
     """
 
     def __init__(self) -> None:
@@ -66,7 +67,7 @@ class StopSignal:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Inside it a signal raises ``Stopped``: for work that can be repeated."""
+        """Within the context a signal raises ``Stopped``: for work that can be repeated."""
         self._at_once = True
         try:
             if self.signum and world_size() == 1:
@@ -83,6 +84,7 @@ class StopSignal:
         request = self.signum or (SAVE if save else 0)
         if world_size() == 1:
             return request
+        # Take the result of the previous exchange; start another one unless it holds a request.
         agreed = 0
         if self._work is not None:
             self._work.wait()

@@ -1,4 +1,4 @@
-"""The training loop, top to bottom: a run, its epochs, an iteration, the training step."""
+"""The training loop: a run, its epochs and iterations, and the training step."""
 
 import contextlib
 import time
@@ -28,7 +28,7 @@ from hrdet.tracking import Tracker, Trackers, TrainingLog
 
 
 class TrainStep:
-    """The training step, all of it; callable without a Trainer, too.
+    """The whole training step; it can be called without a Trainer.
 
     Args:
         model: on its device; ``model(batch, mode='loss')`` returns scalar losses by name.
@@ -85,7 +85,7 @@ class TrainStep:
         if self.grad_clip:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.parameters, **self.grad_clip)
-        # 5. Step; with fp16 infinite gradients change nothing but the scale.
+        # 5. Step; with fp16 infinite gradients skip it and lower the scale.
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad()
@@ -184,7 +184,7 @@ class Trainer:
                     self.run_epoch()
             self._finish()
         except (DataError, RuntimeError) as error:
-            # A bad image in the tenth hour: save what is trained, then say which image it was.
+            # A bad image after hours of training: save first, then report the image.
             of_loader = isinstance(error, DataError) or 'DataLoader worker' in str(error)
             if of_loader and self.updated and world_size() == 1:  # the others cannot join in
                 self.checkpoints.save(self)
@@ -272,7 +272,7 @@ class Trainer:
         number = self.iter % (self.checkpoints.interval * self.unit) == 0
         validate = self._validation_due()
         if request or epoch_ends or number or validate:
-            with self.log.paused():  # 3. none of this is time of iterations
+            with self.log.paused():  # 3. not counted as training time
                 self.checkpoints.save(self)
                 if number:
                     self.checkpoints.number(self)

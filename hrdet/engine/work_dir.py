@@ -1,4 +1,4 @@
-"""The folder of a run: one training at a time, no leftovers of dead ones."""
+"""The work folder of a run: locked for one training, without temporary files of killed runs."""
 
 import datetime
 import os
@@ -58,6 +58,7 @@ class WorkDir:
             ) from None
         except OSError as error:
             print(f'{lock.name}: the file system has no locks ({error})')
+        # Describe the holder, for the message of another process.
         lock.truncate(0)
         since = datetime.datetime.now().isoformat(' ', 'seconds')
         lock.write(f'process {os.getpid()} on {socket.gethostname()} since {since}\n')

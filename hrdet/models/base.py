@@ -1,4 +1,4 @@
-"""The base class of all models: preprocess, backbone, neck, and one door for training and use."""
+"""The base class of all models: preprocess, backbone, neck, and one ``forward`` for every use."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from hrdet.structures import Batch, Views
 
 
 class BaseModel(nn.Module):
-    """A network with heads of its own, which gives losses of a batch, or results for its images.
+    """A network whose subclasses add heads; it computes the losses or the results of a batch.
 
     ``classes`` are the names of labels 0..K-1, and ``palette`` their colours (R, G, B) in pictures;
     both are set after construction from the data set or the checkpoint.
@@ -22,7 +22,7 @@ class BaseModel(nn.Module):
 
     classes: tuple[str, ...] | None = None
     usual_size = (800, 1216)  # (h, w) of the input for which published costs are counted
-    palette: tuple[tuple[int, int, int], ...] | None = None  # None: nobody chose any
+    palette: tuple[tuple[int, int, int], ...] | None = None  # None: default colours
     task = ''  # as in ``hrdet.zoo``
     takes_padded = False  # ``predict_tensors`` needs the sizes of images in a padded input
 
@@ -39,7 +39,7 @@ class BaseModel(nn.Module):
         return self.neck(self.backbone(self.preprocess(batch)))
 
     def forward(self, batch: Batch, mode: str = 'loss') -> dict[str, Tensor] | list[Any]:
-        """``loss(batch)`` or ``predict(batch)``: one door, because DDP wraps only ``forward``."""
+        """``loss(batch)`` or ``predict(batch)``; the only entry: DDP wraps only ``forward``."""
         if mode == 'loss':
             return self.loss(batch)
         if mode == 'predict':

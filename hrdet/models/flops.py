@@ -61,6 +61,7 @@ def model_cost(
             it pools, so that 800 rows leave 12 at stride 64; the release's table comes out
             with 13 (159.1 for W18; with 12 it is 159.089, which it would print as 159.0).
     """
+    # 1. Backbone and neck, with the shapes that they pass on.
     size = size or model.usual_size
     image = next(model.parameters()).new_zeros(1, 3, *size)
     backbone, features = _count(model.backbone, image)
@@ -70,6 +71,7 @@ def model_cost(
     else:
         neck, levels = _count(model.neck, features)
         elementwise = _count_elements(nn.Sequential(model.backbone, model.neck), image)
+    # 2. Heads on all levels, then the second stage on ``rois`` and ``masks`` regions.
     heads = {name: _count(head, _given(head, levels))[0] for name, head in model.heads().items()}
     if hasattr(model, 'roi_head'):
         heads |= _second_stage(model.roi_head, levels, rois, masks)
@@ -78,7 +80,7 @@ def model_cost(
     return Cost(parameters, dict(backbone=backbone, neck=neck) | heads, size, flops)
 
 
-detector_cost = model_cost  # its former name
+detector_cost = model_cost  # its earlier name
 
 
 def _pyramid(
@@ -140,6 +142,7 @@ class _Elements(TorchDispatchMode):
                 module.register_forward_hook(self._end_module)
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None) -> Any:
+        # FlopCounterMode counts convolutions and products; here only what it leaves out.
         result = function(*args, **(kwargs or {}))
         name = function.overloadpacket.__name__
         if name in ('relu', 'relu_'):
@@ -154,6 +157,7 @@ class _Elements(TorchDispatchMode):
         self.count += 2 * result.numel()
 
     def _start_module(self, *_: Any) -> None:
+        # Inside HRModule hrdet upsamples in another order than defined: see ``_end_module``.
         self._of_resizing = 0
 
     def _end_module(self, module: nn.Module, inputs: tuple, branches: list[Tensor]) -> None:
@@ -165,7 +169,7 @@ class _Elements(TorchDispatchMode):
 @torch.no_grad()
 def _count_elements(part: nn.Module, image: Tensor) -> int:
     """The operations on single elements; see ``_Elements``."""
-    # A copy, in which norms run apart from their convolutions.
+    # A copy in training mode: norms are not folded into their convolutions, and so are counted.
     part = copy.deepcopy(part).to('meta')
     for module in part.modules():
         module.training = True

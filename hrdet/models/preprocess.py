@@ -1,4 +1,4 @@
-"""From image bytes to the normalised, padded input batch, on the network's device."""
+"""Normalise and pad a batch of uint8 images on the model's device."""
 
 from collections.abc import Sequence
 

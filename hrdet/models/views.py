@@ -1,4 +1,4 @@
-"""Views of images for test-time augmentation: scaled and mirrored inputs, and the way back.
+"""Views of images for test-time augmentation, and the mapping of boxes to the original image.
 
 N images.  A detector predicts from one view, or from several at test-time augmentation.
 """
@@ -14,7 +14,7 @@ from hrdet.structures import Batch, Views
 
 @dataclass(slots=True)
 class AugmentedView:
-    """How N images were scaled and mirrored, and the way between their pixels and the results'."""
+    """Scale and flip of N images, to map boxes between the input and the result."""
 
     sizes: Tensor  # (N, 2) of the input as (h, w)
     scale: Tensor  # (N, 2) input pixels per result pixel as (x, y)

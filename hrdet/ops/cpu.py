@@ -51,7 +51,7 @@ def capability() -> str:
 
 
 def limit() -> None:
-    """Pass the limit on to torch and oneDNN, which read their variables at the first operation."""
+    """Set the variables of torch and oneDNN, which they read at the first operation."""
     wanted = os.environ.get(VARIABLE)
     if wanted in available():
         _, os.environ['ATEN_CPU_CAPABILITY'], os.environ['ONEDNN_MAX_CPU_ISA'] = _CAPABILITIES[

@@ -25,7 +25,8 @@ def keep_memory(at_most: int | None = None) -> None:
     if platform.libc_ver()[0] != 'glibc':
         return
     libc = ctypes.CDLL(None)
-    libc.malloc_trim(0)  # blocks of other sizes, which would lie unused between the new ones
+    # Return free blocks first: of other sizes than those to come, they would stay unused.
+    libc.malloc_trim(0)
     if at_most is None:
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, -1)

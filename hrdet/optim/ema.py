@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights, evaluated and published in their place."""
+"""Exponential moving average (EMA) of the weights, which evaluation and checkpoints use."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +42,7 @@ class EMA:
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
-        """Inside the context the model holds the average."""
+        """Within the context the model holds the average."""
         self._swap()
         try:
             yield
@@ -50,7 +50,7 @@ class EMA:
             self._swap()
 
     def add_to(self, checkpoint: dict[str, Any]) -> None:
-        """Publish the average in a checkpoint that holds the model's weights on the CPU."""
+        """Replace the weights in a checkpoint by their average; keep the weights under ``ema``."""
         # The average takes the place of the weights, which a resumed run finds under ``ema``.
         weights = checkpoint['state_dict']
         if 'optimizer' in checkpoint:
@@ -65,6 +65,7 @@ class EMA:
         return {name: value.detach().clone() for name, value in self._live().items()}
 
     def _swap(self) -> None:
+        # Copy in place: the parameters stay the same tensors, which the optimizer and DDP refer to.
         live = self._live()
         held = self._copy()
         torch._foreach_copy_(list(live.values()), list(self.average.values()))

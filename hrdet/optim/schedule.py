@@ -1,4 +1,4 @@
-"""Learning-rate schedules: closed-form factors under one torch LambdaLR."""
+"""Learning-rate schedules: closed formulas of the iteration in one torch LambdaLR."""
 
 import inspect
 import math

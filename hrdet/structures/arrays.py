@@ -1,4 +1,4 @@
-"""Arrays of single images as padded tensors of a batch."""
+"""Pad arrays of single images to tensors of a batch."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What goes into a model: a batch of N images with their truth, whatever the task."""
+"""The input of models: a batch of N images with their truth, for every task."""
 
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any

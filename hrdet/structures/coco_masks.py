@@ -1,14 +1,14 @@
-"""Segmentations of a COCO file as masks.
+"""Check the segmentations of a COCO file, and rasterise them to masks.
 
-Everything is checked before pycocotools sees it: its C code fills only the pixels that run lengths
-cover, and traces a polygon's outline however long it is.
+They are checked before pycocotools gets them: its C code leaves pixels that the run lengths do not
+cover uninitialised, and follows the outline of a polygon of any size.
 """
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 _FARTHEST = 10  # times the larger side of the image, from its corner
-_LONGEST = 60  # bits of a count: what goes on is none
+_LONGEST = 60  # bits of a count; a longer code is invalid
 
 
 def rasterise(segmentation: list | dict, size: tuple[int, int]) -> np.ndarray:

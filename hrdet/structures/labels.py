@@ -1,4 +1,4 @@
-"""The truths of classification and segmentation: one label an image, one label a pixel."""
+"""The ground truth of classification and segmentation: a label per image, or per pixel."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What comes out of a model: proposals inside it; detections, scores or label maps at its end."""
+"""Results of models: detections, class scores, label maps; and the proposals of detectors."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""One image on its way from the file to a batch, with the truth about it."""
+"""One image with its ground truth, between the file and the batch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(slots=True)
 class ImageMeta:
-    """Numbers about one image: where it came from and what was done to it."""
+    """Metadata of one image: its file, its sizes, and how it was transformed."""
 
     path: str
     image_id: int | str

@@ -1,4 +1,4 @@
-"""The truth of detection: boxes with their labels, masks and semantic map, and given proposals.
+"""The ground truth of detection: boxes, labels, masks, semantic map; and loaded proposals.
 
 G boxes and I ignored boxes of one image; in a batch of N images G and I are the largest counts.
 """

@@ -1,4 +1,4 @@
-"""Trackers of metrics, learning rate and sample pictures; a failing tracker stops nothing."""
+"""Trackers of metrics, learning rate and sample pictures; their errors never stop a training."""
 
 import errno
 import json
@@ -19,7 +19,7 @@ LOG_FILE = 'log.jsonl'
 
 
 class Tracker:
-    """Base of trackers; a class of yours derives from it and is named in ``trackers``."""
+    """Base class of trackers; a custom one is registered and named in ``trackers``."""
 
     def log(self, entry: dict[str, Any]) -> None:
         """``mode`` ('start', 'train', 'val'), ``step`` (finished iterations), and numbers."""
@@ -39,7 +39,7 @@ def numbers(entry: dict[str, Any]) -> dict[str, float]:
 
 
 class JsonLines(Tracker):
-    """``log.jsonl``: every entry on a line of its own, whole or not at all."""
+    """``log.jsonl``: one JSON object per line; a line is written completely or not at all."""
 
     def __init__(self, work_dir: str) -> None:
         self.path = Path(work_dir) / LOG_FILE
@@ -47,7 +47,7 @@ class JsonLines(Tracker):
 
     def log(self, entry: dict[str, Any]) -> None:
         if not self._checked:
-            self._set_torn_line_aside()
+            self._remove_torn_line()
             self._checked = True
         line = (json.dumps(entry) + '\n').encode()
         with self.path.open('ab', buffering=0) as file:
@@ -58,7 +58,7 @@ class JsonLines(Tracker):
                 raise OSError(errno.ENOSPC, 'the disk is full', str(self.path))
 
     def entries(self) -> list[dict[str, Any]]:
-        """What the log holds; lines that are not an entry are left out."""
+        """The entries of the log; lines that are not valid entries are skipped."""
         entries = []
         try:
             for line in self.path.read_bytes().splitlines():
@@ -72,12 +72,13 @@ class JsonLines(Tracker):
             pass
         return entries
 
-    def _set_torn_line_aside(self) -> None:
+    def _remove_torn_line(self) -> None:
         content = self.path.read_bytes() if self.path.exists() else b''
         # Whatever follows the last line end was cut off by a crash.
         whole, newline, torn = content.rpartition(b'\n')
         if not torn:
             return
+        # Keep the torn line in a file of its own, and end the log with the last whole line.
         aside = self.path.with_name(f'{LOG_FILE}.torn')
         with aside.open('ab') as file:
             file.write(torn + b'\n')
@@ -211,6 +212,7 @@ class SamplePictures:
             return
         dataset, index = self.dataset, self._drawn
         self._drawn += 1
+        # ``SequentialShard`` gives rank 0 the first images of the data set, in order.
         try:
             beside = dict(palette=dataset.palette, truth=dataset.truth(index))
             image = draw(dataset.image(index), result.numpy(), dataset.classes, **beside)

@@ -1,4 +1,4 @@
-"""What a training run reports: lines on the console, entries for trackers, curves at the end."""
+"""Log a training run: lines on the console, entries for trackers, curves at the end."""
 
 import datetime
 import logging
@@ -26,7 +26,7 @@ from hrdet.structures import Batch
 from hrdet.tracking.trackers import LOG_FILE, Trackers
 from hrdet.visualize import plot_curves
 
-Trainer = Any  # of hrdet.engine, which stands above this package
+Trainer = Any  # hrdet.engine.Trainer, which this package must not import
 CURVES_FILE = 'curves.png'
 _LINE = 110  # columns
 logger = logging.getLogger('hrdet')
@@ -63,6 +63,7 @@ class LossBuffer:
         """Read the new entries back; raises NonFiniteLoss."""
         if not self._new:
             return
+        # One transfer to the host for the losses of all iterations since the last check.
         rows = all_reduce_mean(torch.stack(self._new).cpu()).tolist()
         for i, row in enumerate(rows):
             losses = dict(zip(self._names, row))
@@ -129,6 +130,7 @@ class TrainingLog:
 
     def validation_at(self, step: int) -> dict[str, float] | None:
         """The metrics of this run's evaluation after ``step`` iterations, if it is in the log."""
+        # The last evaluation at this step counts, unless a later resume went back before it.
         metrics = None
         for entry in self.trackers.json_lines.entries():
             if entry.get('mode') == 'start' and entry['step'] < step:
@@ -139,8 +141,8 @@ class TrainingLog:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """What happens inside does not count as training time."""
-        # The interval's start moves on by the pause, instead of its length being subtracted later.
+        """Do not count the time within the context as training time."""
+        # Move the start of the interval by the length of the pause.
         start = time.perf_counter()
         yield
         self._since += time.perf_counter() - start
@@ -158,7 +160,7 @@ class TrainingLog:
             logger.warning(f'{work_dir / CURVES_FILE}: not drawn ({error})')
 
     def start_interval(self) -> None:
-        """The times of the next line begin now."""
+        """Start measuring the times of the next line."""
         self._since = self._last = time.perf_counter()
         self._data_time = 0.0
         self._count = 0
@@ -191,7 +193,7 @@ class TrainingLog:
             trainer.call('after_log', entry)
 
     def _name_bottleneck(self, trainer: Trainer, entry: dict[str, Any]) -> None:
-        """Say once why training waits for data, if it does."""
+        """Warn once if training waits for data, with the reason."""
         share = entry['data_time'] / entry['time']
         if share < 0.4 or self._named_bottleneck:
             return

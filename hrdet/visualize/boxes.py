@@ -1,4 +1,4 @@
-"""Boxes, masks, names and scores: how detections and their truth are drawn."""
+"""Draw detections and their ground truth: boxes, masks, names and scores."""
 
 from dataclasses import dataclass
 
@@ -112,7 +112,7 @@ def _mask(mask: dict | np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _fill(canvas: np.ndarray, mark: _Mark) -> None:
-    # The mask's pixels (p, 3), mixed with the colour.
+    # Blend the colour into the mask's pixels (p, 3), then draw the outline.
     inside = canvas[mark.mask].astype(np.float32)
     canvas[mark.mask] = inside + _MASK_WEIGHT * (np.array(mark.colour, np.float32) - inside)
     outline, _ = cv2.findContours(
@@ -124,18 +124,19 @@ def _fill(canvas: np.ndarray, mark: _Mark) -> None:
 def _write_tag(
     canvas: np.ndarray, mark: _Mark, style: _Style, taken: list[tuple[int, int, int, int]]
 ) -> tuple[int, int, int, int]:
-    """Write the text on a plate at the box, where it covers no other plate if that can be."""
+    """Write the text on a plate at the box, at the place that covers least of other plates."""
     (text_width, text_height), base = cv2.getTextSize(
         mark.text, _FONT, style.font_scale, style.font_weight
     )
     width, height = text_width + 2 * style.margin, text_height + base + style.margin
+    # 1. Size of the plate, and the candidate places at the corners of the box.
     x1, y1, x2, y2 = np.round(mark.box).astype(int).tolist()
     half = style.line // 2
     left, right = x1 - half, x2 + half + 1 - width
-    # above the box, inside at its top, below it, inside at its bottom; then the same at the right
+    # Above the box, inside at its top, below it, inside at its bottom; at the left, then the right.
     heights = (y1 - half - height, y1 + half, y2 + half, y2 - half - height)
     places = [_inside(canvas, x, y, width, height) for x in (left, right) for y in heights]
-    # The place that covers least of the plates written so far.
+    # 2. The place with the least overlap with the plates so far; of equal ones the first.
     plate = min(places, key=lambda place: sum(_overlap(place, other) for other in taken))
     px, py = plate[:2]
     cv2.rectangle(canvas, plate[:2], (plate[2] - 1, plate[3] - 1), mark.colour, cv2.FILLED)

@@ -1,4 +1,4 @@
-"""Which classes are taken for which: a confusion matrix as a picture."""
+"""Plot a confusion matrix."""
 
 import os
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str], out_png: str | os
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    # Rows in per cent of the true class; of a class that does not occur nothing.
+    # Rows in per cent of the true class; 0 for a class without samples.
     counts = matrix.sum(axis=1, keepdims=True)
     shares = 100 * matrix / np.maximum(counts, 1)
     side = 3 + 0.32 * len(classes)

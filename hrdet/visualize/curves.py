@@ -1,4 +1,4 @@
-"""Losses and metrics over a training run, from its JSON-lines log."""
+"""Plot losses and metrics of a training run from its JSON-lines log."""
 
 import json
 import logging
@@ -80,6 +80,7 @@ def read_log(path: str | os.PathLike) -> tuple[list[Entry], list[Entry]]:
 
 def _parse(line: str) -> tuple[Entry | None, bool]:
     """The entry at the end of a line, if there is one, and whether it is the whole line."""
+    # A whole entry may follow a torn one on the same line, so try every opening brace.
     for match in re.finditer(r'\{', line):
         try:
             entry = json.loads(line[match.start() :])

@@ -1,7 +1,8 @@
-"""Pictures of results and truths of every kind, with OpenCV.
+"""Draw results and truths of every task with OpenCV.
 
-``draw`` makes the canvas; every kind registers its ``paint`` and its ``describe`` in a file of its
-own (``boxes.py`` for detections, ``labels.py`` for classes of images and pixels).
+``draw`` makes the canvas.  Functions for each kind of result are registered with ``paint``,
+``describe`` and ``compare``: in ``boxes.py`` for detections, in ``labels.py`` for classes of images
+and pixels.
 """
 
 import os
@@ -54,7 +55,7 @@ def paint(objects: Any, canvas: Canvas) -> None:
 
 
 class Comparison(NamedTuple):
-    """How right the result for one image is."""
+    """The score of the result for one image."""
 
     score: float  # 0: all wrong, 1: all right
     text: str
@@ -62,9 +63,10 @@ class Comparison(NamedTuple):
 
 @singledispatch
 def compare(result: Any, truth: Any) -> Comparison | None:
-    """How right a result is; None: it is not said, and the truth has a picture of its own.
+    """Compare a result with the truth; None: this kind has no score for one image.
 
-    A kind that registers this paints the truth in the result's picture.
+    A kind that registers a function here draws the truth into the picture of the result; for other
+    kinds the sheet shows a second picture.
     """
     return None
 

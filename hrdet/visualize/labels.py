@@ -1,4 +1,4 @@
-"""Classes of images and of pixels: how scores, label maps and their truths are drawn."""
+"""Draw class scores, label maps and their ground truth."""
 
 from collections.abc import Sequence
 
@@ -98,7 +98,7 @@ def _(result: LabelMap, truth: SegmentationMap | None) -> Comparison | None:
 def _tinted(image: np.ndarray, labels: np.ndarray, canvas: Canvas) -> np.ndarray:
     """A copy of an image (H, W, 3) with the colours of labels (h, w); ignored pixels darker.
 
-    All of it in bytes, because the image may be a satellite's.
+    Computed in uint8, because satellite images are large.
     """
     # 1. Labels at the size of the image, and their colours (256, 3).
     counts = _counts(labels)

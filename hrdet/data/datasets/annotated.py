@@ -85,6 +85,7 @@ class AnnotatedImages(DetectionDataset):
         report = AnnotationReport(
             table.file, table.classes, len(table.image_ids), len(table.boxes), problems=problems
         )
+        # A test keeps every image, so that results can be compared with the whole file.
         filter_empty, min_size = (False, 0) if test_mode else (filter_empty, min_size)
         table = select(table, classes, filter_empty, min_size, report)
         raise_or_warn([problem for problem in report.problems if not problem.fatal])
@@ -108,7 +109,7 @@ class AnnotatedImages(DetectionDataset):
                 proposals=self._proposals_of(index),
             )
             return apply(self.transforms, sample, rng)
-        except Exception as error:
+        except Exception as error:  # in a worker: name the image, which the traceback does not
             if isinstance(error, DataError) and origin in str(error):
                 raise
             raise DataError(f'{origin}: {type(error).__name__}: {error}') from error
@@ -121,6 +122,7 @@ class AnnotatedImages(DetectionDataset):
         return decode_checked(self._images, self.table.file_names[index], size, self.exif)
 
     def truth(self, index: int) -> GroundTruth:
+        # 1. Boxes (G, 4); crowd regions are ignored boxes (I, 4).
         rows = self.table.rows_of(index)
         crowd = self.table.crowd[rows]
         boxes = self.table.boxes[rows]
@@ -130,6 +132,7 @@ class AnnotatedImages(DetectionDataset):
             ignored=boxes[crowd],
             convention=self._convention,
         )
+        # 2. Masks (G, h, w) and the semantic map (h, w), in the size of the file.
         size = tuple(self.sizes[index].tolist())
         if self.with_mask:
             outlines = [s for s, c in zip(self.table.segmentations[rows], crowd) if not c]
@@ -149,7 +152,7 @@ class AnnotatedImages(DetectionDataset):
         return f'{super().load_options()}, {self.exif}'
 
     def stamp(self, index: int) -> str:
-        # Not by the folder alone: the annotations say how large the image is.
+        # The annotations state the image's size, and a change of it must be checked again.
         stamp = super().stamp(index)
         return stamp and f'{stamp} {self.sizes[index].tolist()}'
 
@@ -172,7 +175,7 @@ class AnnotatedImages(DetectionDataset):
         return self.table.labels[rows][~self.table.crowd[rows]]
 
     def largest_sizes(self) -> np.ndarray:
-        # Each different size once (s, 2) through all transforms, then back to the images (n, 2).
+        # Each distinct size (s, 2) goes through all transforms once; then back to images (n, 2).
         sizes, images = np.unique(self.sizes, axis=0, return_inverse=True)
         bounds = sizes[None]
         for transform in self.transforms:

@@ -1,4 +1,4 @@
-"""Images inside an archive of any size, .zip or .tar, which is never unpacked."""
+"""Read images from a .zip or .tar archive without unpacking it."""
 
 import io
 import os
@@ -79,7 +79,7 @@ class ArchiveImages:
         index = self.members.position(member)
         if index is None:
             raise DataError(f'{self.archive} has no member {member}')
-        # A tar stores members as they are; a zip may compress them.
+        # 1. Read the stored bytes.  Members of a tar are never compressed, those of a zip may be.
         offset, size, method, checksum = self._places[index].tolist()
         file = self._file()
         try:
@@ -91,6 +91,7 @@ class ArchiveImages:
                 offset += _LOCAL_HEADER.size + name_length + extra_length
             file.seek(offset)
             data = file.read(size)
+            # 2. Inflate, up to a bound: a small member can unpack to any size.
             if len(data) == size and method == zipfile.ZIP_DEFLATED:
                 unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
                 data = unpacking.decompress(data, max_bytes())
@@ -98,6 +99,7 @@ class ArchiveImages:
                     raise OSError(f'it unpacks to more than {max_bytes():,} bytes')
             elif len(data) < size:
                 raise OSError('the file is cut off')
+            # 3. Compare with the checksum of the unpacked bytes.
             if checksum != _NO_CHECKSUM and zlib.crc32(data) != checksum:
                 raise OSError('its checksum is wrong')
         except (OSError, zlib.error, struct.error) as error:
@@ -112,6 +114,7 @@ class ArchiveImages:
         return state.st_size, state.st_mtime_ns
 
     def _file(self) -> io.FileIO:
+        # A forked worker must not share the file position of its parent.
         if self._opened is None or self._opened[0] != os.getpid():
             self._opened = (os.getpid(), io.FileIO(self.archive))
         return self._opened[1]
@@ -119,7 +122,7 @@ class ArchiveImages:
 
 def _contents(archive: str) -> dict[str, np.ndarray]:
     """The table of contents: names, sorted; offsets, sizes, methods, checksums (n,) int64."""
-    # An archive of the same size and time of change has the same contents.
+    # The cached table of contents is valid while size and modification time are the same.
     path, state = os.path.abspath(archive), os.stat(archive)
     stamp = np.array([state.st_size, state.st_mtime_ns])
     known = load_listing(path)

@@ -32,7 +32,7 @@ class ImageDataset(Dataset):
     sizes: np.ndarray | None = None  # (n, 2) as (h, w), of the image files
     source: str = ''  # the file or folder that the data set was read from, for messages
     labels: np.ndarray | None = None  # (n,) the class of each image, where it has one
-    palette: tuple | None = None  # the colour (R, G, B) of each class; None: nobody chose any
+    palette: tuple | None = None  # the colour (R, G, B) of each class; None: no choice is made
     report: str = ''  # what was read and what was left out, in lines for the log
 
     def __getitem__(self, key: int | SampleKey) -> Sample | list[Sample]:
@@ -83,15 +83,15 @@ class ImageDataset(Dataset):
         palette: Sequence[tuple[int, int, int]] | None = None,
         **_: Any,
     ) -> tuple[tuple[str, ...] | None, tuple | None]:
-        """The classes and the palette that the arguments of a data set tell; no file is read."""
+        """Classes and palette as far as the constructor's arguments give them; no file is read."""
         named = classes is not None and not isinstance(classes, str)
         return tuple(classes) if named else None, palette and tuple(map(tuple, palette))
 
     def server_files(self, folder: str) -> Any:
-        """A consumer of predictions that writes what the data set's evaluation server takes.
+        """A consumer of predictions that writes files for the data set's evaluation server.
 
         Raises:
-            DataError: no server's form is known for this data set.
+            DataError: the server's format is not known for this data set.
         """
         from hrdet.data.datasets.server_files import none_for
 
@@ -111,7 +111,7 @@ class ImageDataset(Dataset):
         return [self]
 
     def load_options(self) -> str:
-        """What the samples depend on beside the files, to tell a data set from another."""
+        """Options that change the samples, besides the files: part of the key of cached checks."""
         return f'{type(self).__name__}, {self.classes}'
 
     def stamp(self, index: int) -> str:
@@ -132,13 +132,13 @@ class ImageDataset(Dataset):
         return {}
 
     def doubts(self, findings: Sequence[Findings], whole: bool) -> list[Problem]:
-        """Warnings that only many images justify; ``whole``: all of the data set."""
+        """Warnings that need statistics over many images; ``whole``: over all of the data set."""
         return []
 
     def about_orientation(self) -> str:
-        """What becomes of images with an EXIF orientation; '': what everybody expects."""
+        """A warning about images with an EXIF orientation; '' where they are turned upright."""
         return ''
 
     def summary(self, findings: Sequence[Findings]) -> str:
-        """What is in the data set, as far as the findings tell."""
+        """A summary of the data set from the findings about its images."""
         return f'{plural(len(self), "image")}{sizes_text(findings)}'

@@ -55,6 +55,7 @@ class ClassFolders(StoredImages):
         prefix = os.path.join(data_root, data_prefix)
         store = open_store(prefix, 'data_prefix')
         names, self.labels = None, None
+        # Names and labels: from the list, from the folders, or names alone.
         wanted = names_of_classes(classes)
         if ann_file:
             path = os.path.join(data_root, ann_file)
@@ -146,6 +147,7 @@ class ImageNet(ClassFolders):
             IMAGE_SUFFIXES,
             test_mode,
         )
+        # Folders of all 1,000 wnids sort in the order of ImageNet's labels.
         if classes is None and len(self.classes) in (0, len(imagenet_classes())):
             self.classes = imagenet_classes()
 
@@ -170,7 +172,7 @@ def _by_folder(
     wanted: tuple[str, ...] | None,
 ) -> tuple[FileNames, np.ndarray, list[str]]:
     """Names, labels (n,) and the folders of the labels."""
-    # The folder directly below the prefix is the class, however deep a file lies.
+    # 1. The class is the folder directly below the prefix, at any depth of the file.
     tops = [name.split('/', 1)[0] if '/' in name else '' for name in files]
     folders = sorted(set(tops) - {''})
     if not folders:
@@ -187,7 +189,7 @@ def _by_folder(
         )
     if wanted is not None and set(wanted) <= set(folders):
         folders = list(wanted)
-    # Labels follow the order of the folders; other folders are left out.
+    # 2. Labels follow the order of the folders; -1 marks files of folders that are not wanted.
     rank = {folder: label for label, folder in enumerate(folders)}
     labels = np.array([rank.get(top, -1) for top in tops])
     if (labels < 0).any():

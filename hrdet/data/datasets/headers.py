@@ -1,4 +1,4 @@
-"""What the first bytes of an image file say, read before any pixel is decoded."""
+"""Read size, bit depth and orientation of an image file without decoding its pixels."""
 
 import io
 import os
@@ -10,7 +10,7 @@ from hrdet.data.errors import DataError
 
 MAX_PIXELS = 1 << 28  # of one image, 16,384 squared: 0.8 GB; $HRDET_MAX_PIXELS raises or lowers it
 _JPEG_START = b'\xff\xd8'
-# Frame headers, and what comes without a length: restart marks and padding.
+# Markers of frame headers (SOF0 to SOF15 without DHT, JPG and DAC), which hold the size.
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 _ORIENTATION = 0x112
 _BITS = {'I;16': 16, 'I;16L': 16, 'I;16B': 16, 'I': 32, 'F': 32}  # of Pillow's modes; else 8
@@ -26,7 +26,7 @@ class ImageHeader(NamedTuple):
 
 
 def read_header(data: bytes) -> ImageHeader | None:
-    """The header of an encoded image; None where nobody knows the format."""
+    """The header of an encoded image; None for an unknown format."""
     if data.startswith(_JPEG_START):
         return _jpeg(data)
     info = png.header(data)
@@ -36,10 +36,10 @@ def read_header(data: bytes) -> ImageHeader | None:
 
 
 def check_pixels(header: ImageHeader | None, origin: str) -> None:
-    """Refuse an image whose pixels would take more memory than the bound allows.
+    """Raise an error for an image with more pixels than the limit.
 
     Raises:
-        DataError: names the file, its size and the bound.
+        DataError: names the file, its size and the limit.
     """
     if header is not None and header.height * header.width > max_pixels():
         raise DataError(
@@ -73,6 +73,7 @@ def _jpeg(data: bytes) -> ImageHeader | None:
     while at + 9 < len(data):
         if data[at] != 0xFF:
             return None
+        # Each segment: 0xFF, a marker, two bytes of length (these included), the content.
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], 'big')
         if marker == 0xFF:  # padding
             at += 1
@@ -95,6 +96,7 @@ def _exif(block: bytes) -> int:
     def number(at: int, size: int) -> int:
         return int.from_bytes(block[at : at + size], order)
 
+    # The first directory: a count, then entries of 12 bytes: tag, type, count, value.
     start = number(4, 4)
     for entry in range(start + 2, start + 2 + 12 * min(number(start, 2), 1000), 12):
         if number(entry, 2) == _ORIENTATION:
@@ -113,7 +115,7 @@ def _by_pillow(data: bytes) -> ImageHeader | None:
             width, height = picture.size
             bits = 16 if png.header(data) and data[24] == 16 else _BITS.get(picture.mode, 8)
             orientation = picture.getexif().get(_ORIENTATION, 1)
-    except Exception:  # whatever Pillow's many readers raise: then OpenCV's bound is what is left
+    except Exception:  # Pillow's readers raise any error; OpenCV's own limit still applies
         return None
     finally:
         Image.MAX_IMAGE_PIXELS = bound

@@ -1,4 +1,4 @@
-"""Where image files are: a folder, or a zip file that is read in place."""
+"""Stores of image files: a folder, or a zip archive that is read without unpacking."""
 
 import os
 import posixpath
@@ -38,10 +38,13 @@ def decode(data: bytes, origin: str, flags: int = COLOUR) -> np.ndarray:
     Raises:
         DataError: not an image, cut off, or with more pixels than the bound (``check_pixels``).
     """
+    # 1. Checks that need no decoding: the number of pixels, and the end marker of a JPEG, which is
+    #    in the last bytes.
     header = read_header(data)
     check_pixels(header, origin)
-    if data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < 0:  # it is at the end
+    if data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < 0:
         raise DataError(f'{origin}: the JPEG is cut off after {len(data)} bytes; fetch it again')
+    # 2. Ordinary RGB PNGs by hrdet's decoder, everything else by OpenCV.
     image = png.decode_rgb(data) if flags in (COLOUR, UPRIGHT) else None
     reason = ''
     if image is None and data:
@@ -57,11 +60,12 @@ def decode(data: bytes, origin: str, flags: int = COLOUR) -> np.ndarray:
 
 
 def check_name(name: str, path: str) -> None:
-    """Refuse the name of a file that leaves the folder or archive of its data set.
+    """Raise an error for a file name that leads out of the folder or archive of its data set.
 
     Raises:
         DataError: an absolute path, or one that climbs out with ``..``.
     """
+    # Annotation files are data from outside: a name must not make hrdet read any other file.
     climbs = posixpath.normpath(name.replace('\\', '/')).split('/')[0] == '..'
     if climbs or os.path.isabs(name) or PureWindowsPath(name).drive:
         raise DataError(
@@ -132,8 +136,9 @@ class FolderImages:
         return state.st_size, state.st_mtime_ns
 
     def _similar(self, name: str) -> str:
-        """Where a missing file lies under a name that some tools write differently."""
+        """A hint if the missing file exists under a name that labelling tools write differently."""
         plain = unquote(name).replace('\\', '/')
+        # Without leading folders: some tools write the folder of the images into each name.
         parts = plain.split('/')
         for start in range(len(parts)):
             other = '/'.join(parts[start:])
@@ -188,7 +193,7 @@ class ZipImages:
         same_name = members.get(wanted.name, [])
         if str(wanted) in same_name:
             return str(wanted)
-        # Archives often hold their files below one more folder.
+        # Archives often have one more folder above their files.
         matches = [member for member in same_name if f'/{member}'.endswith(f'/{wanted}')]
         if not matches:
             raise DataError(f'{self.archive} has no member {wanted}')

@@ -1,6 +1,6 @@
-"""Look at every image and truth of a data set before they are trained on.
+"""Check every image and truth of a data set before training.
 
-What is found is remembered: a file of the same size and time of change is not read again.
+Findings are cached: a file whose size and modification time are the same is not read again.
 """
 
 import json
@@ -52,6 +52,7 @@ def inspect(
     ``workers`` processes read them where there are many; what earlier calls found of unchanged
     files is taken from the cache folder.
     """
+    # 1. What is cached about unchanged files; only the others are read.
     indices = range(len(dataset)) if indices is None else indices
     memory = _Memory(dataset) if len(indices) >= _REMEMBERED_FROM else None
     stamps = [dataset.stamp(index) if memory is not None else '' for index in indices]
@@ -63,12 +64,14 @@ def inspect(
         num_workers=workers if len(new) >= _IN_PARALLEL_FROM else 0,
         worker_init_fn=_start,
     )
-    found = iter(loader)
+    # 2. In the order of the indices: cached findings, and new ones as the workers deliver them.
+    new_findings = iter(loader)
     for stamp in stamps:
         if stamp in known:
             yield Findings(**known[stamp])
             continue
-        findings = next(found)
+        findings = next(new_findings)
+        # Errors are not cached: the user repairs the file, perhaps without a new time stamp.
         if memory is not None and stamp and not findings.error:
             memory.added[stamp] = asdict(findings)
         yield findings
@@ -92,7 +95,7 @@ def check_images(dataset: 'ImageDataset', everything: bool = True, workers: int 
 def conclude(
     dataset: 'ImageDataset', indices: Sequence[int], findings: Sequence[Findings]
 ) -> list[Problem]:
-    """What is wrong with these images and their truths, and doubtful about all of them."""
+    """Errors of single images and truths, and warnings about all of them together."""
     problems = [Problem('', '', one.error, fatal=True) for one in findings if one.error]
     turned = [i for i, one in zip(indices, findings) if one.orientation != 1]
     if turned:
@@ -187,7 +190,7 @@ class _Memory:
 
 
 def _check_depth(data: bytes, origin: str) -> None:
-    """Refuse images that are nearly black after the reduction to 8 bits."""
+    """Raise an error for images that would be nearly black after the reduction to 8 bits."""
     largest = decode(data, origin, COLOUR | 2).max(initial=0)  # 2: IMREAD_ANYDEPTH
     if largest < _TWELVE_BITS:
         raise DataError(
@@ -204,9 +207,9 @@ def _start(worker: int) -> None:
 
 @contextmanager
 def _native_messages() -> Iterator[list[str]]:
-    """The lines that libraries write to the standard error of this process, meanwhile.
+    """Capture what libraries write to this process's standard error (file descriptor 2).
 
-    libjpeg tells there, and nowhere else, that it has made up pixels.
+    libjpeg reports damage only there, and fills the missing pixels.
     """
     lines: list[str] = []
     with tempfile.TemporaryFile() as file:

@@ -1,4 +1,4 @@
-"""Names of many files: compact in memory, and remembered between runs."""
+"""Lists of many file names: compact in memory, and cached between runs."""
 
 import hashlib
 import logging
@@ -66,6 +66,8 @@ def list_folder(folder: str | os.PathLike) -> FileNames:
     The listing of a large folder is kept in the cache (``cache_folder``).  It is used again while
     no folder's time of change differs: files that are added, renamed or removed change it.
     """
+    # 1. The cached listing, if no folder has changed: asking each folder for its time is much
+    #    faster than listing all files.
     root = os.path.abspath(folder)
     known = load_listing(root)
     if known is not None:
@@ -73,6 +75,7 @@ def list_folder(folder: str | os.PathLike) -> FileNames:
         times = [_changed(os.path.join(root, name)) for name in folders]
         if np.array_equal(times, known['times']):
             return FileNames.from_arrays(known['text'], known['ends'])
+    # 2. Else list the files, and cache a long listing.
     names, folders, times = _walk(root)
     files = FileNames(sorted(names))
     if len(files) >= CACHED_FROM:
@@ -117,7 +120,7 @@ def cache_folder() -> Path:
 
 
 def load_listing(path: str) -> dict[str, np.ndarray] | None:
-    """What ``save_listing`` kept of a folder or archive; None: nothing."""
+    """The arrays that ``save_listing`` cached for a folder or archive, or None."""
     try:
         with np.load(_listing_file(path), allow_pickle=False) as arrays:
             return dict(arrays)
@@ -126,7 +129,7 @@ def load_listing(path: str) -> dict[str, np.ndarray] | None:
 
 
 def save_listing(path: str, **arrays: np.ndarray) -> None:
-    """Keep arrays about a folder or archive; where that is impossible, do without."""
+    """Cache arrays about a folder or archive; a cache that cannot be written is no error."""
     file = _listing_file(path)
     part = file.with_suffix(f'.{os.getpid()}.npz')
     try:

@@ -1,4 +1,4 @@
-"""Which label map belongs to which image."""
+"""Match images and label maps by their file names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ _SHOWN = 5  # names in a message
 
 @dataclass(slots=True)
 class Pairs:
-    """Images and their label maps, in order; what has no partner is among the problems."""
+    """Images and their label maps in the same order; files without a partner are ``problems``."""
 
     images: FileNames
     maps: FileNames | None  # None: there are no label maps
@@ -30,6 +30,7 @@ def pair_up(images: Any, maps: Any, img_suffix: str, seg_map_suffix: str, split:
         seg_map_suffix: end of the label maps' names.
         split: file that lists the names without suffix; '' takes every image, sorted.
     """
+    # 1. Stems of the images: all with the suffix, or those that ``split`` lists.
     problems: list[Problem] = []
     known = [name for name in images.files() if name.endswith(img_suffix)]
     stems = [name[: len(name) - len(img_suffix)] for name in known]
@@ -45,7 +46,7 @@ def pair_up(images: Any, maps: Any, img_suffix: str, seg_map_suffix: str, split:
         stems = [stem for stem in stems if stem + img_suffix not in set(absent)]
     if maps is None:
         return Pairs(FileNames(stem + img_suffix for stem in stems), None, problems)
-    # Names without a partner, on either side.
+    # 2. Report images without a label map and label maps without an image; keep the pairs.
     at_hand = {name for name in maps.files() if name.endswith(seg_map_suffix)}
     absent = set(_missing([stem + seg_map_suffix for stem in stems], at_hand))
     without_map = [stem + img_suffix for stem in stems if stem + seg_map_suffix in absent]

@@ -1,7 +1,7 @@
-"""PNG files of photos and label maps, decoded twice as fast as by libpng and zlib.
+"""Decode ordinary PNG files of photos and label maps, twice as fast as libpng with zlib.
 
 libdeflate inflates the data (where the package ``deflate`` is installed), and an operator of hrdet
-undoes the rows' filters.  Whatever is out of the ordinary is left to OpenCV and Pillow.
+undoes the row filters.  OpenCV or Pillow decode all other files.
 """
 
 from typing import NamedTuple
@@ -80,6 +80,7 @@ def _image_data(data: bytes) -> bytes | None:
     """The compressed rows; None where a chunk may change their meaning, or the file is cut off."""
     view, parts, start = memoryview(data), [], len(SIGNATURE)
     while start + 12 <= len(data):
+        # Each chunk: length of the data, type, data, CRC-32 (12 bytes besides the data).
         length, kind = int.from_bytes(view[start : start + 4], 'big'), data[start + 4 : start + 8]
         if kind not in _HARMLESS or start + 12 + length > len(data):
             return None

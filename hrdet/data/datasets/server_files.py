@@ -1,4 +1,4 @@
-"""Label maps as the evaluation servers of data sets take them."""
+"""Write label maps in the format of the data sets' evaluation servers."""
 
 from collections.abc import Sequence
 from pathlib import Path

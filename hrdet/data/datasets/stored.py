@@ -1,4 +1,4 @@
-"""Images that are known by their names alone: the base of class folders and label maps."""
+"""Images of a folder or archive, listed by name: the base of class folders and label maps."""
 
 import os
 from collections.abc import Callable, Sequence

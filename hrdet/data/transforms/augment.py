@@ -1,6 +1,6 @@
-"""Random changes of images of one class: colours, policies, erased boxes.
+"""Augmentations for classification: ColorJitter, RandAugment and RandomErasing.
 
-Colours and policies are Pillow's operations, as in timm, torchvision and mmpretrain.
+Colours and policies use Pillow's operations, as timm, torchvision and mmpretrain do.
 """
 
 import math
@@ -54,7 +54,7 @@ class ColorJitter(Transform):
 
 @register()
 class RandAugment(Transform):
-    """Some random operations of one strength (Cubuk et al. 2019, as timm and mmpretrain have it).
+    """Random operations of one strength (Cubuk et al. 2019, in the variant of timm and mmpretrain).
 
     Args:
         policies: ``'timm_increasing'``, or the operations to draw from: (name, range) or, of those

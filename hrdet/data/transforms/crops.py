@@ -1,7 +1,7 @@
-"""Boxes to crop, as (y, x, h, w) in pixels: pure functions of sizes and label maps.
+"""Choose boxes (y, x, h, w) in pixels to crop: pure functions of sizes and label maps.
 
-Random numbers come from ``rng``, numpy's generator, in the order in which mmpretrain and
-mmsegmentation draw them.
+Random numbers come from ``rng``, numpy's generator, in the same order as in mmpretrain and
+mmsegmentation.
 """
 
 import math

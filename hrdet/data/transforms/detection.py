@@ -1,4 +1,4 @@
-"""Transforms that look at boxes, or at the semantic map beside them."""
+"""Transforms of detection that depend on boxes or on the semantic map."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Moves of one image that its truth and proposals follow, whatever kind these are.
+"""Geometric transforms of an image together with its truth and proposals, of any task.
 
 Every transform is called as ``transform(sample, rng)`` with numpy's random generator and returns
 a new Sample; images stay (h, w, 3) uint8 BGR, drawn and resized by OpenCV.

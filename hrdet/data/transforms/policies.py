@@ -1,4 +1,4 @@
-"""The operations that ColorJitter and RandAugment choose from, on Pillow images."""
+"""Operations of ColorJitter and RandAugment on Pillow images."""
 
 import math
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ class Policy:
             )
 
     def value(self, strength: float, rng: np.random.Generator) -> float:
-        """What to do at a strength from 0 to 1."""
+        """The operation's value at a strength from 0 to 1."""
         if self.limits is None:
             return 0.0
         # Between both limits; moves and enhancements may point either way.
@@ -83,7 +83,7 @@ def operate(image: np.ndarray, steps: Sequence[tuple[str | Policy, float]]) -> n
     picture = Image.fromarray(np.ascontiguousarray(image[:, :, ::-1]))
     for step, value in steps:
         if isinstance(step, Policy):
-            picture = _carry_out(picture, step, value)
+            picture = _apply_policy(picture, step, value)
         elif step == 'hue':
             picture = _turn_hue(picture, value)
         else:
@@ -92,7 +92,7 @@ def operate(image: np.ndarray, steps: Sequence[tuple[str | Policy, float]]) -> n
     return np.ascontiguousarray(np.asarray(picture)[:, :, ::-1])
 
 
-def _carry_out(picture: Any, policy: Policy, value: float) -> Any:
+def _apply_policy(picture: Any, policy: Policy, value: float) -> Any:
     from PIL import ImageOps
 
     name = policy.name

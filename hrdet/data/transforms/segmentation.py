@@ -96,7 +96,7 @@ class SegRandomCrop(Transform):
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         labels, ratio = _labels(sample), self.cat_max_ratio
-        if labels is None:  # no classes to look at
+        if labels is None:  # a test without truth: any window is accepted
             labels, ratio = np.broadcast_to(np.uint8(0), sample.meta.input_size), 1.0
         y, x, h, w = random_crop_box(labels, self.size, rng, ratio, SEMANTIC_IGNORE)
         return crop(sample, x, y, (h, w))

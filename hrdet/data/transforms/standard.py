@@ -1,4 +1,4 @@
-"""Transforms for every task: resize, flip, pad, expand."""
+"""Transforms for every task: resize, flip, pad and expand."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What backbones share: initialisation, frozen batch norm, frozen stages, checkpointing."""
+"""The base class of backbones: initialisation, frozen batch norm and stages, checkpointing."""
 
 from collections.abc import Callable, Iterable
 
@@ -28,7 +28,7 @@ class Backbone(nn.Module):
 
     @property
     def out_channels(self) -> list[int]:
-        """``channels`` under its former name."""
+        """The earlier name of ``channels``."""
         return list(self.channels)
 
     def _frozen_parts(self) -> Iterable[nn.Module]:

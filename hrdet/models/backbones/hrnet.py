@@ -99,7 +99,7 @@ class HRModule(nn.Module):
         return F.relu(total)
 
 
-ExchangeModule = HRModule  # its former name
+ExchangeModule = HRModule  # its earlier name
 
 
 def _fuse_layer(channels: tuple[int, ...], source: int, target: int, norm: Norm) -> nn.Module:

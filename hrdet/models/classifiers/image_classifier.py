@@ -17,10 +17,10 @@ from hrdet.structures import Batch, ClassScores, Views
 
 @register()
 class ImageClassifier(BaseModel):
-    """The algorithm.
+    """An image classifier.
 
     ``model(images)`` with a tensor (N, 3, H, W) of **normalised** images returns logits (N, K), as
-    classifiers of timm and mmpretrain do; with a ``Batch`` it is the door that all models have.
+    classifiers of timm and mmpretrain do; with a ``Batch`` it works as for all models.
 
     Args:
         neck: modules in the order of their use; the last one pools to (N, C).

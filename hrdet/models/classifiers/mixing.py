@@ -1,4 +1,4 @@
-"""Training on mixtures of two images: mixup and cutmix.
+"""Mixup and CutMix: train on mixtures of two images.
 
 Numbers are drawn on the host, from numpy's global generator, which the engine seeds at every
 iteration: nothing waits for the device.

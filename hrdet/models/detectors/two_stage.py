@@ -26,7 +26,7 @@ from hrdet.structures import Batch, Detections, Views
 
 @register('FasterRCNN', 'MaskRCNN', 'CascadeRCNN', 'HybridTaskCascade')
 class TwoStageDetector(Detector):
-    """The algorithm."""
+    """Faster, Mask and Cascade R-CNN and Hybrid Task Cascade, which differ in ``roi_head``."""
 
     def __init__(
         self,

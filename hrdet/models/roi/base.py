@@ -1,4 +1,4 @@
-"""Settings that all second stages share."""
+"""The base class of RoI heads, the second stage of a detector."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from hrdet.ranges import Limit, UpToOne
 
 
 class RoIHead(nn.Module):
-    """The second stage of a two-stage detector; each kind is written out in a class of its own.
+    """The second stage of a two-stage detector; each kind is a subclass.
 
     In training the detector calls ``loss(features, proposals, batch)``.  In prediction it calls
     ``prepare(features)`` and with the result ``predict_boxes(features, rois, sizes)`` and

@@ -20,10 +20,10 @@ from hrdet.structures import Batch, LabelMap, Views
 
 @register()
 class EncoderDecoder(BaseModel):
-    """The algorithm.
+    """An encoder-decoder for semantic segmentation (FCN-HRNet).
 
-    Logits are resized twice, as the published figures were made: to the size of the input, and then
-    to the size of the original image.
+    Logits are resized twice, as for the published figures: to the size of the input, and then to
+    the size of the original image.
 
     Args:
         crop_size: (h, w) of the windows that a large image is cut into; None predicts it whole.

@@ -1,4 +1,4 @@
-"""From logits to label maps, a stripe of rows at a time.
+"""Resize logits and take label maps, a stripe of rows at a time.
 
 The logits of an image at its full size take gigabytes (150 classes of ADE20K at 2,000 x 3,000
 pixels: 3.6), so only a stripe of them exists at once.  K classes; sizes are (h, w).
@@ -74,6 +74,7 @@ class _Rows:
     def take(self, start: int, stop: int) -> Tensor:
         """Rows (K, stop - start, w); neither number may be less than at the last call."""
         held = [] if self._held is None else [self._held]
+        # Read bands until the last row is there, then drop rows above the first.
         while self._first + sum(band.shape[1] for band in held) < stop:
             held.append(next(self._bands))
         self._held = (held[0] if len(held) == 1 else torch.cat(held, dim=1))[
@@ -84,7 +85,7 @@ class _Rows:
 
 
 def _weighted_sum(map_: Tensor, dim: int, taps: Taps) -> Tensor:
-    """A map (K, h, w) whose rows (``dim`` 1) or columns (2) are the sums that the taps tell."""
+    """A map (K, h, w) whose rows (``dim`` 1) or columns (2) are weighted sums of the taps."""
     shape = [1, 1, 1]
     shape[dim] = -1
     total = None
