@@ -67,6 +67,7 @@ def _check_polygon(number: int, polygon: object, farthest: float) -> None:
         raise ValueError(f'polygon {number} has fewer than three points: {list(polygon)}')
     if numbers.dtype.kind not in 'iuf':
         raise ValueError(f'polygon {number} has coordinates that are not numbers')
+    numbers = numbers.astype(np.float64)  # the absolute value of the least integer overflows
     if not np.isfinite(numbers).all():
         raise ValueError(f'polygon {number} has coordinates that are not finite')
     if not (np.abs(numbers) <= farthest).all():

@@ -76,6 +76,7 @@ def test_text_that_is_no_run_lengths_ends():
         ([['1', '1', '5', '5', '3', '1']], 'not numbers'),
         ([[True, True, False, False, True, False]], 'not numbers'),
         ([[10**400, 1, 5, 5, 3, 1]], 'not numbers'),
+        ([[-(2**63), 1, 5, 5, 3, 1]], 'within 80 pixels'),
         ('abc', 'no segmentation'),
         (None, 'no segmentation'),
     ],
