@@ -14,7 +14,7 @@ TRACES = {
     'step': (16, 23),
     'later step': (16, 23),
     'predict': (15, 22),
-    'train.py': (16, 38),
+    'train.py': (17, 41),
     'iteration': (5, 10),
 }
 # (files, raw lines, code lines) of the way from a config to the loss.

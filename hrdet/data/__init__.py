@@ -19,6 +19,7 @@ from hrdet.data.datasets import (
     SampleKey,
     VOCDataset,
     check_images,
+    shared_images,
 )
 from hrdet.data.errors import DataError, DataWarning
 from hrdet.data.loader import build_loader
@@ -89,4 +90,5 @@ __all__ = [
     'check_images',
     'check_pad_size',
     'collate',
+    'shared_images',
 ]

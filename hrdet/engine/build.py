@@ -18,7 +18,7 @@ import hrdet.models
 import hrdet.optimize
 from hrdet.checkpoints import CheckpointError, load_backbone, load_checkpoint
 from hrdet.checkpoints.disk import read_meta
-from hrdet.config import Config, Node, RunConfig, loader_options, lower
+from hrdet.config import Config, Node, RunConfig, Training, loader_options, lower
 from hrdet.distributed import broadcast_object, on_rank_0, rank, world_size
 from hrdet.engine.checkpointing import LATEST
 from hrdet.engine.evaluate import Tester, Validation
@@ -30,8 +30,9 @@ from hrdet.engine.work_dir import WorkDir
 from hrdet.evaluation import Evaluator
 from hrdet.logger import start_logging
 from hrdet.ops.library import check
+from hrdet.optim import shorten_warm_up
 from hrdet.registry import ConfigError, build, registered
-from hrdet.tracking import SamplePictures, build_trackers
+from hrdet.tracking import SamplePictures, build_trackers, doubts
 from hrdet.weights import find_shared
 
 
@@ -84,7 +85,7 @@ def build_trainer(
         work_dir.logger.info(f'{load_backbone(model.backbone, find_shared(runtime.pretrained))}')
     # 5. Validation and the trainer, with its hooks and trackers.
     val_set, validation = _validation(run, train_set, options)
-    meta = _meta(config, run, train_set, val_set)
+    _shorten_warm_up(training, len(train_loader.batch_sampler), run.warnings)
     work_dir.log_start(device, seed)
     trainer = Trainer(
         model,
@@ -94,19 +95,19 @@ def build_trainer(
         work_dir=work_dir,
         seed=seed,
         validation=validation,
-        meta=meta,
+        meta=_meta(config, run, train_set, val_set),
         hooks=[build(node) for node in training.hooks] + progress_bars(),
         trackers=build_trackers(training.trackers, work_dir.path),
     )
     if validation is not None and trainer.log.trackers.show_pictures:
         pictures = SamplePictures(trainer.log.trackers, val_set, lambda: trainer.iter)
         trainer.consumers.append(pictures)
-    _log_settings(trainer, run.warnings, train_set.report)
     # 6. Weights; on a resume optimizer, schedule and position in the epoch too.
     if resume_from:
         resume(trainer, resume_from)
     elif load_from:
         load_weights(trainer, load_from)
+    _log_settings(trainer, run.warnings, train_set, val_set)
     if rank() == 0:
         config.dump(str(work_dir.path / (Path(config.filename or 'config.py').name)))
     return trainer
@@ -144,14 +145,18 @@ def _contents(dataset: Any) -> str:
     return re.sub(r'\S*/', '', dataset.report)
 
 
-def _log_settings(trainer: Trainer, warnings: Sequence[str], report: str) -> None:
-    trainer.logger.info(report)
-    for text in warnings if rank() == 0 else ():
-        trainer.logger.warning(text)
-    if trainer.training.amp == 'float16' and trainer.device.type == 'cpu':
-        trainer.logger.warning(
-            "amp='float16' is several times slower than None on a CPU; use amp='bfloat16'"
-        )
+def _shorten_warm_up(training: Training, epoch_length: int, warnings: list[str]) -> None:
+    max_iters = training.max_iters or training.max_epochs * epoch_length
+    training.schedule, note = shorten_warm_up(training.schedule, epoch_length, max_iters)
+    warnings += [note] if note else []
+
+
+def _log_settings(trainer: Trainer, warnings: list[str], train_set: Any, val_set: Any) -> None:
+    trainer.logger.info(train_set.report)
+    if rank() == 0:
+        found = doubts(trainer.model, trainer.training.amp, train_set, val_set)
+        for text in warnings + found:
+            trainer.logger.warning(text)
 
 
 def build_tester(

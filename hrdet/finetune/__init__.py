@@ -5,7 +5,8 @@ May change: a kind of data is a reader beside the others; a rule for a setting i
 that a user may edit, and nothing here runs in a training.
 """
 
-from hrdet.finetune.data import OwnData, Part, open_data
+from hrdet.finetune.data import OwnData, Part
 from hrdet.finetune.derive import config_for, derive
+from hrdet.finetune.recognise import open_data
 
 __all__ = ['OwnData', 'Part', 'config_for', 'derive', 'open_data']

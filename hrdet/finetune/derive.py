@@ -10,7 +10,8 @@ from hrdet.config import Node, RunConfig, load_config, lower, lowered_text
 from hrdet.data import DataError
 from hrdet.download import DownloadError
 from hrdet.finetune import recipe
-from hrdet.finetune.data import OwnData, open_data
+from hrdet.finetune.data import OwnData
+from hrdet.finetune.recognise import open_data
 from hrdet.registry import ConfigError
 from hrdet.weights import find
 

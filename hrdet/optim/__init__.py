@@ -6,6 +6,6 @@ May change: a schedule is a closed formula of the iteration.  Must stay: the alg
 
 from hrdet.optim.ema import EMA
 from hrdet.optim.optimizer import build_optimizer, scale_lr
-from hrdet.optim.schedule import lr_schedule
+from hrdet.optim.schedule import lr_schedule, shorten_warm_up
 
-__all__ = ['EMA', 'build_optimizer', 'lr_schedule', 'scale_lr']
+__all__ = ['EMA', 'build_optimizer', 'lr_schedule', 'scale_lr', 'shorten_warm_up']

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from hrdet.registry import ConfigError, nearest
 
+_LONGEST_WARM_UP = 0.2  # of a run
 Factor = Callable[[int, float], float]  # (iteration, base learning rate) -> factor of it
 
 
@@ -47,6 +48,34 @@ def lr_schedule(
         group.setdefault('initial_lr', group['lr'])
     lambdas = [partial(product, group['initial_lr']) for group in optimizer.param_groups]
     return LambdaLR(optimizer, lambdas, last_epoch=iteration - 1)
+
+
+def shorten_warm_up(
+    nodes: Sequence[Mapping[str, Any]], epoch_length: int, max_iters: int
+) -> tuple[list[Mapping[str, Any]], str | None]:
+    """The schedule with warm-ups of at most a fifth of the run, and what was changed in a line.
+
+    A warm-up is a linear or constant factor that begins with the run and grows to 1.
+    """
+    longest, changed, note = max(1, int(_LONGEST_WARM_UP * max_iters)), [], None
+    for node in nodes:
+        rises = node['type'] == 'LinearLR' and (
+            node.get('start_factor', 1 / 3) < node.get('end_factor', 1.0) == 1.0
+        )
+        rises |= node['type'] == 'ConstantLR' and node.get('factor', 1 / 3) < 1
+        # The iteration that has the whole learning rate: an epoch's factor is that of its begin.
+        by_epoch, smooth = node.get('by_epoch', True), node.get('convert_to_iter_based', False)
+        end = (node.get('end') or math.inf) * (epoch_length if by_epoch else 1)
+        length = min(end - (epoch_length if by_epoch and not smooth else 1), max_iters)
+        if rises and not node.get('begin', 0) and length > longest:
+            node = {k: v for k, v in node.items() if k != 'convert_to_iter_based'}
+            node |= dict(by_epoch=False, end=longest + 1)
+            note = (
+                f'a warm-up of {length} of {max_iters} iterations is longer than a fifth of the '
+                f'run: shortened to {longest}'
+            )
+        changed.append(node)
+    return changed, note
 
 
 def _factor(node: Mapping[str, Any], path: str, epoch_length: int, max_iters: int) -> Factor:

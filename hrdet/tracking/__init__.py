@@ -4,6 +4,7 @@ May change: a tracker is a small class.  Must stay: ``log.jsonl`` keeps its keys
 fails never stops a training.
 """
 
+from hrdet.tracking.doubts import doubts
 from hrdet.tracking.trackers import (
     LOG_FILE,
     JsonLines,
@@ -24,4 +25,5 @@ __all__ = [
     'Trackers',
     'TrainingLog',
     'build_trackers',
+    'doubts',
 ]

@@ -73,6 +73,25 @@ def test_float16_on_a_cpu_is_slow_and_said_to_be(config, capsys):
     assert "on a CPU; use amp='bfloat16'" in ''.join(capsys.readouterr())
 
 
+def test_what_makes_a_run_worthless_is_said(config, capsys):
+    config.model.backbone.norm_eval = True
+    config.lr_config.warmup_iters = 500
+    train = config.data.train
+    config.data.val.update(ann_file=train.ann_file, img_prefix=train.img_prefix)
+    trainer = build_trainer(config, TrainOptions(), force_cpu=True)
+    told = ''.join(capsys.readouterr())
+    assert 'frozen norms of the backbone have no statistics' in told
+    assert f'of {trainer.max_iters} iterations is longer than a fifth of the run' in told
+    assert '4 of 4 validation images are training images' in told
+
+
+def test_a_run_without_such_doubts_says_nothing(config, capsys):
+    config.lr_config.warmup_iters = 1
+    build_trainer(config, TrainOptions(), force_cpu=True)
+    told = ''.join(capsys.readouterr())
+    assert not any(word in told for word in ('frozen norms', 'a fifth', 'training images'))
+
+
 def test_coco_names_with_underscores_are_the_same_names():
     """The 2019 line's checkpoints say 'traffic_light', COCO's annotations 'traffic light'."""
     _check_classes(('person', 'traffic_light'), ('person', 'traffic light'), 'a checkpoint')

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from hrdet.optim import lr_schedule
+from hrdet.optim import lr_schedule, shorten_warm_up
 from hrdet.registry import ConfigError
 
 EPOCH, EPOCHS, BASE = 5, 8, 0.4
@@ -125,3 +125,37 @@ def test_polynomial_schedules_of_both_releases_of_mmsegmentation(reference_dir, 
         (factor,) = lr_schedule(optimizer, [node], 1, int(length)).lr_lambdas
         found = [base * factor(int(iteration)) for iteration in table[:, 0]]
         np.testing.assert_allclose(found, table[:, 1], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ('node', 'longest'),
+    [
+        (dict(type='LinearLR', start_factor=0.1, begin=0, end=500, **ITERATIONS), 8),
+        (dict(type='ConstantLR', factor=0.3, end=10, **ITERATIONS), 8),
+        (dict(type='LinearLR', start_factor=0.1, end=3), 8),  # epochs of 5
+        (dict(type='LinearLR', start_factor=0.1, end=3, convert_to_iter_based=True), 8),
+    ],
+)
+def test_a_warm_up_of_more_than_a_fifth_of_the_run_is_shortened(node, longest):
+    decay = dict(type='MultiStepLR', milestones=[6])
+    nodes, note = shorten_warm_up([node, decay], EPOCH, EPOCH * EPOCHS)
+    assert nodes[1] == decay
+    assert (nodes[0]['end'], nodes[0]['by_epoch']) == (longest + 1, False)
+    assert f'shortened to {longest}' in note
+    assert f'of {EPOCH * EPOCHS} iterations' in note
+    found = rates(*nodes)
+    assert found[0] < BASE
+    assert found[longest : 6 * EPOCH] == [BASE] * (6 * EPOCH - longest)
+
+
+@pytest.mark.parametrize(
+    'node',
+    [
+        dict(type='LinearLR', start_factor=0.1, end=9, **ITERATIONS),
+        dict(type='LinearLR', start_factor=0.1, begin=10, end=30, **ITERATIONS),
+        dict(type='LinearLR', start_factor=1.0, end_factor=0.01),  # a decay
+        dict(type='CosineAnnealingLR', T_max=8),
+    ],
+)
+def test_other_schedules_stay_as_they_are(node):
+    assert shorten_warm_up([node], EPOCH, EPOCH * EPOCHS) == ([node], None)

@@ -76,6 +76,8 @@ def select(
     counts = np.bincount(table.labels[~table.crowd], minlength=len(wanted)).tolist()
     report.by_class = dict(zip(wanted, counts))
     _check_classes(wanted, report)
+    if filter_empty:  # it is learned from
+        _note_single_class(report)
     return table
 
 
@@ -140,6 +142,17 @@ def _note_crowds(table: AnnotationTable, report: AnnotationReport) -> None:
                 f'every mask in run lengths: set iscrowd to 0 where an object is a single one'
             )
             report.problems.append(Problem(report.file, 'annotations', reason, fatal=False))
+
+
+def _note_single_class(report: AnnotationReport) -> None:
+    """A warning where all objects of several classes are of one."""
+    present = [name for name, boxes in report.by_class.items() if boxes]
+    if len(present) == 1 < len(report.by_class):
+        reason = (
+            f'all objects are of one class, {present[0]!r}, of {len(report.by_class)}: the others '
+            f'are never learned; are the classes of the labels right?'
+        )
+        report.problems.append(Problem(report.file, 'annotations', reason, fatal=False))
 
 
 def _check_classes(wanted: tuple[str, ...], report: AnnotationReport) -> None:

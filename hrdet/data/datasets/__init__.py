@@ -6,6 +6,7 @@ from hrdet.data.datasets.class_folders import ClassFolders, ImageNet
 from hrdet.data.datasets.coco import CocoDataset
 from hrdet.data.datasets.inspection import check_images
 from hrdet.data.datasets.label_maps import LabelMapDataset
+from hrdet.data.datasets.overlap import shared_images
 from hrdet.data.datasets.segmentation_sets import (
     ADE20KDataset,
     CamVidDataset,
@@ -44,4 +45,5 @@ __all__ = [
     'VOCDataset',
     'check_images',
     'iSAIDDataset',
+    'shared_images',
 ]

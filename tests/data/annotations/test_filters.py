@@ -1,5 +1,7 @@
 """Which classes, images and boxes of an annotation file are used."""
 
+import warnings
+
 import pytest
 
 from hrdet.data import DataError, DataWarning
@@ -107,3 +109,14 @@ def test_a_file_may_lack_a_class_of_the_config(coco_folder):
             coco_folder.load(classes=misspelt)
     with pytest.raises(DataError, match="no class 'horse'"):
         coco_folder.load(classes=('horse', 'cow'))
+
+
+def test_one_class_of_several_in_training_is_doubtful(coco_folder):
+    for annotation in coco_folder.content['annotations']:
+        annotation['category_id'] = 90
+    with pytest.warns(DataWarning, match="all objects are of one class, 'dog', of 2"):
+        coco_folder.load()
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        coco_folder.load(classes=('dog',))
+        coco_folder.load(filter_empty=False)

@@ -10,7 +10,14 @@ from torch import nn
 from torch.nn.utils import prune
 
 from hrdet.models.backbones import HRNet, ResNet
-from hrdet.models.layers import BasicBlock, Bottleneck, ConvNorm, SyncBatchNorm, conv_bn
+from hrdet.models.layers import (
+    BasicBlock,
+    Bottleneck,
+    ConvNorm,
+    SyncBatchNorm,
+    conv_bn,
+    has_unfilled_norms,
+)
 
 
 def layers(norm=nn.BatchNorm2d, stride=2):
@@ -255,3 +262,14 @@ def test_traces_can_be_saved():
     torch.jit.save(torch.jit.trace(net, x), file)
     file.seek(0)
     torch.testing.assert_close(torch.jit.load(file)(x), net(x))
+
+
+def test_frozen_norms_of_random_weights_are_noticed():
+    small = dict(width='18-small')
+    assert has_unfilled_norms(HRNet(**small))
+    assert not has_unfilled_norms(HRNet(**small, norm_eval=False))
+    filled = HRNet(**small)
+    next(m for m in filled.modules() if isinstance(m, nn.BatchNorm2d)).running_var.mul_(2)
+    assert not has_unfilled_norms(filled)
+    groups = HRNet(**small, norm_cfg=dict(type='GN', num_groups=2))
+    assert not has_unfilled_norms(groups)

@@ -1,0 +1,28 @@
+"""What makes a run worthless or slow, though nothing in it fails."""
+
+from hrdet.data import ImageDataset, shared_images
+from hrdet.messages import plural
+from hrdet.models.base import BaseModel
+from hrdet.models.layers import has_unfilled_norms
+
+
+def doubts(
+    model: BaseModel, amp: str | None, train_set: ImageDataset, val_set: ImageDataset | None
+) -> list[str]:
+    """Doubts about a run that is to begin with these weights and dtype, one line each."""
+    lines = []
+    if amp == 'float16' and next(model.parameters()).device.type == 'cpu':
+        lines.append("amp='float16' is several times slower than None on a CPU; use amp='bfloat16'")
+    if has_unfilled_norms(model):
+        lines.append(
+            'the frozen norms of the backbone have no statistics, as its weights are random: name '
+            'weights in pretrained= or load_from=, or learn the norms: backbone=dict('
+            'norm_eval=False)'
+        )
+    shared = [] if val_set is None else shared_images(train_set, val_set)
+    if shared:
+        lines.append(
+            f'{len(shared)} of {plural(len(val_set), "validation image")} are training images, '
+            f'such as {shared[0]}: the metrics will be too good'
+        )
+    return lines
