@@ -17,7 +17,7 @@ def cases(options: Options) -> list[Case]:
     """Two images a run; pixels and boxes are compared with what is random taken out.
 
     That is the flip and where the window lies.  hrdet rounds the resized edges down where it
-    crops, as the release does, mmdetection to the nearest: the scale of that comparison divides
+    crops, as the releases do, mmdetection to the nearest: the scale of that comparison divides
     evenly.  Which boxes at the window's border stay differs by definition, so only those that
     lie inside are compared.
     """

@@ -55,6 +55,7 @@ def test_data(run: RunConfig) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _from_data(run: RunConfig, count: int | None) -> tuple[tuple[str, ...], Palette | None]:
+    # Reading the data set may fail: a downloaded model is used without its training data.
     try:
         dataset = build(test_data(run)[1])
     except ConfigError as error:

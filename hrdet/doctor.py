@@ -83,6 +83,7 @@ def environment() -> dict[str, str]:
 
 def advice() -> list[str]:
     """What to do, the most urgent first; empty if nothing is wrong."""
+    # 1. Missing operators; 2. a GPU that they were not compiled for; 3. missing packages.
     steps = []
     if not library.CPU.loaded:
         steps.append(f'The CPU operators {library.CPU.problem}. Run ./compile.sh')

@@ -15,6 +15,7 @@ def start_logging(level: str, folder: Path | None = None) -> logging.Logger:
     Processes other than rank 0 print warnings only.
     """
     logger = logging.getLogger('hrdet')
+    # A second run in the same process (tests, notebooks) must not log twice.
     for handler in logger.handlers[:]:
         logger.removeHandler(handler)
         handler.close()

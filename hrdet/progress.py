@@ -31,6 +31,7 @@ def download_bar(name: str, start: int, total: int | None) -> Iterator[Callable[
         return
     from rich import console, progress
 
+    # On stderr, because stdout may carry the output of a tool.
     columns = (
         progress.TextColumn('{task.description}'),
         progress.BarColumn(),

@@ -7,8 +7,8 @@
 IN is a file of HRNet's releases, timm, mmdetection 0.6 to 3.x, mmpretrain, mmsegmentation or hrdet,
 or a name or address of one (docs/model_zoo.md); its keys tell which.  Entries are renamed,
 background-first classes become background-last, and rows and channels of the background that no
-model uses are removed.  Optimizer state and whatever else only training needs is left out; half
-precision becomes float32; module. prefixes vanish.  The tool prints all of this.
+model uses are removed.  Optimizer state and other entries that only training needs are left
+out; half precision becomes float32; module. prefixes are removed.  The tool prints all changes.
 
     hrdet        the layout of hrdet's own checkpoints (also updates old files)
     mmdet3       the same weights with class names and colours where mmdetection 3 looks for them.

@@ -1,4 +1,4 @@
-"""Show what a config means.
+"""Print a config: merged with its bases, with origins, or lowered.
 
     python tools/print_config.py CONFIG
     python tools/print_config.py CONFIG --origins

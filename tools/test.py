@@ -87,11 +87,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
-    """The work of one process."""
+    """Test in one process; ``run_tool.run`` calls it."""
     from hrdet.distributed import rank
     from hrdet.engine.build import build_tester
 
-    # 1. Everything that can be wrong is, before the work.
+    # 1. Check options and build everything before the first prediction.
     if args.format_only and (args.eval or args.out_item == 'metrics'):
         raise ConfigError('--format-only computes no metrics: leave --eval and --out-item out')
     if args.out_item == 'metrics' and Path(args.out or '').suffix not in ('.json', '.pkl'):
@@ -115,10 +115,10 @@ def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
         consumers.append(tester.loader.dataset.server_files(results))
     elif results:
         evaluator.write_to(results)
-    # 2. Predictions, one by one to all who want them.
+    # 2. Predict; every result goes to the evaluator, the writer and the pictures.
     pictures = args.show_dir and Pictures(tester.loader, Path(args.show_dir), args.show_score_thr)
     metrics = tester.run(*consumers, *filter(None, [pictures]))
-    # 3. Files.
+    # 3. Write metrics, results and the contact sheet.
     if evaluator is not None and rank() == 0:
         write_files(evaluator, metrics, results, metrics_path(args, work_dir))
     elif rank() == 0:
@@ -128,7 +128,7 @@ def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
 
 
 def metrics_path(args: argparse.Namespace, work_dir: Path) -> Path:
-    """Where the metrics go."""
+    """The file of the metrics."""
     if args.out_item == 'metrics':
         return Path(args.out)
     folder = Path(args.out).parent if args.out and not args.work_dir else work_dir
@@ -138,7 +138,7 @@ def metrics_path(args: argparse.Namespace, work_dir: Path) -> Path:
 def write_files(
     evaluator: Evaluator, metrics: dict[str, float], results: str | None, path: Path
 ) -> None:
-    """The results of an evaluation, where they are wanted, and its metrics."""
+    """Write the metrics of an evaluation, and its results if ``results`` names a file."""
     from hrdet.structures.result_files import write_plain
 
     logger = logging.getLogger('hrdet')
@@ -152,7 +152,7 @@ def write_files(
 class Entry(NamedTuple):
     """An image that may be on the contact sheet."""
 
-    score: float | None  # how right its result is; None where that is not said
+    score: float | None  # of its result against the truth; None if the task has none
     index: int
     meta: ImageMeta
     result: Any
@@ -228,7 +228,7 @@ def _worst(entries: list[Entry], count: int) -> list[Entry]:
 
 
 def main() -> None:
-    """The whole command."""
+    """Run the command."""
     args = parse_args()
     from hrdet.run_tool import run
 

@@ -47,7 +47,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def train(args: argparse.Namespace, launcher: str, force_cpu: bool) -> int:
-    """The work of one process; its exit code, 128 and more after a signal."""
+    """Train in one process; returns the exit code, 128 and more after a signal."""
     from hrdet.engine.build import TrainOptions, build_trainer
 
     options = TrainOptions(
@@ -66,7 +66,7 @@ def train(args: argparse.Namespace, launcher: str, force_cpu: bool) -> int:
 
 
 def main() -> None:
-    """The whole command."""
+    """Run the command."""
     args = parse_args()
     from hrdet.run_tool import mistakes_in_one_line, run  # slow to import: not for --help
 

@@ -166,6 +166,7 @@ def _write(
     meta: dict[str, Any],
     source: str | os.PathLike,
 ) -> None:
+    # Files of the HRNet releases are bare state_dicts, without hrdet's meta.
     official = layout == 'official'
     if official:
         meta = {key: value for key, value in meta.items() if key != 'hrdet_version'}

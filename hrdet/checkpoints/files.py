@@ -229,6 +229,7 @@ def _other_file(path: Path) -> str | None:
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
+    # From the most specific cause to the least: another kind of file, code in it, damage.
     other = _other_file(path)
     if other:
         return f'not a checkpoint; {other}'

@@ -261,6 +261,7 @@ def _cure(report: LoadReport, weights: Mapping[str, Tensor]) -> str:
 
 
 def _where_to_fetch(path: str) -> str:
+    # The old names of configs contain the network: hrnetv2_w32_imagenet_pretrained.pth.
     width, depth = re.search(r'w(\d+(_small)?)', path), re.search(r'resnet(\d+)', path)
     width = width[1] if width else 18
     name = f'torchvision://resnet{depth[1]}' if depth else f'open-mmlab://msra/hrnetv2_w{width}'

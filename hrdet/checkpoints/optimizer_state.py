@@ -98,6 +98,7 @@ def _example_state(
 def _check_entries(index: int, entries: Any, expected: dict[str, Any]) -> None:
     if not isinstance(entries, dict) or entries.keys() != expected.keys():
         raise ValueError(_ANOTHER)
+    # Kind, layout, shape and dtype first: only a plain tensor can be checked for its values.
     for name, wanted in expected.items():
         value, where = entries[name], f'its optimizer state {name} of parameter {index}'
         if type(value) is not type(wanted):

@@ -17,6 +17,7 @@ def check_run(saved: dict[str, Any], ours: dict[str, Any]) -> None:
     def differs(name: str) -> bool:
         return name in saved and name in ours and saved[name] != ours[name]
 
+    # 1. What decides the order of the data: processes and batch size.
     if differs('world_size'):
         processes = plural(saved['world_size'], 'process', 'processes')
         raise ValueError(f'it was written by {processes}, this run has {ours["world_size"]}')
@@ -25,6 +26,7 @@ def check_run(saved: dict[str, Any], ours: dict[str, Any]) -> None:
             f'it was trained with {plural(saved["images_per_process"], "image")} per process, '
             f'this run has {ours["images_per_process"]}'
         )
+    # 2. What the weights were trained on: classes, length of an epoch, the data set itself.
     if differs('classes'):
         raise ValueError(
             f'it is trained on the classes {tuple(saved["classes"])}, the data has '
@@ -51,6 +53,7 @@ def check_counters(
     for name, value in counts.items():
         if type(value) is not int or value < 0:
             raise ValueError(f'it has {name}={value!r}, which is not a count')
+    # The position in the epoch must follow from the iteration.
     if meta['epoch'] * meta['epoch_length'] + meta['position'] != meta['iter']:
         raise ValueError('its counts of epochs and iterations contradict each other')
     for name, value in scaler.items():

@@ -44,6 +44,7 @@ def load_config(
             ``lower``.
         FileNotFoundError: no such file.
     """
+    # 1. The values: from a dict, a file, or the config of a published model.
     if isinstance(source, Mapping):
         config = Config(source)
     else:
@@ -53,10 +54,12 @@ def load_config(
             raise FileNotFoundError(f'config {str(source)!r}: there is no such file')
         config = _read(str(source), ())
         config.filename = str(source)
+    # 2. Overrides, then imports, which may be overridden too.
     for path, value in (overrides or {}).items():
         _override(config, path, value)
     if config.get('custom_imports'):
         read(_import, config.custom_imports, 'custom_imports')
+    # 3. The default work folder.
     if config.get('work_dir') is None:
         name = Path(config.filename).stem if config.filename else ''
         config.work_dir = f'./work_dirs/{name}'.rstrip('/')

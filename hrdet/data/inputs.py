@@ -99,6 +99,7 @@ def _is_picture(image: Any) -> bool:
 
 
 def _hint(image: Any) -> str:
+    # The usual mistakes, each with the call that solves it.
     if image is None:
         return ', which cv2.imread returns for a file that it cannot read'
     if isinstance(image, torch.Tensor):

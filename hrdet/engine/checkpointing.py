@@ -89,6 +89,7 @@ class Checkpoints:
         Raises:
             CheckpointError: one of the files is damaged.
         """
+        # Scores on other validation data cannot be compared.
         data = trainer.meta.get('data', {}).get('val')
         for path in on_rank_0(lambda: sorted(self.work_dir.glob('best_*.pth'))):
             try:

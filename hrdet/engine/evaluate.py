@@ -77,6 +77,7 @@ class Validation(NamedTuple):
                     raise
                 trainer.stopped_by, trainer.stopped_together = trainer.signal.signum, False
                 return
+        # Only a complete evaluation is announced, saved and logged.
         trainer.call('after_validation', metrics)
         trainer.checkpoints.save_best(trainer, metrics)
         trainer.log.validation(trainer, metrics)  # last: resuming finds here that it is done

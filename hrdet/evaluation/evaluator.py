@@ -90,6 +90,7 @@ def by_image(pairs: Iterable[tuple[ImageMeta, Any]], image_ids: Sequence) -> dic
     Raises:
         ValueError: an image of the data set is missing, duplicated, or not in the data set.
     """
+    # A sampler that repeats or skips images would change the metrics silently.
     results: dict[Any, Any] = {}
     known = set(image_ids)
     for meta, result in pairs:

@@ -57,6 +57,7 @@ class MeanIoU(Evaluator):
     ) -> None:
         if len(dataset.image_ids) and dataset.truth(0) is None:
             raise ValueError('the data set has no label maps (ann_dir) to compare results with')
+        # Each metric averages one or more scores of the classes; every score is computed once.
         names = [iou_metrics] if isinstance(iou_metrics, str) else list(iou_metrics)
         for name in names:
             if name not in MEANS:

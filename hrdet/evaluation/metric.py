@@ -48,6 +48,7 @@ class CocoMetric(Evaluator):
         unknown = [kind for kind in metrics if kind not in KINDS]
         if unknown:
             raise ValueError(f'metrics={unknown[0]!r}: choose from {", ".join(KINDS)}')
+        # The file itself, so that filters of the data set do not change the ground truth.
         file = str(getattr(dataset, 'ann_file', ''))
         source = file if file.endswith('.json') else dataset.to_coco()
         self.image_ids = list(dataset.image_ids)

@@ -58,7 +58,7 @@ def model_cost(
         rois: regions through the box heads, each through all stages.
         masks: regions through the mask heads, each through all stages.
         whole_levels: a level of stride s has ceil(h / s) rows.  The neck drops an odd last row when
-            it pools, so that 800 rows leave 12 at stride 64; the release's table comes out
+            it pools, so that 800 rows leave 12 at stride 64; the 2019 release's table comes out
             with 13 (159.1 for W18; with 12 it is 159.089, which it would print as 159.0).
     """
     # 1. Backbone and neck, with the shapes that they pass on.

@@ -15,7 +15,7 @@ from hrdet.structures import Batch
 class Preprocess(nn.Module):
     """Normalise a batch as ``(value - mean) / std`` and pad it.
 
-    Dividing is what the release does; multiplying by ``1 / std`` differs in the last bit.
+    The 2019 release divides; multiplying by ``1 / std`` differs in the last bit.
 
     Args:
         mean, std: one number a channel, in the network's channel order, for values 0..255.

@@ -77,6 +77,7 @@ def roi_align_backward(
     half_pixel,
     deterministic,
 ):
+    # As in ``roi_align``: each level gets all rois, those of other levels moved away.
     images, channels, *spatial = sizes
     if levels is None:
         levels = pyramid_levels(rois, finest_scale, len(scales))

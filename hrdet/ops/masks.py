@@ -38,6 +38,7 @@ def encode_masks(
     """
     if not threshold > 0:
         raise ValueError(f'encode_masks: threshold must be positive, not {threshold}')
+    # The operator returns the run lengths of all masks as one text, and the end of each.
     probabilities, boxes = (part.detach().float().cpu() for part in (probabilities, boxes))
     image_sizes = image_sizes.cpu()
     text, ends = library.operators.encode_masks(

@@ -50,6 +50,7 @@ def roi_align(
             or a level that is not there. On CUDA, where checking would wait for the device, such
             rows are treated as padding.
     """
+    # One map and one stride are a pyramid of one level.
     maps = [features] if isinstance(features, Tensor) else list(features)
     strides = [strides] if isinstance(strides, (int, float)) else strides
     height, width = (output_size,) * 2 if isinstance(output_size, int) else output_size

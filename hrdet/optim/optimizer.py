@@ -130,6 +130,7 @@ def scale_lr(
     Returns:
         A line for the log.
     """
+    # Linear scaling (Goyal et al. 2017): twice the images per step, twice the learning rate.
     actual = processes * images * accumulate
     base = (settings or {}).get('base_batch_size')
     lr = optimizer.param_groups[0]['lr']

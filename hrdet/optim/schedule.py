@@ -44,6 +44,7 @@ def lr_schedule(
     def product(base_lr: float, step: int) -> float:
         return math.prod(factor(step, base_lr) for factor in factors)
 
+    # LambdaLR multiplies ``initial_lr``, which a resumed optimizer state already has.
     for group in optimizer.param_groups:
         group.setdefault('initial_lr', group['lr'])
     lambdas = [partial(product, group['initial_lr']) for group in optimizer.param_groups]

@@ -54,6 +54,7 @@ def outlines_nothing(segmentation: list | dict, size: tuple[int, int]) -> bool:
 
 
 def _check_polygon(number: int, polygon: object, farthest: float) -> None:
+    # Shape, count, type, finiteness, range: each test needs the ones before it.
     try:
         numbers = np.asarray(polygon)
     except ValueError:  # lists of several lengths
@@ -87,6 +88,7 @@ def _check_run_lengths(segmentation: dict, size: tuple[int, int]) -> None:
     if not isinstance(counts, (list, str, bytes)):
         raise ValueError(f"the 'counts' of an RLE are a list or a text, not {counts!r}")
     counts = counts if isinstance(counts, list) else _run_lengths(counts)
+    # The runs must cover the image exactly: pycocotools would leave the rest uninitialised.
     whole = all(type(count) is int and count >= 0 for count in counts)
     if not whole or sum(counts) != size[0] * size[1]:
         covered = f'cover {sum(counts)}' if whole else 'are not all whole numbers of'

@@ -167,6 +167,7 @@ class TrainingLog:
 
     def _log(self, trainer: Trainer) -> None:
         losses = self.losses.take()  # waits for the device: the times are true
+        # ``eta`` from the mean over this process's whole run, the other times from this interval.
         seconds = time.perf_counter() - self._since
         self._seconds += seconds
         self._iterations += self._count

@@ -53,6 +53,7 @@ def read_log(path: str | os.PathLike) -> tuple[list[Entry], list[Entry]]:
     A full disk or a killed run leaves torn lines, and the next line may be appended to one: what
     cannot be read is skipped with a warning.
     """
+    # 'start' lines mark resumes: entries after their step were trained again.
     lines = Path(path).read_text(errors='replace').splitlines()
     entries: list[Entry] = []
     torn = []
@@ -114,6 +115,7 @@ def _plot_losses(axes: Any, train: list[Entry]) -> None:
 
 
 def _plot_metrics(axes: Any, val: list[Entry]) -> None:
+    # By epoch if every evaluation has an epoch of its own, else by iteration.
     epochs = {entry.get('epoch') for entry in val}
     by_epoch = None not in epochs and len(epochs) == len(val)  # else several in one epoch
     times = [entry['epoch' if by_epoch else 'step'] for entry in val]

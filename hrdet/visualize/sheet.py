@@ -76,6 +76,7 @@ def prediction_sheet(
         score_thr: detections below it are left out.
         limit: how many images.
     """
+    # Evenly spread indices; a small data set gives fewer.
     chosen = np.linspace(0, len(predictions) - 1, min(limit, len(predictions))).round().astype(int)
     pairs = []
     for index in dict.fromkeys(chosen.tolist()):
@@ -95,6 +96,7 @@ def _block(
 ) -> np.ndarray:
     """The prediction and the truth, in one picture or in two, with a line of text above."""
     options = dict(classes=classes, score_thr=score_thr, long_side=tile, palette=palette)
+    # One picture if the kind compares result and truth (or there is no truth), else two.
     verdict = compare(pair.result, pair.truth)
     if verdict is not None or pair.truth is None:
         picture = draw(pair.image, pair.result, truth=pair.truth, **options)

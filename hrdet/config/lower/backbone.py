@@ -42,6 +42,7 @@ def _hrnet(
     defaults: dict[str, Any],
     **rest: Any,
 ) -> Node:
+    # The shape is mmpretrain's ``arch``, hrdet's ``width`` or mmdetection's ``extra``.
     given = dict(arch=arch, width=width, extra=extra)
     shape = {name: value for name, value in given.items() if value is not None}
     which = f'give one of arch, width and extra, not {" and ".join(shape) or "none"}'

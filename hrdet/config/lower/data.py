@@ -46,6 +46,7 @@ def read_data(
     ``masks``: the model has a mask head.  ``semantics``: stride of its semantic head, or None.
     ``classes``: class names of data sets that have none of their own.
     """
+    # 1. Lower each split; ``lowered`` collects the data sets of all of them.
     pad_size = pad_size and tuple(pad_size)
     splits: dict[str, Node | None] = dict(train=train, val=val, test=test)
     check(any(splits.values()), path, 'there is none of train, val and test')
@@ -64,6 +65,7 @@ def read_data(
         )
         if training:
             trained = list(lowered)
+    # 2. What they must agree on, because one model serves all of them.
     return Data(
         splits,
         preprocess=_preprocess([pipeline for _, pipeline in lowered]),
@@ -138,7 +140,7 @@ def _plain(section: Node, path: str, context: Context, lowered: _Lowered) -> Nod
     section = Node(path, **{_NAMES.get(key, key): value for key, value in section.items()})
     if section['type'] == 'CocoZipDataset':
         context = replace(context, zipped=True)
-    # 1. The image keys in either form: the steps of 1.x, or the keys of the release.
+    # 1. The image keys in either form: the steps of mmdetection 1.x, or the keys of 2019.
     form = from_steps if 'pipeline' in section else from_keys
     keys = keys_of(form, ['context'])
     if form is from_steps:  # keys of the other form are errors beside it

@@ -101,7 +101,7 @@ def _without_semantics(detector: Node, warnings: list[str]) -> Node:
 def _proposal_warnings(sections: Node) -> list[str]:
     return [
         f'{section.path}.proposal_file: loaded with the samples, but not used: the detector '
-        f'proposes its own regions (model.rpn_head), as in the release'
+        f'proposes its own regions (model.rpn_head), as in 2019'
         for section in sections.values()
         if isinstance(section, Node) and section.get('proposal_file')
     ]

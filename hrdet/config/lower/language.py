@@ -67,6 +67,7 @@ def lower(config: Mapping[str, Any]) -> RunConfig:
         ConfigError: an unknown or missing key, or an invalid value; the message names its path in
             the config, and the file and line that wrote it.
     """
+    # Errors get their file and line here, or later from the nodes, when these are built.
     origins = origins_of(config)
     try:
         values = {key: value for key, value in config.items() if key != 'language'}

@@ -17,6 +17,7 @@ _NAMES = {'filter_empty_gt': 'filter_empty'}
 
 def lower_mmdet2(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
     """Arguments of ``RunConfig`` for the model and its data, and ``warnings``."""
+    # 1. Translate model and data to the sections of 2019, and lower those.
     flat, train_cfg, test_cfg, rules = flat_detector(model)
     data = Node('data', imgs_per_gpu=1)
     data |= {name: _to_mmdet1(split.dataset, split.path) for name, split in splits.items()}
@@ -24,6 +25,7 @@ def lower_mmdet2(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
     with errors_at_original_paths(rules):
         sections = dict(train_cfg=train_cfg, test_cfg=test_cfg)
         lowered = lower_detection('', model=flat, data=data, **sections)
+    # 2. Batch sizes and evaluators, which this language states for each split.
     masks = 'mask_head' in lowered['model'].get('roi_head', {})
     for name, split in splits.items():
         lowered[name] |= dict(batch_size=split.batch_size, num_workers=split.num_workers)

@@ -41,6 +41,7 @@ def lower_mmdet3(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
     with errors_at_original_paths(rules):
         sections = dict(train_cfg=train_cfg, test_cfg=test_cfg)
         lowered = lower_detection('', model=flat, data=data, **sections)
+    # Batch sizes, evaluators and tta, which this language states for each split.
     masks = 'mask_head' in lowered['model'].get('roi_head', {})
     for name, split in splits.items():
         lowered[name] |= dict(batch_size=split.batch_size, num_workers=split.num_workers)

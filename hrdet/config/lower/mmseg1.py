@@ -102,6 +102,7 @@ def _folders(
     pipeline: SegPipeline,
     **rest: Any,
 ) -> Node:
+    # Keys of mmsegmentation 0.x would otherwise pass through ``rest``.
     for key in ('img_dir', 'ann_dir', 'split', 'classes', 'palette'):
         check(key not in rest, f'{path}.{key}', f'there is no such key here{_ELSEWHERE[key]}')
     values = read(_prefixes, data_prefix, f'{path}.data_prefix')

@@ -259,6 +259,7 @@ def initial_weights(model: Node, warnings: list[str]) -> tuple[Node, str | None]
 
     OpenMMLab configs have it as ``model.pretrained`` or ``model.backbone.init_cfg``.
     """
+    # ``init_cfg`` takes precedence, as in the OpenMMLab projects.
     given = model.get('pretrained')
     model = Node(model.path, {key: value for key, value in model.items() if key != 'pretrained'})
     backbone = model.get('backbone')

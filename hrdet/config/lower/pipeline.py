@@ -115,6 +115,7 @@ def _test_augmentation(path, *, type, img_scale, transforms, flip=False, result)
         path,
         'test-time augmentation belongs to data.val and data.test',
     )
+    # A setting that no inner step carries out would have no effect: an error.
     scales = read_scales(img_scale, path)
     kinds = [
         check_typed(step, f'{path}.transforms[{i}]')['type'] for i, step in enumerate(transforms)

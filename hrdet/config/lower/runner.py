@@ -30,6 +30,7 @@ def lower_training(
     warnings: list[str],
 ) -> Training | None:
     """The settings of a run; None where the config has no ``optim_wrapper``."""
+    # 1. The length of the run, which decides the unit of intervals.
     loop = Loop() if train_cfg is None else read(_loop, train_cfg, 'train_cfg')
     by_iteration = loop.max_iters is not None
     hooks = read(
@@ -37,6 +38,7 @@ def lower_training(
     )
     if log_processor is not None:
         read(runner_hooks.log_processor, log_processor, 'log_processor')
+    # 2. Everything is read, and so checked, even if the config does not train.
     trackers = [] if visualizer is None else read(runner_hooks.visualizer, visualizer, 'visualizer')
     scheduler = read_schedule(param_scheduler, loop, warnings)
     more = runner_hooks.custom_hooks(custom_hooks)
@@ -78,6 +80,7 @@ def _loop(
         by_epoch = type == 'EpochBasedTrainLoop'
     if by_epoch is None:
         by_epoch = max_epochs is not None
+    # The unit comes from type, by_epoch, or the length that is given.
     length, other = ('max_epochs', 'max_iters') if by_epoch else ('max_iters', 'max_epochs')
     given = dict(max_epochs=max_epochs, max_iters=max_iters)
     check(given[length] is not None, f'{path}.{length}', 'this key is required')

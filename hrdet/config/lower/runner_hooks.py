@@ -28,6 +28,7 @@ def default_hooks(
     by_iteration: bool,
 ) -> dict[str, Any]:
     """``logger`` and ``checkpoint`` have settings here; the other hooks are part of the loop."""
+    # Hooks without settings may be listed, as OpenMMLab's default configs do.
     for name, hook, kind in (
         ('timer', timer, 'IterTimerHook'),
         ('param_scheduler', param_scheduler, 'ParamSchedulerHook'),
@@ -85,6 +86,7 @@ def _checkpoint(
     by_iteration: bool,
 ) -> dict[str, Any]:
     """The best checkpoint by the first metric of the evaluator is always kept: ``save_best``."""
+    # hrdet counts checkpoints in the unit of the run; ``by_epoch`` may only repeat it.
     unit = 'iterations' if by_iteration else 'epochs'
     check(
         by_epoch is None or by_epoch != by_iteration,

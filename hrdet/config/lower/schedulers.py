@@ -32,6 +32,7 @@ def read_schedule(sections: Any, loop: Loop, warnings: list[str]) -> list[dict[s
 def _scheduler(section: Node, path: str, loop: Loop, warnings: list[str]) -> dict[str, Any]:
     kind = check_typed(section, path)['type']
     check_choice(kind, _SCHEDULERS, f'{path}.type')
+    # Keys that all schedulers share are read apart from those of the type.
     own = read(_span, {k: v for k, v in section.items() if k in _SPAN}, path, loop=loop)
     rest = {k: v for k, v in section.items() if k not in _SPAN}
     found = own | read(_SCHEDULERS[kind], rest, path, span=own)
@@ -60,6 +61,7 @@ def _span(
     check(not by_epoch or loop.max_iters is None, f'{path}.by_epoch', counted)
     smooth = 'a scheduler by iterations moves with every one already: leave it out'
     check(by_epoch or not convert_to_iter_based, f'{path}.convert_to_iter_based', smooth)
+    # ``end`` defaults to the end of the run in the scheduler's own unit.
     found = dict(by_epoch=by_epoch, begin=begin)
     length = loop.max_epochs if by_epoch else loop.max_iters
     end = length if end is None else end

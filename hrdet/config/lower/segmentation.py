@@ -101,6 +101,7 @@ def _fcn_head(
     **rest: Any,
 ) -> Node:
     """``model.decode_head``: resizes all branches to the finest one and concatenates them."""
+    # FCN-HRNet always takes all branches, in order; another choice is another model.
     branches = list(range(len(in_channels)))
     every = f'the head takes every branch, {branches}, not {in_index}'
     check(in_index is None or list(in_index) == branches, f'{path}.in_index', every)

@@ -189,6 +189,7 @@ def _schedule(
     kind = {'CosineAnnealing': 'cosine'}.get(policy, policy)
     check_choice(kind, _POLICIES, f'{path}.policy')
     rest = {key: value for key, value in rest.items() if value is not None}
+    # A key of another policy gets its own message, instead of "no such key".
     own = keys_of(_POLICIES[kind])
     others = {key for reader in _POLICIES.values() for key in keys_of(reader)} - {*own}
     for key in rest:

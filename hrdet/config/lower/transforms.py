@@ -23,7 +23,7 @@ class Context:
     semantics: int | None  # stride of the semantic maps that the model learns
     one_size: bool  # all batches have ``pad_size``, turned for portraits
     classes: Any  # of data sets that do not name theirs
-    zipped: bool = False  # CocoZipDataset, whose images are RGB in the release
+    zipped: bool = False  # CocoZipDataset, whose images are RGB in 2019
 
     def exact_scale(self) -> dict[str, bool]:
         """Arguments of resizing transforms: continuous boxes scale by the ratio of the sizes."""
@@ -155,6 +155,7 @@ def _extra_aug(
     pipeline: Pipeline,
 ) -> None:
     """Augmentations in this order, whatever their order in the config."""
+    # The order of the 2019 release, which applies them before resizing.
     context = pipeline.context
     if photo_metric_distortion is not None:
         here = f'{path}.photo_metric_distortion'

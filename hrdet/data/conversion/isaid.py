@@ -24,6 +24,7 @@ def plan_isaid(raw: Path, out: Path) -> Plan:
     plan = Plan(targets=[out / 'img_dir', out / 'ann_dir'])
     image_dir, label_dir = map(unfinished, plan.targets)
     files = find_files(raw, lambda f: re.fullmatch(rf'P\d+({_LABEL})?\.png', f.name))
+    # 1. Train and val: each image needs its painted mask, and both are cut alike.
     counts = {}
     for part in ('train', 'val'):
         in_part = {f.name: f for f in files if part in f.folders}
@@ -49,6 +50,7 @@ def plan_isaid(raw: Path, out: Path) -> Plan:
                 label_suffix=source.seg_map_suffix,
             )
             plan.steps.append(step)
+    # 2. Test: whole images without labels.
     for file in files:
         if 'test' in file.folders and _LABEL not in file.name:
             plan.steps.append(partial(file.place, image_dir / 'test' / file.name))

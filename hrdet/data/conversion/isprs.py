@@ -65,6 +65,7 @@ def _plan(
 ) -> Plan:
     for area in sorted(images.keys() - painted.keys()):
         raise DataError(f'{images[area]} has no label map')
+    # Label 0 is for colours outside of the palette; classes start at 1 (reduce_zero_label).
     palette = SEGMENTATION_SOURCES[name].palette
     labels = {colour: label for label, colour in enumerate(palette, start=1)}
     plan = Plan(targets=[out / 'img_dir', out / 'ann_dir'])

@@ -20,6 +20,7 @@ def plan_loveda(raw: Path, out: Path) -> Plan:
         part, _, kind = ('', '', '', *file.folders)[-3:]  # Train/Rural/images_png
         if part not in _PARTS or kind not in _KINDS:
             continue
+        # Rural and Urban go into one folder, so that names must differ.
         path = unfinished(out / _KINDS[kind]) / part.lower() / file.name
         if path in placed:
             raise DataError(f'{placed[path]} and {file} would have one name')

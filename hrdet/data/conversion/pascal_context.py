@@ -36,6 +36,7 @@ def plan_pascal_context(raw: Path, out: Path) -> Plan:
         raise DataError(f'{raw} has no {_JSON}, the annotations of Detail')
     if not (out / 'JPEGImages').is_dir():
         raise DataError(f'{out / "JPEGImages"} is missing: OUT is the folder VOC2010')
+    # 1. Regions by image: (category, run lengths), in the order of the file.
     try:
         content = json.loads(files[0].read())
         images, regions = content['images'], content['annos_segmentation']
@@ -49,6 +50,7 @@ def plan_pascal_context(raw: Path, out: Path) -> Plan:
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f'{files[0]}: not the annotations of Detail ({error!r})') from error
 
+    # 2. A label map for each image, and the lists of train and val.
     maps, sets = out / 'SegmentationClassContext', out / 'ImageSets/SegmentationContext'
     plan = Plan(targets=[maps, sets])
     names = {'train': [], 'val': []}
@@ -66,6 +68,7 @@ def plan_pascal_context(raw: Path, out: Path) -> Plan:
 
 
 def _convert(where: str, size: tuple[int, int], regions: list, path: Path) -> None:
+    # Later regions lie over earlier ones; at the end ids become their rank, which is the label.
     ids = np.zeros(size, np.int64)
     for category, rle in regions:
         if category not in _IDS:

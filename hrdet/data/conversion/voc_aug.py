@@ -25,6 +25,7 @@ def plan_voc_aug(raw: Path, out: Path) -> Plan:
             or (f.name in ('train.txt', 'val.txt') and f.folders[-1:] == ('dataset',))
         ),
     )
+    # 1. The download must be complete: every listed image needs its .mat file.
     mats = [f for f in files if f.name.endswith('.mat')]
     lists = [f for f in files if f.name.endswith('.txt')]
     if not mats or {f.name for f in lists} != {'train.txt', 'val.txt'}:
@@ -33,6 +34,7 @@ def plan_voc_aug(raw: Path, out: Path) -> Plan:
     missing = sorted(sbd - {f.name.removesuffix('.mat') for f in mats})
     if missing:
         raise DataError(f'{mats[0].path.parent}: {missing[0]}.mat is missing, which SBD lists')
+    # 2. Training images: SBD's and VOC's, but none that VOC validates on.
     voc_train, voc_val = (_voc_list(out, part) for part in ('train', 'val'))
     aug = sorted(sbd - voc_train - voc_val)
     both = sorted((sbd | voc_train) - voc_val)

@@ -25,6 +25,7 @@ def open_store(prefix: str, key: str) -> 'FolderImages | ArchiveImages':
     path = Path(prefix)
     if not prefix:
         raise DataError(f'{key}: give the folder, .zip or .tar file of the images')
+    # The path itself or one of its parents may be an archive: images.zip/train.
     for archive in (path, *path.parents):
         name = archive.name.lower()
         if name.endswith(('.tgz', '.tar.gz', '.tar.bz2', '.tar.xz')) and archive.is_file():

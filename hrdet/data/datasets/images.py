@@ -228,6 +228,7 @@ def decode_checked(
     ``exif`` says what happens to an orientation mark: 'ignore' takes the pixels as they are stored,
     'apply' turns them, 'error' refuses the image.
     """
+    # 1. With 'error' a rotated image is refused before it is decoded.
     origin, data = images.path(name), images.read(name)
     if exif == 'error':
         header = read_header(data)
@@ -236,6 +237,7 @@ def decode_checked(
                 f'{origin}: its EXIF orientation is {header.orientation}, which exif="error" '
                 f'refuses: store the pixels upright, or set exif="apply" or "ignore"'
             )
+    # 2. Decode, and compare with the annotation; exchanged edges have two usual causes.
     image = decode(data, origin, UPRIGHT if exif == 'apply' else COLOUR)
     actual = image.shape[:2]
     if actual != size:

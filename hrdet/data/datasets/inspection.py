@@ -118,6 +118,7 @@ def conclude(
 
 def examine(dataset: 'ImageDataset', index: int) -> Findings:
     """The findings of one image."""
+    # 1. The image and its truth; the first error of either counts.
     findings = Findings()
     with _native_messages() as messages:
         try:
@@ -135,6 +136,7 @@ def examine(dataset: 'ImageDataset', index: int) -> Findings:
             findings.values = dataset.inspect_truth(index, findings.size)
         except DataError as error:
             findings.error = findings.error or str(error)
+    # 2. Damage that libjpeg reports only on standard error.
     damage = [line for line in messages if 'JPEG' in line and _HARMLESS not in line]
     if damage and not findings.error:
         findings.error = f'{dataset.path(index)}: the JPEG is damaged ({damage[0]}); fetch it again'

@@ -182,6 +182,7 @@ class LabelMapDataset(StoredImages):
 
     def _classes(self, wanted: tuple[str, ...] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The classes of the files' values, and those to load."""
+        # A known data set fixes the meaning of values; ``wanted`` then chooses among its classes.
         known = wanted if self.row is None else self.row.classes
         if not known:
             raise DataError(

@@ -104,6 +104,7 @@ class ConcatDataset(ImageDataset):
                     f'{datasets[0].source}, {other.classes} in {other.source}; '
                     f'give both the same classes=(...)'
                 )
+        # Rows of all parts in order; what one part lacks (None), the whole lacks.
         self.image_ids = [i for dataset in datasets for i in dataset.image_ids]
         self.sizes = _joined([dataset.sizes for dataset in datasets])
         self.labels = _joined([dataset.labels for dataset in datasets])

@@ -102,6 +102,7 @@ def _parts(
 
 def _window(image: np.ndarray, visible: np.ndarray) -> np.ndarray:
     """The square around what is visible of a thing, moved into the image."""
+    # Bounds (start, end) along rows, then columns; the square is clamped to the image.
     edges = []
     for axis in (1, 0):
         inside = np.flatnonzero(visible.any(axis))

@@ -94,6 +94,7 @@ def _crowd(size: tuple[int, int], rng: np.random.Generator) -> list:
 
 def _outline(label: int, centre, edge: float, rng: np.random.Generator) -> list[np.ndarray]:
     """Closed polygons (k, 2) of a shape about ``edge`` pixels wide; a second one is a hole."""
+    # Corners of a unit shape around 0, then turned, stretched, enlarged and moved.
     name = CLASSES[label]
     turn = rng.uniform(-0.35, 0.35)
     stretch = rng.uniform(0.85, 1.15)

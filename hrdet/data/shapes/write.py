@@ -144,6 +144,7 @@ def _polygons(window: np.ndarray, x: int, y: int) -> list[list[float]]:
     )
     contours, tree = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     smooth = [cv2.approxPolyDP(c, 0.5 * scale, closed=True).reshape(-1, 2) for c in contours]
+    # ``tree[0][i][3]`` is the parent: outlines have none (-1), holes have their outline.
     polygons = []
     for i, outline in enumerate(smooth):
         if tree[0][i][3] >= 0 or len(outline) < 3 or cv2.contourArea(contours[i]) < 4 * scale**2:

@@ -36,6 +36,7 @@ class _ByBackend(Transform):
 
     def resize(self, sample: Sample, size: Size) -> Sample:
         """Bring a sample to ``size``; coordinates follow the ratio of the whole-pixel sizes."""
+        # Pillow antialiases when an image shrinks; OpenCV's filters do not.
         if self.backend == 'pillow':
             image = resize_antialiased(sample.image, size, self.interpolation)
         else:

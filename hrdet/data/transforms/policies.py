@@ -95,6 +95,7 @@ def operate(image: np.ndarray, steps: Sequence[tuple[str | Policy, float]]) -> n
 def _apply_policy(picture: Any, policy: Policy, value: float) -> Any:
     from PIL import ImageOps
 
+    # The value's meaning depends on the kind: a factor around 1, a move, or a tonal parameter.
     name = policy.name
     if name in _ENHANCERS:
         return _enhance(picture, _ENHANCERS[name], 1 + value)

@@ -15,7 +15,7 @@ class Backbone(nn.Module):
 
     Args:
         norm_eval: frozen batch norm: running statistics are used in training too, while scale and
-            shift are trained.  As in the release it does not affect SyncBN.
+            shift are trained.  As in the 2019 release it does not affect SyncBN.
         with_cp: activation checkpointing, part by part.
     """
 

@@ -61,7 +61,7 @@ class Transition(nn.ModuleList):
 class HRModule(nn.Module):
     """Residual blocks in every branch, then multi-scale fusion: each branch gets the sum of all.
 
-    The release calls it HighResolutionModule.
+    HighResolutionModule in the HRNet releases.
     """
 
     def __init__(self, stage: Stage, norm: Norm, fuse_mode: str = 'nearest') -> None:
@@ -129,7 +129,7 @@ class HRNet(Backbone):
             ``'18-small-v1'``.
         norm_cfg: kind of norm layers.
         norm_eval: frozen batch norm: running statistics are used in training too, while scale and
-            shift are trained.  As in the release it does not affect SyncBN.
+            shift are trained.  As in the 2019 release it does not affect SyncBN.
         frozen_stages: -1 freezes nothing, 0 the stem, n also stages 1 to n with the transitions
             that follow them.  Their norms use running statistics.
         with_cp: activation checkpointing: recompute activations in backward.
@@ -203,7 +203,7 @@ class HRNet(Backbone):
 
 @register()
 class SyncHighResolutionNet(HRNet):
-    """HRNet with the release's defaults for several GPUs: SyncBN and activation checkpointing."""
+    """HRNet with the 2019 defaults for several GPUs: SyncBN and activation checkpointing."""
 
     def __init__(
         self, norm_cfg: NormCfg = MappingProxyType({'type': 'SyncBN'}), with_cp=True, **others

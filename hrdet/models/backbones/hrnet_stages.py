@@ -1,4 +1,4 @@
-"""The shape of an HRNet: its stages, from a published width or from the release's ``extra``."""
+"""The stages of an HRNet, from a published width or from ``extra`` of the 2019 configs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def stages_of_width(width: int | str) -> list[Stage]:
 
 
 def stages_of_extra(extra: Mapping[str, Any]) -> list[Stage]:
-    """The four stages of the release's ``extra=dict(stage1=dict(...), ..., stage4=dict(...))``.
+    """The four stages from ``extra=dict(stage1=dict(...), ..., stage4=dict(...))``.
 
     Raises:
         ValueError: a missing or unknown key, or numbers that contradict each other; the message
@@ -70,6 +70,7 @@ def stages_of_extra(extra: Mapping[str, Any]) -> list[Stage]:
 
 
 def _stage(node: Mapping[str, Any], path: str, branches: int) -> Stage:
+    # ``fuse_method`` may be left out; everything else is needed.
     _check_keys(node, path, _KEYS, required=_KEYS[:-1])
     if node['num_branches'] != branches:
         raise ValueError(

@@ -58,7 +58,7 @@ class ResNet(Backbone):
         if (num_stages, tuple(out_indices), style) != (4, (0, 1, 2, 3), 'pytorch'):
             raise ValueError(
                 "only num_stages=4, out_indices=(0, 1, 2, 3) and style='pytorch' exist, as in the "
-                'configs of the release; leave them out'
+                'configs of 2019; leave them out'
             )
         self.frozen_stages = frozen_stages
         norm = norm_maker(norm_cfg)

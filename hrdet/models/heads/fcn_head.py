@@ -71,6 +71,7 @@ class FCNHead(nn.Module):
             raise ValueError(f'class_weight has {len(weight)} numbers for {num_classes} classes')
         self.register_buffer('class_weight', weight, persistent=False)
         self.conv_seg = nn.Conv2d(channels, num_classes, 1)  # first, as in published checkpoints
+        # Input channels of the convolutions: all branches, then ``channels``.
         widths = [sum(self.in_channels)] + [channels] * (num_convs - 1)
         self.convs = nn.Sequential(
             *(conv_module(width, channels, kernel_size, norm_cfg=norm_cfg) for width in widths)

@@ -148,7 +148,7 @@ class FCOSHead(nn.Module):
             raise ValueError(f'{len(features)} feature maps for {len(self.strides)} strides')
         logits, log_distances, centre_logits = [], [], []
         for feature, scale in zip(features, self.scales):
-            # Centre-ness shares the tower of the classes, as in the release.
+            # Centre-ness shares the tower of the classes, as in mmdetection 1.
             hidden = self.cls_convs(feature)
             logits.append(_rows(self.conv_cls(hidden)))
             centre_logits.append(_rows(self.conv_centerness(hidden)).squeeze(-1))

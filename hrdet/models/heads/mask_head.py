@@ -39,6 +39,7 @@ class FCNMaskHead(nn.Module):
         super().__init__()
         self.loss_mask, self.class_agnostic = loss_mask, class_agnostic
         self.upsample_ratio = upsample_ratio
+        # The deconvolution follows ``num_convs`` convolutions, and takes their width.
         widths = [in_channels] + [conv_out_channels] * num_convs
         self.convs = nn.Sequential(
             *(

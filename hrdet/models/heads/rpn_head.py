@@ -83,6 +83,7 @@ class RPNHead(nn.Module):
         self.assigner, self.sampler = assigner, sampler
         self.allowed_border = allowed_border
         self.pos_weight = pos_weight if pos_weight > 0 else 1.0
+        # Shared by all levels: a 3x3 convolution, then 1x1 for scores and for deltas.
         self.rpn_conv = nn.Conv2d(in_channels, feat_channels, 3, padding=1)
         self.rpn_cls = nn.Conv2d(feat_channels, anchors.num_anchors, 1)
         self.rpn_reg = nn.Conv2d(feat_channels, anchors.num_anchors * 4, 1)
@@ -119,7 +120,7 @@ class RPNHead(nn.Module):
         positive = samples.positive
         # Rows without an object have no target; the formula may give infinity for them.
         targets = torch.where(positive[..., None], targets, 0)
-        # 3. Both losses are divided by the number of samples.  The release counts at least one
+        # 3. Both losses are divided by the number of samples.  The 2019 release counts at least one
         #    positive and one negative in every image.
         weight = torch.where(positive, self.pos_weight, 1.0) * samples.valid
         negative = samples.valid & ~positive

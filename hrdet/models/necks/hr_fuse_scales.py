@@ -36,6 +36,7 @@ class HRFuseScales(nn.Module):
         super().__init__()
         norm = norm_maker(norm_cfg)
         self.in_channels, self.out_channels = list(in_channels), out_channels
+        # Branch i: a bottleneck to 4 * planes[i] channels; between branches a 3x3 of stride 2.
         planes = _PLANES[: len(self.in_channels)]
         widths = [channels * Bottleneck.expansion for channels in planes]
         self.increase_layers = nn.ModuleList(

@@ -50,6 +50,7 @@ class HRFPN(nn.Module):
         self.in_channels, self.out_channels = list(in_channels), out_channels
         self.num_outs = num_outs
         self.with_checkpoint = with_checkpoint and norm_cfg is not None
+        # Neither the reduction nor the outputs have a ReLU, as in the HRNet releases.
         options = dict(norm_cfg=norm_cfg, activation=False)
         self.reduction_conv = conv_module(sum(in_channels), out_channels, 1, **options)
         self.fpn_convs = nn.ModuleList(
