@@ -9,7 +9,7 @@ import torch
 from hrdet.config import load_config, lower
 from hrdet.models import build_model
 from hrdet.registry import ConfigError
-from tests.models import small_batches as small
+from tests.models import toy_batches as toys
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = ('ant', 'bee', 'cat')
@@ -41,7 +41,7 @@ def load(folder, **overrides):
 
 
 def assert_learns_and_predicts(model):
-    batch = small.batch()
+    batch = toys.batch()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     own = [*model.backbone.named_parameters(), *model.roi_head.named_parameters()]
     before = [parameter.detach().clone() for _, parameter in own]

@@ -1,4 +1,4 @@
-"""Stand-in models and published state_dicts, made from the key lists of the releases."""
+"""Models and state_dicts made from the key lists of the releases, without their networks."""
 
 import json
 import zlib
@@ -11,7 +11,7 @@ from torch import nn
 _INCREASE = ('incre_modules', 'increase_layers')  # of a classifier
 
 
-class Standin(nn.Module):
+class KeyListModel(nn.Module):
     """Holds the entries of a key list under their names, and nothing else."""
 
     def __init__(self, shapes):
@@ -61,8 +61,8 @@ def shapes_of(reference_dir):
 
 
 @pytest.fixture
-def standin():
-    return Standin
+def key_list_model():
+    return KeyListModel
 
 
 @pytest.fixture(name='weights_for')

@@ -21,10 +21,10 @@ def test_only_dense_tensors(make, kind):
         unpack({'state_dict': {'conv.weight': make()}})
 
 
-def test_tensors_without_values(standin, tmp_path):
+def test_tensors_without_values(key_list_model, tmp_path):
     torch.save({'roi_head.a': torch.empty(3, device='meta')}, tmp_path / 'a.pth')
     with pytest.raises(CheckpointError, match=r'a\.pth: roi_head\.a has no values'):
-        load_checkpoint(standin({'roi_head.a': (3,)}), tmp_path / 'a.pth')
+        load_checkpoint(key_list_model({'roi_head.a': (3,)}), tmp_path / 'a.pth')
 
 
 @pytest.mark.parametrize('content', [
@@ -55,9 +55,9 @@ def test_no_average(ema):
         unpack({'state_dict': {'a': torch.zeros(1)}, 'ema': ema}, average=False)
 
 
-def test_a_number_in_place_of_rows(standin):
+def test_a_number_in_place_of_rows(key_list_model):
     """No row can be moved in it: it is reported as of another shape."""
-    model = standin({'roi_head.bbox_head.fc_cls.weight': (3, 2)})
+    model = key_list_model({'roi_head.bbox_head.fc_cls.weight': (3, 2)})
     weights = {
         'neck.fpn_convs.0.conv.weight': torch.zeros(1),
         'bbox_head.fc_cls.weight': torch.tensor(1.0),
@@ -68,8 +68,8 @@ def test_a_number_in_place_of_rows(standin):
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
-def test_weights_that_are_not_finite_are_refused(standin, value, dtype):
-    model = standin({'roi_head.a': (2, 3), 'roi_head.b': (4,)})
+def test_weights_that_are_not_finite_are_refused(key_list_model, value, dtype):
+    model = key_list_model({'roi_head.a': (2, 3), 'roi_head.b': (4,)})
     weights = {'roi_head.a': torch.ones(2, 3), 'roi_head.b': torch.ones(4, dtype=dtype)}
     weights['roi_head.b'][2] = value
     with pytest.raises(CheckpointError, match=r'state_dict: roi_head\.b holds NaN or infinite'):

@@ -52,7 +52,9 @@ def equal(ours, theirs):
 
 
 @pytest.mark.parametrize('layout', ['hrdet', 'mmdet3', 'safetensors'])
-def test_every_layout_gives_the_same_model(layout, weights, modern, write, tmp_path, standin):
+def test_every_layout_gives_the_same_model(
+    layout, weights, modern, write, tmp_path, key_list_model
+):
     if layout == 'safetensors':
         pytest.importorskip('safetensors', reason='safetensors is an extra')
     source = write({'state_dict': weights, 'meta': {'CLASSES': CLASSES, 'epoch': 12}})
@@ -62,7 +64,7 @@ def test_every_layout_gives_the_same_model(layout, weights, modern, write, tmp_p
     assert equal(back['state_dict'], modern)
     assert back['meta']['box_convention'] == 'inclusive'
     assert back['meta']['epoch'] == 12
-    model = standin({key: tuple(value.shape) for key, value in modern.items()})
+    model = key_list_model({key: tuple(value.shape) for key, value in modern.items()})
     report = load_checkpoint(model, out)
     assert report.complete
     assert report.classes == CLASSES
@@ -212,7 +214,7 @@ class TestTasks:
     ])  # fmt: skip
     @pytest.mark.parametrize('ending', ['pth', 'safetensors'])
     def test_official_names_and_back(
-        self, ours, official, ending, shapes_of, weights_for, write, standin, tmp_path
+        self, ours, official, ending, shapes_of, weights_for, write, key_list_model, tmp_path
     ):
         if ending == 'safetensors':
             pytest.importorskip('safetensors', reason='safetensors is an extra')
@@ -226,7 +228,7 @@ class TestTasks:
         biases = set(written) - set(to_official_names(shapes))
         assert biases
         assert all(not written[name].any() for name in biases)
-        model = standin(shapes)
+        model = key_list_model(shapes)
         assert load_checkpoint(model, out).complete
         assert equal(model.state_dict(), weights)
 

@@ -18,8 +18,8 @@ MMDET3 = 'mmdet3/faster-rcnn_hrnetv2p-w18-1x_coco'
 
 
 @pytest.fixture
-def model(shapes_of, standin):
-    return standin(thin(shapes_of(MMDET3)))
+def model(shapes_of, key_list_model):
+    return key_list_model(thin(shapes_of(MMDET3)))
 
 
 @pytest.fixture
@@ -68,9 +68,11 @@ def as_in(family, modern):
     (Family.MMDET3, 'htc_hrnetv2p-w18_20e_coco'),
     (Family.MMDET3, 'fcos_hrnetv2p-w18-gn-head_4xb4-1x_coco'),
 ])  # fmt: skip
-def test_every_value_of_every_family_finds_its_place(family, name, shapes_of, standin, weights_for):
+def test_every_value_of_every_family_finds_its_place(
+    family, name, shapes_of, key_list_model, weights_for
+):
     shapes = thin(shapes_of(f'mmdet3/{name}'))
-    modern, model = weights_for(shapes), standin(shapes)
+    modern, model = weights_for(shapes), key_list_model(shapes)
     report = load_checkpoint(model, modern if family is Family.MMDET3 else as_in(family, modern))
     assert report.family is family
     assert report.loaded == len(modern)
@@ -137,7 +139,7 @@ def test_missing_unexpected_and_misshaped_are_refused_and_reported(published, mo
 
 class TestAnotherNumberOfClasses:
     @pytest.fixture(params=['faster-rcnn', 'htc', 'fcos'])
-    def other(self, request, shapes_of, standin, weights_for):
+    def other(self, request, shapes_of, key_list_model, weights_for):
         """A published state_dict of 80 classes, and a model of 20 that starts as zeros."""
         files = {
             'faster-rcnn': 'faster-rcnn_hrnetv2p-w18-1x_coco',
@@ -153,7 +155,7 @@ class TestAnotherNumberOfClasses:
             for key, shape in shapes.items()
         }
         changed = [key for key in shapes if shapes[key] != smaller[key]]
-        return weights_for(shapes), standin(smaller), changed
+        return weights_for(shapes), key_list_model(smaller), changed
 
     def test_is_explained(self, other):
         weights, model, _ = other
@@ -181,18 +183,20 @@ class TestAnotherNumberOfClasses:
             load_checkpoint(model, weights, other_classes=True)
 
 
-def test_dropped_entries_are_named(shapes_of, standin, weights_for):
+def test_dropped_entries_are_named(shapes_of, key_list_model, weights_for):
     shapes = thin(shapes_of('mmdet3/htc_hrnetv2p-w18_20e_coco'))
     weights = as_in(Family.MMDET1, weights_for(shapes))
     weights['mask_head.0.conv_res.conv.bias'] = torch.zeros(2)
-    report = load_checkpoint(standin(shapes), weights)
+    report = load_checkpoint(key_list_model(shapes), weights)
     assert report.complete
     assert 'not needed (1): mask_head.0.conv_res.conv.bias' in str(report)
 
 
-def test_a_semantic_branch_that_the_model_lacks_is_explained(shapes_of, standin, weights_for):
+def test_a_semantic_branch_that_the_model_lacks_is_explained(
+    shapes_of, key_list_model, weights_for
+):
     shapes = thin(shapes_of('mmdet3/htc_hrnetv2p-w18_20e_coco'))
-    model = standin({key: shape for key, shape in shapes.items() if 'semantic' not in key})
+    model = key_list_model({key: shape for key, shape in shapes.items() if 'semantic' not in key})
     with pytest.raises(CheckpointError, match=r'set data\.train\.seg_prefix'):
         load_checkpoint(model, weights_for(shapes))
 
@@ -240,10 +244,10 @@ class TestBackbone:
         return thin(shapes_of('hrnet_release/cls_hrnet_w18'))
 
     @pytest.fixture
-    def backbone(self, shapes_of, standin):
+    def backbone(self, shapes_of, key_list_model):
         shapes = thin(shapes_of(MMDET3))
         prefix = 'backbone.'
-        return standin(
+        return key_list_model(
             {k.removeprefix(prefix): s for k, s in shapes.items() if k.startswith(prefix)}
         )
 
@@ -271,7 +275,7 @@ class TestBackbone:
     ])  # fmt: skip
     @pytest.mark.parametrize('task', ['classification', 'segmentation'])
     def test_a_model_of_any_task_lends_its_backbone(
-        self, task, manifest, prefix, shapes_of, weights_for, standin, tmp_path
+        self, task, manifest, prefix, shapes_of, weights_for, key_list_model, tmp_path
     ):
         wanted = {'classification': 'tasks/mmpretrain_hrnet_w18',
                   'segmentation': 'tasks/mmseg_fcn_hr18'}[task]  # fmt: skip
@@ -279,7 +283,7 @@ class TestBackbone:
                   if k.startswith('backbone.')}  # fmt: skip
         weights = weights_for(shapes_of(manifest))
         save_checkpoint(tmp_path / 'a.pth', {'state_dict': weights})
-        model = standin(shapes)
+        model = key_list_model(shapes)
         report = load_backbone(model, tmp_path / 'a.pth')
         assert report.loaded == len(shapes)
         assert report.converted['dropped'] == len(weights) - len(shapes)
@@ -314,7 +318,7 @@ class TestBackbone:
         with pytest.raises(CheckpointError, match=r'Only the backbone fits.*model\.pretrained'):
             load_checkpoint(model, weights_for(classifier))
 
-    def test_another_width_is_not_another_task(self, shapes_of, standin, weights_for):
-        model = standin(shapes_of('tasks/mmpretrain_hrnet_w18'))
+    def test_another_width_is_not_another_task(self, shapes_of, key_list_model, weights_for):
+        model = key_list_model(shapes_of('tasks/mmpretrain_hrnet_w18'))
         with pytest.raises(CheckpointError, match='the config describes another model'):
             load_checkpoint(model, weights_for(shapes_of('tasks/mmpretrain_hrnet_w32')))

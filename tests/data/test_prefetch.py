@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hrdet.data.prefetch import Prefetcher
-from tests.models import small_batches
+from tests.models import toy_batches
 
 HOST = torch.device('cpu')
 
@@ -24,14 +24,14 @@ def tensors(batch):
 
 
 def test_on_the_host_nothing_is_copied():
-    batch = small_batches.batch()
+    batch = toy_batches.batch()
     moved = Prefetcher(HOST)(batch)
     assert all(one is other for one, other in zip(tensors(moved), tensors(batch)))
     assert moved.metas == batch.metas
 
 
 def test_the_computation_waits_for_the_copies_and_keeps_their_memory(monkeypatch):
-    batch, transfer, told = small_batches.batch(), Prefetcher(HOST), []
+    batch, transfer, told = toy_batches.batch(), Prefetcher(HOST), []
 
     class Stream:
         def wait_stream(self, other):
@@ -72,7 +72,7 @@ def test_batches_of_a_busy_device_arrive_whole():
     """Many in a row, each read late, behind a long computation."""
     device = torch.device('cuda', torch.cuda.current_device())
     transfer, work, found = Prefetcher(device), torch.randn(4096, 4096, device=device), []
-    batches = [small_batches.batch(seed=seed) for seed in range(20)]
+    batches = [toy_batches.batch(seed=seed) for seed in range(20)]
     for batch in batches:
         for _ in range(5):
             work = (work @ work).tanh()

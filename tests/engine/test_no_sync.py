@@ -8,10 +8,10 @@ from hrdet.engine.trainer import Trainer
 from hrdet.engine.work_dir import WorkDir
 from hrdet.models.roi import masks
 from tests.engine import toy_run
-from tests.models import small_batches, small_detectors, small_fcos
+from tests.models import toy_batches, toy_detectors, toy_fcos
 from tests.no_sync import NoSync
 
-KINDS = [*small_detectors.KINDS, 'fcos']
+KINDS = [*toy_detectors.KINDS, 'fcos']
 CUDA = pytest.param(
     'cuda',
     marks=[
@@ -23,8 +23,8 @@ CUDA = pytest.param(
 
 def detector_and_batch(kind):
     if kind == 'fcos':
-        return small_fcos.make_detector('inclusive'), small_fcos.make_batch()
-    return small_detectors.detector(kind, num=32), small_batches.batch()
+        return toy_fcos.make_detector('inclusive'), toy_fcos.make_batch()
+    return toy_detectors.detector(kind, num=32), toy_batches.batch()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from pycocotools import mask as mask_utils
 
 from tests.models.reference_mask import paste
-from tests.models.small_batches import own
+from tests.models.toy_batches import own
 
 
 def assert_trains_as(detector, batch, features, proposals, expected, parameters):

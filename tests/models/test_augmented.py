@@ -11,8 +11,8 @@ import torch
 from hrdet.structures import Views
 from tests.models import reference_cascade, reference_htc, reference_mask
 from tests.models import reference_regions as regional
-from tests.models import small_batches as batches
-from tests.models import small_detectors as small
+from tests.models import toy_batches as batches
+from tests.models import toy_detectors as toys
 from tests.models.agreement import assert_finds, assert_paints
 
 REFERENCES = {
@@ -34,7 +34,7 @@ def forms():
 
 def references(detector, forms, recipe):
     """Views of each image, and the merged proposals of each in original pixels."""
-    features, proposals = zip(*(small.propose(detector, batch) for batch in forms))
+    features, proposals = zip(*(toys.propose(detector, batch) for batch in forms))
     per_form = [batches.views(batch, maps) for batch, maps in zip(forms, features)]
     config = detector.rpn_head.test_proposals
     for image in range(2):
@@ -49,11 +49,11 @@ def references(detector, forms, recipe):
 
 
 @pytest.mark.parametrize('convention', ['inclusive', 'continuous'])
-@pytest.mark.parametrize('kind', small.KINDS)
+@pytest.mark.parametrize('kind', toys.KINDS)
 def test_views_are_averaged(kind, convention):
-    detector, seen = small.detector(kind, convention).eval(), forms()
+    detector, seen = toys.detector(kind, convention).eval(), forms()
     stages = 1 if kind in ('faster', 'mask') else 3
-    recipe, weights = small.recipe(convention, stages), small.numbers(detector.roi_head)
+    recipe, weights = toys.recipe(convention, stages), toys.numbers(detector.roi_head)
     results = detector.predict(Views(seen))
     reference = REFERENCES[kind]
     for i, (views, rois) in enumerate(references(detector, seen, recipe)):
@@ -68,9 +68,9 @@ def test_views_are_averaged(kind, convention):
 
 @pytest.mark.parametrize('convention', ['inclusive', 'continuous'])
 def test_a_mirrored_view_alone_finds_in_upright_pixels(convention):
-    detector, batch = small.detector('mask', convention).eval(), batches.batch(False, flipped=True)
-    recipe, weights = small.recipe(convention), small.numbers(detector.roi_head)
-    features, proposals = small.propose(detector, batch)
+    detector, batch = toys.detector('mask', convention).eval(), batches.batch(False, flipped=True)
+    recipe, weights = toys.recipe(convention), toys.numbers(detector.roi_head)
+    features, proposals = toys.propose(detector, batch)
     results = detector.predict(Views([batch]))
     for i, view in enumerate(batches.views(batch, features)):
         rois = view.back(batches.rows(proposals, recipe.one)[i], recipe.one)
@@ -82,7 +82,7 @@ def test_a_mirrored_view_alone_finds_in_upright_pixels(convention):
 
 @pytest.mark.parametrize('kind', ['mask', 'htc'])
 def test_one_view_is_no_augmentation(kind):
-    detector, batch = small.detector(kind).eval(), batches.batch(False)
+    detector, batch = toys.detector(kind).eval(), batches.batch(False)
     for one, many in zip(detector.predict(batch), detector.predict(Views([batch]))):
         np.testing.assert_array_equal(one.boxes, many.boxes)
         np.testing.assert_array_equal(one.scores, many.scores)
@@ -91,13 +91,13 @@ def test_one_view_is_no_augmentation(kind):
 
 def test_a_view_twice_is_as_good_as_once():
     """A second look at the same pixels adds nothing; 1e-6: the mean of two equal numbers."""
-    detector, batch = small.detector('mask').eval(), batches.batch(False)
+    detector, batch = toys.detector('mask').eval(), batches.batch(False)
     for once, twice in zip(detector.predict(batch), detector.predict(Views([batch, batch]))):
         torch.testing.assert_close(once.scores, twice.scores, rtol=1e-6, atol=0)
         assert once.labels.tolist() == twice.labels.tolist()
 
 
 def test_several_views_have_only_original_pixels_in_common():
-    detector = small.detector('faster').eval()
+    detector = toys.detector('faster').eval()
     with pytest.raises(ValueError, match='original pixels'):
         detector.predict(Views(forms()), rescale=False)

@@ -6,7 +6,7 @@ from torch import nn
 
 from hrdet.models.base import BaseModel
 from hrdet.models.preprocess import Preprocess
-from tests.models import small_batches as batches
+from tests.models import toy_batches as batches
 
 
 class Doubled(BaseModel):

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from tests.models import reference_cascade as reference
-from tests.models import small_batches as batches
-from tests.models import small_detectors as small
+from tests.models import toy_batches as batches
+from tests.models import toy_detectors as toys
 from tests.models.agreement import assert_finds, assert_paints, assert_trains_as
 
 CONVENTIONS = ['inclusive', 'continuous']
@@ -17,9 +17,9 @@ CONVENTIONS = ['inclusive', 'continuous']
     ('kind', 'agnostic'), [('cascade', True), ('cascade', False), ('cascade_mask', True)]
 )
 def test_losses_and_gradients(kind, agnostic, convention):
-    detector, batch = small.detector(kind, convention, agnostic=agnostic), batches.batch()
-    recipe, weights = small.recipe(convention, 3), small.weights(detector.roi_head)
-    features, proposals = small.features(detector, batch), batches.close_to(batch.truth)
+    detector, batch = toys.detector(kind, convention, agnostic=agnostic), batches.batch()
+    recipe, weights = toys.recipe(convention, 3), toys.weights(detector.roi_head)
+    features, proposals = toys.features(detector, batch), batches.close_to(batch.truth)
     expected = reference.losses(
         batches.pyramids(features),
         batches.rows(proposals, recipe.one),
@@ -36,9 +36,9 @@ def test_losses_and_gradients(kind, agnostic, convention):
     ('kind', 'agnostic'), [('cascade', True), ('cascade', False), ('cascade_mask', True)]
 )
 def test_detections_and_masks(kind, agnostic, convention):
-    detector, batch = small.detector(kind, convention, agnostic=agnostic).eval(), batches.batch()
-    recipe, weights = small.recipe(convention, 3), small.numbers(detector.roi_head)
-    features, proposals = small.propose(detector, batch)
+    detector, batch = toys.detector(kind, convention, agnostic=agnostic).eval(), batches.batch()
+    recipe, weights = toys.recipe(convention, 3), toys.numbers(detector.roi_head)
+    features, proposals = toys.propose(detector, batch)
     results = detector.predict(batch)
     for i, view in enumerate(batches.views(batch, features)):
         rois = view.back(batches.rows(proposals, recipe.one)[i], recipe.one)
@@ -54,8 +54,8 @@ def test_detections_and_masks(kind, agnostic, convention):
 def test_stage_loss_weights():
     """Each loss of a stage is multiplied by the stage's weight, and no other."""
     batch = batches.batch()
-    plain = small.detector('cascade_mask', stage_loss_weights=[1, 1, 1])(batch)
-    weighted = small.detector('cascade_mask', stage_loss_weights=[3, 1, 0.125])(batch)
+    plain = toys.detector('cascade_mask', stage_loss_weights=[1, 1, 1])(batch)
+    weighted = toys.detector('cascade_mask', stage_loss_weights=[3, 1, 0.125])(batch)
     for name, value in plain.items():
         factor = {'s0': 3, 's2': 0.125}.get(name[:2], 1)
         assert weighted[name].item() == pytest.approx(factor * value.item(), rel=1e-6), name
@@ -66,11 +66,11 @@ def test_stage_loss_weights():
 
 def test_objects_are_proposals_of_their_own_stage_only():
     """With no proposal at all every stage still trains on the objects, and only on them."""
-    detector, batch = small.detector('cascade'), batches.batch()
-    features, proposals = small.propose(detector, batch)
+    detector, batch = toys.detector('cascade'), batches.batch()
+    features, proposals = toys.propose(detector, batch)
     proposals.valid[:] = False
     losses = detector.roi_head.loss(features, proposals, batch)
-    recipe, weights = small.recipe('inclusive', 3), small.numbers(detector.roi_head)
+    recipe, weights = toys.recipe('inclusive', 3), toys.numbers(detector.roi_head)
     none = [np.zeros((0, 4))] * 2
     expected = reference.losses(
         batches.pyramids(features), none, batches.truths(batch, 1), batches.SIZES, weights, recipe
@@ -81,7 +81,7 @@ def test_objects_are_proposals_of_their_own_stage_only():
 
 @pytest.mark.parametrize('kind', ['cascade', 'cascade_mask'])
 def test_images_without_objects_train(kind):
-    detector, batch = small.detector(kind), batches.batch()
+    detector, batch = toys.detector(kind), batches.batch()
     batch.truth.valid[:] = False
     losses = detector(batch)
     sum(losses.values()).backward()

@@ -11,7 +11,7 @@ import torch.multiprocessing as mp
 from hrdet.models.roi import NMS
 from hrdet.structures import GroundTruth, Views
 from tests.models import reference_fcos as reference
-from tests.models.small_fcos import LIMITS, SIZES, STRIDES, make_batch, make_detector
+from tests.models.toy_fcos import LIMITS, SIZES, STRIDES, make_batch, make_detector
 from tests.no_sync import NoSync
 
 CONVENTIONS = ['inclusive', 'continuous']

@@ -11,7 +11,7 @@ from hrdet.models.detectors import FCOS
 from hrdet.models.flops import model_cost
 from hrdet.models.heads.linear_cls_head import LinearClsHead
 from hrdet.registry import build
-from tests.models import small_detectors as small
+from tests.models import toy_detectors as toys
 from tests.models.classifiers.test_image_classifier import classifier
 from tests.models.segmentors.test_encoder_decoder import segmentor
 
@@ -135,9 +135,9 @@ SEMANTIC = (4 * 36 + 2 * 9 * 36 + 36 + 6 * 5) * 8 * 12
     ],
 )
 def test_heads_of_all_stages(kind, parts):
-    cost = model_cost(small.detector(kind).to('meta'), (64, 96), rois=10, masks=7)
+    cost = model_cost(toys.detector(kind).to('meta'), (64, 96), rois=10, masks=7)
     first_stage = dict(
-        backbone=sum(3 * 6 * 64 * 96 for _ in small.STRIDES),
+        backbone=sum(3 * 6 * 64 * 96 for _ in toys.STRIDES),
         neck=0,  # not an HRFPN: what its forward does
         rpn_head=(9 * 6 * 6 + 6 * 3 * 5) * (384 + 96 + 24 + 6),
     )
@@ -145,7 +145,7 @@ def test_heads_of_all_stages(kind, parts):
 
 
 def test_more_masks_than_regions():
-    cost = model_cost(small.detector('mask').to('meta'), (64, 96), rois=2, masks=9)
+    cost = model_cost(toys.detector('mask').to('meta'), (64, 96), rois=2, masks=9)
     assert cost.macs['mask_head'] == 9 * MASK
 
 

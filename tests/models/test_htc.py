@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tests.models import reference_htc as reference
-from tests.models import small_batches as batches
-from tests.models import small_detectors as small
+from tests.models import toy_batches as batches
+from tests.models import toy_detectors as toys
 from tests.models.agreement import assert_finds, assert_paints, assert_trains_as
 
 CONVENTIONS = ['inclusive', 'continuous']
@@ -31,9 +31,9 @@ def options(variant):
 @pytest.mark.parametrize('variant', VARIANTS.values(), ids=VARIANTS)
 def test_losses_and_gradients(variant, convention):
     """Gradients too: those of stage i flow into the mask heads before it."""
-    detector, batch = small.detector('htc', convention, **variant), batches.batch()
-    recipe, weights = small.recipe(convention, 3), small.weights(detector.roi_head)
-    features, proposals = small.features(detector, batch), batches.close_to(batch.truth)
+    detector, batch = toys.detector('htc', convention, **variant), batches.batch()
+    recipe, weights = toys.recipe(convention, 3), toys.weights(detector.roi_head)
+    features, proposals = toys.features(detector, batch), batches.close_to(batch.truth)
     semantic = variant.get('semantic', True)
     expected = reference.losses(
         batches.pyramids(features),
@@ -51,9 +51,9 @@ def test_losses_and_gradients(variant, convention):
 @pytest.mark.parametrize('convention', CONVENTIONS)
 @pytest.mark.parametrize('variant', VARIANTS.values(), ids=VARIANTS)
 def test_detections_and_masks(variant, convention):
-    detector, batch = small.detector('htc', convention, **variant).eval(), batches.batch()
-    recipe, weights = small.recipe(convention, 3), small.numbers(detector.roi_head)
-    features, proposals = small.propose(detector, batch)
+    detector, batch = toys.detector('htc', convention, **variant).eval(), batches.batch()
+    recipe, weights = toys.recipe(convention, 3), toys.numbers(detector.roi_head)
+    features, proposals = toys.propose(detector, batch)
     results = detector.predict(batch)
     known = options(variant)
     known.pop('interleaved', None)
@@ -70,21 +70,21 @@ def test_the_parts_change_the_result():
     """Otherwise the comparisons above would show little."""
     batch, totals = batches.batch(), []
     for variant in VARIANTS.values():
-        detector = small.detector('htc', **variant)
-        features, proposals = small.features(detector, batch), batches.close_to(batch.truth)
+        detector = toys.detector('htc', **variant)
+        features, proposals = toys.features(detector, batch), batches.close_to(batch.truth)
         losses = detector.roi_head.loss(features, proposals, batch)
         totals.append(sum(v.item() for k, v in losses.items() if 'semantic' not in k))
     assert all(a != pytest.approx(b, rel=1e-3) for a, b in pairwise(sorted(totals)))
 
 
 def test_loss_names():
-    losses = small.detector('htc')(batches.batch())
+    losses = toys.detector('htc')(batches.batch())
     stages = [f's{s}.loss_{task}' for s in range(3) for task in ('cls', 'bbox', 'mask')]
     assert set(losses) == {'loss_rpn_cls', 'loss_rpn_bbox', 'loss_semantic_seg', *stages}
 
 
 def test_images_without_objects_or_labelled_pixels_train():
-    detector, batch = small.detector('htc'), batches.batch()
+    detector, batch = toys.detector('htc'), batches.batch()
     batch.truth.valid[:] = False
     batch.truth.semantic[:] = 255
     losses = detector(batch)

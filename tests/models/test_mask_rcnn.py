@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tests.models import reference_mask as reference
-from tests.models import small_batches as batches
-from tests.models import small_detectors as small
+from tests.models import toy_batches as batches
+from tests.models import toy_detectors as toys
 from tests.models.agreement import assert_finds, assert_paints, assert_trains_as
 
 CONVENTIONS = ['inclusive', 'continuous']
@@ -13,9 +13,9 @@ CONVENTIONS = ['inclusive', 'continuous']
 
 @pytest.mark.parametrize('convention', CONVENTIONS)
 def test_losses_and_gradients(convention):
-    detector, batch = small.detector('mask', convention), batches.batch()
-    recipe, weights = small.recipe(convention), small.weights(detector.roi_head)
-    features, proposals = small.features(detector, batch), batches.close_to(batch.truth)
+    detector, batch = toys.detector('mask', convention), batches.batch()
+    recipe, weights = toys.recipe(convention), toys.weights(detector.roi_head)
+    features, proposals = toys.features(detector, batch), batches.close_to(batch.truth)
     expected = reference.losses(
         batches.pyramids(features),
         batches.rows(proposals, recipe.one),
@@ -29,9 +29,9 @@ def test_losses_and_gradients(convention):
 @pytest.mark.parametrize('convention', CONVENTIONS)
 @pytest.mark.parametrize('rescale', [True, False])
 def test_detections_and_masks(convention, rescale):
-    detector, batch = small.detector('mask', convention).eval(), batches.batch()
-    recipe, weights = small.recipe(convention), small.numbers(detector.roi_head)
-    features, proposals = small.propose(detector, batch)
+    detector, batch = toys.detector('mask', convention).eval(), batches.batch()
+    recipe, weights = toys.recipe(convention), toys.numbers(detector.roi_head)
+    features, proposals = toys.propose(detector, batch)
     results = detector.predict(batch, rescale=rescale)
     for i, view in enumerate(batches.views(batch, features)):
         if not rescale:
@@ -46,14 +46,14 @@ def test_detections_and_masks(convention, rescale):
 
 
 def test_without_detections_there_are_no_masks():
-    detector = small.detector('mask', score_thr=1.1).eval()
+    detector = toys.detector('mask', score_thr=1.1).eval()
     assert [result.masks for result in detector.predict(batches.batch())] == [[], []]
 
 
 @pytest.mark.parametrize('convention', CONVENTIONS)
 def test_images_without_objects_train(convention):
     """No mask to learn, but every parameter gets a gradient, as DDP asks."""
-    detector, batch = small.detector('mask', convention), batches.batch()
+    detector, batch = toys.detector('mask', convention), batches.batch()
     batch.truth.valid[:] = False
     losses = detector(batch)
     sum(losses.values()).backward()
@@ -64,14 +64,14 @@ def test_images_without_objects_train(convention):
 
 
 def test_a_batch_without_masks_says_what_is_missing():
-    detector, batch = small.detector('mask'), batches.batch()
+    detector, batch = toys.detector('mask'), batches.batch()
     batch.truth.masks = None
     with pytest.raises(ValueError, match=r'data\.train\.with_mask'):
         detector(batch)
 
 
 def test_padded_truth_rows_change_nothing():
-    detector, batch = small.detector('mask'), batches.batch()
+    detector, batch = toys.detector('mask'), batches.batch()
     torch.manual_seed(5)
     before = detector(batch)
     batch.truth.boxes[1, 2] = torch.tensor([10.0, 10, 50, 50])

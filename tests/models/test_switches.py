@@ -5,7 +5,7 @@ import torch
 
 from hrdet.config import load_config, lower
 from hrdet.models import build_model, optimize
-from tests.models import small_batches as batches
+from tests.models import toy_batches as batches
 
 CLASSES = ('ant', 'bee', 'cat')
 

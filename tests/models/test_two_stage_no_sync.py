@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from hrdet.models.roi import masks
-from tests.models import small_batches as batches
-from tests.models import small_detectors as small
+from tests.models import toy_batches as batches
+from tests.models import toy_detectors as toys
 from tests.no_sync import NoSync
 
 
@@ -37,11 +37,11 @@ def assert_finite(detector, losses):
         assert torch.isfinite(parameter.grad).all(), name
 
 
-@pytest.mark.parametrize('kind', small.KINDS)
+@pytest.mark.parametrize('kind', toys.KINDS)
 @pytest.mark.parametrize('convention', ['inclusive', 'continuous'])
 @pytest.mark.usefixtures('keep_rows')
 def test_a_training_step_never_waits(kind, convention):
-    detector, batch = small.detector(kind, convention, num=32), batches.batch()
+    detector, batch = toys.detector(kind, convention, num=32), batches.batch()
     with NoSync():
         losses = step(detector, batch)
     assert_finite(detector, losses)
@@ -49,10 +49,10 @@ def test_a_training_step_never_waits(kind, convention):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
-@pytest.mark.parametrize('kind', small.KINDS)
+@pytest.mark.parametrize('kind', toys.KINDS)
 @pytest.mark.parametrize('convention', ['inclusive', 'continuous'])
 def test_a_training_step_never_waits_for_cuda(kind, convention):
-    detector = small.detector(kind, convention, num=32).cuda()
+    detector = toys.detector(kind, convention, num=32).cuda()
     batch = batches.batch().to('cuda')
     step(detector, batch)  # what is made once a device is made here
     torch.cuda.set_sync_debug_mode('error')
@@ -65,7 +65,7 @@ def test_a_training_step_never_waits_for_cuda(kind, convention):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
-@pytest.mark.parametrize('kind', small.KINDS)
+@pytest.mark.parametrize('kind', toys.KINDS)
 def test_a_deterministic_training_step_on_cuda(kind, monkeypatch):
     """``tools/train.py --deterministic``: no operation refuses, and the gradients are the same."""
     monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
@@ -73,7 +73,7 @@ def test_a_deterministic_training_step_on_cuda(kind, monkeypatch):
     torch.use_deterministic_algorithms(True)
     try:
         for _ in range(2):
-            detector = small.detector(kind, num=32).cuda()
+            detector = toys.detector(kind, num=32).cuda()
             torch.manual_seed(3)
             step(detector, batch)
             found.append([parameter.grad for parameter in detector.parameters()])
@@ -82,13 +82,13 @@ def test_a_deterministic_training_step_on_cuda(kind, monkeypatch):
     assert all(map(torch.equal, *found))
 
 
-@pytest.mark.parametrize('kind', small.KINDS)
+@pytest.mark.parametrize('kind', toys.KINDS)
 @pytest.mark.parametrize('num', [32, 112])
 def test_rows_without_a_region_change_nothing(kind, num, monkeypatch):
     """With them and without: the same losses and gradients, but for the order of float32 sums."""
     batch, found = batches.batch(), []
     for _ in range(2):
-        detector = small.detector(kind, num=num)
+        detector = toys.detector(kind, num=num)
         torch.manual_seed(3)
         losses = step(detector, batch)
         found.append((losses, {n: p.grad for n, p in detector.named_parameters()}))
@@ -100,12 +100,12 @@ def test_rows_without_a_region_change_nothing(kind, num, monkeypatch):
         assert error <= 1e-4 * gradient.abs().max(), name
 
 
-@pytest.mark.parametrize('kind', small.KINDS)
+@pytest.mark.parametrize('kind', toys.KINDS)
 def test_bfloat16_losses_are_near_those_of_float32(kind):
     """5 %: eight bits of features, weights and activations through up to three stages."""
     batch, found = batches.batch(), []
     for enabled in (False, True):
-        detector = small.detector(kind)
+        detector = toys.detector(kind)
         # The second stage on given proposals: the first stage's depend on the ranks of scores.
         proposals = batches.close_to(batch.truth)
         with torch.autocast('cpu', torch.bfloat16, enabled=enabled):

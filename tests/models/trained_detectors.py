@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from hrdet.models.backbones import HRNet
-from tests.models import small_batches as batches
-from tests.models import small_detectors as small
+from tests.models import toy_batches as batches
+from tests.models import toy_detectors as toys
 
 
 def settled(model, batch):
@@ -28,7 +28,7 @@ class Branches(nn.Module):
         super().__init__()
         self.trunk = HRNet(width='18-small', norm_cfg=norm_cfg)
         self.convs = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(c, small.WIDTH, 1, bias=False), nn.BatchNorm2d(small.WIDTH))
+            nn.Sequential(nn.Conv2d(c, toys.WIDTH, 1, bias=False), nn.BatchNorm2d(toys.WIDTH))
             for c in self.trunk.out_channels
         )
 
@@ -37,7 +37,7 @@ class Branches(nn.Module):
 
 
 def detector(kind, norm_cfg=None):
-    model = small.detector(kind)
+    model = toys.detector(kind)
     model.backbone = Branches(norm_cfg or dict(type='BN'))
     return settled(model, batches.batch())
 

@@ -29,7 +29,7 @@ from hrdet.optimize.cpu_layers import (
     fast_layers,
 )
 from hrdet.optimize.model import fold_norms
-from tests.models import small_batches as batches
+from tests.models import toy_batches as batches
 from tests.models.trained_detectors import assert_same, detector, kinds_of
 
 
@@ -168,7 +168,7 @@ PREDICT = """
 import torch
 from hrdet.optimize import optimize
 from hrdet.ops import cpu
-from tests.models import small_batches as batches
+from tests.models import toy_batches as batches
 from tests.models.trained_detectors import assert_same, detector
 
 model, batch = detector('faster'), batches.batch(with_truth=False)

@@ -9,7 +9,7 @@ import torch
 
 from hrdet.optimize import cuda_graphs, optimize
 from hrdet.optimize.cuda_graphs import GraphCache, Recorder
-from tests.models import small_batches as batches
+from tests.models import toy_batches as batches
 from tests.models.trained_detectors import assert_same, detector
 
 

@@ -7,9 +7,9 @@ import torch
 
 from hrdet.optimize import optimize
 from hrdet.structures import Views
-from tests.models import small_batches as batches
-from tests.models import small_detectors as small
 from tests.models import test_fcos as fcos
+from tests.models import toy_batches as batches
+from tests.models import toy_detectors as toys
 from tests.models.trained_detectors import assert_same, detector
 
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
@@ -18,7 +18,7 @@ on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUD
 @pytest.mark.gpu
 @on_a_gpu
 @pytest.mark.usefixtures('exact_convs')
-@pytest.mark.parametrize('kind', small.KINDS)
+@pytest.mark.parametrize('kind', toys.KINDS)
 @pytest.mark.parametrize('graph', [False, True, 64])
 def test_on_a_gpu(kind, graph):
     model = detector(kind).cuda()

@@ -15,13 +15,13 @@ from hrdet.models.layers.norm import SyncBN
 from hrdet.optimize import optimize
 from hrdet.registry import ConfigError
 from hrdet.structures import Batch, Views
-from tests.models import small_batches as batches
-from tests.models import small_detectors as small
 from tests.models import test_fcos as fcos
+from tests.models import toy_batches as batches
+from tests.models import toy_detectors as toys
 from tests.models.trained_detectors import assert_same, detector
 
 
-@pytest.mark.parametrize('kind', small.KINDS)
+@pytest.mark.parametrize('kind', toys.KINDS)
 def test_detections_are_those_of_the_detector(kind):
     model, batch = detector(kind), batches.batch(with_truth=False)
     before = copy.deepcopy(model.state_dict())
@@ -79,7 +79,7 @@ def test_bfloat16_is_as_close_as_it_can_be():
             assert (one - exact).abs().mean() <= 1.5 * (other - exact).abs().mean()
 
 
-@pytest.mark.parametrize('kind', small.KINDS)
+@pytest.mark.parametrize('kind', toys.KINDS)
 def test_bfloat16_predicts(kind):
     """Also where the heads get regions of bfloat16, and with several views."""
     batch, mirrored = (batches.batch(with_truth=False, flipped=f) for f in (False, True))
@@ -92,7 +92,7 @@ def test_bfloat16_predicts(kind):
 def test_last_layers_stay_float32():
     fast = optimize(detector('faster'), torch.bfloat16)
     logits, deltas = fast.roi_head.bbox_head(
-        torch.randn(5, small.WIDTH, small.BOX, small.BOX).bfloat16()
+        torch.randn(5, toys.WIDTH, toys.BOX, toys.BOX).bfloat16()
     )
     for values in (logits, deltas):
         assert (values != values.bfloat16().float()).float().mean() > 0.9
@@ -164,8 +164,8 @@ def test_a_norm_elsewhere_is_found_out():
     class Crossed(nn.Module):
         def __init__(self):
             super().__init__()
-            self.conv = nn.Conv2d(small.WIDTH, small.WIDTH, 1)
-            self.bn = nn.BatchNorm2d(small.WIDTH)
+            self.conv = nn.Conv2d(toys.WIDTH, toys.WIDTH, 1)
+            self.bn = nn.BatchNorm2d(toys.WIDTH)
             nn.init.uniform_(self.bn.bias)
 
         def forward(self, features):
@@ -182,8 +182,8 @@ def test_norms_of_heads_fold_where_their_order_is_that_of_use():
     class Crossed(nn.Module):
         def __init__(self, head):
             super().__init__()
-            self.conv = nn.Conv2d(small.WIDTH, small.WIDTH, 1)
-            self.bn = nn.BatchNorm2d(small.WIDTH)
+            self.conv = nn.Conv2d(toys.WIDTH, toys.WIDTH, 1)
+            self.bn = nn.BatchNorm2d(toys.WIDTH)
             nn.init.uniform_(self.bn.weight, 0.2, 3)
             self.head, self.num_classes = head, head.num_classes
             self.coder = head.coder
@@ -195,9 +195,9 @@ def test_norms_of_heads_fold_where_their_order_is_that_of_use():
             return self.head.decode(*args, **options)
 
     model, batch = detector('mask'), batches.batch(with_truth=False)
-    norms = dict(num_convs=2, in_channels=small.WIDTH, conv_out_channels=small.WIDTH)
+    norms = dict(num_convs=2, in_channels=toys.WIDTH, conv_out_channels=toys.WIDTH)
     loss = model.roi_head.mask_head.loss_mask
-    head = FCNMaskHead(small.CLASSES, loss, **norms, norm_cfg=dict(type='BN'))
+    head = FCNMaskHead(toys.CLASSES, loss, **norms, norm_cfg=dict(type='BN'))
     model.roi_head.mask_head = head
     model.roi_head.bbox_head = Crossed(model.roi_head.bbox_head)
     model.eval()

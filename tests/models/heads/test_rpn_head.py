@@ -13,8 +13,8 @@ from hrdet.models.heads import ProposalConfig, merge_proposals
 from hrdet.models.views import AugmentedView
 from hrdet.structures import Proposals
 from tests.models import reference_2019 as release
-from tests.models import small_batches as batches
-from tests.models import small_detectors as small
+from tests.models import toy_batches as batches
+from tests.models import toy_detectors as toys
 
 SIZE = (100, 200)  # of the original, (h, w)
 
@@ -73,10 +73,10 @@ def test_merged_proposals_are_those_of_one_nms_over_all_views(seed, views, limit
 def test_proposals_have_a_size(convention, least):
     """Also those of anchors in the padding: mmdetection 3 drops these, 2019 has a pixel of each."""
     torch.manual_seed(0)
-    rpn = small.rpn_head(convention, num=32).eval()
+    rpn = toys.rpn_head(convention, num=32).eval()
     rpn.test_proposals = ProposalConfig(0, 0, 2000, nms_thr=0.7, min_bbox_size=least)
     batch = replace(batches.batch(), input_sizes=torch.tensor([[60.0, 90], [20, 24]]))
-    features = small.Pyramid()(batch.images / 50)
+    features = toys.Pyramid()(batch.images / 50)
     proposals = rpn.propose(rpn(features), batch)
     sides = (proposals.boxes[..., 2:] - proposals.boxes[..., :2]).amin(-1)
     for image in range(2):

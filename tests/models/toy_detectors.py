@@ -26,7 +26,7 @@ from hrdet.models.roi import (
     StandardRoIHead,
 )
 from tests.models.reference_regions import Recipe
-from tests.models.small_batches import STUFF
+from tests.models.toy_batches import STUFF
 
 STRIDES = [4, 8, 16, 32]  # regions come from the first three
 CLASSES, WIDTH = 3, 6
