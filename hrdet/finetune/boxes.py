@@ -12,6 +12,8 @@ from hrdet.data.formats import Labels, recognise_labels
 from hrdet.data.formats.coco import content_of
 from hrdet.finetune.data import OwnData, Part, halves, median_size, split_note
 
+_UPRIGHT = ('YOLO', 'labelme')  # their labels are of images turned as EXIF data say
+
 
 def open_boxes(path: Path, folder: Path) -> OwnData | None:
     """Labels of boxes and masks; None where the path holds none.
@@ -42,6 +44,8 @@ def open_boxes(path: Path, folder: Path) -> OwnData | None:
             ann_file = str(folder / f'{name}.json')
             _write(part, Path(ann_file))
         node = dict(type='CocoDataset', ann_file=ann_file, img_prefix=part.images, classes=classes)
+        if found.kind in _UPRIGHT:
+            node['exif'] = 'apply'
         files = [f'{part.images}/{file}' for file in part.table.file_names]
         nodes[name] = Part(node, files)
     if any(part.ann_file is None for part in splits.values()):

@@ -10,7 +10,7 @@ from hrdet.messages import plural
 _DATA_KEYS = {  # arguments of data sets that say where and what the data are
     'type', 'data_root', 'ann_file', 'img_prefix', 'img_dir', 'ann_dir', 'split', 'data_prefix',
     'classes', 'palette', 'img_suffix', 'seg_map_suffix', 'reduce_zero_label', 'ignore_index',
-    'dataset', 'datasets', 'times', 'proposal_file',
+    'dataset', 'datasets', 'times', 'proposal_file', 'exif',
 }  # fmt: skip
 _ITERATIONS = 3000  # of a run that starts from published weights; from scratch twice as many
 _EPOCHS = (12, 100)

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hrdet.config.node import as_nodes
-from hrdet.data import DataError
+from hrdet.data import DataError, DataWarning
 from hrdet.finetune import open_data
 from hrdet.registry import build
 
@@ -47,6 +48,18 @@ def test_coco_with_parts_is_used_where_it_is(yolo, tmp_path):
     data = open_data(str(coco), tmp_path / 'lists')
     assert data.train.dataset['ann_file'] == str(coco / 'annotations/train.json')
     assert not (tmp_path / 'lists').exists()
+
+
+def test_photos_that_exif_turns_are_learned_upright(yolo, tmp_path):
+    root = Path(yolo(train=2, val=1))
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.new('RGB', (100, 60)).save(root / 'images/train/train0.jpg', exif=exif)
+    with pytest.warns(DataWarning, match='EXIF data turn the image'):
+        data = open_data(str(root), tmp_path / 'lists')
+    sample = load(data.train, min_size=0)[0]
+    assert sample.image.shape[:2] == (100, 60)
+    assert sample.truth.boxes.tolist() == [[22.5, 25, 37.5, 75]]
 
 
 def test_classes_without_objects_are_left_out_and_told(yolo, tmp_path):

@@ -67,15 +67,19 @@ def label_file(image: Path) -> Path:
 
 
 def image_size(path: Path, problems: list[Problem]) -> tuple[int, int] | None:
-    """(h, w) from the head of an image file; None, and a problem, where that fails."""
+    """(h, w) of an image as it is shown upright; None, and a problem, where that fails."""
     try:
         with Image.open(path) as image:
-            if image.getexif().get(_ORIENTATION, 1) == 1:
-                return image.height, image.width
-            reason = (
-                'the image is turned by its EXIF data, and its labels are those of the turned '
-                'image: store the pixels upright'
-            )
+            size = image.height, image.width
+            orientation = image.getexif().get(_ORIENTATION, 1)
+        if orientation not in range(2, 9):
+            return size
+        reason = (
+            "its EXIF data turn the image, and YOLO's labels are of the turned image: train with "
+            "exif='apply', as --data does"
+        )
+        problems.append(Problem(str(path), '', reason, False))
+        return size[::-1] if orientation >= 5 else size
     except (OSError, ValueError, SyntaxError) as error:
         reason = (
             'not an image' if 'identify' in str(error) else f'the image cannot be read: {error}'
