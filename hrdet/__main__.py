@@ -1,6 +1,7 @@
 """The command ``hrdet``: the tools of hrdet by short names, in any folder.
 
     hrdet train CONFIG                   python -m hrdet is the same
+    hrdet train MODEL --data FOLDER      data of your own: the config is derived
     hrdet test CONFIG CHECKPOINT --eval bbox
     hrdet COMMAND --help
 

@@ -12,7 +12,6 @@ from hrdet import zoo
 from hrdet.config import load_config, lower
 from hrdet.data import DataError
 from hrdet.finetune import config_for, derive
-from hrdet.finetune.recipe import _times
 from hrdet.models import build_model
 from hrdet.registry import ConfigError
 
@@ -128,15 +127,6 @@ def test_a_file_that_may_be_edited_is_kept(yolo):
     assert config_for('faster_rcnn_hrnetv2p_w18_1x', path, tell=told.append) == file
     assert file.read_text() == text
     assert 'taken as it is' in told[-1]
-
-
-def test_every_size_is_scaled_by_the_edge_that_it_is():
-    ratios = (0.5, 0.25)
-    assert _times((1333, 800), ratios, 1) == (666, 200)
-    assert _times((800, 1344), ratios, 32) == (192, 672)
-    assert _times([(1600, 1000), (1000, 600)], ratios, 1) == [(800, 250), (500, 150)]
-    assert _times(224, ratios, 32) == 64
-    assert _times((10, 8), ratios, 32) == (32, 32)
 
 
 def test_the_model_is_built_for_the_classes(config, yolo):

@@ -34,7 +34,7 @@ def find(path: Path) -> list[Labels] | None:
 
 def _is_coco(file: Path) -> bool:
     content = file.read_bytes()
-    return all(key in content for key in _KEYS) and b'"keypoints":' not in content
+    return all(key in content for key in _KEYS)
 
 
 def _by_split(files: Sequence[Path], path: Path) -> dict[str, Path]:

@@ -115,6 +115,24 @@ def test_coco_as_it_lays_it_out(coco_source):
     assert str(data).endswith('taken for COCO: train 2 images, val 2 images; 2 classes: cat, dog')
 
 
+def test_the_file_of_instances_is_taken_where_there_are_others(coco_source):
+    root = coco_source([BOX])
+    for split in ('train', 'val'):
+        file = root / f'annotations/instances_{split}.json'
+        content = json.loads(file.read_text())
+        content['annotations'][0]['keypoints'] = [1, 2, 2]
+        (root / f'annotations/person_keypoints_{split}.json').write_text(json.dumps(content))
+        (root / f'annotations/captions_{split}.json').write_text(
+            '{"images": [], "annotations": []}'
+        )
+    names = [part.ann_file.rsplit('/', 1)[1] for part in recognise_labels(str(root)).parts]
+    assert names == ['instances_train.json', 'instances_val.json']
+    for split in ('train', 'val'):
+        (root / f'annotations/instances_{split}.json').unlink()
+    names = [part.ann_file.rsplit('/', 1)[1] for part in recognise_labels(str(root)).parts]
+    assert names == ['person_keypoints_train.json', 'person_keypoints_val.json']
+
+
 def test_coco_in_a_zip_is_read_in_place(coco_source, tmp_path):
     root = coco_source([BOX])
     archive = tmp_path / 'all.zip'
