@@ -82,6 +82,7 @@ def get_model(
     Raises:
         ConfigError, CheckpointError, FileNotFoundError: with what to change.
     """
+    # ``pretrained=True`` needs a model whose weights are published under its name.
     checkpoint = None if pretrained is False else pretrained
     if pretrained is True:
         published = zoo.named(model)
@@ -219,6 +220,7 @@ def predict_images(
     if not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f'batch_size={batch_size!r} is not a number of images, 1 or more')
     device = next(model.parameters()).device
+    # Images may be a generator: only one batch is in memory at a time.
     results: list[Any] = []
     remaining = iter(images)
     while chunk := list(islice(remaining, batch_size)):

@@ -168,6 +168,7 @@ def _multiple(text: str) -> int:
 
 
 def _literal(text: str) -> Any:
+    # Shell users write true; Python's literals are read as they are, all else is a string.
     if text.lower() in ('true', 'false'):
         return text.lower() == 'true'
     try:

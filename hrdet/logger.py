@@ -34,6 +34,7 @@ class _Format(logging.Formatter):
     """Time and message; of warnings and errors also the level."""
 
     def format(self, record: logging.LogRecord) -> str:
+        # INFO is the usual level and is not printed.
         level = '' if record.levelno < logging.WARNING else f'{record.levelname} '
         return f'{self.formatTime(record, "%m/%d %H:%M:%S")} {level}{record.getMessage()}'
 

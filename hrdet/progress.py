@@ -13,6 +13,7 @@ def track(items: Iterable[Item], title: str, total: int | None = None) -> Iterab
 
     ``total`` is the number of items, if they have no length.
     """
+    # In a log file a bar would be noise.
     if not sys.stdout.isatty():
         return items
     from rich import progress  # slow to import

@@ -180,6 +180,7 @@ def _checked(
     node: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The arguments of a constructor, those that it inherits among them."""
+    # Inherited values fill in what the node does not state, if the constructor takes them.
     parameters = _parameters(cls)
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     named = [n for n, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]

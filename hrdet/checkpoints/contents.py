@@ -137,6 +137,7 @@ def _in_training(
     content: Mapping[str, Any], weights: Mapping[str, Tensor], name: str
 ) -> dict[str, Tensor]:
     """The weights that are averaged: hrdet's, mmengine's or mmcv's record of them."""
+    # hrdet keeps them under ema.training, mmengine under ema_state_dict.
     record = _tensors(_table(_table(content.get('ema')).get('training')))
     record |= _tensors(_table(content.get('ema_state_dict')))
     trained = {key: record[key] for key in weights if key in record}

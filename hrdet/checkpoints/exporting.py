@@ -135,6 +135,7 @@ def _compact(value: Tensor) -> Tensor:
 
 
 def _meta(content: Content, family: Family) -> dict[str, Any]:
+    # Only plain values that a reader needs; no optimizer, no paths.
     meta: dict[str, Any] = {'hrdet_version': hrdet.__version__}
     classes = class_names(content.meta)
     convention = stated_convention(family, content.meta)

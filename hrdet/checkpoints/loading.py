@@ -194,6 +194,7 @@ def _copy(model: nn.Module, weights: Mapping[str, Tensor], report: LoadReport) -
 
 
 def _is_finite(value: Tensor) -> bool:
+    # Integer counters and empty tensors are always finite; meta tensors have no values.
     if not (value.is_floating_point() and value.numel()) or value.is_meta:
         return True
     value = value.float() if value.element_size() == 1 else value  # float8 has no minimum

@@ -156,6 +156,7 @@ def merge(base: Config, changes: Mapping[str, Any]) -> Config:
 
     ``_delete_=True`` in a dict replaces the whole dict.
     """
+    # A changed value brings its own origin; values of the base that are kept, keep theirs.
     for key, value in changes.items():
         origin = changes.origins.get(key) if isinstance(changes, Config) else None
         if isinstance(value, Mapping):

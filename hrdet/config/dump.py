@@ -27,6 +27,7 @@ def _row(start: str, value: Any, path: str, depth: int, end: str) -> str:
     line = start + _line(value, path) + end + origin
     if len(line) <= _WIDTH or not isinstance(value, (Mapping, list, tuple)):
         return line
+    # Too long: one item per line, each with its own limit.
     opening, closing, items = _items(value, path)
     rows = [_row(prefix, item, place, depth + 1, ',') for prefix, item, place in items]
     return '\n'.join([start + opening + origin, *rows, ' ' * 4 * depth + closing + end])

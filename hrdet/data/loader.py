@@ -37,6 +37,7 @@ def build_loader(
     Raises:
         DataError: ``pad_size`` is too small for an image of the data set.
     """
+    # An image that does not fit is an error now, not in the middle of an epoch.
     check_pad_size(dataset, pad_size)
     if training:
         # Without known sizes all images are in one group.

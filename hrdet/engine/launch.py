@@ -129,6 +129,7 @@ def run_on_gpus(gpus: int | None, work: Callable[..., None], *args: Any) -> None
         LaunchError: more GPUs asked for than there are.
     """
     _refuse_unnamed_launcher()
+    # One process per GPU only for several; otherwise this process does the work itself.
     count = torch.cuda.device_count()
     if gpus is not None and gpus > count:
         raise LaunchError(

@@ -110,6 +110,7 @@ def _schedule_of(checkpoint: dict[str, Any], ours: list[dict[str, Any]]) -> list
 
 def _load_optimizer(trainer: Trainer, state: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Load the state; settings by name, as (the checkpoint's, the config's), that differ."""
+    # load_state_dict replaces the settings of the groups, so keep the config's to compare.
     configured = [dict(group) for group in trainer.optimizer.param_groups]
     trainer.optimizer.load_state_dict({key: state[key] for key in ('state', 'param_groups')})
     if state.get('loss_scaler'):  # empty where the run that wrote it used no fp16

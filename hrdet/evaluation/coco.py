@@ -215,6 +215,7 @@ def _engine() -> tuple[type, type]:
 
 def _diagnose(truth: CocoAnnotations, results: Any, kind: str) -> None:
     """Warn why a metric is going to be 0 or -1."""
+    # The two usual causes of a whole column of 0 or -1.
     if not len(results):
         _logger.warning(
             '%s: no detection on any of %d images, so every metric is 0: is the checkpoint '

@@ -160,6 +160,7 @@ class MeanIoU(Evaluator):
         return '\n'.join([*lines, f'{len(self.images):,} images: {means}'])
 
     def _warn_of_foreign_labels(self) -> None:
+        # One message for all images, with the first value as an example.
         images = [image for image in self.images if image.foreign]
         if images:
             label, count = next(iter(images[0].foreign.items()))

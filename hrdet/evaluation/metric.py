@@ -90,6 +90,7 @@ class CocoMetric(Evaluator):
 
     def scores(self) -> dict[str, Scores]:
         """The last evaluation's scores by kind, on rank 0."""
+        # Results without masks would give a segm AP of 0, which looks like a bad model.
         results = self._by_image
         if 'segm' in self.metrics and any(one.masks is None for one in results.values()):
             raise ConfigError(

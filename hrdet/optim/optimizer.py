@@ -104,6 +104,7 @@ def _factors(name: str, module: nn.Module, multipliers: dict[str, Any]) -> tuple
     for key in sorted(custom, key=lambda k: (-len(k), k)):
         if key in name:
             return custom[key].get('lr_mult', 1.0), custom[key].get('decay_mult', 1.0)
+    # Norms by their type, not by name: all of them keep the base learning rate.
     if isinstance(module, _NORMS):
         return 1.0, multipliers.get('norm_decay_mult', 1.0)
     if name.endswith('.bias') or name == 'bias':

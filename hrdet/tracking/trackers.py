@@ -182,6 +182,7 @@ class Trackers:
         self._each('close')
 
     def _each(self, method: str, *arguments: Any) -> None:
+        # Each tracker by itself: one that fails must not keep the others from the entry.
         for index, tracker in enumerate(self.trackers):
             try:
                 getattr(tracker, method)(*arguments)

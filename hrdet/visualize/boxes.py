@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as rle
 
+from hrdet.messages import plural
 from hrdet.structures import Detections, GroundTruth
 from hrdet.visualize.draw import Canvas, Colour, describe, paint
 
@@ -35,7 +36,7 @@ def _(objects: GroundTruth, canvas: Canvas) -> None:
 
 @describe.register
 def _(objects: Detections, score_thr: float) -> str:
-    return f'{len(objects.above(score_thr))} found, score >= {score_thr:g}'
+    return f'{plural(len(objects.above(score_thr)), "detection")}, score >= {score_thr:g}'
 
 
 @describe.register

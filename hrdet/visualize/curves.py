@@ -36,6 +36,7 @@ def plot_curves(log_path: str | os.PathLike, out_png: str | os.PathLike) -> None
     train, val = read_log(log_path)
     if not train:
         raise ValueError(f'{log_path}: no losses in it (yet), so there is nothing to plot')
+    # The Agg canvas needs no display.
     figure = Figure(figsize=(12 if val else 7, 4.5), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 2 if val else 1, squeeze=False)[0]

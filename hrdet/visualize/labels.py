@@ -142,6 +142,7 @@ def _paint_frame(canvas: Canvas, colour: Colour) -> None:
 
 def _append_legend(canvas: Canvas, entries: Sequence[Entry]) -> None:
     """Put a legend below the picture: a square of each colour and its text, in as many lines."""
+    # All lengths grow with the width of the picture.
     width = canvas.pixels.shape[1]
     scale = float(np.clip(width / 1400, 0.42, 1.6))
     square = round(22 * scale)

@@ -29,6 +29,7 @@ def lower_detection(
     kind = model['type']
     supported = f'there is no detector {kind!r}{nearest(kind, DETECTORS)}; supported: '
     check(kind in DETECTORS, 'model.type', supported + ', '.join(DETECTORS))
+    # 1. The data, which depend on what the model learns: masks, semantic maps.
     masks, semantics = (model.get(head) is not None for head in ('mask_head', 'semantic_head'))
     lowered = read(
         read_data,
@@ -39,6 +40,7 @@ def lower_detection(
         masks=masks,
         semantics=_semantic_stride(model) if semantics else None,
     )
+    # 2. Warnings about settings that are valid but probably wrong.
     warnings: list[str] = []
     if semantics and lowered.semantics is False:
         model = _without_semantics(model, warnings)
@@ -50,6 +52,7 @@ def lower_detection(
             f'of RGB images: the model will see BGR. Weights trained on RGB need to_rgb=True'
         )
     warnings += _proposal_warnings(data)
+    # 3. The model and its evaluator.
     cfgs = dict(train_cfg=train_cfg, test_cfg=test_cfg)
     model = DETECTORS[kind](model, 'model', **cfgs, preprocess=lowered.preprocess)
     wanted = {} if evaluation is None else evaluation

@@ -53,6 +53,7 @@ def _read(
 
 def _settings(value: Any) -> dict[str, Any]:
     """The fields of a dataclass that differ from their defaults; warnings aside."""
+    # Defaults are left out, so that the output shows what the config decides.
     found = {}
     for field in fields(value):
         default = field.default if field.default_factory is MISSING else field.default_factory()

@@ -17,6 +17,7 @@ _RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 def lower_segmentation(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
     """Arguments of ``RunConfig`` for the model and its data."""
+    # 1. The data sets; their pipelines are kept for the normalisation and the views of the test.
     found: list[SegPipeline] = []
 
     def lower_dataset(section: Node, training: bool) -> Node:
@@ -32,6 +33,7 @@ def lower_segmentation(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
         return read(label_map_dataset, rest, section.path, pipeline=pipeline)
 
     lowered = lower_splits(splits, lower_dataset)
+    # 2. ``test`` is lowered last, so that the last pipeline is its own.
     if 'test' in lowered and found[-1].tta is not None:
         lowered['test']['tta'] = found[-1].tta
     norm = common_norm([pipeline.norm for pipeline in found])

@@ -20,6 +20,7 @@ def lower_mmseg1(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
     """
     section = model['data_preprocessor']
     check(section is not None, 'model.data_preprocessor', 'this key is required')
+    # The preprocessor normalises; with a ``size`` it also pads training images to it.
     norm = read(_preprocessor, section, section.path)
     size = section.get('size')
 

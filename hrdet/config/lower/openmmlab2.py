@@ -27,6 +27,7 @@ def read_config(config: Mapping[str, Any]) -> RunConfig:
     """Lower a config in this language."""
     names = [name for name in config if name not in ('optimizer', 'vis_backends')]
     warnings = check_names(names, (*KEYS, 'custom_imports'), 'openmmlab2')
+    # Base configs define ``optimizer`` as a variable, and use it in ``optim_wrapper``.
     wrapped = (config.get('optim_wrapper') or {}).get('optimizer')
     if config.get('optimizer') not in (None, wrapped):
         warnings.append('optimizer: a variable of the config file; training takes optim_wrapper')
@@ -173,6 +174,7 @@ def _tta_model(
 ) -> None:
     """Checked only: boxes of all views go through one NMS, scores are averaged."""
     check_choice(type, (task.tta,), f'{path}.type')
+    # ``tta_cfg`` repeats NMS and limits of the model, which hrdet applies to the merged views.
     merged = test_cfg.get('rcnn', test_cfg) if isinstance(test_cfg, Node) else {}
     for key, value in (tta_cfg or {}).items():
         same = 'views are merged as model.test_cfg says: leave it out'

@@ -25,6 +25,7 @@ def _sampler(section: Node, path: str) -> Node:
     """``num``, ``pos_fraction`` and the like of a CombinedSampler go to both samplers inside it."""
     if check_typed(section, path)['type'] != 'CombinedSampler':
         return section
+    # A value of the inner sampler takes precedence.
     inner = ('pos_sampler', 'neg_sampler')
     shared = {k: v for k, v in section.items() if k != 'type' and k not in inner}
     parts = {name: check_typed(section.get(name), f'{path}.{name}') for name in inner}

@@ -20,6 +20,7 @@ ROI_HEADS = {
 
 def two_stage(section: Node, path: str, **context: Any) -> Node:
     """The tree of a detector whose section ``model`` is given; ``context`` as ``_detector``'s."""
+    # The keys of the second stage depend on the type, so they are split off for their own reader.
     roi_reader = ROI_HEADS[section['type']]
     roi_keys = keys_of(roi_reader, ['train', 'test'])
     check_keys(section, [*keys_of(_detector, [*context, 'roi']), *roi_keys], path)

@@ -79,6 +79,7 @@ def _drawn(file: RawFile) -> np.ndarray:
             f'{file}: polygons are drawn by cityscapesscripts ({error}): pip install '
             f'cityscapesscripts; or unpack the *{_IDS} of gtFine_trainvaltest.zip beside it'
         ) from error
+    # The official script draws the polygons, so that the maps equal the published ones.
     annotation = Annotation()
     try:
         annotation.fromJsonText(file.read().decode())

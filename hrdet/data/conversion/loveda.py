@@ -35,6 +35,7 @@ def plan_loveda(raw: Path, out: Path) -> Plan:
 
 
 def _check_pairs(raw: Path, part: str, placed: dict[Path, RawFile]) -> None:
+    # Names that only one of the two kinds has: ``^`` is the symmetric difference.
     images, maps = (
         {f.name: f for f in placed.values() if (f.folders[-3], f.folders[-1]) == (part, kind)}
         for kind in _KINDS

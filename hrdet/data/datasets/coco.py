@@ -44,6 +44,7 @@ class CocoDataset(AnnotatedImages):
         box_convention: BoxConvention | str = BoxConvention.INCLUSIVE,
         exif: Literal['ignore', 'apply', 'error'] = 'ignore',
     ):
+        # Fatal problems of the annotations are an error before images are looked for.
         self.ann_file = ann_file
         table, problems = read_coco(ann_file, with_mask and not test_mode, not test_mode)
         raise_or_warn([problem for problem in problems if problem.fatal])

@@ -108,6 +108,7 @@ def _exif(block: bytes) -> int:
 def _by_pillow(data: bytes) -> ImageHeader | None:
     from PIL import Image  # slow to import, and seldom needed
 
+    # Pillow's own limit warns of images that hrdet's limit allows.
     bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # hrdet's own is checked instead
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as picture:

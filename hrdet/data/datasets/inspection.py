@@ -96,6 +96,7 @@ def conclude(
     dataset: 'ImageDataset', indices: Sequence[int], findings: Sequence[Findings]
 ) -> list[Problem]:
     """Errors of single images and truths, and warnings about all of them together."""
+    # 1. Errors of single images; 2. EXIF orientation; 3. bit depth; 4. doubts of the data set.
     problems = [Problem('', '', one.error, fatal=True) for one in findings if one.error]
     turned = [i for i, one in zip(indices, findings) if one.orientation != 1]
     if turned:

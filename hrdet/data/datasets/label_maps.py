@@ -205,6 +205,7 @@ class LabelMapDataset(StoredImages):
         self, palette: Sequence[Colour] | None, values: LabelValues
     ) -> tuple[Colour, ...] | None:
         """A colour (R, G, B) for each class; None: of nobody's choice."""
+        # The user's palette for the loaded classes, or the known one, reordered for them.
         if palette is not None:
             colours = tuple(tuple(colour) for colour in palette)
             if len(colours) == len(self.classes):

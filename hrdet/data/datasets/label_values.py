@@ -53,6 +53,7 @@ class LabelValues:
 
     def why_foreign(self, value: int, pixels: int, origin: str) -> str:
         """One line about a foreign value: what is allowed, and the cure."""
+        # With zero_ignored the values of classes are 1..K, otherwise 0..K-1.
         count, first = len(self.file_classes), int(self.zero_ignored)
         cures = ['name every class in classes']
         if not self.zero_ignored and value == count:
@@ -105,6 +106,7 @@ def read_values(store: Any, name: str) -> np.ndarray:
     Raises:
         DataError: the file cannot be read, or is a picture of colours.
     """
+    # Ordinary PNGs by hrdet's decoder, all others by Pillow, which keeps palette indices.
     origin, data = store.path(name), store.read(name)
     check_pixels(read_header(data), origin)
     values = png.decode_indices(data)

@@ -159,6 +159,7 @@ def _paint(canvas: np.ndarray, alpha: np.ndarray, label: int, rng: np.random.Gen
 
 def _pattern(h: int, w: int, rng: np.random.Generator) -> np.ndarray:
     """A texture (h, w) of 0..1: plain, stripes, checks, dots or clouds, in any direction."""
+    # Phases u and v along two perpendicular directions, one period of 2 pi each.
     kind = rng.integers(5)
     angle, period = rng.uniform(0, np.pi), rng.uniform(7, 14)
     y, x = np.mgrid[:h, :w].astype(np.float32)

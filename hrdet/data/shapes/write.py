@@ -110,6 +110,7 @@ def semantic_map(ground: np.ndarray, things: list[Thing]) -> np.ndarray:
 
 
 def _annotation(annotation_id: int, image_id: int, thing: Thing) -> dict:
+    # The box is that of the visible part, as in COCO.
     columns, rows = np.flatnonzero(thing.visible.any(0)), np.flatnonzero(thing.visible.any(1))
     x, y = int(columns[0]), int(rows[0])
     w, h = int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y
@@ -158,6 +159,7 @@ def _polygons(window: np.ndarray, x: int, y: int) -> list[list[float]]:
 
 
 def _cut_to(outline: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    # Cut where outline and hole are nearest; the hole is then walked around and left at its start.
     distances = np.square(outline[:, None] - hole[None]).sum(-1)
     a, b = np.unravel_index(distances.argmin(), distances.shape)
     inner = np.concatenate([hole[b:], hole[: b + 1]])

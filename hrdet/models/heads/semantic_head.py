@@ -44,6 +44,7 @@ class FusedSemanticHead(nn.Module):
         self.lateral_convs = nn.ModuleList(
             conv_module(in_channels, in_channels, 1, norm_cfg=norm_cfg) for _ in range(num_ins)
         )
+        # ``num_convs`` shared convolutions, then one layer each for the embedding and the logits.
         widths = [in_channels] + [conv_out_channels] * num_convs
         self.convs = nn.Sequential(
             *(conv_module(width, conv_out_channels, 3, norm_cfg=norm_cfg) for width in widths[:-1])

@@ -112,6 +112,7 @@ def _maps(values: Tensor) -> Tensor:
 
 def _own_statistics(x: Tensor, eps: float) -> Tensor:
     """Mean, variance and count of this process's maps: (2C + 1,), 0 where there are none."""
+    # torch's kernel returns 1 / sqrt(var + eps), from which the variance is recovered.
     count = x.numel() // x.shape[1]
     if _has_kernels(x):
         mean, inverse = torch.batch_norm_stats(x, eps)  # inverse = 1 / sqrt(var + eps)
