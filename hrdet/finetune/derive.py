@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from hrdet import zoo
@@ -17,6 +18,7 @@ from hrdet.weights import find
 
 # By the evaluator of a config: what its data have to be.
 _TASKS = {'CocoMetric': 'boxes', 'IoUMetric': 'label maps', 'MeanIoU': 'label maps'}
+_ON_THE_HUB = (18, 30, 32, 40, 44, 48, 64)  # widths that timm publishes
 _EXAMPLES = {
     'boxes': 'faster_rcnn_hrnetv2p_w18_1x',
     'label maps': 'fcn_hr18s_512x1024_40k_cityscapes',
@@ -111,11 +113,9 @@ def _check_task(name: str, run: RunConfig, data: OwnData) -> None:
 
 def _start(name: str, run: RunConfig, notes: list[str]) -> str:
     """Set the weights that training starts from: 'all', those of the 'backbone', or 'none'."""
-    published, imagenet = zoo.named(name), run.runtime.pretrained
-    nickname = f'open-mmlab://msra/hrnetv2_w{run.model["backbone"].get("width")}'
-    sources = [('all', published and published.name), ('backbone', imagenet)]
-    if imagenet and nickname in zoo.NICKNAMES:
-        sources.append(('backbone', nickname))
+    published = zoo.named(name)
+    backbones = [run.runtime.pretrained, *_imagenet(run)]
+    sources = [('all', published and published.name)] + [('backbone', one) for one in backbones]
     reasons = []
     for kind, source in sources:
         if not source:
@@ -137,12 +137,23 @@ def _start(name: str, run: RunConfig, notes: list[str]) -> str:
     return 'none'
 
 
+def _imagenet(run: RunConfig) -> list[str]:
+    """Where else the ImageNet weights of a backbone that starts from some are published."""
+    width = run.model['backbone'].get('width')
+    names = [f'open-mmlab://msra/hrnetv2_w{width}']
+    if find_spec('safetensors') and width in _ON_THE_HUB:
+        names.append(f'timm/hrnet_w{width}.ms_{"aug_" if width == 18 else ""}in1k')
+    known = [name for name in names if name in zoo.NICKNAMES or name.startswith('timm/')]
+    return known if run.runtime.pretrained else []
+
+
 def _short(error: Exception) -> str:
-    """Why there are no weights, without the advice and the paths."""
+    """Why there are no weights; the download has told the rest."""
     if os.environ.get('HRDET_OFFLINE', '0') not in ('', '0'):
         return 'not here, and HRDET_OFFLINE is set'
-    text = str(error).splitlines()[0]
-    return text if len(text) <= 200 else f'{text[:200]} ...'
+    if isinstance(error, DownloadError):
+        return 'not here, and no address gives it'
+    return str(error).splitlines()[0]
 
 
 def _learned_norms(model: Node) -> Node:

@@ -162,3 +162,15 @@ def test_the_commands(yolo, monkeypatch, capsys):
     lines = [json.loads(line) for line in (work / 'log.jsonl').read_text().splitlines()]
     assert any('bbox_AP' in str(line) for line in lines)
     assert (work / 'model_final.pth').is_file()
+
+
+def test_imagenet_weights_are_the_second_choice(config, yolo):
+    file = zoo.cache_folder() / zoo.NICKNAMES['open-mmlab://msra/hrnetv2_w18'].rsplit('/', 1)[1]
+    file.parent.mkdir()
+    file.touch()
+    run, told = config('faster_rcnn_hrnetv2p_w18_1x', yolo(train=4, val=2))
+    assert run.runtime.pretrained == 'open-mmlab://msra/hrnetv2_w18'
+    assert run.runtime.load_from is None
+    assert 'norm_eval' not in run.model['backbone']
+    assert run.training.optimizer['lr'] == pytest.approx(0.02)
+    assert 'starts from ImageNet weights open-mmlab://msra/hrnetv2_w18' in told
