@@ -1,4 +1,4 @@
-"""Measure hrdet beside its peers.
+"""Benchmark hrdet against other libraries ("peers").
 
 python -m benchmarks                                    everything, hrdet alone
 python -m benchmarks inference --peer-python PYTHON     one subject, beside a peer
@@ -57,19 +57,19 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--cpu-time',
         action='store_true',
-        help='time that the processes compute, not that which passes: for a busy machine',
+        help='measure CPU time instead of wall time, for a busy machine',
     )
     parser.add_argument('--list', action='store_true', help='the names of the cases')
     parser.add_argument('--write', metavar='PAGE', help='put the rows into docs/results/speed.md')
     args = parser.parse_args(arguments)
     check_subjects(parser, args.subjects)
     if args.tiny and args.write:
-        parser.error('--tiny measures nothing worth writing down')
+        parser.error('--tiny is a check only: its times are not written')
     return args
 
 
 def check_subjects(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
-    """End with a message where there is no such subject."""
+    """Exit with a message for an unknown subject."""
     for name in names:
         if name not in SUBJECTS:
             parser.error(f'there is no subject {name}; there are {", ".join(SUBJECTS)}')

@@ -1,8 +1,8 @@
-"""Comparing, timing in turn, and statistics.
+"""Run the cases of a benchmark: compare results, time the sides in turn, compute statistics.
 
-A subject (``benchmarks/<name>.py``) has a function ``cases(options)``.  A case is one piece of work
-that several sides do; the first side is hrdet, and every other one's result is compared with it
-before anything is timed.
+A subject (``benchmarks/<name>.py``) has a function ``cases(options)``.  A case is one task with
+several implementations ("sides").  The first side is hrdet; the results of the others are compared
+with its result before anything is timed.
 """
 
 import contextlib
@@ -30,12 +30,12 @@ Arrays = dict[str, np.ndarray]
 
 
 class DisagreementError(AssertionError):
-    """Two sides do not return the same thing."""
+    """Two sides return different results."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line decides."""
+    """Options of the command line."""
 
     folder: Path  # for the files that cases make
     peer_python: str | None = None
@@ -116,7 +116,7 @@ def spread(samples: Sequence[float]) -> Spread:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
-    """How many times less ours is: of the samples of each round, which are neighbours in time."""
+    """Ratio theirs / ours of the two samples of each round, which are taken one after the other."""
     return spread([b / a for a, b in zip(ours, theirs, strict=True)])
 
 
@@ -162,7 +162,7 @@ def run(case: Case, options: Options) -> list[Row]:
 
 
 def compare(case: Case, options: Options) -> dict[str, str]:
-    """Words on how well each side's result agrees with hrdet's; raises the errors of ``run``."""
+    """Text about the agreement of each side's result with hrdet's; raises the errors of ``run``."""
     return _compare(case, _sides(case, options), options)
 
 
@@ -234,7 +234,7 @@ def _compare(case: Case, sides: Sequence[Side], options: Options) -> dict[str, s
 
 
 def _notes(case: Case, sides: Sequence[Side], workers: Sequence[Worker]) -> dict[str, str]:
-    """Words on the agreement of each side with the first, where it is to agree."""
+    """Text about the agreement of each side with the first, for sides that are compared."""
     pairs = [(side, worker) for side, worker in zip(sides, workers) if side.same]
     first = workers[0].arrays() if pairs else {}
     notes = {}

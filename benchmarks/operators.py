@@ -100,7 +100,7 @@ def mmcv_roi_align(size: tuple, count: int, backward: bool, device: str) -> tupl
 
 
 def _level_by_level(align: Callable, size: tuple, count: int, backward: bool, device: str) -> tuple:
-    """How both peers' detectors go about a pyramid: the regions of each level in turn."""
+    """RoIAlign over a pyramid as both peers do it: the regions of each level in turn."""
     maps, rois, levels, grad = _pyramid(size, count, device)
 
     def pool() -> Any:

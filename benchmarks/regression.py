@@ -1,4 +1,4 @@
-"""Is a commit slower than the one before?  Both in turn, in paired runs, beside the test suite.
+"""Check whether a commit is slower than the one before, by paired runs of both in turn.
 
     python -m benchmarks.regression                       the work tree against HEAD
     python -m benchmarks.regression HEAD~1 HEAD           two commits

@@ -1,4 +1,4 @@
-"""The table of measurements, in the terminal and on a page, with what it was measured on."""
+"""Print the table of measurements, or write it into a page, with a description of the machine."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""One side of a benchmark in a process of its own: its end of the pipe, and the harness's.
+"""Run one side of a benchmark in its own process: the worker, and the harness's proxy for it.
 
 A worker reads a JSON object a line from its standard input and answers with one a line; arrays
 travel as npz files.  The subject's function imports what it measures, inside the worker only:
@@ -31,7 +31,7 @@ class WorkerError(RuntimeError):
 
 
 class Worker:
-    """The harness's end: a process that prepares a subject's function, runs and times it.
+    """The harness's proxy for a worker process, which prepares, runs and times a function.
 
     Args:
         python: the interpreter of its environment.
@@ -99,7 +99,7 @@ class Worker:
 
 
 class _Server:
-    """The worker's end: every method is a task."""
+    """The worker; every method is a task that the harness can ask for."""
 
     run: Callable[[], Any]
     arrays: Callable[[Any], dict[str, np.ndarray]]

@@ -1,4 +1,4 @@
-"""Where the time of a model goes: medians of its parts, and peak memory.
+"""Time the parts of a model (medians), and measure its peak memory.
 
     python tools/analysis/benchmark.py CONFIG --mode infer --device cpu --shape 800 1216
     python tools/analysis/benchmark.py CONFIG --mode train --device cuda --batch 4

@@ -1,4 +1,4 @@
-"""Which Python functions run, in which files, in which order: a profile without times."""
+"""Trace which Python functions run, in which files and in which order."""
 
 from __future__ import annotations
 

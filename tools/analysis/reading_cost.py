@@ -1,4 +1,4 @@
-"""What it costs to read hrdet: files, page turns and lines on the way through a Faster R-CNN.
+"""Measure the cost of reading hrdet: files, page turns and lines of a Faster R-CNN.
 
     python tools/analysis/reading_cost.py
     python tools/analysis/reading_cost.py --json
@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs/hrnet/faster_rcnn_hrnetv2p_w18_1x.py'
 SIZE = (128, 160)  # height and width of the images
 LAYERS = ('hrdet/models/backbones', 'hrdet/models/layers', 'hrdet/models/necks')
-# Rooms that tools/train.py calls and that a reader of the loop need not open.
+# Packages that tools/train.py calls and that a reader of the loop need not open.
 NOT_OF_THE_LOOP = tuple(
     f'hrdet/{room}'
     for room in (

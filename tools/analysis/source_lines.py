@@ -1,4 +1,4 @@
-"""Lines of Python files: on a path of executed functions, of comments, and of what is longest."""
+"""Count lines of Python files: on a path of executed functions, of comments, of long functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SILENT = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tok
 
 
 def lines_on_path(file: Path, executed: set[str]) -> tuple[int, int]:
-    """(raw, code) lines of a file without what a reader of the path need not read.
+    """(raw, code) lines of a file that a reader of the path reads.
 
     ``executed`` are qualified names; none at all: the whole file.  Functions and classes that
     nothing ran of are left out, and so are imports and constants that nothing counted reads, each

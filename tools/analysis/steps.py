@@ -1,4 +1,4 @@
-"""Steps of inference and of training, on a data set or on noise, and the time of their parts."""
+"""Run steps of inference or training on a data set or on noise, and time their parts."""
 
 import argparse
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""A stopwatch for the parts of a step, on CPU and on CUDA."""
+"""Time the parts of a step, on CPU and on CUDA."""
 
 import time
 from collections import defaultdict
