@@ -13,12 +13,12 @@ import pytest
 TRACES = {
     'step': (16, 23),
     'later step': (16, 23),
-    'predict': (15, 22),
+    'predict': (15, 23),
     'train.py': (17, 41),
     'iteration': (5, 10),
 }
 # (files, raw lines, code lines) of the way from a config to the loss.
-LINES = {'construct': (21, 2200, 1590), 'total': (43, 4140, 2720)}
+LINES = {'construct': (21, 2200, 1590), 'total': (43, 4180, 2760)}
 SIZES = {
     'hrdet/engine + tools/train.py': 1620,
     'import cycles': 0,

@@ -82,6 +82,11 @@ def open_exported(path: Path) -> tuple[Callable[[Arrays], Arrays], dict[str, str
 def _write_onnx(program: ExportedProgram, path: Path, texts: Mapping[str, str]) -> None:
     from hrdet.export.onnx_operators import translations
 
+    if any(str(node.target) == 'hrdet.soft_nms.default' for node in program.graph.nodes):
+        raise ConfigError(
+            f"{path}: ONNX has no soft-NMS: set nms=dict(type='nms', iou_thr=0.5) in test_cfg, or "
+            f'export to .pt2'
+        )
     logging.getLogger('torch.onnx').setLevel(logging.ERROR)  # torchvision is not needed
     onnx = torch.onnx.export(
         program,

@@ -77,9 +77,10 @@ def trace(
     if model.takes_padded:
         inputs['sizes'] = torch.tensor([[height, width]] * count, dtype=torch.float32)
         shapes['sizes'] = sides
-    return torch.export.export(
-        _Results(plain).eval(), (), inputs, dynamic_shapes=shapes, strict=False
-    )
+    with torch.no_grad():
+        return torch.export.export(
+            _Results(plain).eval(), (), inputs, dynamic_shapes=shapes, strict=False
+        )
 
 
 def largest_test_size(pipeline: ImagePipeline) -> tuple[int, int]:

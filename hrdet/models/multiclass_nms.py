@@ -68,14 +68,33 @@ def multiclass_nms(
     # 2. Suppress duplicates.  No class can have more than D boxes among an image's best D.
     limit = p if max_per_img < 0 else min(p, max_per_img)
     index, scores = nms(boxes, scores, limit)
-    boxes = boxes.take_along_dim(index[..., None], 1).reshape(n, k * limit, 4)
+    boxes = boxes.gather(1, index[..., None].expand(-1, -1, 4)).reshape(n, k * limit, 4)
     # 3. Rank the boxes of all classes of an image; a row's class is its set's.
     scores, order = scores.reshape(n, k * limit).sort(dim=1, descending=True, stable=True)
     counts = (scores > -torch.inf).sum(1)
     most = max_per_img if max_per_img >= 0 else int(counts.max())
     scores, order, counts = scores[:, :most], order[:, :most], counts.clamp(max=most)
-    boxes = boxes.take_along_dim(order[..., None], 1)
+    boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
     return boxes, scores, order // max(limit, 1), counts
+
+
+def detection_tensors(
+    boxes: Tensor, scores: Tensor, labels: Tensor, counts: Tensor, masks: Tensor | None = None
+) -> dict[str, Tensor]:
+    """The padded results of ``multiclass_nms`` by name, 0 in rows without a detection.
+
+    With ``masks`` (N, D, m, m) these, too.
+    """
+    empty = torch.arange(scores.shape[1], device=scores.device) >= counts[:, None]  # (N, D)
+    tensors = dict(
+        boxes=boxes.masked_fill(empty[..., None], 0),
+        scores=scores.masked_fill(empty, 0),
+        labels=labels.masked_fill(empty, 0),
+        counts=counts,
+    )
+    if masks is not None:
+        tensors['masks'] = masks.masked_fill(empty[..., None, None], 0)
+    return tensors
 
 
 def split_detections(

@@ -50,6 +50,13 @@ def augmented_view(batch: Batch, convention: BoxConvention, rescale: bool) -> Au
     )
 
 
+def input_view(sizes: Tensor, convention: BoxConvention) -> AugmentedView:
+    """The view with results in pixels of the input; ``sizes`` (N, 2) are the images' (h, w)."""
+    scale = torch.ones(1, 2, device=sizes.device)
+    flipped = torch.zeros(1, dtype=torch.bool, device=sizes.device)
+    return AugmentedView(sizes, scale, flipped, [], convention)
+
+
 def augmented_batches(batch: Batch | Views, rescale: bool) -> list[Batch]:
     """One batch for each view.
 
@@ -65,4 +72,4 @@ def augmented_batches(batch: Batch | Views, rescale: bool) -> list[Batch]:
 
 def _spread(values: Tensor, boxes: Tensor) -> Tensor:
     """Values (N, C) of images in the shape (N, 1, ..., 1, C) of their boxes."""
-    return values.reshape(len(values), *[1] * (boxes.ndim - 2), -1)
+    return values.reshape(values.shape[0], *[1] * (boxes.ndim - 2), -1)

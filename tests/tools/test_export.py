@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from hrdet.apis import init_model
+from hrdet.export import place, trace, write
 from tests.export.conftest import needs_onnx
+from tests.models import toy_detectors
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCKED = 'import sys; sys.modules["hrdet"] = None\n'
@@ -76,6 +78,38 @@ def test_the_scripts_of_the_page(command, trained):
         assert run_script('Run a segmentor', folder) == expected
         written = cv2.imread(str(folder / 'labels.png'), cv2.IMREAD_GRAYSCALE)
         np.testing.assert_array_equal(written, labels)
+
+
+@needs_onnx
+@pytest.mark.slow
+def test_the_script_of_detectors(tmp_path):
+    model = toy_detectors.detector('faster', 'continuous').eval()
+    model.classes = ('ant', 'bee', 'cat')
+    write(trace(model, (1, 64, 96)), tmp_path / 'model.onnx', model)
+    # Half of the input's height remains empty; the photo is twice as large as its place.
+    blocks = np.random.default_rng(0).integers(0, 256, (8, 24, 3), np.uint8)
+    photo = cv2.resize(blocks, (192, 64), interpolation=cv2.INTER_NEAREST)
+    cv2.imwrite(str(tmp_path / 'photo.png'), photo)
+    (tmp_path / 'photo.png').rename(tmp_path / 'photo.jpg')  # without loss
+    image, size = place(photo, (64, 96), padded=True)
+    assert size == (32, 96)
+    found = model.predict_tensors(torch.from_numpy(image)[None], torch.tensor([size]).float())
+    expected = [
+        f'{model.classes[label]} {score:.4f} ' + ' '.join(f'{2 * side:.1f}' for side in box)
+        for box, score, label in zip(found['boxes'][0], found['scores'][0], found['labels'][0])
+        if score > 0.3
+    ]
+    assert len(expected) > 1
+    names, numbers = _split(run_script('Run a detector', tmp_path))
+    expected_names, expected_numbers = _split(expected)
+    assert names == expected_names
+    np.testing.assert_allclose(numbers, expected_numbers, atol=0.11)  # one in the last digit
+
+
+def _split(lines):
+    """The class of each line, and its numbers."""
+    rows = [line.split() for line in lines]
+    return [name for name, *_ in rows], np.array([row[1:] for row in rows], float)
 
 
 @pytest.mark.slow

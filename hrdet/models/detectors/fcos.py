@@ -5,8 +5,9 @@ from torch import Tensor, nn
 
 from hrdet.models.detectors.base import Detector
 from hrdet.models.heads.fcos_head import FCOSHead
+from hrdet.models.multiclass_nms import detection_tensors, split_detections
 from hrdet.models.preprocess import Preprocess
-from hrdet.models.views import augmented_batches, augmented_view
+from hrdet.models.views import augmented_batches, augmented_view, input_view
 from hrdet.registry import register
 from hrdet.structures import Batch, Detections, Views
 
@@ -42,4 +43,15 @@ class FCOS(Detector):
             boxes.append(candidates[0])
             scores.append(candidates[1])
         # 2. The best of each image, without duplicates.
-        return self.bbox_head.select(torch.cat(boxes, 1), torch.cat(scores, 1))
+        return split_detections(*self.bbox_head.select(torch.cat(boxes, 1), torch.cat(scores, 1)))
+
+    @torch.no_grad()
+    def predict_tensors(self, images: Tensor, sizes: Tensor | None = None) -> dict[str, Tensor]:
+        """``boxes`` (N, D, 4), ``scores`` and ``labels`` (N, D), best first, and ``counts`` (N,).
+
+        An image has ``counts`` detections; rows beyond are 0.
+        """
+        batch = self._batch(images, sizes)
+        view = input_view(batch.input_sizes, self.convention)
+        candidates = self.bbox_head.candidates(self.extract(batch), view)
+        return detection_tensors(*self.bbox_head.select(*candidates))

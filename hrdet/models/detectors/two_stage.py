@@ -14,12 +14,17 @@ from torch import Tensor, nn
 from hrdet.boxes import clip_boxes
 from hrdet.models.detectors.base import Detector
 from hrdet.models.heads.rpn_head import RPNHead, merge_proposals
-from hrdet.models.multiclass_nms import multiclass_nms, split_detections
+from hrdet.models.multiclass_nms import detection_tensors, multiclass_nms, split_detections
 from hrdet.models.preprocess import Preprocess
 from hrdet.models.roi.base import RoIHead
 from hrdet.models.roi.extractor import batch_rois, valid_rows
 from hrdet.models.roi.masks import paste_masks
-from hrdet.models.views import AugmentedView, augmented_batches, augmented_view
+from hrdet.models.views import (
+    AugmentedView,
+    augmented_batches,
+    augmented_view,
+    input_view,
+)
 from hrdet.registry import register
 from hrdet.structures import Batch, Detections, Views
 
@@ -54,10 +59,33 @@ class TwoStageDetector(Detector):
 
     @torch.no_grad()
     def predict(self, batch: Batch | Views, rescale: bool = True) -> list[Detections]:
+        batches = augmented_batches(batch, rescale)
+        views = [augmented_view(one, self.convention, rescale) for one in batches]
+        found, masks = self._predict(batches, views)
+        detections = split_detections(*found)
+        if masks is None:
+            return detections
+        sizes, threshold = views[0].result_sizes, self.roi_head.mask_thr_binary
+        return paste_masks(detections, masks.cpu(), sizes, threshold, self.convention)
+
+    @torch.no_grad()
+    def predict_tensors(self, images: Tensor, sizes: Tensor | None = None) -> dict[str, Tensor]:
+        """``boxes`` (N, D, 4), ``scores`` and ``labels`` (N, D), best first, and ``counts`` (N,).
+
+        An image has ``counts`` detections; rows beyond are 0.  With masks also ``masks`` (N, D, m,
+        m), probabilities inside the boxes.
+        """
+        batch = self._batch(images, sizes)
+        found, masks = self._predict([batch], [input_view(batch.input_sizes, self.convention)])
+        return detection_tensors(*found, masks)
+
+    def _predict(
+        self, batches: list[Batch], views: list[AugmentedView]
+    ) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """What ``multiclass_nms`` returns, and soft masks (N, D, m, m) where there is a head."""
         # 1. Features and proposals of every view; several views share the best of all of them.
-        views, features, proposals = [], [], []
-        for one in augmented_batches(batch, rescale):
-            views.append(augmented_view(one, self.convention, rescale))
+        features, proposals = [], []
+        for one in batches:
             features.append(self.extract(one))
             proposals.append(self.rpn_head.propose(self.rpn_head(features[-1]), one))
         if len(views) > 1:
@@ -80,17 +108,15 @@ class TwoStageDetector(Detector):
         boxes, scores, labels, counts = multiclass_nms(
             _mean(boxes), _mean(scores), head.score_thr, head.nms, head.max_per_img
         )
-        detections = split_detections(boxes, scores, labels, counts)
         if head.mask_head is None:
-            return detections
-        # 4. Their masks (N, D, m, m), pasted into the images.
+            return (boxes, scores, labels, counts), None
+        # 4. Their masks.
         valid = torch.arange(scores.shape[1], device=scores.device) < counts[:, None]  # (N, D)
         masks = [
             self._predict_masks(maps, view, boxes, labels, valid)
             for maps, view in zip(features, views)
         ]
-        sizes, threshold = views[0].result_sizes, head.mask_thr_binary
-        return paste_masks(detections, _mean(masks).cpu(), sizes, threshold, self.convention)
+        return (boxes, scores, labels, counts), _mean(masks)
 
     def _predict_masks(
         self, features: Any, view: AugmentedView, boxes: Tensor, labels: Tensor, valid: Tensor

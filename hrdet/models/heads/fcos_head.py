@@ -23,16 +23,11 @@ from hrdet.boxes import (
 from hrdet.losses import mean_over_processes
 from hrdet.matching import assign_points
 from hrdet.models.layers import NormCfg, conv_module
-from hrdet.models.multiclass_nms import (
-    NMS,
-    SoftNMS,
-    multiclass_nms,
-    split_detections,
-)
+from hrdet.models.multiclass_nms import NMS, SoftNMS, multiclass_nms
 from hrdet.models.views import AugmentedView
 from hrdet.ranges import Count, Limit, Natural, NotNegative, Positive, UpToOne
 from hrdet.registry import register
-from hrdet.structures import Detections, GroundTruth
+from hrdet.structures import GroundTruth
 
 # Largest logarithm of a predicted distance in pixels: e^88 and its gradient overflow float32.
 # The loss does not change: for a box of e^30 pixels -log IoU is at its largest, where it is flat.
@@ -200,8 +195,8 @@ class FCOSHead(nn.Module):
         boxes = clip_boxes(torch.cat(boxes, 1), view.sizes[:, None], self.convention)
         return view.to_result(boxes), torch.cat(scores, 1)
 
-    def select(self, boxes: Tensor, scores: Tensor) -> list[Detections]:
-        """The objects of each image among its candidates, of one view or of several together."""
+    def select(self, boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """``multiclass_nms`` of the candidates, of one view or of several together."""
         if self.convention.fcos_candidate_pairs:
             # Boxes (N, C, 4) in result pixels.
             large = (boxes[..., 2:] - boxes[..., :2]).amin(-1) > self.min_bbox_size
@@ -209,8 +204,7 @@ class FCOSHead(nn.Module):
         # One box for all classes of a point: (N, C, 1, 4).
         boxes = boxes[:, :, None]
         # ``score_thr`` was applied to class scores; times centre-ness they may be lower.
-        best = multiclass_nms(boxes, scores, -torch.inf, self.nms, self.max_per_img)
-        return split_detections(*best)
+        return multiclass_nms(boxes, scores, -torch.inf, self.nms, self.max_per_img)
 
     def _assign(self, points: Tensor, feature_sizes, truth: GroundTruth) -> Tensor:
         # Range of distances (P, 2), and sampling radius (P, 1), of each point's level.
@@ -251,10 +245,12 @@ class FCOSHead(nn.Module):
         index = rank.sort(dim=1, descending=True, stable=True).indices[:, :count]
         # 3. Boxes and scores of the C best points.
         boxes = decode_distances(
-            points[index], log_distances.take_along_dim(index[..., None], 1).exp(), self.convention
+            points[index],
+            log_distances.gather(1, index[..., None].expand(-1, -1, 4)).exp(),
+            self.convention,
         )
         scores = torch.where(above, classes * central, -torch.inf)
-        return boxes, scores.take_along_dim(index[..., None], 1)
+        return boxes, scores.gather(1, index[..., None].expand(-1, -1, scores.shape[-1]))
 
 
 def _tower(widths: list[int], norm_cfg: NormCfg | None) -> nn.Sequential:

@@ -175,7 +175,7 @@ def _top(scores: Tensor, deltas: Tensor, anchors: Tensor, count: int):
     # Coarse levels have fewer than K anchors; padded, all levels stack to (N, L, K).
     missing = max(0, count - scores.shape[1])
     scores, index = scores.topk(count - missing, dim=1)
-    deltas, anchors = deltas.take_along_dim(index[..., None], 1), anchors[index]
+    deltas, anchors = deltas.gather(1, index[..., None].expand(-1, -1, 4)), anchors[index]
     return (
         F.pad(scores, (0, missing), value=-torch.inf),
         F.pad(deltas, (0, 0, 0, missing)),
@@ -197,12 +197,12 @@ def _suppress(boxes: Tensor, scores: Tensor, config: ProposalConfig) -> Proposal
     else:
         scores, order = scores.sort(dim=1, descending=True, stable=True)
         scores, order = scores[:, : config.max_num], order[:, : config.max_num]
-        boxes = boxes.take_along_dim(order[..., None], 1)
+        boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
     return Proposals(boxes, scores, scores > -torch.inf)
 
 
 def _nms(boxes: Tensor, scores: Tensor, iou_thr: float, limit: int) -> tuple[Tensor, Tensor]:
     """NMS of B sets of M boxes: (B, limit), best first, with score -inf where none is left."""
     index, valid = ops.nms(boxes, scores, iou_thr, limit)
-    boxes = boxes.take_along_dim(index[..., None], 1)
+    boxes = boxes.gather(1, index[..., None].expand(-1, -1, 4))
     return boxes, scores.gather(1, index).masked_fill(~valid, -torch.inf)

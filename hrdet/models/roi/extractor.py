@@ -65,6 +65,8 @@ def valid_rows(rois: Tensor) -> Tensor | slice:
 
     On a CPU the heads need not compute the others: detections with masks are few, and a trained RPN
     leaves fewer than ``max_num`` proposals in most images.  On a GPU shapes stay static: asking how
-    many rows are valid would wait for the device.
+    many rows are valid would wait for the device.  Exported graphs have static shapes, too.
     """
-    return slice(None) if rois.is_cuda else (rois[:, 0] >= 0).nonzero().squeeze(1)
+    if rois.is_cuda or torch.compiler.is_exporting():
+        return slice(None)
+    return (rois[:, 0] >= 0).nonzero().squeeze(1)
