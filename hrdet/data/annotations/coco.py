@@ -27,10 +27,9 @@ def read_coco(
 
     Items with problems that are fatal are left out of the table.  Segmentations that cannot become
     masks are fatal only ``with_mask``, which also keeps the segmentations in memory;
-    ``masks_needed=False`` keeps those that are good.  Files without a list of annotations, as
-    COCO's test-dev has them, are read where ``with_truth`` is False.
-    CVAT marks every mask in run lengths as a crowd region: ``runs_are_crowds=False`` reads these as
-    single objects.
+    ``masks_needed=False`` keeps those that are good, of crowd regions too.  Files without a list of
+    annotations, as COCO's test-dev has them, are read where ``with_truth`` is False.  CVAT marks
+    every mask in run lengths as a crowd region: ``runs_are_crowds=False`` reads them as objects.
 
     Raises:
         DataError: the file is missing, not JSON, or not a COCO instances file.
@@ -186,7 +185,8 @@ class _CocoFile:
     ) -> list | dict | None:
         """Polygons as arrays or an RLE dict; None where there is none or it is not needed."""
         segmentation = entry.get('segmentation')
-        if crowd or not (segmentation or self.masks_needed):
+        learned_from = self.masks_needed or not self.with_mask  # crowd regions have no mask then
+        if (crowd and learned_from) or not (segmentation or self.masks_needed):
             return None
         try:
             check_segmentation(segmentation, size)

@@ -73,7 +73,8 @@ def write_voc(parts: Sequence[Labels], out: Path) -> list[str]:
             write_file(out / 'Annotations' / f'{PurePosixPath(name).stem}.xml', xml)
         stems = [PurePosixPath(name).stem for name in names]
         write_lines(out / 'ImageSets' / 'Main' / f'{part.split}.txt', stems)
-        masks += sum(mask is not None for mask in part.table.segmentations or ())
+        kept = zip(part.table.segmentations or (), part.table.crowd)
+        masks += sum(mask is not None and not crowd for mask, crowd in kept)
     return [f'VOC has boxes alone: {plural(masks, "mask")} left out'] if masks else []
 
 

@@ -162,3 +162,13 @@ def test_an_outline_of_runs_is_within_a_quarter_of_a_pixel(coco_source, tmp_path
     convert_labels(str(source), str(tmp_path / 'new'), 'yolo')
     table = recognise_labels(str(tmp_path / 'new')).parts[0].table
     np.testing.assert_allclose(table.boxes[0], [20, 10, 50, 30], atol=0.26)
+
+
+def test_crowd_regions_keep_their_masks_in_coco(coco_source, tmp_path):
+    """An evaluation of masks needs them."""
+    crowd = dict(counts=[0, 48 * 64], size=[48, 64])
+    source = coco_source([(0, 1, [0, 0, 64, 48], crowd, 1), (0, 0, [4, 6, 20, 30], [], 0)])
+    convert_labels(str(source), str(tmp_path / 'new'), 'coco')
+    content = json.loads((tmp_path / 'new/annotations/train.json').read_text())
+    assert [entry['iscrowd'] for entry in content['annotations']] == [1, 0]
+    assert [entry['segmentation'] for entry in content['annotations']] == [crowd, []]
