@@ -1,8 +1,8 @@
-"""A config for data of one's own: what a path holds, and a published model set up for it.
+"""Derive a config for the user's data: recognise the data, and set a published model up for them.
 
 May change: a kind of data is a reader beside the others; a rule for a setting is a function of
-``recipe``.  Must stay: whatever is taken for granted is told in one line, the config is plain text
-that a user may edit, and nothing here runs in a training.
+``recipe``.  Must stay: each assumption is reported in one line, the config is plain text that a
+user may edit, and nothing here runs in a training.
 """
 
 from hrdet.finetune.data import OwnData, Part

@@ -1,7 +1,7 @@
-"""How many images of a size fit into the memory at hand, by the figures of docs/results/memory.md.
+"""Estimate how many images fit into memory, from the figures of docs/results/memory.md.
 
-The figures are of Faster R-CNN with frozen norms in float32: MiB for the model, and for each
-megapixel of the images.  Other models are reckoned with the factors below, on the safe side.
+The figures are those of Faster R-CNN with frozen norms in float32: MiB for the model, and for each
+megapixel of the images.  For other models they are multiplied by the factors below.
 """
 
 import os
@@ -18,7 +18,7 @@ _MOST_ON_A_CPU = {'boxes': 4, 'label maps': 4, 'classes': 16}
 
 
 def largest_batch(mib: float, megapixels: float, width: int, learned: bool, plain: bool) -> int:
-    """Images of a size that a training step has memory for; 1 at least.
+    """The number of images of a size that fit into a training step; at least 1.
 
     Args:
         mib: memory to be used.
@@ -34,8 +34,8 @@ def largest_batch(mib: float, megapixels: float, width: int, learned: bool, plai
     return max(1, int((mib - model) / (slope * megapixels)))
 
 
-def memory_at_hand(force_cpu: bool) -> tuple[float, str]:
-    """MiB that a training may use on the device that it will take, and the device's name."""
+def available_memory(force_cpu: bool) -> tuple[float, str]:
+    """MiB that a training may use on its device, and the name of the device."""
     import torch
 
     if torch.cuda.is_available() and not force_cpu:
@@ -44,8 +44,8 @@ def memory_at_hand(force_cpu: bool) -> tuple[float, str]:
     return _OF_A_CPU * _free_memory() / 2**20, 'CPU'
 
 
-def most(task: str, on_cpu: bool) -> int:
-    """The batch beyond which more images bring nothing."""
+def max_useful_batch(task: str, on_cpu: bool) -> int:
+    """The batch size beyond which training does not get faster or better."""
     return (_MOST_ON_A_CPU if on_cpu else _MOST)[task]
 
 

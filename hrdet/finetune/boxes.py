@@ -10,7 +10,7 @@ from hrdet.data import DataError
 from hrdet.data.errors import raise_or_warn
 from hrdet.data.formats import Labels, recognise_labels
 from hrdet.data.formats.coco import content_of
-from hrdet.finetune.data import OwnData, Part, halves, median_size, split_note
+from hrdet.finetune.data import OwnData, Part, median_size, split_note, train_val_split
 
 _UPRIGHT = ('YOLO', 'labelme')  # their labels are of images turned as EXIF data say
 
@@ -32,7 +32,7 @@ def open_boxes(path: Path, folder: Path) -> OwnData | None:
         raise DataError(f'{path}: there is no part for training, only {", ".join(parts)}')
     train, val = whole, parts.get('val')
     if val is None:
-        positions = halves(len(whole.table.file_names), str(path))
+        positions = train_val_split(len(whole.table.file_names), str(path))
         train, val = (_subset(whole, rows) for rows in positions)
         notes.append(split_note(*map(len, positions)))
     classes = _classes(train, notes)
@@ -72,7 +72,7 @@ def _subset(part: Labels, rows: np.ndarray) -> Labels:
 
 
 def _classes(part: Labels, notes: list[str]) -> tuple[str, ...]:
-    """The classes of which there are objects to learn from; the others are told."""
+    """The classes that have objects in training; a note lists the others."""
     counts = np.bincount(part.table.labels, minlength=len(part.table.classes))
     absent = [name for name, count in zip(part.table.classes, counts) if not count]
     classes = tuple(name for name in part.table.classes if name not in absent)

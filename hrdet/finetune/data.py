@@ -1,4 +1,4 @@
-"""What a path holds: boxes, label maps or classes, in parts for training and validation."""
+"""The user's data: boxes, label maps or classes, in parts for training and validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class OwnData:
     notes: list[str] = field(default_factory=list)  # one line each
 
 
-def halves(count: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+def train_val_split(count: int, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Positions of the training and the validation images of a data set without parts, sorted."""
     if count < 2:
         raise DataError(
@@ -51,7 +51,7 @@ def halves(count: int, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def split_note(train: int, val: int) -> str:
-    """What ``halves`` did."""
+    """A line about what ``train_val_split`` did."""
     return (
         f'there is no part for validation: {plural(val, "image")} of {train + val} drawn for it '
         f'(seed {SEED})'
@@ -59,7 +59,7 @@ def split_note(train: int, val: int) -> str:
 
 
 def typical_size(paths: Sequence[str]) -> tuple[int, int]:
-    """The median (h, w) of some of the images, which may turn some of them on their side."""
+    """The median (h, w) of some of the images, in the orientation that most of them have."""
     step = max(1, len(paths) // _LOOKED_AT)
     sizes = []
     for path in paths[::step]:
@@ -75,7 +75,7 @@ def typical_size(paths: Sequence[str]) -> tuple[int, int]:
 
 
 def median_size(sizes: np.ndarray) -> tuple[int, int]:
-    """The median edges of sizes (n, 2), the way round that most of them are."""
+    """The median edges of sizes (n, 2), in the orientation that most of them have."""
     short, long = int(np.median(sizes.min(axis=1))), int(np.median(sizes.max(axis=1)))
     upright = (sizes[:, 0] > sizes[:, 1]).mean() > 0.5
     return (long, short) if upright else (short, long)

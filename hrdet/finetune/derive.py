@@ -1,4 +1,4 @@
-"""The config of a published model for data of one's own."""
+"""Write the config of a published model for the user's data."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ from hrdet.finetune.recognise import open_data
 from hrdet.registry import ConfigError
 from hrdet.weights import find
 
-# By the evaluator of a config: what its data have to be.
+# Evaluator of a config -> kind of data that it needs.
 _TASKS = {'CocoMetric': 'boxes', 'IoUMetric': 'label maps', 'MeanIoU': 'label maps'}
 _ON_THE_HUB = (18, 30, 32, 40, 44, 48, 64)  # widths that timm publishes
 _EXAMPLES = {
@@ -157,5 +157,5 @@ def _short(error: Exception) -> str:
 
 
 def _learned_norms(model: Node) -> Node:
-    """The model without frozen norms, which random weights cannot learn with."""
+    """The model without frozen norms, because random weights need batch statistics."""
     return model.replaced(backbone=model['backbone'].replaced(norm_eval=False))

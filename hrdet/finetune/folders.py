@@ -10,7 +10,7 @@ from hrdet.data import ClassFolders, DataError
 from hrdet.data.datasets.images import FolderImages
 from hrdet.data.datasets.label_values import read_values
 from hrdet.data.formats.labels import images_below, split_folders
-from hrdet.finetune.data import OwnData, Part, halves, split_note, typical_size
+from hrdet.finetune.data import OwnData, Part, split_note, train_val_split, typical_size
 from hrdet.messages import plural
 
 _IMAGES = ('images', 'img_dir', 'img', 'imgs', 'JPEGImages', 'leftImg8bit')
@@ -56,7 +56,7 @@ def open_label_maps(path: Path, folder: Path) -> OwnData | None:
         train, val = part('train', images['train']), part('val', images['val'])
     else:
         names = [name for name in images[whole] if name.endswith(suffixes[0])]
-        chosen = halves(len(names), str(path))
+        chosen = train_val_split(len(names), str(path))
         parts = []
         for split, rows in zip(('train', 'val'), chosen):
             own = [names[row] for row in rows]
@@ -102,7 +102,7 @@ def open_class_folders(path: Path, folder: Path) -> OwnData | None:
         train = part(split, whole, range(len(whole)))
         val = part('val', sets['val'], range(len(sets['val'])))
     else:
-        chosen = halves(len(whole), str(path))
+        chosen = train_val_split(len(whole), str(path))
         parts = []
         for name, rows in zip(('train', 'val'), chosen):
             lines = [f'{whole.image_ids[row]} {whole.labels[row]}' for row in rows]
@@ -131,7 +131,7 @@ def _pair(path: Path) -> tuple[Path, Path] | None:
 
 
 def _suffixes(images: Path, maps: Path) -> tuple[str, str] | None:
-    """How the names of images and label maps end; None where they have no names in common."""
+    """Suffixes of images and label maps; None if they have no names in common."""
     names = images_below(images)
     if not names:
         return None

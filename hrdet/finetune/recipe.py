@@ -3,7 +3,7 @@
 from typing import Any
 
 from hrdet.config import Node, RunConfig
-from hrdet.finetune.batch import largest_batch, memory_at_hand, most, width_of
+from hrdet.finetune.batch import available_memory, largest_batch, max_useful_batch, width_of
 from hrdet.finetune.data import OwnData
 from hrdet.messages import plural
 
@@ -141,7 +141,7 @@ def set_batch(
     run: RunConfig, data: OwnData, batch: int | None, force_cpu: bool, notes: list[str]
 ) -> None:
     """Images a GPU: what is asked for, or what memory allows."""
-    mib, device = memory_at_hand(force_cpu)
+    mib, device = available_memory(force_cpu)
     if batch is None:
         megapixels = _train_pixels(run) / 1e6
         backbone = run.model['backbone']
@@ -150,9 +150,9 @@ def set_batch(
         plain = not run.train['dataset'].get('with_mask') and not cascade
         fits = largest_batch(mib, megapixels, width_of(backbone), learned, plain)
         few = max(2, len(data.train.files) // 8)  # a handful of steps in an epoch at least
-        batch = min(fits, most(data.task, device == 'CPU'), few)
+        batch = min(fits, max_useful_batch(data.task, device == 'CPU'), few)
         if learned and batch < 2:
-            batch = 2  # statistics of one image are none
+            batch = 2  # batch statistics need two images
         notes.append(
             f'{plural(batch, "image")} a batch: up to {fits} of {megapixels:.2f} megapixels fit '
             f'into {mib / 1024:.1f} GB ({device}), by docs/results/memory.md'

@@ -1,4 +1,4 @@
-"""What lies at a path: boxes, label maps or classes."""
+"""Recognise the user's data: boxes, label maps or class folders."""
 
 from pathlib import Path
 
