@@ -1,9 +1,11 @@
 """What makes a run worthless or slow, though nothing in it fails."""
 
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
 from hrdet.data import ImageDataset, shared_images
 from hrdet.messages import plural
 from hrdet.models.base import BaseModel
-from hrdet.models.layers import has_unfilled_norms
 
 
 def doubts(
@@ -26,3 +28,14 @@ def doubts(
             f'such as {shared[0]}: the metrics will be too good'
         )
     return lines
+
+
+def has_unfilled_norms(model: nn.Module) -> bool:
+    """Whether frozen batch norms have the statistics of fresh weights: mean 0, variance 1.
+
+    Such norms pass their input on, and nothing that training does changes that.
+    """
+    model.train()
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and not m.training]
+    filled = (bool((m.running_mean != 0).any() or (m.running_var != 1).any()) for m in norms)
+    return bool(norms) and not any(filled)

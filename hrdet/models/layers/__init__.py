@@ -2,7 +2,7 @@
 
 from hrdet.models.layers.checkpointing import checkpointed, run_part
 from hrdet.models.layers.conv import ConvNorm, conv_module
-from hrdet.models.layers.frozen_bn import conv_bn, has_unfilled_norms
+from hrdet.models.layers.frozen_bn import conv_bn
 from hrdet.models.layers.norm import BN, GN, NormCfg, SyncBN, build_norm
 from hrdet.models.layers.residual import BasicBlock, Bottleneck
 from hrdet.models.layers.sync_norm import SyncBatchNorm
@@ -20,6 +20,5 @@ __all__ = [
     'checkpointed',
     'conv_bn',
     'conv_module',
-    'has_unfilled_norms',
     'run_part',
 ]

@@ -42,14 +42,3 @@ def _can_fold(conv: nn.Module, bn: nn.Module) -> bool:
         and bn.weight.dtype == conv.weight.dtype
         and not any(getattr(module, hooks) for module in (conv, bn) for hooks in _HOOKS)
     )
-
-
-def has_unfilled_norms(model: nn.Module) -> bool:
-    """Whether frozen batch norms have the statistics of fresh weights: mean 0, variance 1.
-
-    Such norms pass their input on, and nothing that training does changes that.
-    """
-    model.train()
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and not m.training]
-    filled = (bool((m.running_mean != 0).any() or (m.running_var != 1).any()) for m in norms)
-    return bool(norms) and not any(filled)

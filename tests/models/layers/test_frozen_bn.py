@@ -16,7 +16,6 @@ from hrdet.models.layers import (
     ConvNorm,
     SyncBatchNorm,
     conv_bn,
-    has_unfilled_norms,
 )
 
 
@@ -262,14 +261,3 @@ def test_traces_can_be_saved():
     torch.jit.save(torch.jit.trace(net, x), file)
     file.seek(0)
     torch.testing.assert_close(torch.jit.load(file)(x), net(x))
-
-
-def test_frozen_norms_of_random_weights_are_noticed():
-    small = dict(width='18-small')
-    assert has_unfilled_norms(HRNet(**small))
-    assert not has_unfilled_norms(HRNet(**small, norm_eval=False))
-    filled = HRNet(**small)
-    next(m for m in filled.modules() if isinstance(m, nn.BatchNorm2d)).running_var.mul_(2)
-    assert not has_unfilled_norms(filled)
-    groups = HRNet(**small, norm_cfg=dict(type='GN', num_groups=2))
-    assert not has_unfilled_norms(groups)
