@@ -87,7 +87,8 @@ def _write_onnx(program: ExportedProgram, path: Path, texts: Mapping[str, str]) 
             f"{path}: ONNX has no soft-NMS: set nms=dict(type='nms', iou_thr=0.5) in test_cfg, or "
             f'export to .pt2'
         )
-    logging.getLogger('torch.onnx').setLevel(logging.ERROR)  # torchvision is not needed
+    for name in ('torch.onnx', 'onnxscript'):  # that torchvision is missing, what is not folded
+        logging.getLogger(name).setLevel(logging.ERROR)
     onnx = torch.onnx.export(
         program,
         dynamo=True,
