@@ -18,7 +18,7 @@ TRACES = {
     'iteration': (5, 10),
 }
 # (files, raw lines, code lines) of the way from a config to the loss.
-LINES = {'construct': (21, 2200, 1590), 'total': (43, 4180, 2760)}
+LINES = {'construct': (21, 2200, 1590), 'total': (43, 4200, 2760)}
 SIZES = {
     'hrdet/engine + tools/train.py': 1620,
     'import cycles': 0,
