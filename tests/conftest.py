@@ -1,6 +1,8 @@
 """Fixtures of the whole suite, and what makes a run independent of its machine."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,16 @@ def _shared_folder(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f'needs the development data folder ../shared/{name}, absent from a clone')
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """A test that starts a run leaves no handlers of the logger 'hrdet' to the next one."""
+    logger = logging.getLogger('hrdet')
+    handlers, level, propagate = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.propagate = handlers, propagate
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope='session')

@@ -206,15 +206,20 @@ def class_folders(tmp_path_factory):
     return make_class_folders(str(tmp_path_factory.mktemp('folders')), 8, 8, size=(64, 96))
 
 
-@pytest.mark.parametrize('path', CLASSIFICATION, ids=lambda path: path.stem)
-def test_a_shipped_classifier_trains_and_predicts(class_folders, path):
+def on_class_folders(path: Path, folders) -> dict:
+    """A shipped classifier for the folders of images."""
     config = load_config(path).to_dict()
     config['model']['head']['num_classes'] = None
-    for split, folder in zip(('train', 'test'), class_folders, strict=True):
+    for split, folder in zip(('train', 'test'), folders, strict=True):
         dataset = config[f'{split}_dataloader']['dataset']
         dataset |= dict(type='CustomDataset', data_root='', data_prefix=folder)
         dataset.pop('split', None)
-    run = lower(config).check()
+    return config
+
+
+@pytest.mark.parametrize('path', CLASSIFICATION, ids=lambda path: path.stem)
+def test_a_shipped_classifier_trains_and_predicts(class_folders, path):
+    run = lower(on_class_folders(path, class_folders)).check()
     train_set, test_set = build(run.train['dataset']), build(run.test['dataset'])
     torch.manual_seed(0)
     model = build_model(run, train_set.classes).train()
@@ -243,9 +248,15 @@ def one_step(run: RunConfig) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize('path', QUICKSTART, ids=lambda path: path.stem)
-def test_a_step_from_the_lowered_config_is_the_same(shapes, label_maps, tmp_path, path):
-    segments = path in SEGMENTATION
-    run = lower(on_label_maps(path, label_maps) if segments else on_shapes(path, shapes))
+def test_a_step_from_the_lowered_config_is_the_same(
+    shapes, label_maps, class_folders, tmp_path, path
+):
+    if path in SEGMENTATION:
+        run = lower(on_label_maps(path, label_maps))
+    elif path in CLASSIFICATION:
+        run = lower(on_class_folders(path, class_folders))
+    else:
+        run = lower(on_shapes(path, shapes))
     (tmp_path / 'lowered.py').write_text(lowered_text(run))
     expected, found = one_step(run), one_step(lower(load_config(tmp_path / 'lowered.py')))
     assert expected.keys() == found.keys()
