@@ -4,6 +4,7 @@ Findings are cached: a file whose size and modification time are the same is not
 """
 
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -26,8 +27,10 @@ from hrdet.progress import track
 if TYPE_CHECKING:
     from hrdet.data.datasets.base import ImageDataset
 
+_logger = logging.getLogger('hrdet')
 _IN_PARALLEL_FROM = 256  # images; starting workers takes longer than to read fewer
 _REMEMBERED_FROM = 1000  # images
+_ALL_UP_TO = 200_000  # images: more take an hour to read, such as those of ImageNet
 _TWELVE_BITS = 4096  # a 16-bit file without larger values has 12 bits or fewer
 # What libjpeg says of files whose pixels are right.
 _HARMLESS = 'extraneous bytes'
@@ -82,11 +85,21 @@ def inspect(
 def check_images(dataset: 'ImageDataset', everything: bool = True, workers: int = 0) -> None:
     """Check all images of a data set, or 16 spread over it, before training begins.
 
+    Of a data set with more than 200,000 images 16 are checked in any case, and a line says so.
+
     Raises:
         DataError: one of them cannot be used; what is doubtful is a ``DataWarning``.
     """
     for part in dataset.parts():
-        count = len(part) if everything else min(16, len(part))
+        whole = everything and len(part) <= _ALL_UP_TO
+        count = len(part) if whole else min(16, len(part))
+        if everything and not whole:
+            _logger.info(
+                '%s: %d of %d images checked; tools/check_dataset.py --config CONFIG checks all',
+                part.source,
+                count,
+                len(part),
+            )
         indices = np.linspace(0, len(part) - 1, count).round().astype(int).tolist()
         findings = list(track(inspect(part, indices, workers), f'checking {part.source}', count))
         raise_or_warn(conclude(part, indices, findings))

@@ -1,5 +1,6 @@
 """Every image is looked at before training, and not twice."""
 
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -182,3 +183,24 @@ def test_messages_of_libraries_are_put_back(capfd):
     assert messages == ['Corrupt JPEG data']
     os.write(2, b'later')
     assert capfd.readouterr().err == 'later'
+
+
+def test_of_very_many_images_some_are_checked_and_it_is_told(tmp_path, monkeypatch, caplog):
+    """ImageNet's 1.28 million would take an hour."""
+    monkeypatch.setattr(logging.getLogger('hrdet'), 'propagate', True)
+    caplog.set_level(logging.INFO, logger='hrdet')
+    for number in range(40):
+        path = tmp_path / 'ants' / f'{number}.png'
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), np.zeros((4, 4, 3), np.uint8))
+    dataset = ClassFolders(data_prefix=str(tmp_path))
+    read = []
+    examine = inspection.examine
+    monkeypatch.setattr(inspection, 'examine', lambda *a: read.append(a) or examine(*a))
+    check_images(dataset)
+    assert len(read) == 40
+    assert not caplog.messages
+    monkeypatch.setattr(inspection, '_ALL_UP_TO', 39)
+    check_images(dataset)
+    assert len(read) == 56
+    assert '16 of 40 images checked; tools/check_dataset.py' in caplog.text
