@@ -1,5 +1,6 @@
 """Build torch's DataLoader; its workers use one thread each and write pixels to shared memory."""
 
+import logging
 import os
 import signal
 import threading
@@ -15,6 +16,7 @@ from hrdet.data.datasets import ImageDataset
 from hrdet.data.samplers import AspectGroupBatchSampler, SequentialShard
 from hrdet.ops.malloc import keep_memory
 
+_logger = logging.getLogger('hrdet')
 KEPT = 128 << 20  # bytes of freed memory that a worker keeps for its next images
 
 
@@ -32,7 +34,8 @@ def build_loader(
     """A loader of Batches on the host, in page-locked memory if there is a GPU.
 
     Its ``batch_sampler`` is an AspectGroupBatchSampler for training, on which the caller sets the
-    epoch, and otherwise a SequentialShard.  ``batch_size`` and ``num_workers`` are per process.
+    epoch, and otherwise a SequentialShard.  ``batch_size`` and ``num_workers`` are per process; no
+    more workers are started than there are cores, and a line says so.
 
     Raises:
         DataError: ``pad_size`` is too small for an image of the data set.
@@ -46,6 +49,10 @@ def build_loader(
         batch_sampler = AspectGroupBatchSampler(groups, batch_size, rank, world_size, seed)
     else:
         batch_sampler = SequentialShard(len(dataset), batch_size, rank, world_size)
+    cores = os.cpu_count() or 1
+    if num_workers > cores:  # more would compete, and take memory
+        _logger.info('%d loader workers for %d, as there are so many cores', cores, num_workers)
+        num_workers = cores
     return DataLoader(
         dataset,
         batch_sampler=batch_sampler,

@@ -1,5 +1,7 @@
 """The loader: same batches whatever the workers, batches that need no copy."""
 
+import logging
+
 import cv2
 import pytest
 import torch
@@ -104,3 +106,11 @@ def test_testing_goes_through_in_order(shapes):
 def test_pad_size_is_checked_before_the_first_batch(shapes):
     with pytest.raises(DataError, match=r'pad_size=\(90, 60\) is too small'):
         build_loader(load(shapes), 3, pad_size=(90, 60))
+
+
+def test_no_more_workers_than_cores(shapes, monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger('hrdet'), 'propagate', True)
+    caplog.set_level(logging.INFO, logger='hrdet')
+    monkeypatch.setattr('os.cpu_count', lambda: 1)
+    assert build_loader(load(shapes), 1, num_workers=5).num_workers == 1
+    assert caplog.messages == ['1 loader workers for 5, as there are so many cores']
