@@ -27,6 +27,9 @@ def parts(folder):
 
 
 def test_a_file_comes_whole_and_says_from_where(server, tmp_path, capsys):
+    logger = logging.getLogger('hrdet')  # as in a program that has not set up logging
+    logger.handlers.clear()
+    logger.setLevel(logging.NOTSET)
     target = tmp_path / 'cache' / NAME
     assert download([f'{server.url}/{NAME}'], target, SHA256) == target
     assert target.read_bytes() == CONTENT
