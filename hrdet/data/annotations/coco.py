@@ -25,9 +25,9 @@ def read_coco(
 ) -> tuple[AnnotationTable, list[Problem]]:
     """All of a COCO file as columns, and what is wrong with it.
 
-    Items with problems that are fatal are left out of the table.  Segmentations that cannot become
-    masks are fatal only ``with_mask``, which also keeps the segmentations in memory;
-    ``masks_needed=False`` keeps those that are good, of crowd regions too.  Files without a list of
+    Items with problems that are fatal are left out of the table.  Damaged run lengths always are;
+    polygons that cannot become masks are only ``with_mask``, which also keeps the segmentations in
+    memory; ``masks_needed=False`` keeps those that are good, of crowd regions too.  Files without
     annotations, as COCO's test-dev has them, are read where ``with_truth`` is False.  CVAT marks
     every mask in run lengths as a crowd region: ``runs_are_crowds=False`` reads them as objects.
 
@@ -192,7 +192,9 @@ class _CocoFile:
             check_segmentation(segmentation, size)
         except ValueError as error:
             need = ', which with_mask=True needs' if not segmentation else ''
-            self._add('annotations', index, entry, f'{error}{need}', fatal=self.masks_needed)
+            # Damaged run lengths mean a damaged file, whether or not masks are wanted.
+            fatal = self.masks_needed or isinstance(segmentation, dict)
+            self._add('annotations', index, entry, f'{error}{need}', fatal=fatal)
             return None
         if self.with_mask and outlines_nothing(segmentation, size):
             reason = 'its mask is empty: the segmentation lies outside the image'

@@ -202,6 +202,12 @@ def test_every_mask_is_checked_before_it_is_needed(coco_folder):
     assert lines[0].endswith('annotations[1] (id 2): the run lengths of an RLE cover 15 pixels; '
                              'the image has 3072')  # fmt: skip
     assert 'annotations[3] (id 4): polygon 0 has a coordinate' in lines[1]
+    # Of boxes alone a bad polygon is a doubt, but damaged run lengths mean a damaged file.
+    with pytest.raises(DataError, match=r'annotations\[1\] \(id 2\): the run lengths'):
+        coco_folder.load()
+    del annotations[1]
+    with pytest.warns(DataWarning, match=r'annotations\[2\] \(id 4\): polygon 0'):
+        coco_folder.load()
 
 
 def test_masks_beside_their_image_are_told(coco_folder):
