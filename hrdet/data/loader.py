@@ -51,7 +51,7 @@ def build_loader(
         batch_sampler = SequentialShard(len(dataset), batch_size, rank, world_size)
     cores = os.cpu_count() or 1
     if num_workers > cores:  # more would compete, and take memory
-        _logger.info('%d loader workers for %d, as there are so many cores', cores, num_workers)
+        _logger.info('loader workers: %d instead of %d, one for each core', cores, num_workers)
         num_workers = cores
     return DataLoader(
         dataset,

@@ -113,4 +113,4 @@ def test_no_more_workers_than_cores(shapes, monkeypatch, caplog):
     caplog.set_level(logging.INFO, logger='hrdet')
     monkeypatch.setattr('os.cpu_count', lambda: 1)
     assert build_loader(load(shapes), 1, num_workers=5).num_workers == 1
-    assert caplog.messages == ['1 loader workers for 5, as there are so many cores']
+    assert caplog.messages == ['loader workers: 1 instead of 5, one for each core']
