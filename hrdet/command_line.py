@@ -129,6 +129,26 @@ def add_speed_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_drawing_options(parser: argparse.ArgumentParser) -> None:
+    """How results are drawn; ``hrdet.visualize.Style.of`` reads all but --score-thr."""
+    group = parser.add_argument_group('drawing')
+    group.add_argument(
+        '--score-thr',
+        '--show-score-thr',
+        type=float,
+        default=0.3,
+        help='minimum score of drawn objects (%(default)s)',
+    )
+    group.add_argument('--classes', nargs='+', metavar='NAME', help='draw only these classes')
+    group.add_argument(
+        '--color-by', choices=('class', 'instance'), default='class', help='of boxes (%(default)s)'
+    )
+    group.add_argument(
+        '--line-width', type=count, help='pixels (by the size of the picture, at least 2)'
+    )
+    group.add_argument('--no-labels', action='store_true', help='draw no names and no legends')
+
+
 def speed_options(args: argparse.Namespace) -> dict[str, Any] | None:
     """Arguments for ``hrdet.optimize.optimize``, or None to leave the model alone.
 

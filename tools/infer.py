@@ -32,6 +32,7 @@ from hrdet.command_line import (
     CHECKPOINT_HELP,
     Parser,
     add_cfg_options,
+    add_drawing_options,
     add_speed_options,
     count,
     speed_options,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:  # slow to import: where it is used, not for --help
     import numpy as np
 
     from hrdet.models.base import BaseModel
+    from hrdet.visualize import Style
 
 _SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'}
 
@@ -55,14 +57,12 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('inputs', nargs='+', metavar='INPUT', help='image, folder or pattern')
     parser.add_argument('--out-dir', default='outputs', help='folder for the results (%(default)s)')
     parser.add_argument(
-        '--score-thr', type=float, default=0.3, help='minimum score of drawn objects (%(default)s)'
-    )
-    parser.add_argument(
         '--device', help='such as cpu, cuda, cuda:1; default: a GPU if there is one'
     )
     parser.add_argument(
         '--batch-size', type=count, default=1, help='images at once; more is faster on a GPU'
     )
+    add_drawing_options(parser)
     add_cfg_options(parser)
     add_speed_options(parser)
     return parser.parse_args(arguments)
@@ -108,13 +108,14 @@ def find_images(inputs: Sequence[str], out_dir: str) -> dict[str, Path]:
 
 
 def infer(
-    model: BaseModel, images: dict[str, Path], args: argparse.Namespace
+    model: BaseModel, images: dict[str, Path], args: argparse.Namespace, style: Style
 ) -> tuple[list[str], list[str]]:
     """Draw and write everything; returns what was written, and what is wrong with other images."""
     from hrdet.apis import predict_images
     from hrdet.visualize import save_picture
 
     out, problems = Path(args.out_dir), []
+    drawing = dict(score_thr=args.score_thr, palette=model.palette, style=style)
     drawn, file = 0, None
     try:
         for names in track(_chunks(list(images), args.batch_size), 'images'):
@@ -124,7 +125,7 @@ def infer(
             for (name, picture), result in zip(pictures.items(), results):
                 file = file or result.open_file(out, model.classes)
                 path = out / name
-                save_picture(picture, result, path, model.classes, args.score_thr, model.palette)
+                save_picture(picture, result, path, model.classes, **drawing)
                 title = name.removesuffix('.jpg')
                 file.add(title, str(images[name]), picture.shape[:2], result)
                 drawn += 1
@@ -156,16 +157,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from hrdet.checkpoints import CheckpointError
     from hrdet.data import DataError
     from hrdet.registry import ConfigError
+    from hrdet.visualize import Style
 
     try:
         images = find_images(args.inputs, args.out_dir)
         model = init_model(
             args.config, args.checkpoint, args.device, args.cfg_options, speed_options(args)
         )
+        style = Style.of(args, model.classes)
     except (ConfigError, CheckpointError, DataError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from None
     try:
-        written, problems = infer(model, images, args)
+        written, problems = infer(model, images, args, style)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except OSError as error:  # a full disk, a folder that must not be written to

@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hrdet.command_line import (
     CHECKPOINT_HELP,
     Parser,
+    add_drawing_options,
     add_run_options,
     add_speed_options,
     speed_options,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:  # slow to import: where it is used, not for --help
 
     from hrdet.evaluation import Evaluator
     from hrdet.structures import ImageMeta
+    from hrdet.visualize import Style
 
 
 def parse_args() -> argparse.Namespace:
@@ -79,9 +81,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--work-dir', help="folder of metrics.json (default: the config's)")
     parser.add_argument('--show-dir', help='folder for pictures of the results')
-    parser.add_argument(
-        '--show-score-thr', type=float, default=0.3, help='least score drawn (%(default)s)'
-    )
+    add_drawing_options(parser)
     add_speed_options(parser)
     return parser.parse_args()
 
@@ -90,6 +90,7 @@ def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
     """Test in one process; ``run_tool.run`` calls it."""
     from hrdet.distributed import rank
     from hrdet.engine.build import build_tester
+    from hrdet.visualize import Style
 
     # 1. Check options and build everything before the first prediction.
     if args.format_only and (args.eval or args.out_item == 'metrics'):
@@ -116,7 +117,10 @@ def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
     elif results:
         evaluator.write_to(results)
     # 2. Predict; every result goes to the evaluator, the writer and the pictures.
-    pictures = args.show_dir and Pictures(tester.loader, Path(args.show_dir), args.show_score_thr)
+    pictures = None
+    if args.show_dir:
+        style = Style.of(args, tester.loader.dataset.classes)
+        pictures = Pictures(tester.loader, Path(args.show_dir), args.score_thr, style)
     metrics = tester.run(*consumers, *filter(None, [pictures]))
     # 3. Write metrics, results and the contact sheet.
     if evaluator is not None and rank() == 0:
@@ -165,12 +169,21 @@ class Pictures:
         loader: of this process's share of the data set.
         folder: where pictures go, of the original size, named by the number of the image.
         score_thr: least score drawn.
+        style: how results are drawn.
         limit: images on the contact sheet: of results that are compared with the truth the worst
             ones first, for half of the sheet; the others taken evenly from all.
     """
 
-    def __init__(self, loader: DataLoader, folder: Path, score_thr: float, limit: int = 12) -> None:
+    def __init__(
+        self,
+        loader: DataLoader,
+        folder: Path,
+        score_thr: float,
+        style: Style | None = None,
+        limit: int = 12,
+    ) -> None:
         self.dataset, self.folder, self.score_thr = loader.dataset, folder, score_thr
+        self.style = dict(style=style) if style is not None else {}
         self.indices, self.limit = iter(loader.batch_sampler.indices), limit
         last = len(self.dataset) - 1
         self.on_sheet = {round(i * last / max(1, limit - 1)) for i in range(limit)}
@@ -185,9 +198,9 @@ class Pictures:
         index, result = next(self.indices), result.numpy()
         path = self.folder / f'{index:06d}_{Path(meta.path).stem}.jpg'
         image, truth = self.dataset.image(index), self.dataset.truth(index)
-        options = dict(palette=self.dataset.palette, truth=truth)
+        options = dict(palette=self.dataset.palette, truth=truth, **self.style)
         save_picture(image, result, path, self.dataset.classes, self.score_thr, **options)
-        verdict = compare(result, truth)
+        verdict = compare(result, truth, self.score_thr)
         entry = Entry(None if verdict is None else verdict.score, index, meta, result)
         if index in self.on_sheet:
             self.spread.append(entry)
@@ -215,12 +228,14 @@ class Pictures:
             Pair(Path(meta.path).name, self.dataset.image(i), result, self.dataset.truth(i))
             for _, i, meta, result in [*worst, *others]
         ]
-        options = dict(score_thr=self.score_thr, palette=self.dataset.palette)
+        options = dict(score_thr=self.score_thr, palette=self.dataset.palette, **self.style)
         sheet = contact_sheet(pairs, self.dataset.classes, **options)
         write_image(self.folder / 'contact_sheet.png', sheet)
-        matrix = None if evaluator is None else evaluator.confusion_matrix()
-        if matrix is not None and len(matrix) <= MAX_CLASSES:
-            plot_confusion(matrix, self.dataset.classes, self.folder / 'confusion_matrix.png')
+        details = {} if evaluator is None else evaluator.details(self.score_thr)
+        for kind, one in details.items():
+            if one.confusion is not None and len(one.classes) <= MAX_CLASSES:
+                name = '_'.join(filter(None, ['confusion_matrix', kind]))
+                plot_confusion(one.confusion, one.classes, self.folder / f'{name}.png')
 
 
 def _worst(entries: list[Entry], count: int) -> list[Entry]:

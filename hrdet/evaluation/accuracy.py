@@ -7,10 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from hrdet.distributed import broadcast_object, gather_objects
-from hrdet.evaluation.evaluator import Evaluator, by_image, log_table
+from hrdet.evaluation.details import Details
+from hrdet.evaluation.evaluator import Evaluator, by_image, log_table, table
 from hrdet.registry import register
 from hrdet.structures import ClassScores, ImageMeta
 from hrdet.structures.result_files import prediction, write_plain
+
+_LISTED = 100  # classes with a line each in the log
 
 
 class _Prediction(NamedTuple):
@@ -58,7 +61,7 @@ class Accuracy(Evaluator):
         self._collected.append((meta, _Prediction(meta.path, result.top(5), truth, int(rank))))
 
     def compute(self) -> dict[str, float]:
-        """``{'top1': 0.76, 'top5': 0.93, 'mean_class_accuracy': 0.75}``, as fractions.
+        """``{'top1': 0.76, ..., 'mean_class_accuracy': 0.75, 'recall.tench': 0.9, ...}``.
 
         Raises:
             ValueError: an image of the data set is missing, duplicated, or not in the data set.
@@ -69,8 +72,9 @@ class Accuracy(Evaluator):
         if gathered is not None:
             pairs = (pair for part in gathered for pair in part)
             self.predictions = list(by_image(pairs, self.image_ids).values())
-            metrics = self._metrics()
-            log_table(self._table(metrics))
+            scores = class_scores(self.confusion_matrix())
+            metrics = self._metrics(scores)
+            log_table(self._table(metrics, scores))
         return broadcast_object(metrics)
 
     def confusion_matrix(self) -> np.ndarray:
@@ -80,6 +84,15 @@ class Accuracy(Evaluator):
         np.add.at(matrix, tuple(pairs.T), 1)
         return matrix
 
+    def details(self, score_thr: float) -> dict[str, Details]:
+        matrix = self.confusion_matrix()
+        columns = {'images': matrix.sum(axis=1), **class_scores(matrix)}
+        rows = {
+            name: {column: values[k].item() for column, values in columns.items()}
+            for k, name in enumerate(self.classes)
+        }
+        return {'': Details(list(self.classes), rows, matrix)}
+
     def write(self, path: str | os.PathLike) -> None:
         """Write the predictions of the last evaluation: a list of one dict an image."""
         results = [
@@ -88,16 +101,32 @@ class Accuracy(Evaluator):
         ]
         write_plain(path, results)
 
-    def _metrics(self) -> dict[str, float]:
+    def _metrics(self, scores: dict[str, np.ndarray]) -> dict[str, float]:
         # An image counts for top k if its class has a rank below k.
         ranks = np.array([one.rank for one in self.predictions])
         metrics = {f'top{k}': float(np.mean(ranks < k)) for k in self.topk}
-        # A class without images has no accuracy (0 / 0) and is left out of the mean.
-        matrix = self.confusion_matrix()
-        with np.errstate(invalid='ignore'):
-            per_class = np.diagonal(matrix) / matrix.sum(axis=1)
-        return metrics | {'mean_class_accuracy': float(np.nanmean(per_class))}
+        # A class without images has no recall (0 / 0) and is left out of the mean.
+        metrics['mean_class_accuracy'] = float(np.nanmean(scores['recall']))
+        return metrics | {
+            f'{score}.{name}': float(value)
+            for score, values in scores.items()
+            for name, value in zip(self.classes, values)
+            if np.isfinite(value)
+        }
 
-    def _table(self, metrics: dict[str, float]) -> str:
-        lines = [f'{name:<20} {value:>7.2%}' for name, value in metrics.items()]
-        return '\n'.join([f'accuracy of {len(self.predictions):,} images', *lines])
+    def _table(self, metrics: dict[str, float], scores: dict[str, np.ndarray]) -> str:
+        means = ', '.join(f'{k} {100 * v:.2f}' for k, v in metrics.items() if '.' not in k)
+        line = f'{len(self.predictions):,} images, in %: {means}'
+        if len(self.classes) > _LISTED:
+            return line
+        rows = zip(self.classes, zip(*scores.values()))
+        return f'{table("class in %", list(scores), dict(rows))}\n{line}'
+
+
+def class_scores(matrix: np.ndarray) -> dict[str, np.ndarray]:
+    """Recall (the accuracy of a class), precision and F1 (K,) from counts (K, K); nan: none."""
+    right = np.diagonal(matrix).astype(np.float64)
+    with np.errstate(invalid='ignore'):
+        recall, precision = right / matrix.sum(axis=1), right / matrix.sum(axis=0)
+        f1 = 2 * right / (matrix.sum(axis=1) + matrix.sum(axis=0))
+    return {'recall': recall, 'precision': precision, 'F1': f1}

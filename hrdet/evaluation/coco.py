@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hrdet.evaluation.coco_annotations import CocoAnnotations, read_results
+from hrdet.evaluation.evaluator import table
 from hrdet.evaluation.proposals import fast_recall
 
 _logger = logging.getLogger('hrdet')
 _AREAS = ('all', 'small', 'medium', 'large')
+RECALLS = np.linspace(0, 1, 101)  # R, at which COCO's precision is sampled
 
 
 class _Row(NamedTuple):
@@ -37,14 +39,6 @@ class _Row(NamedTuple):
         cells = cells if self.iou is None else cells[self.iou]
         cells = cells[cells > -1]
         return float(np.mean(cells)) if cells.size else -1.0
-
-    def line(self, value: float, limits: Sequence[int]) -> str:
-        title = {'precision': 'Average Precision  (AP)', 'recall': 'Average Recall     (AR)'}
-        iou = '0.50:0.95' if self.iou is None else f'{0.5 + 0.05 * self.iou:.2f}'
-        return (
-            f' {title[self.array]} @[ IoU={iou:<9} | area={_AREAS[self.area]:>6} '
-            f'| maxDets={limits[self.limit]:>4} ] = {value:.3f}'
-        )
 
 
 _RECALL_BY_AREA = tuple(_Row(f'AR{a[0]}', 'recall', i, 2) for i, a in enumerate(_AREAS) if i)
@@ -75,26 +69,24 @@ KINDS = {
 
 @dataclass(slots=True)
 class Scores:
-    """The numbers of one evaluation; ``str(scores)`` is COCO's table."""
+    """The numbers of one evaluation; ``str(scores)`` is a table in per cent."""
 
     kind: str
     numbers: dict[str, float]  # in COCO's order, unrounded; -1: no object of that kind
-    per_class: dict[str, float]  # class name -> AP; empty for proposals
+    per_class: dict[str, dict[str, float]]  # class name -> ``_of_class``; empty for proposals
+    precision: np.ndarray  # (R, K) at RECALLS and an IoU of 0.5; -1: no object of that class
+    thresholds: np.ndarray  # (R, K) the score down to which detections are taken
 
     def __str__(self) -> str:
-        kind = KINDS[self.kind]
-        lines = (row.line(self.numbers[row.name], kind.limits) for row in kind.rows)
-        return '\n'.join([f'{self.kind}:', *lines])
-
-    def class_table(self, columns: int = 3) -> str:
-        """AP of every class, in per cent, in as many columns."""
-        width = max((len(name) for name in self.per_class), default=0)
-        cells = [
-            f'{name:<{width}} {"-" if ap < 0 else f"{100 * ap:.1f}":>5}'
-            for name, ap in self.per_class.items()
-        ]
-        rows = -(-len(cells) // columns)
-        return '\n'.join('   '.join(cells[row::rows]) for row in range(rows))
+        """All classes together, then each class: AP, and what the best F1 has."""
+        names = [name for name in self.numbers]
+        whole = table(f'{self.kind} in %', names, {'all': list(self.numbers.values())})
+        if not self.per_class:
+            return whole
+        columns = ('AP', 'AP50', 'precision', 'recall')
+        rows = {name: [row[c] for c in columns] for name, row in self.per_class.items()}
+        note = 'precision and recall at the score with the best F1, IoU 0.5'
+        return f'{whole}\n{table("class", columns, rows)}\n{note}'
 
 
 def evaluate_coco(
@@ -130,43 +122,82 @@ def evaluate(truth: CocoAnnotations, results: Any, kind: str = 'bbox') -> Scores
     """
     if kind not in KINDS:
         raise ValueError(f'kind={kind!r}: choose one of {", ".join(KINDS)}')
-    # 1. Results in the form that the engine takes: dicts with RLEs, or boxes as columns (R, 7).
-    results = read_results(results)
-    if kind == 'segm':
-        results = truth.masks(results)
-    elif isinstance(results, np.ndarray):
-        results = truth.checked(results)
-    else:
-        results = truth.columns(results)
+    # 1. Results in the form that the engine takes.
+    results = for_engine(truth, results, kind)
     # 2. Match and accumulate: arrays of precision and recall.
     _diagnose(truth, results, kind)
     if kind == 'proposal_fast':
         arrays = {'recall': fast_recall(truth, results, KINDS[kind].limits)}
     else:
-        arrays = _accumulate(truth, results, kind)
+        found = run_engine(truth, results, kind).eval
+        arrays = {name: np.asarray(found[name]) for name in ('precision', 'recall', 'scores')}
     # 3. Average them, over all classes and for each class.
     numbers = {row.name: row.mean(arrays) for row in KINDS[kind].rows}
-    per_class = {}
-    if KINDS[kind].by_class:
-        # The class axis K of precision (T, R, K, A, M), one slice at a time.
-        for index, category in enumerate(truth.categories):
-            one = {'precision': arrays['precision'][:, :, index : index + 1]}
-            per_class[category['name']] = _DETECTION_ROWS[0].mean(one)
-    return Scores(kind, numbers, per_class)
+    if not KINDS[kind].by_class:
+        return Scores(kind, numbers, {}, np.empty((0, 0)), np.empty((0, 0)))
+    names = [category['name'] for category in truth.categories]
+    per_class = {name: _of_class(arrays, index) for index, name in enumerate(names)}
+    precision, thresholds = (arrays[name][0, :, :, 0, 2] for name in ('precision', 'scores'))
+    return Scores(kind, numbers, per_class, precision, thresholds)
+
+
+def for_engine(truth: CocoAnnotations, results: Any, kind: str) -> Any:
+    """Results as dicts with RLEs, or boxes as columns (R, 7)."""
+    results = read_results(results)
+    if kind == 'segm':
+        return truth.masks(results)
+    return truth.checked(results) if isinstance(results, np.ndarray) else truth.columns(results)
 
 
 def flatten(scores: Mapping[str, Scores]) -> dict[str, float]:
-    """``{'bbox_AP': 0.4, ...}``: metrics by name, for logs and for the best checkpoint."""
-    return {
+    """``{'bbox_AP': 0.4, ..., 'bbox_AP.car': 0.5, ...}``: metrics by name, for logs and files.
+
+    Classes without objects have none.
+    """
+    numbers = {
         f'{kind}_{name}': value
         for kind, score in scores.items()
         for name, value in score.numbers.items()
     }
+    return numbers | {
+        f'{kind}_{name}.{label}': value
+        for kind, score in scores.items()
+        for label, row in score.per_class.items()
+        for name, value in row.items()
+        if value >= 0
+    }
 
 
-def _accumulate(truth: CocoAnnotations, results: Any, kind: str) -> dict[str, np.ndarray]:
-    """Precision (T, R, K, A, M) and recall (T, K, A, M), with K = 1 where classes do not count."""
-    # T IoU thresholds, R recalls, K classes, A areas, M limits of detections per image.
+def f1_scores(precision: np.ndarray) -> np.ndarray:
+    """F1 (R, ...) of precision (R, ...) at RECALLS; 0 where there is no precision."""
+    recall = RECALLS.reshape(-1, *[1] * (precision.ndim - 1))
+    precision = np.maximum(precision, 0)
+    return 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+
+
+def _of_class(arrays: Mapping[str, np.ndarray], index: int) -> dict[str, float]:
+    """AP and AP50 of a class; precision, recall and score where F1 is largest at an IoU of 0.5.
+
+    Recall is known to 0.01.  -1: the class has no object.
+    """
+    # The class axis K of precision (T, R, K, A, M), one slice.
+    one = {'precision': arrays['precision'][:, :, index : index + 1]}
+    numbers = {row.name: row.mean(one) for row in _DETECTION_ROWS[:2]}
+    precision, scores = (arrays[name][0, :, index, 0, 2] for name in ('precision', 'scores'))
+    f1 = f1_scores(precision)
+    best = int(f1.argmax())
+    found = dict(F1=f1[best], precision=precision[best], recall=RECALLS[best], score=scores[best])
+    known = precision[0] >= 0
+    return numbers | {name: float(value) if known else -1.0 for name, value in found.items()}
+
+
+def run_engine(truth: CocoAnnotations, results: Any, kind: str) -> Any:
+    """The engine's evaluation, matched and accumulated.
+
+    ``eval`` has precision and scores (T, R, K, A, M) and recall (T, K, A, M), with K = 1 where
+    classes do not count: T IoU thresholds, R recalls, K classes, A areas, M limits of detections
+    per image.
+    """
     coco, evaluator = _engine()
     by_mask = kind == 'segm'
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
@@ -182,7 +213,7 @@ def _accumulate(truth: CocoAnnotations, results: Any, kind: str) -> dict[str, np
         run.params.useCats = int(KINDS[kind].by_class)
         run.evaluate()
         run.accumulate()
-        return {name: np.asarray(run.eval[name]) for name in ('precision', 'recall')}
+        return run
 
 
 def _dataset(coco: type, truth: CocoAnnotations, annotations: list[dict]) -> Any:

@@ -4,14 +4,16 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hrdet.distributed import rank
 from hrdet.registry import ConfigError, nearest
 from hrdet.structures import ImageMeta
+
+if TYPE_CHECKING:
+    from hrdet.evaluation.details import Details
 
 _logger = logging.getLogger('hrdet')
 
@@ -39,12 +41,12 @@ class Evaluator(ABC):
         Called on every process, which all get the same metrics; rank 0 logs a table.
         """
 
-    def confusion_matrix(self) -> np.ndarray | None:
-        """(K, K) counts of the last evaluation by true and predicted class, on rank 0.
+    def details(self, score_thr: float) -> dict[str, 'Details']:
+        """Details of the last evaluation by kind of result ('bbox', ''), on rank 0.
 
-        None where results are not one of the classes each.
+        ``score_thr``: detections below it are in no confusion matrix.
         """
-        return None
+        return {}
 
     @classmethod
     def choose(cls, metrics: Sequence[str]) -> dict[str, Any]:
@@ -106,6 +108,27 @@ def by_image(pairs: Iterable[tuple[ImageMeta, Any]], image_ids: Sequence) -> dic
             f'{", ".join(map(str, absent[:5]))}{", ..." if len(absent) > 5 else ""}'
         )
     return {image: results[image] for image in image_ids}
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Mapping[str, Sequence[float]], width: int = 100
+) -> str:
+    """A table of fractions in per cent, '-' for those that do not exist (negative, or nan).
+
+    More than 20 rows are in several blocks beside each other, as many as fit into ``width``.
+    """
+    name_width = min(max(len(title), *map(len, rows)), 30)
+    widths = [max(6, len(column) + 1) for column in columns]
+    head = f'{title:<{name_width}}' + ''.join(f'{c:>{w}}' for c, w in zip(columns, widths))
+    lines = []
+    for name, values in rows.items():
+        cells = (f'{100 * v:.1f}' if v >= 0 else '-' for v in values)  # nan is not >= 0
+        numbers = ''.join(f'{cell:>{w}}' for cell, w in zip(cells, widths))
+        lines.append(f'{name[:name_width]:<{name_width}}{numbers}')
+    blocks = max(1, (width + 3) // (len(head) + 3)) if len(lines) > 20 else 1
+    height = -(-len(lines) // blocks)
+    parts = [[head, *lines[start : start + height]] for start in range(0, len(lines), height)]
+    return '\n'.join('   '.join(line) for line in zip_longest(*parts, fillvalue=''))
 
 
 def log_table(text: str) -> None:

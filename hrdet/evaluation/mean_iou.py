@@ -10,7 +10,8 @@ import numpy as np
 
 from hrdet.distributed import broadcast_object, gather_objects
 from hrdet.evaluation import confusion
-from hrdet.evaluation.evaluator import Evaluator, by_image, log_table
+from hrdet.evaluation.details import Details
+from hrdet.evaluation.evaluator import Evaluator, by_image, log_table, table
 from hrdet.registry import register
 from hrdet.structures import ImageMeta, LabelMap
 from hrdet.structures.result_files import write_label_map
@@ -130,6 +131,18 @@ class MeanIoU(Evaluator):
         """(K, K) pixels of the last evaluation by true class and predicted class, on rank 0."""
         return self.matrix[:-1, :-1]
 
+    def details(self, score_thr: float) -> dict[str, Details]:
+        matrix = self.confusion_matrix()
+        scores = confusion.iou_scores(self.matrix)
+        columns = {name: scores[name] for name in ('IoU', 'Acc', 'Dice', 'Precision')}
+        share = self.matrix[:-1].sum(axis=1) / max(self.matrix[:-1].sum(), 1)
+        rows = {
+            name: {'share of pixels': float(share[k])}
+            | {column: float(values[k]) for column, values in columns.items()}
+            for k, name in enumerate(self.classes)
+        }
+        return {'': Details(list(self.classes), rows, matrix)}
+
     def _empty(self) -> np.ndarray:
         return np.zeros((len(self.classes) + 1,) * 2, np.int64)
 
@@ -150,14 +163,12 @@ class MeanIoU(Evaluator):
         return means | per_class
 
     def _table(self, scores: dict[str, np.ndarray], metrics: dict[str, float]) -> str:
-        width = max(map(len, self.classes))
-        lines = [f'{"class":<{width}} ' + ' '.join(f'{name:>9}' for name in self.scores) + '  in %']
-        for k, name in enumerate(self.classes):
-            values = (scores[score][k] for score in self.scores)
-            cells = ' '.join(f'{100 * v:9.2f}' if np.isfinite(v) else f'{"-":>9}' for v in values)
-            lines.append(f'{name:<{width}} {cells}' + ' (left out)' * (name in self.left_out))
+        marks = [' (left out)' * (name in self.left_out) for name in self.classes]
+        names = [name + mark for name, mark in zip(self.classes, marks)]
+        rows = dict(zip(names, zip(*(scores[name] for name in self.scores))))
         means = ', '.join(f'{k} {100 * v:.2f}' for k, v in metrics.items() if '.' not in k)
-        return '\n'.join([*lines, f'{len(self.images):,} images: {means}'])
+        line = f'{len(self.images):,} images, in %: {means}'
+        return f'{table("class in %", self.scores, rows)}\n{line}'
 
     def _warn_of_foreign_labels(self) -> None:
         # One message for all images, with the first value as an example.

@@ -12,6 +12,7 @@ import numpy as np
 from hrdet.distributed import broadcast_object, gather_objects
 from hrdet.evaluation.coco import KINDS, Scores, evaluate, flatten
 from hrdet.evaluation.coco_annotations import CocoAnnotations
+from hrdet.evaluation.details import Details, detection_details
 from hrdet.evaluation.evaluator import Evaluator, by_image, log_table
 from hrdet.registry import ConfigError, register
 from hrdet.structures import Detections, ImageMeta
@@ -63,6 +64,7 @@ class CocoMetric(Evaluator):
         self.metrics = tuple(metrics)
         self._collected: list[tuple[ImageMeta, Detections]] = []
         self._by_image: dict[int | str, Detections] = {}  # of the last evaluation, on rank 0
+        self._scores: dict[str, Scores] = {}
 
     def update(self, meta: ImageMeta, result: Detections) -> None:
         self._collected.append((meta, result))
@@ -82,9 +84,9 @@ class CocoMetric(Evaluator):
         if gathered is not None:
             pairs = (pair for part in gathered for pair in part)
             self._by_image = by_image(pairs, self.image_ids)
-            scores = self.scores()
+            scores = self._scores = self.scores()
             for score in scores.values():
-                log_table(f'{score}\n{score.class_table()}')
+                log_table(str(score))
             metrics = flatten(scores)
         return broadcast_object(metrics)
 
@@ -101,6 +103,19 @@ class CocoMetric(Evaluator):
         return {
             kind: evaluate(self.truth, self.results(True) if kind == 'segm' else boxes, kind)
             for kind in self.metrics
+        }
+
+    def details(self, score_thr: float) -> dict[str, Details]:
+        results = self._by_image
+        return {
+            kind: detection_details(
+                self.truth,
+                self.results(True) if kind == 'segm' else self._columns(results),
+                scores,
+                score_thr,
+            )
+            for kind, scores in self._scores.items()
+            if scores.per_class
         }
 
     def results(self, with_mask: bool = False) -> list[dict[str, Any]]:

@@ -11,6 +11,8 @@ from hrdet.visualize.curves import plot_curves
 from hrdet.visualize.draw import (
     Canvas,
     Comparison,
+    Outcome,
+    Style,
     colour_of,
     compare,
     describe,
@@ -18,12 +20,14 @@ from hrdet.visualize.draw import (
     paint,
     save_picture,
 )
-from hrdet.visualize.sheet import Pair, contact_sheet, prediction_sheet
+from hrdet.visualize.sheet import Pair, contact_sheet
 
 __all__ = [
     'Canvas',
     'Comparison',
+    'Outcome',
     'Pair',
+    'Style',
     'colour_of',
     'compare',
     'contact_sheet',
@@ -32,6 +36,5 @@ __all__ = [
     'paint',
     'plot_confusion',
     'plot_curves',
-    'prediction_sheet',
     'save_picture',
 ]

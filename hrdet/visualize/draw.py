@@ -5,16 +5,18 @@
 and pixels.
 """
 
+import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
 
+from hrdet.registry import ConfigError, nearest
 from hrdet.structures.result_files import RGB, class_colour
 
 Colour = tuple[int, int, int]  # blue, green, red in 0..255
@@ -27,6 +29,34 @@ def colour_of(label: int) -> Colour:
     return class_colour(label)[::-1]
 
 
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How results are drawn."""
+
+    line_width: int | None = None  # pixels of the picture; None: by its size, at least 2
+    names: bool = True  # names of classes, scores and legends
+    color_by: Literal['class', 'instance'] = 'class'  # objects of one class, or each object
+    shown: frozenset[int] | None = None  # labels of the objects drawn; None: all
+
+    @classmethod
+    def of(cls, options: argparse.Namespace, classes: Sequence[str]) -> 'Style':
+        """The style of a command's drawing options, for labels that ``classes`` names.
+
+        Raises:
+            ConfigError: ``--classes`` has a name that is not among them.
+        """
+        for name in options.classes or ():
+            if name not in classes:
+                raise ConfigError(
+                    f'--classes: the model has no class {name!r}{nearest(name, classes)}'
+                )
+        shown = options.classes and frozenset(map(list(classes).index, options.classes))
+        return cls(options.line_width, not options.no_labels, options.color_by, shown)
+
+
+DEFAULT_STYLE = Style()
+
+
 @dataclass(slots=True)
 class Canvas:
     """What is painted on, and how; a kind may replace ``pixels`` by a larger picture."""
@@ -37,6 +67,7 @@ class Canvas:
     score_thr: float  # results below it are left out
     palette: Sequence[RGB] | None = None  # colours of the labels; None: those of ``colour_of``
     truth: Any = None  # about the image, for kinds that have a ``compare``
+    style: Style = DEFAULT_STYLE
 
     def name(self, label: int) -> str:
         """The name of a class, or its number where there are no names."""
@@ -46,6 +77,10 @@ class Canvas:
         """The colour of a class."""
         return colour_of(label) if self.palette is None else tuple(self.palette[label][::-1])
 
+    def shows(self, label: int) -> bool:
+        """Whether objects of a class are drawn."""
+        return self.style.shown is None or label in self.style.shown
+
 
 @singledispatch
 def paint(objects: Any, canvas: Canvas) -> None:
@@ -54,15 +89,24 @@ def paint(objects: Any, canvas: Canvas) -> None:
     raise TypeError(f'{kind} has no picture: register a function for it with hrdet.visualize.paint')
 
 
+class Outcome(NamedTuple):
+    """What became of a detection, an object, an image or a class on it."""
+
+    label: int
+    kind: str  # 'right', or the error
+    score: float  # of the detection or the class; 0 for a missed object
+
+
 class Comparison(NamedTuple):
     """The score of the result for one image."""
 
     score: float  # 0: all wrong, 1: all right
     text: str
+    outcomes: Sequence[Outcome] = ()
 
 
 @singledispatch
-def compare(result: Any, truth: Any) -> Comparison | None:
+def compare(result: Any, truth: Any, score_thr: float = 0.3) -> Comparison | None:
     """Compare a result with the truth; None: this kind has no score for one image.
 
     A kind that registers a function here draws the truth into the picture of the result; for other
@@ -85,6 +129,7 @@ def draw(
     long_side: int | None = None,
     palette: Sequence[RGB] | None = None,
     truth: Any = None,
+    style: Style = DEFAULT_STYLE,
 ) -> np.ndarray:
     """Draw a result, or the truth, on a copy of an image.
 
@@ -97,11 +142,12 @@ def draw(
             or 480 for smaller ones.
         palette: colours (R, G, B) of the labels 0..K-1.
         truth: about the image; a result that can be compared with it shows both.
+        style: line width, names, colours and classes.
 
     Returns:
         (H, W, 3) uint8 BGR.
     """
-    canvas = Canvas(*_resized_copy(image, long_side), classes, score_thr, palette, truth)
+    canvas = Canvas(*_resized_copy(image, long_side), classes, score_thr, palette, truth, style)
     paint(objects, canvas)
     return canvas.pixels
 
@@ -114,13 +160,14 @@ def save_picture(
     score_thr: float = 0.3,
     palette: Sequence[RGB] | None = None,
     truth: Any = None,
+    style: Style = DEFAULT_STYLE,
 ) -> None:
     """Write ``draw(...)`` to a .jpg or .png file; ``image`` may be the name of an image file."""
     if not isinstance(image, np.ndarray):
         name, image = str(image), cv2.imread(str(image))
         if image is None:
             raise ValueError(f'{name}: not an image OpenCV can read')
-    write_image(path, draw(image, objects, classes, score_thr, None, palette, truth))
+    write_image(path, draw(image, objects, classes, score_thr, None, palette, truth, style))
 
 
 def write_image(path: str | os.PathLike, picture: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from hrdet.evaluation.confusion import confusion_matrix, iou_scores
 from hrdet.messages import plural
 from hrdet.structures import ClassLabel, ClassScores, LabelMap, SegmentationMap
 from hrdet.structures.truth import SEMANTIC_IGNORE
-from hrdet.visualize.draw import Canvas, Colour, Comparison, compare, describe, paint
+from hrdet.visualize.draw import Canvas, Colour, Comparison, Outcome, compare, describe, paint
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _PAPER, _INK = 255, (60, 60, 60)
@@ -29,12 +29,12 @@ def _(objects: ClassScores, canvas: Canvas) -> None:
     if colour == _WRONG:
         entries.append((_UNKNOWN, f'truth: {canvas.name(canvas.truth.labels)}'))
     _paint_frame(canvas, colour)
-    _append_legend(canvas, entries)
+    append_legend(canvas, entries)
 
 
 @paint.register
 def _(objects: ClassLabel, canvas: Canvas) -> None:
-    _append_legend(canvas, [(_UNKNOWN, f'truth: {canvas.name(objects.labels)}')])
+    append_legend(canvas, [(_UNKNOWN, f'truth: {canvas.name(objects.labels)}')])
 
 
 @paint.register
@@ -48,14 +48,14 @@ def _(objects: LabelMap, canvas: Canvas) -> None:
         gap = np.full((len(image), max(4, image.shape[1] // 100), 3), _PAPER, np.uint8)
         canvas.pixels = np.hstack([canvas.pixels, gap, _tinted(image, truth, canvas)])
         counts = counts + _counts(truth)
-    _append_legend(canvas, _entries(counts, canvas))
+    append_legend(canvas, _entries(counts, canvas))
 
 
 @paint.register
 def _(objects: SegmentationMap, canvas: Canvas) -> None:
     labels = np.asarray(objects.labels)
     canvas.pixels = _tinted(canvas.pixels, labels, canvas)
-    _append_legend(canvas, _entries(_counts(labels), canvas))
+    append_legend(canvas, _entries(_counts(labels), canvas))
 
 
 @describe.register
@@ -76,23 +76,35 @@ def _(objects: LabelMap, score_thr: float) -> str:
 
 
 @compare.register
-def _(result: ClassScores, truth: ClassLabel | None) -> Comparison | None:
+def _(result: ClassScores, truth: ClassLabel | None, score_thr: float = 0.3) -> Comparison | None:
     """The probability of the true class."""
     if truth is None:
         return None
-    right = result.label == truth.labels
-    return Comparison(float(result.scores[truth.labels]), 'right' if right else 'wrong')
+    ((label, score),) = result.top(1)
+    kind = 'right' if label == truth.labels else 'wrong'
+    outcomes = [Outcome(k, kind, score) for k in sorted({label, int(truth.labels)})]
+    return Comparison(float(result.scores[truth.labels]), kind, outcomes)
 
 
 @compare.register
-def _(result: LabelMap, truth: SegmentationMap | None) -> Comparison | None:
-    """The mean IoU of the classes on the image."""
+def _(result: LabelMap, truth: SegmentationMap | None, score_thr: float = 0.3) -> Comparison | None:
+    """The mean IoU of the classes on the image; a class is right from an IoU of 0.5 on."""
     if truth is None:
         return None
     matrix = confusion_matrix(np.asarray(result), truth.labels, SEMANTIC_IGNORE)
     iou = iou_scores(matrix)['IoU']
     mean = float(np.nanmean(iou)) if np.isfinite(iou).any() else 1.0
-    return Comparison(mean, f'mean IoU {mean:.2f}; prediction left, truth right')
+    present = np.flatnonzero(np.isfinite(iou)).tolist()
+    labelled = matrix.sum(axis=1)
+    outcomes = [Outcome(k, _kind(iou[k], bool(labelled[k])), float(iou[k])) for k in present]
+    return Comparison(mean, f'mean IoU {mean:.2f}; prediction left, truth right', outcomes)
+
+
+def _kind(iou: float, labelled: bool) -> str:
+    """The outcome of a class on an image."""
+    if not labelled:
+        return 'false'
+    return 'right' if iou >= 0.5 else 'poor' if iou > 0 else 'missed'
 
 
 def _tinted(image: np.ndarray, labels: np.ndarray, canvas: Canvas) -> np.ndarray:
@@ -104,15 +116,22 @@ def _tinted(image: np.ndarray, labels: np.ndarray, canvas: Canvas) -> np.ndarray
     counts = _counts(labels)
     labels = cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     colours = np.zeros((256, 3), np.uint8)
-    for label in np.flatnonzero(counts[:SEMANTIC_IGNORE]).tolist():
+    present = np.flatnonzero(counts[:SEMANTIC_IGNORE]).tolist()
+    for label in present:
         colours[label] = canvas.colour(label)
-    # 2. The mean of image and colour; where it is ignored the image alone, darker.
+    # 2. The mean of image and colour; classes that are not shown are the image alone, and ignored
+    #    pixels are the image, darker.
     tinted = cv2.addWeighted(image, 1 - _LABEL_WEIGHT, colours[labels], _LABEL_WEIGHT, 0)
+    hidden = [label for label in present if not canvas.shows(label)]
+    if hidden:
+        labels = np.where(np.isin(labels, hidden), np.uint8(hidden[0]), labels)
+        np.copyto(tinted, image, where=(labels == hidden[0])[..., None])
     if counts[SEMANTIC_IGNORE]:
         dark = cv2.convertScaleAbs(image, alpha=1 - _IGNORED_WEIGHT)
         np.copyto(tinted, dark, where=(labels == SEMANTIC_IGNORE)[..., None])
-    # 3. A thin line where two labels meet.
-    edge = cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0
+    # 3. A light line where two labels meet.
+    width = canvas.style.line_width or max(2, round(max(image.shape[:2]) / 450))
+    edge = cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, np.ones((width, width), np.uint8)) > 0
     tinted[edge] = np.rint(tinted[edge] * np.float32(0.4) + np.float32(0.6 * _PAPER))
     return tinted
 
@@ -128,7 +147,7 @@ def _entries(counts: np.ndarray, canvas: Canvas) -> list[Entry]:
     entries: list[Entry] = [
         (canvas.colour(label), canvas.name(label))
         for label in np.argsort(-counts, kind='stable').tolist()
-        if counts[label] and label != SEMANTIC_IGNORE
+        if counts[label] and label != SEMANTIC_IGNORE and canvas.shows(label)
     ]
     return entries + [((0, 0, 0), 'ignored')] * bool(counts[SEMANTIC_IGNORE])
 
@@ -140,8 +159,10 @@ def _paint_frame(canvas: Canvas, colour: Colour) -> None:
     cv2.rectangle(canvas.pixels, (line // 2, line // 2), corner, colour, line)
 
 
-def _append_legend(canvas: Canvas, entries: Sequence[Entry]) -> None:
+def append_legend(canvas: Canvas, entries: Sequence[Entry]) -> None:
     """Put a legend below the picture: a square of each colour and its text, in as many lines."""
+    if not canvas.style.names or not entries:
+        return
     # All lengths grow with the width of the picture.
     width = canvas.pixels.shape[1]
     scale = float(np.clip(width / 1400, 0.42, 1.6))

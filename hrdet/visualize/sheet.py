@@ -1,16 +1,13 @@
 """Contact sheets: predictions beside the truth."""
 
-import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from hrdet.structures import ImageMeta
 from hrdet.structures.result_files import RGB
-from hrdet.visualize.draw import compare, describe, draw, write_image
+from hrdet.visualize.draw import DEFAULT_STYLE, Style, compare, describe, draw
 from hrdet.visualize.labels import shortened
 
 _PAPER, _INK = 255, (60, 60, 60)
@@ -35,6 +32,7 @@ def contact_sheet(
     columns: int = 2,
     tile: int = 400,
     palette: Sequence[RGB] | None = None,
+    style: Style = DEFAULT_STYLE,
 ) -> np.ndarray:
     """Pairs of pictures, the prediction left and the truth right, ``columns`` pairs in a row.
 
@@ -42,7 +40,7 @@ def contact_sheet(
     has one picture for both, and more of them fit into a row where these are narrower.  Returns
     (H, W, 3) uint8 BGR.
     """
-    blocks = [_block(pair, classes, score_thr, tile, palette) for pair in pairs]
+    blocks = [_block(pair, classes, score_thr, tile, palette, style) for pair in pairs]
     if not blocks:
         raise ValueError('a contact sheet needs at least one image')
     width = max(block.shape[1] for block in blocks)
@@ -60,44 +58,20 @@ def contact_sheet(
     return np.pad(sheet, ((_GAP, 0), (_GAP, _GAP), (0, 0)), constant_values=_PAPER)
 
 
-def prediction_sheet(
-    dataset: Any,
-    predictions: Sequence[tuple[ImageMeta, Any]],
-    path: str | os.PathLike,
-    score_thr: float = 0.3,
-    limit: int = 12,
-) -> None:
-    """Write a contact sheet of a data set's predictions, images taken evenly from all of them.
-
-    Args:
-        dataset: a ``hrdet.data`` data set.
-        predictions: results in original pixels, in the order of the data set.
-        path: a .png or .jpg file.
-        score_thr: detections below it are left out.
-        limit: how many images.
-    """
-    # Evenly spread indices; a small data set gives fewer.
-    chosen = np.linspace(0, len(predictions) - 1, min(limit, len(predictions))).round().astype(int)
-    pairs = []
-    for index in dict.fromkeys(chosen.tolist()):
-        meta, result = predictions[index]
-        title, image, truth = Path(meta.path).name, dataset.image(index), dataset.truth(index)
-        pairs.append(Pair(title, image, result, truth))
-    sheet = contact_sheet(pairs, dataset.classes, score_thr, palette=dataset.palette)
-    write_image(path, sheet)
-
-
 def _block(
     pair: Pair,
     classes: Sequence[str] | None,
     score_thr: float,
     tile: int,
     palette: Sequence[RGB] | None,
+    style: Style,
 ) -> np.ndarray:
     """The prediction and the truth, in one picture or in two, with a line of text above."""
-    options = dict(classes=classes, score_thr=score_thr, long_side=tile, palette=palette)
+    options = dict(
+        classes=classes, score_thr=score_thr, long_side=tile, palette=palette, style=style
+    )
     # One picture if the kind compares result and truth (or there is no truth), else two.
-    verdict = compare(pair.result, pair.truth)
+    verdict = compare(pair.result, pair.truth, score_thr)
     if verdict is not None or pair.truth is None:
         picture = draw(pair.image, pair.result, truth=pair.truth, **options)
         text = describe(pair.result, score_thr) if verdict is None else verdict.text

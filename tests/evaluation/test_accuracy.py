@@ -34,7 +34,11 @@ def test_golden(reference_dir):
 def test_by_hand(tmp_path):
     scores = np.array([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7], [0.5, 0.3, 0.2], [0.2, 0.5, 0.3]])
     evaluator, metrics = evaluate(scores, [0, 0, 1, 1], topk=(1, 2))
-    assert metrics == {'top1': 0.5, 'top2': 0.75, 'mean_class_accuracy': 0.5}
+    means = {name: value for name, value in metrics.items() if '.' not in name}
+    assert means == {'top1': 0.5, 'top2': 0.75, 'mean_class_accuracy': 0.5}
+    assert [metrics[f'{n}.c1'] for n in ('recall', 'precision', 'F1')] == [0.5, 1, 2 / 3]
+    assert 'recall.c2' not in metrics, 'there is no image of it'
+    assert metrics['precision.c2'] == 0
     assert evaluator.confusion_matrix().tolist() == [[1, 0, 1], [1, 1, 0], [0, 0, 0]]
     evaluator.write(tmp_path / 'predictions.json')
     second = json.loads((tmp_path / 'predictions.json').read_text())[1]
@@ -47,7 +51,7 @@ def test_by_hand(tmp_path):
 
 def test_a_k_above_the_number_of_classes_is_left_out():
     _, metrics = evaluate(np.eye(2), [0, 1])
-    assert list(metrics) == ['top1', 'mean_class_accuracy']
+    assert [n for n in metrics if '.' not in n] == ['top1', 'mean_class_accuracy']
 
 
 def test_equal_scores_do_not_all_count_as_right():

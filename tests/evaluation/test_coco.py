@@ -4,7 +4,6 @@ import contextlib
 import copy
 import io
 import json
-import logging
 import re
 import sys
 
@@ -16,7 +15,7 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from hrdet.evaluation import CocoAnnotations, evaluate, evaluate_coco
+from hrdet.evaluation import CocoAnnotations, evaluate, evaluate_coco, flatten
 
 NAMES = ['AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR1', 'AR10', 'AR100', 'ARs', 'ARm', 'ARl']
 
@@ -191,7 +190,8 @@ def test_per_class_ap_is_that_of_the_class_alone():
             'annotations': [a for a in truth['annotations'] if a['category_id'] == category['id']],
         }
         own = [r for r in results if r['category_id'] == category['id']]
-        assert scores.per_class[category['name']] == pycocotools_numbers(one, own)[0]
+        row = scores.per_class[category['name']]
+        assert [row['AP'], row['AP50']] == pycocotools_numbers(one, own)[:2]
 
 
 def test_missing_area_and_iscrowd_are_filled_in():
@@ -290,16 +290,54 @@ def test_files_that_are_no_annotations_are_named(tmp_path):
         evaluate_coco(random_scene(0)[0], [], 'box')
 
 
-def test_tables(caplog):
-    caplog.set_level(logging.INFO)
+def test_tables():
     truth, results = random_scene(7)
     scores = evaluate(CocoAnnotations.read(truth), results)
-    lines = str(scores).splitlines()
-    assert lines[0] == 'bbox:'
-    assert len(lines) == 13
-    assert 'AP) @[ IoU=0.50:0.95 | area=   all | maxDets= 100 ] = ' in lines[1]
-    assert 'IoU=0.75 ' in lines[3]
-    assert [float(line[-5:]) for line in lines[1:] if '-1' not in line] == [
-        round(v, 3) for v in scores.numbers.values() if v >= 0
+    names, whole, head, *classes, note = str(scores).splitlines()
+    assert names.split() == ['bbox', 'in', '%', *scores.numbers]
+    values = [f'{100 * v:.1f}' if v >= 0 else '-' for v in scores.numbers.values()]
+    assert whole.split() == ['all', *values]
+    assert head.split() == ['class', 'AP', 'AP50', 'precision', 'recall']
+    assert len(classes) == len(truth['categories'])
+    assert classes[1].split()[:3] == [
+        'class',
+        '1',
+        f'{100 * scores.per_class["class 1"]["AP"]:.1f}',
     ]
-    assert f'class 1 {100 * scores.per_class["class 1"]:5.1f}' in scores.class_table()
+    assert 'best F1' in note
+    assert max(map(len, str(scores).splitlines())) <= 100
+
+
+def test_the_best_f1_of_a_class_is_hotcocos():
+    """Three of four objects found before the first of two wrong detections."""
+    hotcoco = pytest.importorskip('hotcoco')
+    size = dict(width=200, height=200)
+    truth = dict(images=[dict(id=1, **size)], categories=[dict(id=1, name='a')], annotations=[])
+    boxes = [[40 * i, 10, 30, 30] for i in range(4)]
+    for i, box in enumerate(boxes, 1):
+        entry = dict(id=i, image_id=1, category_id=1, bbox=box, area=900, iscrowd=0)
+        truth['annotations'].append(entry)
+    places = [*boxes[:3], [0, 100, 30, 30], [50, 100, 30, 30], boxes[3]]
+    results = [
+        dict(image_id=1, category_id=1, bbox=box, score=0.9 - 0.1 * i)
+        for i, box in enumerate(places)
+    ]
+    row = evaluate(CocoAnnotations.read(truth), results).per_class['a']
+    assert row['precision'] == 1
+    assert row['recall'] == pytest.approx(0.75)
+    assert row['score'] == pytest.approx(0.7)
+    coco = hotcoco.COCO()
+    coco.dataset = truth
+    run = hotcoco.COCOeval(coco, coco.load_res(results), 'bbox')
+    run.run()
+    assert row['F1'] == pytest.approx(run.f_scores()['F1_50'])
+    assert row['F1'] == pytest.approx(2 * 0.75 / 1.75)
+
+
+def test_metrics_by_class_have_flat_names():
+    truth, results = random_scene(7)
+    truth['categories'].append(dict(id=99, name='absent'))
+    metrics = flatten({'bbox': evaluate(CocoAnnotations.read(truth), results)})
+    assert next(iter(metrics)) == 'bbox_AP'
+    assert {f'bbox_{n}.class 1' for n in ('AP', 'AP50', 'precision', 'recall')} <= set(metrics)
+    assert not any(name.endswith('.absent') for name in metrics)

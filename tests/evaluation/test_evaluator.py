@@ -1,6 +1,7 @@
 """Evaluators are updated on every process and reduce at the end."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from hrdet.evaluation import CocoMetric, Evaluator
+from hrdet.evaluation.evaluator import table
 from hrdet.registry import ConfigError, build
 from hrdet.structures import Detections, ImageMeta
 
@@ -77,7 +79,18 @@ def test_the_next_update_begins_another_evaluation():
 def test_the_table_is_logged(caplog):
     caplog.set_level('INFO', 'hrdet')
     CocoMetric(data_set())(map(prediction, range(IMAGES)))
-    assert 'Average Precision  (AP) @[ IoU=0.50:0.95' in caplog.text
+    assert re.search(r'bbox in % +AP +AP50 +AP75', caplog.text)
+
+
+@pytest.mark.parametrize(('classes', 'lines'), [(3, 4), (80, 41)])
+def test_tables_fit_into_a_terminal(classes, lines):
+    rows = {f'a class called {i}': (i / 100, -1.0, float('nan')) for i in range(classes)}
+    text = table('class', ('AP', 'AP50', 'precision'), rows).splitlines()
+    assert len(text) == lines
+    assert max(map(len, text)) <= 100
+    assert text[0].startswith('class ')
+    assert text[2].split()[:7] == ['a', 'class', 'called', '1', '1.0', '-', '-']
+    assert sum(line.count('a class called') for line in text) == classes
 
 
 def test_an_evaluator_without_results_to_write(tmp_path):

@@ -174,7 +174,7 @@ def test_json_output_scores_the_same(dataset, predictions, tmp_path, content):
     metric.write(tmp_path / 'out' / 'r.json')
     content['categories'] = [c for c in content['categories'] if c['id'] != 7]
     numbers = evaluate_coco(content, tmp_path / 'out' / 'r.json')
-    assert {f'bbox_{k}': v for k, v in numbers.items()} == scores
+    assert {f'bbox_{k}': v for k, v in numbers.items()}.items() <= scores.items()
 
 
 def test_pickle_output_is_the_release_format(dataset, predictions, tmp_path):

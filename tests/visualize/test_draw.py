@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as rle
 
+from hrdet.command_line import Parser, add_drawing_options
+from hrdet.registry import ConfigError
 from hrdet.structures import Detections, GroundTruth
-from hrdet.visualize import colour_of, describe, draw, paint, save_picture
+from hrdet.visualize import Style, boxes, colour_of, compare, describe, draw, paint, save_picture
 
 
 def detections(*rows, masks=None):
@@ -97,6 +99,65 @@ def test_any_size_and_any_boxes(size, seed, count):
     assert picture.dtype == np.uint8
 
 
+@pytest.mark.parametrize(('side', 'least'), [(400, 2), (1600, 4)])
+def test_lines_are_two_pixels_or_more_and_grow_with_the_picture(side, least):
+    image = np.zeros((side, side, 3), np.uint8)
+    found = detections((0.3 * side, 0.3 * side, 0.7 * side, 0.7 * side, 0.9, 1))
+    for style, width in ((Style(), least), (Style(line_width=9), 9)):
+        picture = draw(image, found, long_side=side, style=style)
+        line = near(picture, colour_of(1))[round(0.6 * side), : side // 2].sum()
+        assert width <= line <= width + 2  # smooth edges
+
+
+def test_style_hides_names_and_classes_and_colours_objects():
+    image = np.full((500, 500, 3), 90, np.uint8)
+    found = detections((10, 100, 100, 200, 0.9, 0), (300, 300, 400, 400, 0.8, 0))
+    plain = draw(image, found, style=Style(names=False))
+    assert near(plain, colour_of(0)).any()
+    assert (plain[:90] == 90).all(), 'no text above the box'
+    assert (draw(image, found, style=Style(shown=frozenset({1}))) == image).all()
+    picture = draw(image, found, style=Style(color_by='instance'))
+    assert near(picture[300:], colour_of(1)).any()
+    assert not near(picture[300:], colour_of(0)).any()
+
+
+def test_texts_do_not_cover_each_other(monkeypatch):
+    plates = []
+    tag = boxes._write_tag
+    monkeypatch.setattr(boxes, '_write_tag', lambda *a: tag(*a) or plates.append(list(a[-1])))
+    rows = [(200 + i, 200 + i, 330 + i, 260 + i, 0.9, i) for i in range(40)]
+    draw(np.zeros((480, 640, 3), np.uint8), detections(*rows), [f'class {i}' for i in range(40)])
+    last = plates[-1]
+    assert len(last) > 4, 'some have room'
+    for i, a in enumerate(last):
+        for b in last[:i]:
+            assert min(a[2], b[2]) <= max(a[0], b[0]) or min(a[3], b[3]) <= max(a[1], b[1])
+
+
+def test_wrong_and_missed_objects_are_framed_beside_the_truth():
+    image = np.full((400, 500, 3), 90, np.uint8)
+    box, other, third = (50, 50, 150, 150), (300, 50, 400, 150), (50, 250, 150, 350)
+    found = detections((*box, 0.9, 0), (*box, 0.8, 0), (*other, 0.7, 0))
+    nothing = np.zeros((0, 4))
+    truth = GroundTruth(np.array([box, third], np.float32), np.array([0, 0]), nothing)
+    picture = draw(image, found, ['a'], truth=truth)
+    red, orange, violet = (40, 40, 235), (0, 150, 255), (210, 50, 190)
+    left, right = picture[:400, :500], picture[:400, 500:]
+    assert near(left[:, 250:], red).any()
+    assert not near(left[:, :200], red, 20).any()
+    assert near(left[:, :200], orange, 20).any()
+    assert near(right[200:], violet).any()
+    assert not near(right[:200], violet).any()
+    assert near(picture[400:], violet).any(), 'the legend'
+    verdict = compare(found, truth)
+    assert verdict.text == '1 of 2 found, 1 false, 1 double'
+    assert verdict.score == pytest.approx(2 / 5)
+    kinds = [(o.kind, o.score) for o in verdict.outcomes]
+    expected = [('right', 0.9), ('double', 0.8), ('background', 0.7), ('missed', 0)]
+    assert [k for k, _ in kinds] == [k for k, _ in expected]
+    assert [s for _, s in kinds] == pytest.approx([s for _, s in expected])
+
+
 def test_save_picture(tmp_path):
     cv2.imwrite(str(tmp_path / 'in.png'), np.full((480, 640, 3), 7, np.uint8))
     found = detections((10, 10, 300, 300, 0.9, 0))
@@ -131,3 +192,14 @@ def test_a_new_kind_of_result_registers_its_picture():
     assert (picture[..., 0] > 200).any()
     assert (image == 90).all()
     assert describe(Verdict('fine'), 0.5) == 'it is fine'
+
+
+def test_options_of_the_commands():
+    parser = Parser('')
+    add_drawing_options(parser)
+    args = parser.parse_args(['--classes', 'b', '--line-width', '3', '--no-labels'])
+    assert Style.of(args, ('a', 'b')) == Style(3, False, 'class', frozenset({1}))
+    assert Style.of(parser.parse_args([]), ('a',)) == Style()
+    assert parser.parse_args(['--show-score-thr', '0.5']).score_thr == 0.5
+    with pytest.raises(ConfigError, match=r"no class 'b'; did you mean 'bb'"):
+        Style.of(args, ('aa', 'bb'))

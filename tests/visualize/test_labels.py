@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hrdet.structures import ClassLabel, ClassScores, LabelMap, SegmentationMap
-from hrdet.visualize import Pair, colour_of, compare, contact_sheet, describe, draw
+from hrdet.visualize import Pair, Style, colour_of, compare, contact_sheet, describe, draw
 
 PALETTE = ((10, 20, 200), (200, 20, 10), (0, 255, 0))  # RGB
 GREEN, RED = (80, 160, 40), (50, 50, 210)  # BGR
@@ -75,16 +75,30 @@ def test_maps_of_any_size_and_long_names():
 
 
 def test_comparisons():
-    assert compare(scores(0.25, 0.75), ClassLabel(1)) == (0.75, 'right')
-    assert compare(scores(0.25, 0.75), ClassLabel(0)) == (0.25, 'wrong')
+    assert compare(scores(0.25, 0.75), ClassLabel(1)) == (0.75, 'right', [(1, 'right', 0.75)])
+    verdict = compare(scores(0.25, 0.75), ClassLabel(0))
+    assert verdict == (0.25, 'wrong', [(0, 'wrong', 0.75), (1, 'wrong', 0.75)])
     assert compare(scores(0.2, 0.8), None) is None
     # 0: 1 of 3 pixels in common, 1: 1 of 3; one pixel is ignored
     result = LabelMap(np.array([[0, 0, 1, 1, 5]], np.uint8))
     truth = SegmentationMap(np.array([[0, 1, 1, 0, 255]], np.uint8))
     assert compare(result, truth).score == pytest.approx(1 / 3)
+    assert [outcome[:2] for outcome in compare(result, truth).outcomes] == [
+        (0, 'poor'),
+        (1, 'poor'),
+    ]
     assert compare(result, SegmentationMap(np.full((1, 5), 255, np.uint8))).score == 1
     assert describe(result, 0.3) == '3 classes'
     assert describe(scores(0.25, 0.75), 0.3) == 'score 0.75'
+
+
+def test_classes_that_are_not_shown_leave_the_image_as_it_is():
+    image = np.full((300, 480, 3), 100, np.uint8)
+    style = Style(shown=frozenset({2}), names=False)
+    picture = draw(image, LabelMap(halves(0, 2), palette=PALETTE), ('a', 'b', 'c'), style=style)
+    assert picture.shape == image.shape, 'no legend'
+    assert (picture[100, 100] == 100).all()
+    assert picture[100, 400, 1] > 100
 
 
 def test_sheets_have_one_picture_for_both():

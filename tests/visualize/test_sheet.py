@@ -1,13 +1,10 @@
 """Contact sheets: every pair in its place, boxes scaled to their tile."""
 
-from types import SimpleNamespace
-
-import cv2
 import numpy as np
 import pytest
 
 from hrdet.structures import Detections, GroundTruth
-from hrdet.visualize import Pair, colour_of, contact_sheet, prediction_sheet
+from hrdet.visualize import Pair, colour_of, contact_sheet
 
 
 def marked(picture, label):
@@ -41,35 +38,3 @@ def test_pictures_of_all_shapes_and_a_last_row_that_is_not_full():
     assert not marked(top, 4).any()
     with pytest.raises(ValueError, match='at least one'):
         contact_sheet([])
-
-
-def test_sheet_of_a_data_set(tmp_path):
-    """Predictions and truth in original pixels."""
-
-    class Grey:
-        classes, palette = ('a', 'b'), None
-
-        def image(self, index):
-            return np.full((200, 300, 3), 90, np.uint8)
-
-        def truth(self, index):
-            boxes = np.array([[30, 40, 230, 140.0]])
-            nothing = np.zeros((0, 4))
-            if index == 0:
-                return GroundTruth(nothing, np.zeros(0, int), nothing)
-            return GroundTruth(boxes, np.array([1]), boxes)
-
-    empty = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
-    meta = SimpleNamespace(image_id=5, path='x/0.jpg')
-    found = Detections(np.array([[30, 40, 230, 140.0]]), np.array([0.8]), np.array([0]))
-    predictions = [(meta, found), (SimpleNamespace(image_id=9, path='x/1.jpg'), empty)]
-    prediction_sheet(Grey(), predictions, tmp_path / 'sheet.png')
-    sheet = cv2.imread(str(tmp_path / 'sheet.png'))
-    # tiles of 400 pixels for an image of 300: the box's right edge is at 230 * 4 / 3 = 307
-    middle = sheet.shape[1] // 2
-    for part, label in ((sheet[:, 10:410], 0), (sheet[:, middle + 425 :], 1)):
-        columns = np.flatnonzero(marked(part, label).sum(0) > 100)
-        assert abs(columns.min() - 40) <= 3
-        assert abs(columns.max() - 307) <= 3
-    assert not marked(sheet[:, 420:middle], 0).any()
-    assert not marked(sheet[:, : middle + 400], 1).any()

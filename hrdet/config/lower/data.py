@@ -164,6 +164,8 @@ def _plain(section: Node, path: str, context: Context, lowered: _Lowered) -> Nod
         arguments.pop('seg_prefix', None)
     # 3. The node, with what the pipeline decides about the data set.
     given = dict(test_mode=not context.training, transforms=pipeline.transforms)
+    if context.masks and not context.training:  # for pictures of the truth
+        given['with_mask'] = True
     if context.convention != 'inclusive':
         given['box_convention'] = context.convention
     node = Node(path, arguments, **pipeline.dataset, **given)

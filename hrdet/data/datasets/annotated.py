@@ -38,10 +38,10 @@ class AnnotatedImages(DetectionDataset):
         images: where the image files are.
         transforms: applied in order; after ``AugmentedViews`` a sample is the list of its views.
         classes: the classes to learn, in the order of the labels; None takes the file's.
-        test_mode: keep every image, load no truth.
+        test_mode: keep every image; samples have no truth.
         filter_empty: drop images without a box to train on.
         min_size: drop images with an edge below this many pixels.
-        with_mask: load masks.
+        with_mask: load masks; in test mode of images whose objects all have one.
         with_crowd: hand out crowd regions as ignored boxes; otherwise they are just left out.
         proposals: rows (P, 5) by image id.
         semantic: where the semantic maps are: PNG files with the images' names.
@@ -75,7 +75,7 @@ class AnnotatedImages(DetectionDataset):
             raise ValueError(f'classes must be a tuple of names: ({classes!r},)')
         self.transforms = list(transforms)
         self.test_mode = test_mode
-        self.with_mask = with_mask and not test_mode
+        self.with_mask = with_mask
         self.with_crowd = with_crowd
         self.exif = exif
         self._images = images
@@ -136,8 +136,9 @@ class AnnotatedImages(DetectionDataset):
         size = tuple(self.sizes[index].tolist())
         if self.with_mask:
             outlines = [s for s, c in zip(self.table.segmentations[rows], crowd) if not c]
-            masks = [rasterise(segmentation, size) for segmentation in outlines]
-            truth.masks = np.array(masks, np.uint8).reshape(len(masks), *size)
+            if None not in outlines:
+                masks = [rasterise(segmentation, size) for segmentation in outlines]
+                truth.masks = np.array(masks, np.uint8).reshape(len(masks), *size)
         if self._semantic is not None:
             name = self.table.file_names[index].rsplit('.', 1)[0] + '.png'
             truth.semantic = read_label_map(self._semantic, name, size)

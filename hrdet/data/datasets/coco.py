@@ -46,7 +46,7 @@ class CocoDataset(AnnotatedImages):
     ):
         # Fatal problems of the annotations are an error before images are looked for.
         self.ann_file = ann_file
-        table, problems = read_coco(ann_file, with_mask and not test_mode, not test_mode)
+        table, problems = read_coco(ann_file, with_mask, not test_mode, masks_needed=not test_mode)
         raise_or_warn([problem for problem in problems if problem.fatal])
         proposals = read_proposals(proposal_file, num_max_proposals) if proposal_file else None
         super().__init__(
