@@ -77,7 +77,8 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local-rank', type=int, help='given by torch.distributed.launch')
     parser.add_argument(
         '--no-check-images',
-        action='store_true',
+        dest='check_images',
+        action='store_false',
         help='check 16 images of each data set before the first iteration, not all new ones',
     )
     add_cfg_options(parser)

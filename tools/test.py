@@ -106,7 +106,7 @@ def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
         speed_options(args),
         args.tta,
         not args.format_only,
-        not args.no_check_images,
+        args.check_images,
     )
     evaluator, work_dir = tester.evaluator, Path(args.work_dir or tester.work_dir)
     results = args.out if args.out_item == 'pred' else None

@@ -11,6 +11,7 @@ With --data the config is derived from a published model and the data, and writt
 
 import argparse
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -29,15 +30,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--load-from', help='checkpoint whose weights to start from')
     parser.add_argument('--seed', type=int, help='of data order, augmentation and initial weights')
     parser.add_argument('--deterministic', action='store_true', help='same bits on every run')
-    parser.add_argument('--no-validate', action='store_true', help='no evaluation while training')
-    parser.add_argument(
-        '--no-auto-resume', action='store_true', help='do not resume from work_dir/latest.pth'
-    )
-    parser.add_argument(
-        '--no-auto-scale-lr',
-        action='store_true',
-        help="keep the config's learning rate whatever the actual batch is",
-    )
+    for option, text in (
+        ('validate', 'no evaluation while training'),
+        ('auto-resume', 'do not resume from work_dir/latest.pth'),
+        ('auto-scale-lr', "keep the config's learning rate whatever the actual batch is"),
+    ):
+        dest = option.replace('-', '_')
+        parser.add_argument(f'--no-{option}', dest=dest, action='store_false', help=text)
     args = parser.parse_args()
     if args.data is None and args.batch is not None:
         parser.error('--batch goes with --data; otherwise --cfg-options data.imgs_per_gpu=N')
@@ -50,17 +49,7 @@ def train(args: argparse.Namespace, launcher: str, force_cpu: bool) -> int:
     """Train in one process; returns the exit code, 128 and more after a signal."""
     from hrdet.engine.build import TrainOptions, build_trainer
 
-    options = TrainOptions(
-        work_dir=args.work_dir,
-        resume_from=args.resume_from,
-        load_from=args.load_from,
-        seed=args.seed,
-        deterministic=args.deterministic,
-        validate=not args.no_validate,
-        auto_resume=not args.no_auto_resume,
-        auto_scale_lr=not args.no_auto_scale_lr,
-        check_images=not args.no_check_images,
-    )
+    options = TrainOptions(**{f.name: getattr(args, f.name) for f in fields(TrainOptions)})
     config = load_config(args.config, args.cfg_options)
     return build_trainer(config, options, launcher, force_cpu).run()
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from hrdet.distributed import broadcast_object, on_rank_0, rank, world_size
 from hrdet.engine.checkpointing import LATEST
 from hrdet.engine.evaluate import Tester, Validation
 from hrdet.engine.launch import start
-from hrdet.engine.progress_bar import progress_bars
+from hrdet.engine.progress_bar import ProgressBar
 from hrdet.engine.resume import load_weights, resume
 from hrdet.engine.trainer import Trainer
 from hrdet.engine.work_dir import WorkDir
@@ -32,7 +33,7 @@ from hrdet.logger import start_logging
 from hrdet.ops.library import check
 from hrdet.optim import shorten_warm_up
 from hrdet.registry import ConfigError, build, registered
-from hrdet.tracking import SamplePictures, build_trackers, doubts
+from hrdet.tracking import build_trackers, doubts
 from hrdet.weights import find_shared
 
 
@@ -78,13 +79,16 @@ def build_trainer(
         training.auto_scale_lr = training.auto_scale_lr | dict(enable=False)
 
     # 4. Data and model; the number of classes comes from the data set.
-    train_set, train_loader = _data(run.train, training=True, seed=seed)
-    _check_data(train_set, run.train, options.check_images)
+    train_set, train_loader = _data(run.train, options.check_images, training=True, seed=seed)
     model = hrdet.models.build_model(run, train_set.classes)
     if runtime.pretrained and not load_from:
         work_dir.logger.info(f'{load_backbone(model.backbone, find_shared(runtime.pretrained))}')
     # 5. Validation and the trainer, with its hooks and trackers.
-    val_set, validation = _validation(run, train_set, options)
+    validation = _validation(run, train_set, options)
+    val_set = validation and validation.loader.dataset
+    hooks = [build(node) for node in training.hooks]
+    if rank() == 0 and sys.stdout.isatty():
+        hooks.append(ProgressBar())
     _shorten_warm_up(training, len(train_loader.batch_sampler), run.warnings)
     work_dir.log_start(device, seed)
     trainer = Trainer(
@@ -96,12 +100,9 @@ def build_trainer(
         seed=seed,
         validation=validation,
         meta=_meta(config, run, train_set, val_set),
-        hooks=[build(node) for node in training.hooks] + progress_bars(),
+        hooks=hooks,
         trackers=build_trackers(training.trackers, work_dir.path),
     )
-    if validation is not None and trainer.log.trackers.show_pictures:
-        pictures = SamplePictures(trainer.log.trackers, val_set, lambda: trainer.iter)
-        trainer.consumers.append(pictures)
     # 6. Weights; on a resume optimizer, schedule and position in the epoch too.
     if resume_from:
         resume(trainer, resume_from)
@@ -113,16 +114,13 @@ def build_trainer(
     return trainer
 
 
-def _validation(
-    run: RunConfig, train_set: Any, options: TrainOptions
-) -> tuple[Any, Validation | None]:
-    """The data set of ``run.val`` and what evaluates on it, or None twice."""
+def _validation(run: RunConfig, train_set: Any, options: TrainOptions) -> Validation | None:
+    """The loader of ``run.val`` and its evaluator."""
     if run.val is None or not options.validate:
-        return None, None
-    val_set, loader = _data(run.val)
-    _check_data(val_set, run.val, options.check_images)
+        return None
+    val_set, loader = _data(run.val, options.check_images)
     _check_classes(train_set.classes, val_set.classes, 'the model')
-    return val_set, Validation(loader, build(run.val['evaluator'], dataset=val_set))
+    return Validation(loader, build(run.val['evaluator'], dataset=val_set))
 
 
 def _meta(config: Config, run: RunConfig, train_set: Any, val_set: Any) -> dict[str, Any]:
@@ -136,13 +134,10 @@ def _meta(config: Config, run: RunConfig, train_set: Any, val_set: Any) -> dict[
         meta['palette'] = [list(colour) for colour in train_set.palette]
     if 'convention' in run.model:
         meta['box_convention'] = str(run.model['convention'])
-    meta['data'] = {name: _contents(one) for name, one in sets.items() if one is not None}
+    # A line that identifies the content of a data set, wherever its files lie.
+    given = {name: one for name, one in sets.items() if one is not None}
+    meta['data'] = {name: re.sub(r'\S*/', '', one.report) for name, one in given.items()}
     return meta
-
-
-def _contents(dataset: Any) -> str:
-    """A text that identifies the content of a data set, without the folders of its files."""
-    return re.sub(r'\S*/', '', dataset.report)
 
 
 def _shorten_warm_up(training: Training, epoch_length: int, warnings: list[str]) -> None:
@@ -194,8 +189,7 @@ def build_tester(
     logger = start_logging(run.runtime.log_level)
     if run.test is None:
         raise ConfigError('data.test: testing needs this key')
-    test_set, loader = _data(run.test)
-    _check_data(test_set, run.test, check_images)
+    test_set, loader = _data(run.test, check_images)
     evaluator = _evaluator(run.test['evaluator'], test_set, metrics) if evaluate else None
     # No fresh weights: every one comes from the checkpoint, or the report says so.
     model = hrdet.models.build_model(run, test_set.classes, fresh=False)
@@ -276,16 +270,16 @@ def _set_up_torch(seed: int, cudnn_benchmark: bool, deterministic: bool) -> None
         torch.use_deterministic_algorithms(True)
 
 
-def _data(section: Node, training: bool = False, seed: int = 0) -> tuple[Any, DataLoader]:
-    """The data set of a section of the config, and this process's loader."""
+def _data(
+    section: Node, check_images: bool, training: bool = False, seed: int = 0
+) -> tuple[Any, DataLoader]:
+    """The data set of a section of the config, checked, and this process's loader."""
     dataset = build(section['dataset'])
     options = dict(rank=rank(), world_size=world_size(), seed=seed, **loader_options(section))
-    return dataset, hrdet.data.build_loader(dataset, training=training, **options)
-
-
-def _check_data(dataset: Any, section: Node, all_images: bool) -> None:
-    """Check the images of a data set and their truths on rank 0, before they are needed."""
-    on_rank_0(hrdet.data.check_images, dataset, all_images, section.get('num_workers', 2))
+    loader = hrdet.data.build_loader(dataset, training=training, **options)
+    # All images and truths, or a few of them, on rank 0.
+    on_rank_0(hrdet.data.check_images, dataset, check_images, section.get('num_workers', 2))
+    return dataset, loader
 
 
 def _check_classes(trained: tuple[str, ...] | None, tested: tuple[str, ...], model: str) -> None:

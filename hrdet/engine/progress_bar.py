@@ -1,4 +1,4 @@
-"""A progress bar, shown if the output is a terminal."""
+"""A progress bar in a terminal."""
 
 import logging
 import sys
@@ -7,13 +7,7 @@ from typing import Any
 from rich import progress
 from rich.console import Console
 
-from hrdet.distributed import rank
 from hrdet.engine.hooks import Hook
-
-
-def progress_bars() -> list[Hook]:
-    """The progress bar as a hook if stdout is a terminal (rank 0), else no hook."""
-    return [ProgressBar()] if rank() == 0 and sys.stdout.isatty() else []
 
 
 class ProgressBar(Hook):

@@ -24,7 +24,7 @@ from hrdet.engine.work_dir import WorkDir
 from hrdet.ops.malloc import keep_memory
 from hrdet.optim import EMA, build_optimizer, lr_schedule, scale_lr
 from hrdet.structures import Batch
-from hrdet.tracking import Tracker, Trackers, TrainingLog
+from hrdet.tracking import SamplePictures, Tracker, Trackers, TrainingLog
 
 
 class TrainStep:
@@ -76,22 +76,18 @@ class TrainStep:
         # 3. Backward; fp16 scales the loss so that small gradients do not vanish.
         self.scaler.scale(total / group).backward()
         if update:
-            self.update()
+            # 4. Clip the true gradients, not the scaled ones.
+            if self.grad_clip:
+                self.scaler.unscale_(self.optimizer)
+                nn.utils.clip_grad_norm_(self.parameters, **self.grad_clip)
+            # 5. Step; with fp16 infinite gradients skip it and lower the scale.
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            self.optimizer.zero_grad()
+            # 6. Average the weights.
+            if self.ema is not None:
+                self.ema.update()
         return {name: loss.detach() for name, loss in (losses | {'loss': total}).items()}
-
-    def update(self) -> None:
-        """Clip the gradients, step, and average the weights."""
-        # 4. Clip the true gradients, not the scaled ones.
-        if self.grad_clip:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.parameters, **self.grad_clip)
-        # 5. Step; with fp16 infinite gradients skip it and lower the scale.
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad()
-        # 6. Average the weights.
-        if self.ema is not None:
-            self.ema.update()
 
 
 class Trainer:
@@ -130,7 +126,6 @@ class Trainer:
         self.work_dir, self.logger = work_dir.path, work_dir.logger
         self.training, self.meta, self.hooks = training, meta or {}, list(hooks)
         self.loader, self.validation = loader, validation
-        self.consumers: list[Consumer] = []  # of predictions, besides the evaluator
         self.by_epoch = training.max_iters is None
         self.epoch_length = len(loader.batch_sampler)
         self.images_per_process = loader.batch_sampler.batch_size
@@ -148,8 +143,12 @@ class Trainer:
         self.step = TrainStep(data_parallel(self.model, device), self.optimizer, device, **options)
         self.early_stopping = training.early_stopping and EarlyStopping(**training.early_stopping)
         self.checkpoints = Checkpoints(work_dir.path, **training.checkpoint)
-        self.log = TrainingLog(training.log_interval, Trackers(work_dir.path, trackers))
-        self.signal = StopSignal()
+        trackers = Trackers(work_dir.path, trackers)
+        self.consumers: list[Consumer] = []  # of predictions, besides the evaluator
+        if validation is not None and trackers.show_pictures:
+            pictures = SamplePictures(trackers, validation.loader.dataset, lambda: self.iter)
+            self.consumers.append(pictures)
+        self.log = TrainingLog(training.log_interval, trackers)
         self.stopped_by = 0  # the signal that ended the run early
         self.stopped_together = True  # processes agreed on it, or none was asked to stop
         self.stop_reason = ''  # what else ended it early
@@ -175,7 +174,7 @@ class Trainer:
         self.call('before_run')
         try:
             self.log.start(self)
-            with self.signal:
+            with StopSignal() as self.signal:
                 if self.resumed:  # perhaps stopped between a checkpoint and its evaluation
                     self.checkpoints.read_best(self)
                     if self._validation_due():
@@ -263,16 +262,17 @@ class Trainer:
 
     def _act_between_iterations(self) -> None:
         """Save, evaluate and stop where that is due."""
-        # 1. Processes agree on signals and overdue checkpoints: all act in the same iteration.
-        overdue = time.monotonic() - self.checkpoints.saved_at > self.checkpoints.max_age
-        request = self.signal.agree(save=overdue)
-        self.stopped_by = request if request > SAVE else 0
-        # 2. Every evaluation is preceded by a checkpoint, so that a crash in it costs nothing.
+        # 1. What is due after this iteration.
         epoch_ends = self.by_epoch and self.position == 0
         number = self.iter % (self.checkpoints.interval * self.unit) == 0
         validate = self._validation_due()
+        # 2. Processes agree on signals and overdue checkpoints: all act in the same iteration.
+        overdue = time.monotonic() - self.checkpoints.saved_at > self.checkpoints.max_age
+        request = self.signal.agree(save=overdue)
+        self.stopped_by = request if request > SAVE else 0
+        # 3. Every evaluation is preceded by a checkpoint, so that a crash in it costs nothing.
         if request or epoch_ends or number or validate:
-            with self.log.paused():  # 3. not counted as training time
+            with self.log.paused():  # 4. not counted as training time
                 self.checkpoints.save(self)
                 if number:
                     self.checkpoints.number(self)
