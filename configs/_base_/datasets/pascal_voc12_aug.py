@@ -30,6 +30,14 @@ test_pipeline = [
         ],
     ),
 ]
+_val = dict(
+    type=dataset_type,
+    data_root=data_root,
+    img_dir='JPEGImages',
+    ann_dir='SegmentationClass',
+    split='ImageSets/Segmentation/val.txt',
+    pipeline=test_pipeline,
+)
 data = dict(
     samples_per_gpu=4,
     workers_per_gpu=4,
@@ -41,21 +49,7 @@ data = dict(
         split=['ImageSets/Segmentation/train.txt', 'ImageSets/Segmentation/aug.txt'],
         pipeline=train_pipeline,
     ),
-    val=dict(
-        type=dataset_type,
-        data_root=data_root,
-        img_dir='JPEGImages',
-        ann_dir='SegmentationClass',
-        split='ImageSets/Segmentation/val.txt',
-        pipeline=test_pipeline,
-    ),
-    test=dict(
-        type=dataset_type,
-        data_root=data_root,
-        img_dir='JPEGImages',
-        ann_dir='SegmentationClass',
-        split='ImageSets/Segmentation/val.txt',
-        pipeline=test_pipeline,
-    ),
+    val=_val,
+    test=_val,
 )
 auto_scale_lr = dict(enable=True, base_batch_size=16)  # lr is meant for 4 GPUs

@@ -30,6 +30,13 @@ test_pipeline = [
         ],
     ),
 ]
+_val = dict(
+    type=dataset_type,
+    data_root=data_root,
+    img_dir='img_dir/val',
+    ann_dir='ann_dir/val',
+    pipeline=test_pipeline,
+)
 data = dict(
     samples_per_gpu=4,
     workers_per_gpu=4,
@@ -40,19 +47,7 @@ data = dict(
         ann_dir='ann_dir/train',
         pipeline=train_pipeline,
     ),
-    val=dict(
-        type=dataset_type,
-        data_root=data_root,
-        img_dir='img_dir/val',
-        ann_dir='ann_dir/val',
-        pipeline=test_pipeline,
-    ),
-    test=dict(
-        type=dataset_type,
-        data_root=data_root,
-        img_dir='img_dir/val',
-        ann_dir='ann_dir/val',
-        pipeline=test_pipeline,
-    ),
+    val=_val,
+    test=_val,
 )
 auto_scale_lr = dict(enable=True, base_batch_size=16)  # lr is meant for 4 GPUs
