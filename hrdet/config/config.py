@@ -94,14 +94,14 @@ class Config(dict):
                     place.set(name, {}, OVERRIDE)
             place = _item(place, name, path)
         # 2. In a section the value is merged, and so is a dict in a list; other items are replaced.
-        changes = _overriding(value)
         if isinstance(place, Config):
-            merge(place, Config().set(key, changes, OVERRIDE))
+            merge(place, {key: value}, OVERRIDE)
             return
         old = _item(place, key, path)
-        both = isinstance(old, Config) and isinstance(changes, Config)
-        place[int(key)] = merge(old, changes) if both else changes
-        if not both:
+        if isinstance(old, Config) and isinstance(value, Mapping):
+            merge(old, value, OVERRIDE)
+        else:
+            place[int(key)] = as_config(value)
             section, name = owner
             section.origins[name] = OVERRIDE
 
@@ -151,30 +151,21 @@ def origins_of(config: Mapping[str, Any]) -> dict[str, str]:
     return {path: origin for path, _, origin in values_of(config) if origin}
 
 
-def merge(base: Config, changes: Mapping[str, Any]) -> Config:
+def merge(base: Config, changes: Mapping[str, Any], origin: str | None = None) -> Config:
     """``base`` with the changes: dicts are merged key by key, everything else is replaced.
 
-    ``_delete_=True`` in a dict replaces the whole dict.
+    ``_delete_=True`` in a dict replaces the whole dict.  ``origin`` is that of changes without one.
     """
     # A changed value brings its own origin; values of the base that are kept, keep theirs.
     for key, value in changes.items():
-        origin = changes.origins.get(key) if isinstance(changes, Config) else None
+        place = getattr(changes, 'origins', {}).get(key, origin)
         if isinstance(value, Mapping):
             # A dict over anything but a dict replaces it, and ``_delete_`` inside it is honoured.
             fresh = value.get('_delete_') is True or not isinstance(base.get(key), Config)
-            value = merge(Config() if fresh else base[key], value)
+            value = merge(Config() if fresh else base[key], value, origin)
         if key != '_delete_':
-            base.set(key, value, origin)
+            base.set(key, value, place)
     return base
-
-
-def _overriding(value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        return value
-    section = Config()
-    for key, item in value.items():
-        section.set(key, _overriding(item), OVERRIDE)
-    return section
 
 
 def _item(place: Any, key: str, path: str) -> Any:

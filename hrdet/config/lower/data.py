@@ -1,7 +1,9 @@
 """The section ``data``: data sets with their transforms, and loaders."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from hrdet.config.lower.pipeline import from_steps
@@ -55,9 +57,10 @@ def read_data(
     for split, section in splits.items():
         training, first = split == 'train', len(lowered)
         context = Context(training, convention, masks, semantics, pad_size is not None, classes)
+        plain = partial(_dataset, context=context, lowered=lowered)
         splits[split] = section and Node(
             f'{path}.{split}',
-            dataset=_dataset(section, f'{path}.{split}', context, lowered),
+            dataset=read_dataset(section, f'{path}.{split}', training, plain),
             batch_size=imgs_per_gpu if training else test_imgs_per_gpu,
             num_workers=workers_per_gpu,
             pad_size=pad_size if training else None,
@@ -98,42 +101,41 @@ def _preprocess(pipelines: list[Pipeline]) -> Node:
     return norms[0].replaced(size_divisor=max(pipeline.size_divisor for pipeline in pipelines))
 
 
-def _dataset(section: Any, path: str, context: Context, lowered: _Lowered) -> Node:
-    """A data set; a list of them, or a list of annotation files, is joined into one."""
+def read_dataset(section: Any, path: str, training: bool, plain: Callable[[Node], Node]) -> Node:
+    """A data set; ``plain`` lowers one without a wrapper.  A list of them is joined into one."""
     if isinstance(section, (list, tuple)):
-        return _datasets(section, path, context, lowered)
+        return _joined(section, path, training, plain)
     wrapper = _WRAPPERS.get(check_typed(section, path)['type'])
-    if wrapper is not None:
-        check(context.training, path, 'an evaluation takes one data set as it is')
-        return read(wrapper, section, path, context=context, lowered=lowered)
-    if isinstance(section.get('ann_file'), (list, tuple)):
-        return _joined(
-            [_plain(part, path, context, lowered) for part in _parts(section, path)], path, context
-        )
-    return _plain(section, path, context, lowered)
+    if wrapper is None:
+        return plain(section)
+    check(training, path, 'an evaluation takes one data set as it is')
+    return read(wrapper, section, path, training=training, plain=plain)
 
 
-def _datasets(sections: Any, path: str, context: Context, lowered: _Lowered) -> Node:
-    nodes = [_dataset(s, f'{path}[{i}]', context, lowered) for i, s in enumerate(sections)]
-    return _joined(nodes, path, context)
-
-
-def _joined(nodes: list[Node], path: str, context: Context) -> Node:
-    check(context.training, path, 'an evaluation takes one data set, not a list')
-    check(bool(nodes), path, 'the list of data sets is empty')
+def _joined(sections: Any, path: str, training: bool, plain: Callable[[Node], Node]) -> Node:
+    check(training, path, 'an evaluation takes one data set, not a list')
+    check(bool(sections), path, 'the list of data sets is empty')
+    nodes = [
+        read_dataset(section, getattr(section, 'path', f'{path}[{i}]'), training, plain)
+        for i, section in enumerate(sections)
+    ]
     return nodes[0] if len(nodes) == 1 else Node(path, type='ConcatDataset', datasets=nodes)
 
 
-def _wrapped(path, *, type, dataset, context, lowered, **rest):
-    dataset = _dataset(dataset, f'{path}.dataset', context, lowered)
+def _wrapped(path, *, type, dataset, training, plain, **rest):
+    dataset = read_dataset(dataset, f'{path}.dataset', training, plain)
     return Node(path, rest, type=type, dataset=dataset)
 
 
-def _concatenated(path, *, type, datasets, context, lowered):
-    return _dataset(datasets, f'{path}.datasets', context, lowered)
+def _concatenated(path, *, type, datasets, training, plain):
+    return read_dataset(datasets, f'{path}.datasets', training, plain)
 
 
-def _plain(section: Node, path: str, context: Context, lowered: _Lowered) -> Node:
+def _dataset(section: Node, context: Context, lowered: _Lowered) -> Node:
+    path = section.path
+    if isinstance(section.get('ann_file'), (list, tuple)):
+        plain = partial(_dataset, context=context, lowered=lowered)
+        return _joined(_parts(section, path), path, context.training, plain)
     for other, name in _NAMES.items():
         twice = other in section and name in section
         check(not twice, f'{path}.{other}', f'another name of {name}; keep one')

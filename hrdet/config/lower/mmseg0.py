@@ -8,7 +8,6 @@ from hrdet.config.lower.segmentation_steps import SegPipeline, as_views, augment
 from hrdet.config.lower.splits import Split, check_disk, common_norm, lower_splits
 from hrdet.config.lower.transforms import read_scales
 from hrdet.config.node import Node, check, check_choice, check_typed, read
-from hrdet.registry import ConfigError, is_custom, nearest
 
 METRICS = ('mIoU', 'mDice', 'mFscore')
 # Scales of --aug-test in tools/test.py of mmsegmentation 0.x, each with and without a flip.
@@ -25,7 +24,7 @@ def lower_segmentation(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
         listed = isinstance(steps, (list, tuple))
         check(listed, path, f'must be a list of steps, not {steps!r}')
         pipeline = SegPipeline(training)
-        _add_steps(pipeline, steps, path)
+        pipeline.read_steps(steps, path, _STEPS)
         check(pipeline.norm is not None, path, "there is no step dict(type='Normalize', ...)")
         found.append(pipeline)
         rest = {key: value for key, value in section.items() if key != 'pipeline'}
@@ -52,23 +51,6 @@ def mean_iou(
     for name in metrics:
         check_choice(name, METRICS, f'{path}.metric')
     return Node(path, type='IoUMetric', iou_metrics=metrics)
-
-
-def _add_steps(result: SegPipeline, steps: Any, path: str) -> None:
-    """Append the transforms of the steps in order; a custom transform is kept unchanged."""
-    for i, step in enumerate(steps):
-        kind = check_typed(step, f'{path}[{i}]')['type']
-        late = any(node['type'] == 'AugmentedViews' for node in result.transforms)
-        check(not late, step.path, 'MultiScaleFlipAug must be the last step')
-        if kind in _STEPS:
-            read(_STEPS[kind], step, step.path, result=result)
-        elif is_custom(kind):
-            result.transforms.append(step)
-        else:
-            raise ConfigError(
-                f'{step.path}.type: hrdet has no step {kind!r} of segmentation'
-                f'{nearest(kind, _STEPS)}; supported: {", ".join(_STEPS)}'
-            )
 
 
 def _load_image(
@@ -185,7 +167,7 @@ def _views(
             settings = {'Resize': dict(img_scale=scale), 'RandomFlip': dict(prob=prob)}
             nodes = [check_typed(step, f'{path}[{i}]') for i, step in enumerate(steps)]
             taken = [Node(n.path, n | settings.get(n['type'], {})) for n in nodes]
-            _add_steps(view, taken, path)
+            view.read_steps(taken, path, _STEPS)
             views.append(view.transforms)
             result.norm = view.norm
     return views

@@ -1,14 +1,14 @@
 """Segmentation as mmsegmentation 1.x writes it: data sets with pipelines of steps."""
 
+from functools import partial
 from typing import Any, Literal
 
 from hrdet.config.lower.segmentation import label_map_dataset, segmentor
 from hrdet.config.lower.segmentation_steps import SegPipeline, augmentation
 from hrdet.config.lower.splits import Split, lower_splits, tta_node
 from hrdet.config.lower.transforms import ThreeNumbers, read_scales
-from hrdet.config.node import Node, check, check_choice, check_typed, read
+from hrdet.config.node import Node, check, check_choice, read
 from hrdet.ranges import Positive
-from hrdet.registry import ConfigError, is_custom, nearest
 
 METRICS = ('mIoU', 'mDice', 'mFscore')
 
@@ -22,12 +22,8 @@ def lower_mmseg1(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
     check(section is not None, 'model.data_preprocessor', 'this key is required')
     # The preprocessor normalises; with a ``size`` it also pads training images to it.
     norm = read(_preprocessor, section, section.path)
-    size = section.get('size')
-
-    def lower_dataset(dataset: Node, training: bool) -> Node:
-        return _dataset(dataset, training, None if size is None else section)
-
-    lowered = lower_splits(splits, lower_dataset)
+    padding = section if section.get('size') is not None else None
+    lowered = lower_splits(splits, partial(_dataset, preprocessor=padding))
     for name, split in splits.items():
         if split.tta is not None:
             lowered[name]['tta'] = _augmented(split.tta)
@@ -83,7 +79,7 @@ def _dataset(section: Node, training: bool, preprocessor: Node | None) -> Node:
     steps, here = section.get('pipeline'), f'{path}.pipeline'
     check(isinstance(steps, (list, tuple)), here, f'must be a list of steps, not {steps!r}')
     pipeline = SegPipeline(training)
-    _add_steps(pipeline, steps, here)
+    pipeline.read_steps(steps, here, _STEPS)
     if training and preprocessor is not None:
         # The preprocessor pads after normalising, where 0 is the mean colour.
         pipeline.add(preprocessor.path, type='PadToSize', size=preprocessor['size'])
@@ -136,7 +132,7 @@ def _augmented(views: list[list[Node]]) -> Node:
     path, lowered, ratios, flip = views[0][0].path, [], [], False
     for steps in views:
         pipeline = SegPipeline(training=False)
-        _add_steps(pipeline, steps, path)
+        pipeline.read_steps(steps, path, _STEPS)
         lowered.append(pipeline.transforms)
         for node in pipeline.transforms:
             flip |= node['type'] == 'RandomFlip'
@@ -149,21 +145,6 @@ def _augmented(views: list[list[Node]]) -> Node:
 
 
 # Steps of pipelines.
-
-
-def _add_steps(result: SegPipeline, steps: Any, path: str) -> None:
-    """Append the transforms of the steps in order; a custom transform is kept unchanged."""
-    for i, step in enumerate(steps):
-        kind = check_typed(step, f'{path}[{i}]')['type']
-        if kind in _STEPS:
-            read(_STEPS[kind], step, step.path, result=result)
-        elif is_custom(kind):
-            result.transforms.append(step)
-        else:
-            raise ConfigError(
-                f'{step.path}.type: hrdet has no step {kind!r} of segmentation'
-                f'{nearest(kind, _STEPS)}; supported: {", ".join(_STEPS)}'
-            )
 
 
 def _load_image(

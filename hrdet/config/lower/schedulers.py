@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hrdet.config.lower.training import nodes
+from hrdet.config.lower.training import late_steps, nodes
 from hrdet.config.node import Node, check, check_choice, check_typed, read
-from hrdet.messages import plural
 from hrdet.ranges import Count, Natural, Positive
 
 
@@ -37,11 +36,7 @@ def _scheduler(section: Node, path: str, loop: Loop, warnings: list[str]) -> dic
     rest = {k: v for k, v in section.items() if k not in _SPAN}
     found = own | read(_SCHEDULERS[kind], rest, path, span=own)
     last = loop.max_epochs if own['by_epoch'] else loop.max_iters
-    steps = [own['begin'] + step for step in found.get('milestones', ())]
-    late = [step for step in steps if last is not None and step >= last]
-    if late:
-        whole = plural(last, 'epoch' if own['by_epoch'] else 'iteration')
-        warnings.append(f'{path}.milestones: {late} is never reached in {whole}')
+    warnings += late_steps(found, last, f'{path}.milestones')
     return found
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hrdet.config.lower.splits import norm_node
-from hrdet.config.node import Node, check
+from hrdet.config.node import Node, check, check_typed, read
+from hrdet.registry import ConfigError, is_custom, nearest
 
 _IGNORED = 255
 
@@ -16,7 +17,8 @@ Scale = tuple[int, int]  # (w, h) in pixels
 class SegPipeline:
     """The lowered pipeline of one data set: transforms, and settings for model and data set.
 
-    Its methods append one transform each; ``path`` is the path of the step in the config.
+    ``read_steps`` reads the steps of the config, whose readers call the other methods: each appends
+    one transform; ``path`` is the path of the step in the config.
     """
 
     training: bool
@@ -24,6 +26,22 @@ class SegPipeline:
     norm: Node | None = None  # Preprocess
     reduce_zero_label: bool | None = None  # None: the pipeline does not say
     tta: Node | None = None  # see ``RunConfig``
+
+    def read_steps(self, steps: Any, path: str, readers: dict[str, Any]) -> None:
+        """Read the steps in order; a custom transform is kept unchanged."""
+        for i, step in enumerate(steps):
+            kind = check_typed(step, f'{path}[{i}]')['type']
+            late = any(node['type'] == 'AugmentedViews' for node in self.transforms)
+            check(not late, step.path, 'MultiScaleFlipAug must be the last step')
+            if kind in readers:
+                read(readers[kind], step, step.path, result=self)
+            elif is_custom(kind):
+                self.transforms.append(step)
+            else:
+                raise ConfigError(
+                    f'{step.path}.type: hrdet has no step {kind!r} of segmentation'
+                    f'{nearest(kind, readers)}; supported: {", ".join(readers)}'
+                )
 
     def add(self, path: str, rest: Any = None, /, **values: Any) -> None:
         """Append a transform."""

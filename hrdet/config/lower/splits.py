@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from hrdet.config.lower.data import common_value
+from hrdet.config.lower.data import common_value, read_dataset
 from hrdet.config.lower.transforms import ThreeNumbers
-from hrdet.config.node import Node, check, check_typed, read
+from hrdet.config.node import Node, check
 from hrdet.ranges import Count, Natural
 from hrdet.registry import check_value
 
-# Lowers a data set without wrappers: (section, whether it is for training) -> node.
-LowerDataset = Callable[[Node, bool], Node]
+# Lowers a data set without wrappers: (section, training=whether it is for training) -> node.
+LowerDataset = Callable[..., Node]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,55 +32,16 @@ def lower_splits(splits: dict[str, Split], lower_dataset: LowerDataset) -> dict[
     """The arguments ``train``, ``val`` and ``test`` of ``RunConfig``."""
     found = {}
     for name, split in splits.items():
+        plain = partial(lower_dataset, training=split.training)
         found[name] = Node(
             split.path.removesuffix('.dataset'),
-            dataset=_dataset(split.dataset, split.path, split.training, lower_dataset),
+            dataset=read_dataset(split.dataset, split.path, split.training, plain),
             batch_size=split.batch_size,
             num_workers=split.num_workers,
         )
         if split.evaluator is not None:
             found[name]['evaluator'] = split.evaluator
     return found
-
-
-def _dataset(section: Any, path: str, training: bool, lower_dataset: LowerDataset) -> Node:
-    context = dict(training=training, lower_dataset=lower_dataset)
-    if isinstance(section, (list, tuple)):
-        return _concatenated(path, type='ConcatDataset', datasets=section, **context)
-    wrapper = _WRAPPERS.get(check_typed(section, path)['type'])
-    if wrapper is None:
-        return lower_dataset(section, training)
-    check(training, path, 'an evaluation takes one data set as it is')
-    return read(wrapper, section, path, **context)
-
-
-def _repeated(path: str, *, type: str, dataset: Any, times: Count, **context: Any) -> Node:
-    dataset = _dataset(dataset, f'{path}.dataset', **context)
-    return Node(path, type=type, dataset=dataset, times=times)
-
-
-def _balanced(path: str, *, type: str, dataset: Any, oversample_thr: float, **context: Any) -> Node:
-    dataset = _dataset(dataset, f'{path}.dataset', **context)
-    return Node(path, type=type, dataset=dataset, oversample_thr=oversample_thr)
-
-
-def _concatenated(
-    path: str, *, type: str, datasets: Any, training: bool, lower_dataset: LowerDataset
-) -> Node:
-    check(training, path, 'an evaluation takes one data set, not a list')
-    nodes = [
-        _dataset(section, getattr(section, 'path', f'{path}[{i}]'), training, lower_dataset)
-        for i, section in enumerate(datasets)
-    ]
-    check(bool(nodes), path, 'the list of data sets is empty')
-    return nodes[0] if len(nodes) == 1 else Node(path, type=type, datasets=nodes)
-
-
-_WRAPPERS = {
-    'RepeatDataset': _repeated,
-    'ClassBalancedDataset': _balanced,
-    'ConcatDataset': _concatenated,
-}
 
 
 def norm_node(path: str, mean: Any, std: Any, to_rgb: bool) -> Node:

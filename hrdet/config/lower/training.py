@@ -48,7 +48,9 @@ def lower_training(
     policy = dict(policy='fixed') if lr_config is None else lr_config
     length = dict(epochs=total_epochs, iterations=total_iters)
     factors = read(_schedule, policy, 'lr_config', **length)
-    warnings += _late_steps(factors, total_epochs, total_iters)
+    for factor in factors:
+        last = total_epochs if factor['by_epoch'] else total_iters
+        warnings += late_steps(factor, last, 'lr_config.step')
     checkpoint = _section(_checkpoint, checkpoint_config, 'checkpoint_config', default=interval)
     if fp16 is not None:
         check(not amp, 'fp16', 'amp gives the precision already; keep one of them')
@@ -75,16 +77,12 @@ def lower_training(
     return Training(optimizer=read(_optimizer, optimizer, 'optimizer'), **settings)
 
 
-def _late_steps(factors: list[dict], epochs: int | None, iterations: int | None) -> list[str]:
-    """A warning for milestones after the end of the run."""
-    warnings = []
-    for factor in factors:
-        last = epochs if factor['by_epoch'] else iterations
-        late = [step for step in factor.get('milestones', ()) if last is not None and step >= last]
-        if late:
-            whole = plural(last, 'epoch' if factor['by_epoch'] else 'iteration')
-            warnings.append(f'lr_config.step: {late} is never reached in {whole}')
-    return warnings
+def late_steps(factor: Factor, last: int | None, path: str) -> list[str]:
+    """A warning for milestones after the end of the run, its ``last`` epoch or iteration."""
+    steps = [factor.get('begin', 0) + step for step in factor.get('milestones', ())]
+    late = [step for step in steps if last is not None and step >= last]
+    unit = 'epoch' if factor['by_epoch'] else 'iteration'
+    return [f'{path}: {late} is never reached in {plural(last, unit)}'] if late else []
 
 
 def _section(reader: Any, section: Node | None, path: str, **context: Any) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 
 from hrdet.data.datasets.base import ImageDataset
 from hrdet.data.errors import DataError
+from hrdet.ranges import Count
 from hrdet.registry import register
 from hrdet.structures import Annotation, Sample
 
@@ -60,7 +61,7 @@ class _Selection(ImageDataset):
 class RepeatDataset(_Selection):
     """A data set ``times`` over, so that short epochs become long ones."""
 
-    def __init__(self, dataset: ImageDataset, times: int):
+    def __init__(self, dataset: ImageDataset, times: Count):
         if times < 1:
             raise ValueError(f'times must be at least 1, not {times}')
         super().__init__(dataset, np.tile(np.arange(len(dataset)), times))
