@@ -46,6 +46,9 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument('--config', help='check the data sets of this config instead')
     parser.add_argument('--no-images', action='store_true', help='check annotations only')
+    parser.add_argument(
+        '--labels', default='labels.png', help='picture of the labels to write (%(default)s)'
+    )
     maps = parser.add_argument_group('label maps')
     maps.add_argument(
         '--classes', help='names separated by commas, a file with one a line, or a known data set'
@@ -178,12 +181,24 @@ def report(check: DatasetCheck, with_images: bool) -> int:
     return errors
 
 
+def draw_labels(checks: Sequence[DatasetCheck], file: Path) -> None:
+    """The picture of the labels of all data sets that could be opened."""
+    from hrdet.tracking.pictures import attempt
+    from hrdet.tracking.pictures import draw_labels as draw
+
+    sets = {check.name: check.dataset for check in checks if check.dataset is not None}
+    if attempt(draw, sets, file=file) and file.exists():
+        print(f'classes, and positions and sizes of boxes: {file}')
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
     args = parse_args(arguments)
     try:
         with_images = not args.no_images and (args.images or not _is_file(args.annotations))
-        errors = [report(check, with_images) for check in data_sets(args)]
+        checks = list(data_sets(args))
+        errors = [report(check, with_images) for check in checks]
+        draw_labels(checks, Path(args.labels))
     except (ConfigError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from error
     return 1 if any(errors) else 0

@@ -15,8 +15,7 @@ class ProgressBar(Hook):
 
     def before_run(self, trainer: Any) -> None:
         columns = progress.TextColumn('{task.description}'), progress.BarColumn()
-        columns += progress.MofNCompleteColumn(), progress.TimeElapsedColumn()
-        columns += (progress.TimeRemainingColumn(),)
+        columns += progress.MofNCompleteColumn(), progress.TimeElapsedColumn()  # lines have the eta
         console = Console(file=sys.stdout)
         self.bar = progress.Progress(*columns, console=console, refresh_per_second=4)
         self.bar.start()

@@ -294,7 +294,6 @@ class Trainer:
             )
         else:
             line = f'{self.stop_reason or "trained to the end"}: {self.checkpoints.finish(self)}'
-        self.log.plot(self.work_dir)
-        self.logger.info(line)
+        self.log.finish(self, line)
         if self.stopped_together:
             barrier()  # a launcher ends the others when the first process leaves

@@ -20,10 +20,19 @@ def rasterise(segmentation: list | dict, size: tuple[int, int]) -> np.ndarray:
     check_segmentation(segmentation, size)
     h, w = size
     if isinstance(segmentation, list):
-        return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(segmentation, h, w)))
+        return decode(coco_mask.merge(coco_mask.frPyObjects(segmentation, h, w)))
     counts = segmentation['counts']
     counts = counts if isinstance(counts, list) else _run_lengths(counts)
-    return coco_mask.decode(coco_mask.frPyObjects(dict(size=[h, w], counts=counts), h, w))
+    return decode(coco_mask.frPyObjects(dict(size=[h, w], counts=counts), h, w))
+
+
+def decode(rle: dict) -> np.ndarray:
+    """The mask (h, w) uint8 of a compressed RLE."""
+    try:  # 20 times as fast, and without pycocotools' warning about numpy
+        from hotcoco import mask
+    except ImportError:
+        mask = coco_mask
+    return mask.decode(rle)
 
 
 def check_segmentation(segmentation: object, size: tuple[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""Log a training run: lines on the console, entries for trackers, curves at the end."""
+"""Log a training run: lines on the console, entries for trackers, pictures, a summary."""
 
 import datetime
 import logging
@@ -8,7 +8,6 @@ import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,12 +22,12 @@ from hrdet.distributed import (
 )
 from hrdet.messages import plural
 from hrdet.structures import Batch
-from hrdet.tracking.trackers import LOG_FILE, Trackers
-from hrdet.visualize import plot_curves
+from hrdet.tracking.pictures import draw_curves, draw_start
+from hrdet.tracking.summary import summary
+from hrdet.tracking.trackers import Trackers
 
 Trainer = Any  # hrdet.engine.Trainer, which this package must not import
-CURVES_FILE = 'curves.png'
-_LINE = 110  # columns
+_LINE = 85  # columns: 100 with the time before it
 logger = logging.getLogger('hrdet')
 
 
@@ -98,11 +97,13 @@ class TrainingLog:
         self._seconds = 0.0  # and iterations trained by this process
         self._iterations = 0
         self._named_bottleneck = False
+        self._started = time.monotonic()
         self.start_interval()
 
     def start(self, trainer: Trainer) -> None:
         """The run begins or is resumed."""
         self._write(trainer, dict(mode='start', step=trainer.iter, seed=trainer.seed))
+        draw_start(trainer)
         self.start_interval()
 
     def batch_arrived(self) -> None:
@@ -127,6 +128,7 @@ class TrainingLog:
         """An evaluation is done."""
         epoch = max(trainer.epoch, 1)
         self._write(trainer, dict(mode='val', epoch=epoch, step=trainer.iter, **metrics))
+        draw_curves(trainer.work_dir)
 
     def validation_at(self, step: int) -> dict[str, float] | None:
         """The metrics of this run's evaluation after ``step`` iterations, if it is in the log."""
@@ -148,16 +150,13 @@ class TrainingLog:
         self._since += time.perf_counter() - start
         self._last = time.perf_counter()
 
-    def plot(self, work_dir: Path) -> None:
-        """Draw the curves; a log that cannot be read or drawn is a warning."""
-        file = work_dir / LOG_FILE
-        if rank() > 0:
-            return
-        try:
-            if '"train"' in file.read_text(errors='replace'):
-                plot_curves(file, work_dir / CURVES_FILE)
-        except Exception as error:
-            logger.warning(f'{work_dir / CURVES_FILE}: not drawn ({error})')
+    def finish(self, trainer: Trainer, line: str) -> None:
+        """The run is over: draw the curves, and log ``line`` and a summary."""
+        draw_curves(trainer.work_dir)
+        logger.info(line)
+        seconds = round(time.monotonic() - self._started)
+        for text in summary(trainer.work_dir, seconds) if rank() == 0 else ():
+            logger.info(text)
 
     def start_interval(self) -> None:
         """Start measuring the times of the next line."""
@@ -215,12 +214,14 @@ class TrainingLog:
 
 
 def log_line(entry: dict[str, Any], epoch_length: int, max_iters: int, by_epoch: bool) -> str:
-    """One line of at most 110 columns; the single losses as far as they fit."""
+    """One line of at most 85 columns; the single losses as far as they fit."""
     place = f'Epoch [{entry["epoch"]}][{entry["iter"]}/{epoch_length}]'
     if not by_epoch:
         place = f'Iter [{entry["step"]}/{max_iters}]'
     eta = datetime.timedelta(seconds=entry['eta'])
-    line = f'{place} lr {entry["lr"]:.1e} {entry["time"]:.3f} s eta {eta} loss {entry["loss"]:.3f}'
+    line = (
+        f'{place} lr {entry["lr"]:.1e} {entry["time"]:.2f} s/it eta {eta} loss {entry["loss"]:.3f}'
+    )
     names = [name for name in entry if name.split('.')[-1].startswith('loss_')]
     for index, name in enumerate(names):  # s0.loss_cls belongs to a cascade's first stage
         part = f'{"" if index else ":"} {name.replace("loss_", "")} {entry[name]:.2f}'

@@ -20,7 +20,8 @@ from hrdet.visualize.draw import (
     paint,
     save_picture,
 )
-from hrdet.visualize.sheet import Pair, contact_sheet
+from hrdet.visualize.label_plot import plot_labels
+from hrdet.visualize.sheet import Pair, batch_sheet, contact_sheet
 
 __all__ = [
     'Canvas',
@@ -28,6 +29,7 @@ __all__ = [
     'Outcome',
     'Pair',
     'Style',
+    'batch_sheet',
     'colour_of',
     'compare',
     'contact_sheet',
@@ -36,5 +38,6 @@ __all__ = [
     'paint',
     'plot_confusion',
     'plot_curves',
+    'plot_labels',
     'save_picture',
 ]

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from pycocotools import mask as rle
 
 from hrdet.evaluation.outcomes import outcomes
 from hrdet.messages import plural
 from hrdet.structures import Detections, GroundTruth
+from hrdet.structures.coco_masks import decode
 from hrdet.visualize.draw import (
     Canvas,
     Colour,
@@ -177,7 +177,7 @@ def _paint_marks(canvas: Canvas, marks: list[_Mark]) -> None:
 
 
 def _mask(mask: dict | np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    pixels = rle.decode(mask) if isinstance(mask, dict) else np.asarray(mask, np.uint8)
+    pixels = decode(mask) if isinstance(mask, dict) else np.asarray(mask, np.uint8)
     return np.minimum(cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_LINEAR), 1)
 
 

@@ -37,15 +37,27 @@ def plot_curves(log_path: str | os.PathLike, out_png: str | os.PathLike) -> None
     if not train:
         raise ValueError(f'{log_path}: no losses in it (yet), so there is nothing to plot')
     # The Agg canvas needs no display.
-    figure = Figure(figsize=(12 if val else 7, 4.5), layout='constrained')
+    figure = Figure(figsize=(14 if val else 9, 4.5), layout='constrained')
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, 2 if val else 1, squeeze=False)[0]
-    _plot_losses(axes[0], train)
+    ratios = [1.2, 0.8, 1.2] if val else [1.2, 0.8]
+    losses, rate, *metrics = figure.subplots(1, len(ratios), width_ratios=ratios)
+    _plot_losses(losses, train)
+    _plot_rate(rate, train)
     if val:
-        _plot_metrics(axes[1], val)
+        _plot_metrics(metrics[0], val)
     figure.suptitle(Path(log_path).resolve().parent.name, fontsize=11)
     Path(out_png).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out_png, dpi=130)
+    figure.savefig(out_png, dpi=110)
+
+
+def best_entry(val: list[Entry]) -> tuple[str, Entry] | None:
+    """The name of the first metric, and the validation entry with its largest finite value."""
+    groups = metric_groups(val[-1]) if val else []
+    if not groups:
+        return None
+    name = groups[0][0]
+    finite = [entry for entry in val if np.isfinite(entry.get(name, np.nan))]
+    return (name, max(finite, key=lambda entry: entry[name])) if finite else None
 
 
 def read_log(path: str | os.PathLike) -> tuple[list[Entry], list[Entry]]:
@@ -100,7 +112,6 @@ def _plot_losses(axes: Any, train: list[Entry]) -> None:
     names.sort(key=lambda name: name != 'loss')  # the sum first
     if len(names) == 2 and all(e.get(names[0]) == e.get(names[1]) for e in train):
         names = names[1:]  # the sum of one loss is that loss
-    highest = [0.0]
     for index, name in enumerate(names):
         values = np.array([entry.get(name, np.nan) for entry in train], float)
         colour = '#222222' if name == 'loss' else f'C{max(index - 1, 0)}'
@@ -110,8 +121,16 @@ def _plot_losses(axes: Any, train: list[Entry]) -> None:
         label = 'sum' if name == 'loss' else name.replace('loss_', '')
         style = dict(linewidth=2 if name == 'loss' else 1.4, linestyle='--' if index > 10 else '-')
         axes.plot(steps, smooth, color=colour, label=label, **style)
-        highest.append(_highest(smooth))
-    axes.set(title='training loss', xlabel='iteration', ylim=(0, 1.1 * max(highest) or 1))
+    # On a logarithmic scale small losses are visible beside large ones.
+    axes.set(title='training loss', xlabel='iteration', ylabel='loss', yscale='log')
+    _finish(axes)
+
+
+def _plot_rate(axes: Any, train: list[Entry]) -> None:
+    rates = [entry.get('lr', np.nan) for entry in train]
+    axes.plot([entry['step'] for entry in train], rates, color='#222222', linewidth=1.4)
+    axes.set(title='learning rate', xlabel='iteration')
+    axes.ticklabel_format(axis='y', style='sci', scilimits=(0, 0))
     _finish(axes)
 
 
@@ -128,7 +147,16 @@ def _plot_metrics(axes: Any, val: list[Entry]) -> None:
             label = f'{name}  {values[-1]:.3f}'
             axes.plot(times, values, f'o{style}', color=f'C{index}', markersize=4, label=label)
     unit = 1 if top <= 1 else 100  # fractions, or per cent
-    axes.set(title='validation', xlabel='epoch' if by_epoch else 'iteration', ylim=(0, unit))
+    kind = 'epoch' if by_epoch else 'iteration'
+    found = best_entry(val)
+    if found is not None:
+        name, best = found
+        when = best['epoch' if by_epoch else 'step']
+        label = f'best {name}:\n{best[name]:.3f}, {kind} {when}'
+        axes.axvline(when, color='#999999', linewidth=1, linestyle=':', label=label)
+        axes.plot(when, best[name], '*', color='#d62728', markersize=12)
+    axes.set(title='validation', xlabel=kind, ylim=(0, unit))
+    axes.set_ylabel('metric, as a fraction' if unit == 1 else 'metric in %')
     axes.xaxis.get_major_locator().set_params(integer=True)
     _finish(axes)
 

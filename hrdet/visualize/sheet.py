@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from hrdet.structures import Sample
 from hrdet.structures.result_files import RGB
 from hrdet.visualize.draw import DEFAULT_STYLE, Style, compare, describe, draw
 from hrdet.visualize.labels import shortened
@@ -46,16 +47,40 @@ def contact_sheet(
     width = max(block.shape[1] for block in blocks)
     step = width + 3 * _GAP
     columns = min(max(1, columns * (2 * tile + 4 * _GAP) // step), len(blocks))
+    return _in_rows(blocks, columns, step)
+
+
+def _in_rows(blocks: Sequence[np.ndarray], columns: int, step: int) -> np.ndarray:
+    """Blocks pasted from left to right, ``step`` pixels from one to the next."""
     rows = []
     for start in range(0, len(blocks), columns):
-        # A row as high as its highest block, pasted from left to right.
         in_row = blocks[start : start + columns]
-        row = _paper(max(map(len, in_row)) + _GAP, columns * step - 3 * _GAP)
+        row = _paper(max(map(len, in_row)) + _GAP, columns * step)
         for left, block in zip(range(0, columns * step, step), in_row):
             row[: len(block), left : left + block.shape[1]] = block
         rows.append(row)
-    sheet = np.vstack(rows)
-    return np.pad(sheet, ((_GAP, 0), (_GAP, _GAP), (0, 0)), constant_values=_PAPER)
+    return np.pad(np.vstack(rows), ((_GAP, 0), (_GAP, 0), (0, 0)), constant_values=_PAPER)
+
+
+def batch_sheet(
+    samples: Sequence[Sample],
+    titles: Sequence[str],
+    classes: Sequence[str] | None = None,
+    palette: Sequence[RGB] | None = None,
+    columns: int = 4,
+    tile: int = 400,
+) -> np.ndarray:
+    """Samples after their transforms with their truth, all enlarged or reduced alike.
+
+    The longest side of all is ``tile`` pixels in the picture, (H, W, 3) uint8 BGR.
+    """
+    longest = max(max(sample.image.shape[:2]) for sample in samples)
+    blocks = []
+    for sample, title in zip(samples, titles):
+        side = max(1, round(tile * max(sample.image.shape[:2]) / longest))
+        picture = draw(sample.image, sample.truth, classes, long_side=side, palette=palette)
+        blocks.append(_captioned(picture, title, max(tile, picture.shape[1])))
+    return _in_rows(blocks, min(columns, len(blocks)), tile + _GAP)
 
 
 def _block(

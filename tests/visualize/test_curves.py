@@ -102,10 +102,30 @@ def test_metrics_of_other_tasks(monkeypatch, tmp_path):
         entries += [entry(step, 'val', epoch=1, **metrics) for step in (50, 100)]
         plot_curves(write(tmp_path / 'log.jsonl', *entries), tmp_path / 'a.png')
         lines = axes['validation'].get_lines()
+        *lines, mark, star = lines
         assert len(lines) == shown
         assert len({line.get_color() for line in lines}) == shown
+        assert 'epoch' not in mark.get_label()
+        assert star.get_xdata()[0] == 50  # the first of two equal ones
         assert axes['validation'].get_xlabel() == 'iteration'  # both in the first epoch
         assert len(axes['training loss'].get_lines()) == 1
+
+
+def test_losses_on_a_logarithmic_scale_the_rate_and_the_best_epoch(monkeypatch, tmp_path):
+    axes = {}
+    monkeypatch.setattr('hrdet.visualize.curves._finish', lambda a: axes.update({a.get_title(): a}))
+    entries = [losses(step) | dict(lr=0.1 / step) for step in (10, 20, 30)]
+    entries += [
+        entry(10 * e, 'val', epoch=e, bbox_AP=ap) for e, ap in ((1, 0.2), (2, 0.4), (3, 0.3))
+    ]
+    plot_curves(write(tmp_path / 'log.jsonl', *entries), tmp_path / 'a.png')
+    assert axes['training loss'].get_yscale() == 'log'
+    assert axes['training loss'].get_ylabel() == 'loss'
+    (rate,) = axes['learning rate'].get_lines()
+    assert rate.get_ydata() == pytest.approx([0.01, 0.005, 0.1 / 30])
+    _, mark, star = axes['validation'].get_lines()
+    assert mark.get_label() == 'best bbox_AP:\n0.400, epoch 2'
+    assert (star.get_xdata()[0], star.get_ydata()[0]) == (2, 0.4)
 
 
 def test_losses_that_are_not_finite(tmp_path):

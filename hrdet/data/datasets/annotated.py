@@ -12,6 +12,7 @@ from hrdet.data.annotations import AnnotationReport, AnnotationTable, select
 from hrdet.data.datasets.base import ImageDataset
 from hrdet.data.datasets.images import FolderImages, ZipImages, decode_checked, read_label_map
 from hrdet.data.datasets.inspection import Findings
+from hrdet.data.datasets.statistics import LabelStatistics, of_boxes
 from hrdet.data.errors import DataError, Problem, raise_or_warn
 from hrdet.data.transforms import apply
 from hrdet.structures import GroundTruth, ImageMeta, LoadedProposals, Sample
@@ -174,6 +175,11 @@ class AnnotatedImages(DetectionDataset):
     def labels_of(self, index: int) -> np.ndarray:
         rows = self.table.rows_of(index)
         return self.table.labels[rows][~self.table.crowd[rows]]
+
+    def label_statistics(self) -> LabelStatistics:
+        learned = ~self.table.crowd
+        boxes, labels = self.table.boxes[learned], self.table.labels[learned]
+        return of_boxes(self.classes, boxes, labels, self.sizes[self.table.image_rows[learned]])
 
     def largest_sizes(self) -> np.ndarray:
         # Each distinct size (s, 2) goes through all transforms once; then back to images (n, 2).

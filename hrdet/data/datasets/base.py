@@ -7,6 +7,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from hrdet.data.datasets.inspection import Findings, sizes_text
+from hrdet.data.datasets.statistics import LabelStatistics
 from hrdet.data.errors import Problem
 from hrdet.messages import plural
 from hrdet.structures import Annotation, Sample
@@ -134,6 +135,13 @@ class ImageDataset(Dataset):
     def doubts(self, findings: Sequence[Findings], whole: bool) -> list[Problem]:
         """Warnings that need statistics over many images; ``whole``: over all of the data set."""
         return []
+
+    def label_statistics(self) -> LabelStatistics | None:
+        """How many labels of each class there are; None where it has none."""
+        if self.labels is None:
+            return None
+        counts = np.bincount(self.labels, minlength=len(self.classes))
+        return LabelStatistics(self.classes, 'images', counts)
 
     def about_orientation(self) -> str:
         """A warning about images with an EXIF orientation; '' where they are turned upright."""

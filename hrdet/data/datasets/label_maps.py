@@ -12,6 +12,7 @@ from hrdet.data.datasets.inspection import Findings
 from hrdet.data.datasets.label_values import MAX_CLASSES, LabelReader, LabelValues, read_values
 from hrdet.data.datasets.pairs import pair_up
 from hrdet.data.datasets.palettes import Colour, SegmentationSource
+from hrdet.data.datasets.statistics import LabelStatistics, of_maps
 from hrdet.data.datasets.stored import StoredImages, names_of_classes
 from hrdet.data.errors import DataError, Problem, raise_or_warn
 from hrdet.data.transforms import fuse
@@ -125,6 +126,9 @@ class LabelMapDataset(StoredImages):
     def labels_of(self, index: int) -> np.ndarray:
         labels = np.unique(self.truth(index).labels)
         return labels[labels != SEMANTIC_IGNORE].astype(np.int64)
+
+    def label_statistics(self) -> LabelStatistics | None:
+        return of_maps(self) if self.has_maps else None
 
     def load_options(self) -> str:
         return f'{super().load_options()}, {self.reader.values.table().tobytes().hex()}'

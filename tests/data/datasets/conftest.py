@@ -68,14 +68,21 @@ def cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(pytestconfig, capsys):
-    """Runs tools/check_dataset.py in this process: its exit status and what it printed."""
+def run(pytestconfig, capsys, monkeypatch):
+    """Runs tools/check_dataset.py in this process: its exit status and what it printed.
+
+    The picture of the labels, which takes seconds, is drawn only with ``--labels``.
+    """
     path = pytestconfig.rootpath / 'tools' / 'check_dataset.py'
     spec = importlib.util.spec_from_file_location('check_dataset', path)
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
 
+    draw = tool.draw_labels
+
     def call(*arguments):
+        wanted = '--labels' in arguments
+        monkeypatch.setattr(tool, 'draw_labels', draw if wanted else lambda *_: None)
         try:
             status = tool.main([str(argument) for argument in arguments])
         except SystemExit as stop:

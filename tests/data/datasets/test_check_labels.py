@@ -28,6 +28,13 @@ def test_values_shares_and_sizes(check, label_folders):
     assert text.endswith('img: 0 errors, 0 warnings\n')
 
 
+def test_a_picture_of_the_labels(check, tmp_path):
+    status, text = check('--labels', tmp_path / 'drawn.png')
+    assert status == 0
+    assert text.endswith(f'positions and sizes of boxes: {tmp_path}/drawn.png\n')
+    assert cv2.imread(str(tmp_path / 'drawn.png')) is not None
+
+
 def test_every_map_with_a_foreign_label_is_named(check, label_folders):
     status, text = check(classes='road,car')
     assert status == 1
