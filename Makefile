@@ -32,6 +32,7 @@ endif
 install: $(VENV)/.installed
 
 $(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.version_info < (3, 10) and sys.exit("error: hrdet needs Python 3.10 or newer; $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 

@@ -17,6 +17,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+if sys.version_info < (3, 10):  # noqa: UP036  (older ones read no further)
+    raise SystemExit(
+        'error: hrdet needs Python 3.10 or newer; this is '
+        f'{sys.version.split()[0]}, {sys.executable}'
+    )
+
 try:
     import torch
     from setuptools import Extension, find_packages, setup
@@ -160,6 +166,16 @@ class BuildPython(build_py):
             )
 
 
+# What users of each need; `all` is all of these.
+EXTRAS = {
+    'convert': ['scipy', 'cityscapesscripts'],  # of downloaded data sets
+    'hub': ['safetensors'],  # of timm's files
+    'export': ['onnx', 'onnxscript', 'onnxruntime'],
+    'tensorboard': ['tensorboard'],
+    'wandb': ['wandb'],
+    'mlflow': ['mlflow'],
+}
+
 reason = why_no_cuda()
 libraries = [library('_ops_cpu', 'cpu', ['torch_cpu'])]
 if reason is None:
@@ -197,12 +213,10 @@ setup(
         'pyyaml',  # the data.yaml of YOLO data sets
         'deflate',  # libdeflate: PNG files in half the time
     ],
-    extras_require={
+    extras_require=EXTRAS
+    | {
+        'all': sorted({package for packages in EXTRAS.values() for package in packages}),
+        'torchvision': ['torchvision'],  # its kernels, on a GPU without a compiler
         'test': ['pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'import-linter', 'clang-format'],
-        'convert': ['scipy', 'cityscapesscripts'],  # of downloaded data sets
-        'hub': ['safetensors'],  # of timm's files
-        'export': ['onnx', 'onnxscript', 'onnxruntime'],
-        'tensorboard': ['tensorboard'],
-        'torchvision': ['torchvision'],
     },
 )

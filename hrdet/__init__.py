@@ -1,7 +1,14 @@
 """hrdet: HRNet for detection, classification and segmentation, driven by config files."""
 
+import sys
 from importlib import import_module
 from typing import Any
+
+if sys.version_info < (3, 10):  # noqa: UP036  (older ones read no further)
+    raise SystemExit(
+        'error: hrdet needs Python 3.10 or newer; this is '
+        f'{sys.version.split()[0]}, {sys.executable}'
+    )
 
 __version__ = '0.1.0'
 

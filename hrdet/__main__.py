@@ -30,6 +30,7 @@ COMMANDS = {
     'benchmark': ('analysis/benchmark.py', 'images a second and memory of a model'),
     'shapes': ('make_shapes.py', 'make a small data set to try things with'),
     'doctor': (None, 'say what is installed, what is missing and the cure'),
+    'completion': (None, 'print a script that completes commands in bash, zsh or fish'),
 }
 
 
@@ -66,10 +67,16 @@ def main() -> int | None:
     # The tool runs as the main program: it parses sys.argv, without the name of the command.
     command_line.PROGRAM = f'hrdet {command}'
     del sys.argv[1]
-    if tool is None:
+    if command == 'doctor':
         from hrdet import doctor
 
         return doctor.main()
+    if command == 'completion':
+        from hrdet import completion
+
+        folder = tools_folder()
+        tools = {name: (tool and folder / tool, text) for name, (tool, text) in COMMANDS.items()}
+        return completion.main(tools)
     runpy.run_path(str(tools_folder() / tool), run_name='__main__')
     return None
 
