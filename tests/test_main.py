@@ -59,6 +59,15 @@ def test_the_config_of_a_published_model(hrdet, tmp_path):
     assert 'Traceback' not in done.stderr
 
 
+def test_a_missing_package_is_one_line(hrdet, pytestconfig, tmp_path, monkeypatch):
+    text = "raise ModuleNotFoundError(\"No module named 'numpy'\", name='numpy')"
+    (tmp_path / 'numpy.py').write_text(text)
+    monkeypatch.setenv('PYTHONPATH', f'{tmp_path}:{pytestconfig.rootpath}')
+    done = hrdet('config', 'faster_rcnn_hrnetv2p_w18_1x')
+    assert done.returncode == 1
+    assert done.stderr == "error: No module named 'numpy': hrdet doctor says what to install\n"
+
+
 def test_arguments_reach_the_tool(hrdet, tmp_path):
     arguments = ['--out', 'data', '--train', '2', '--val', '1', '--size', '64', '64']
     done = hrdet('shapes', *arguments)
