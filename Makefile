@@ -2,6 +2,7 @@
 #             TASK=segmentation or TASK=classification does the same for that task
 # make test   set up and run the test suite on the CPU
 # make lint   ruff, import order of the packages, clang-format
+# make docs   set up and build the site from docs/ into build/site
 # make install alone: .venv with the pinned requirements and the compiled operators
 
 PYTHON ?= python3
@@ -27,7 +28,7 @@ ifeq ($(DEMO),)
 $(error TASK=$(TASK): there are detection, segmentation and classification)
 endif
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test lint docs clean
 
 install: $(VENV)/.installed
 
@@ -65,6 +66,13 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/clang-format --dry-run -Werror $$(git ls-files '*.h' '*.cpp' '*.cu' '*.cuh')
+
+$(VENV)/.docs: $(VENV)/.installed requirements/docs.txt
+	$(PIP) install -r requirements/docs.txt
+	touch $@
+
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict -f docs/site/mkdocs.yml
 
 clean:
 	rm -rf build dist *.egg-info hrdet/*.so
