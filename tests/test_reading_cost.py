@@ -13,7 +13,7 @@ import pytest
 TRACES = {
     'step': (16, 23),
     'later step': (16, 23),
-    'predict': (15, 23),
+    'predict': (15, 22),
     'train.py': (16, 37),
     'iteration': (5, 10),
 }

@@ -106,7 +106,11 @@ class TwoStageDetector(Detector):
             scores.append(row_scores.masked_fill(~regions.valid[..., None], -torch.inf))
         # 3. The best D of each image without duplicates, from the mean of all views.
         boxes, scores, labels, counts = multiclass_nms(
-            _mean(boxes), _mean(scores), head.score_thr, head.nms, head.max_per_img
+            torch.stack(boxes).mean(0),
+            torch.stack(scores).mean(0),
+            head.score_thr,
+            head.nms,
+            head.max_per_img,
         )
         if head.mask_head is None:
             return (boxes, scores, labels, counts), None
@@ -116,7 +120,7 @@ class TwoStageDetector(Detector):
             self._predict_masks(maps, view, boxes, labels, valid)
             for maps, view in zip(features, views)
         ]
-        return (boxes, scores, labels, counts), _mean(masks)
+        return (boxes, scores, labels, counts), torch.stack(masks).mean(0)
 
     def _predict_masks(
         self, features: Any, view: AugmentedView, boxes: Tensor, labels: Tensor, valid: Tensor
@@ -134,8 +138,3 @@ def _all_rows(values: Tensor, rows: Tensor | slice, valid: Tensor) -> Tensor:
     whole = values.new_zeros(valid.numel(), *values.shape[1:])
     whole[rows] = values
     return whole.unflatten(0, valid.shape)
-
-
-def _mean(values: list[Tensor]) -> Tensor:
-    """The mean over the views; of a single one the tensor itself."""
-    return values[0] if len(values) == 1 else torch.stack(values).mean(0)
