@@ -3,15 +3,13 @@
 from typing import Any, Literal
 
 from hrdet.config.lower.detection import METRICS, lower_detection
-from hrdet.config.lower.mmdet3 import checked_evaluator
+from hrdet.config.lower.mmdet3 import checked_evaluator, translated
 from hrdet.config.lower.nested_detection import flat_detector
 from hrdet.config.lower.original_paths import errors_at_original_paths, with_original_paths
-from hrdet.config.lower.splits import Split, check_disk
-from hrdet.config.node import Node, check, check_choice, check_typed, read
+from hrdet.config.lower.splits import Split, check_disk, has_reader
+from hrdet.config.node import Node, check, check_choice, read
 from hrdet.ranges import Count
-from hrdet.registry import ConfigError, is_custom, nearest
 
-_WRAPPERS = ('RepeatDataset', 'ClassBalancedDataset', 'ConcatDataset')
 _NAMES = {'filter_empty_gt': 'filter_empty'}
 
 
@@ -20,7 +18,8 @@ def lower_mmdet2(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
     # 1. Translate model and data to the sections of 2019, and lower those.
     flat, train_cfg, test_cfg, rules = flat_detector(model)
     data = Node('data', imgs_per_gpu=1)
-    data |= {name: _to_mmdet1(split.dataset, split.path) for name, split in splits.items()}
+    for name, split in splits.items():
+        data[name] = translated(split.dataset, split.path, _to_mmdet1)
     rules = (*rules, (r'\.filter_empty$', '.filter_empty_gt'))
     with errors_at_original_paths(rules):
         sections = dict(train_cfg=train_cfg, test_cfg=test_cfg)
@@ -51,19 +50,8 @@ def coco_metrics(
     return Node(path, type='CocoMetric', metrics=metrics, ann_file=None)
 
 
-def _to_mmdet1(section: Any, path: str) -> Any:
-    """A data set, wrapper or list of them, with its pipelines in the form of mmdetection 1."""
-    if isinstance(section, (list, tuple)):
-        return [_to_mmdet1(part, f'{path}[{i}]') for i, part in enumerate(section)]
-    kind = check_typed(section, path)['type']
-    if kind in _WRAPPERS:
-        inner = 'datasets' if kind == 'ConcatDataset' else 'dataset'
-        check(inner in section, f'{path}.{inner}', 'this key is required')
-        part = _to_mmdet1(section[inner], f'{path}.{inner}')
-        return Node(path, {**section, inner: part})
-    known = ('CocoDataset', 'VOCDataset')
-    other = f'hrdet has no data set {kind!r}{nearest(kind, known)}; supported: {", ".join(known)}'
-    check(kind in known or is_custom(kind), f'{path}.type', other)
+def _to_mmdet1(section: Node, path: str) -> Node:
+    """A data set with its pipeline in the form of mmdetection 1."""
     check('pipeline' in section, f'{path}.pipeline', 'this key is required: a list of steps')
     values = {_NAMES.get(key, key): value for key, value in section.items()}
     values['pipeline'] = _steps(section['pipeline'], f'{path}.pipeline')
@@ -74,16 +62,8 @@ def _steps(steps: Any, path: str) -> list[Node]:
     check(isinstance(steps, (list, tuple)), path, f'must be a list of steps, not {steps!r}')
     found = []
     for i, step in enumerate(steps):
-        kind = check_typed(step, f'{path}[{i}]')['type']
-        if kind in _STEPS:
-            found.append(read(_STEPS[kind], step, step.path))
-        elif is_custom(kind):
-            found.append(step)
-        else:
-            raise ConfigError(
-                f'{step.path}.type: hrdet has no step {kind!r} of detection'
-                f'{nearest(kind, _STEPS)}; supported: {", ".join(_STEPS)}'
-            )
+        known = has_reader(step, f'{path}[{i}]', _STEPS, 'detection')
+        found.append(read(_STEPS[step['type']], step, step.path) if known else step)
     return found
 
 

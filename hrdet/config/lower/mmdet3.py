@@ -1,5 +1,7 @@
 """Object detection as mmdetection 3 writes it: data sets, pipelines and metrics."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from hrdet.config.lower.detection import METRICS, lower_detection
@@ -37,7 +39,8 @@ def lower_mmdet3(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
     rules = (*rules, *_PLACES)
     data = Node('data', imgs_per_gpu=1)
     for name, split in splits.items():
-        data[name] = _dataset(split.dataset, split.path, split.training, last)
+        images = partial(read, _images, training=split.training, last=last)
+        data[name] = translated(split.dataset, split.path, images, ('ignore_keys', 'lazy_init'))
     with errors_at_original_paths(rules):
         sections = dict(train_cfg=train_cfg, test_cfg=test_cfg)
         lowered = lower_detection('', model=flat, data=data, **sections)
@@ -117,22 +120,27 @@ def _preprocessor(
     return [norm, Node(path, type='Pad', size_divisor=pad_size_divisor)]
 
 
-def _dataset(section: Any, path: str, training: bool, last: list[Node]) -> Any:
-    """A data set of 2019; of wrappers the data sets inside them."""
+def translated(
+    section: Any, path: str, translate: Callable[[Node, str], Node], left_out: Sequence[str] = ()
+) -> Any:
+    """A data set, a wrapper or a list of them, with every data set translated to 2019.
+
+    ``left_out`` are keys of wrappers that have no effect here.
+    """
     if isinstance(section, (list, tuple)):
-        return [_dataset(part, f'{path}[{i}]', training, last) for i, part in enumerate(section)]
+        parts = enumerate(section)
+        return [translated(part, f'{path}[{i}]', translate, left_out) for i, part in parts]
     kind = check_typed(section, path)['type']
     if kind in ('RepeatDataset', 'ClassBalancedDataset', 'ConcatDataset'):
         inner = 'datasets' if kind == 'ConcatDataset' else 'dataset'
         check(inner in section, f'{path}.{inner}', 'this key is required')
-        extra = ('ignore_keys', 'lazy_init')
-        rest = {key: value for key, value in section.items() if key not in extra}
-        rest[inner] = _dataset(section[inner], f'{path}.{inner}', training, last)
+        rest = {key: value for key, value in section.items() if key not in left_out}
+        rest[inner] = translated(section[inner], f'{path}.{inner}', translate, left_out)
         return Node(path, rest)
     known = ('CocoDataset', 'VOCDataset')
     other = f'hrdet has no data set {kind!r}{nearest(kind, known)}; supported: {", ".join(known)}'
     check(kind in known or is_custom(kind), f'{path}.type', other)
-    return read(_images, section, path, training=training, last=last)
+    return translate(section, path)
 
 
 def _images(

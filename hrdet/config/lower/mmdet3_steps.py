@@ -2,9 +2,9 @@
 
 from typing import Any, Literal
 
-from hrdet.config.node import Node, check, check_typed, read
+from hrdet.config.lower.splits import has_reader
+from hrdet.config.node import Node, check, read
 from hrdet.ranges import Count
-from hrdet.registry import ConfigError, is_custom, nearest
 
 
 def detection_steps(steps: Any, path: str, last: list[Node]) -> list[Node]:
@@ -14,16 +14,10 @@ def detection_steps(steps: Any, path: str, last: list[Node]) -> list[Node]:
     """
     found = []
     for i, step in enumerate(steps):
-        kind = check_typed(step, f'{path}[{i}]')['type']
-        if kind in _STEPS:
-            found += read(_STEPS[kind], step, step.path)
-        elif is_custom(kind):
-            found.append(step)
+        if has_reader(step, f'{path}[{i}]', _STEPS, 'detection'):
+            found += read(_STEPS[step['type']], step, step.path)
         else:
-            raise ConfigError(
-                f'{step.path}.type: hrdet has no step {kind!r} of detection'
-                f'{nearest(kind, _STEPS)}; supported: {", ".join(_STEPS)}'
-            )
+            found.append(step)
     maps = any(step.get('with_seg') for step in found)
     return found + [step for step in last if maps or step['type'] != 'SegRescale']
 

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hrdet.config.lower.splits import norm_node
-from hrdet.config.node import Node, check, check_typed, read
-from hrdet.registry import ConfigError, is_custom, nearest
+from hrdet.config.lower.splits import has_reader, norm_node
+from hrdet.config.node import Node, check, read
 
 _IGNORED = 255
 
@@ -30,18 +29,13 @@ class SegPipeline:
     def read_steps(self, steps: Any, path: str, readers: dict[str, Any]) -> None:
         """Read the steps in order; a custom transform is kept unchanged."""
         for i, step in enumerate(steps):
-            kind = check_typed(step, f'{path}[{i}]')['type']
+            known = has_reader(step, f'{path}[{i}]', readers, 'segmentation')
             late = any(node['type'] == 'AugmentedViews' for node in self.transforms)
             check(not late, step.path, 'MultiScaleFlipAug must be the last step')
-            if kind in readers:
-                read(readers[kind], step, step.path, result=self)
-            elif is_custom(kind):
-                self.transforms.append(step)
+            if known:
+                read(readers[step['type']], step, step.path, result=self)
             else:
-                raise ConfigError(
-                    f'{step.path}.type: hrdet has no step {kind!r} of segmentation'
-                    f'{nearest(kind, readers)}; supported: {", ".join(readers)}'
-                )
+                self.transforms.append(step)
 
     def add(self, path: str, rest: Any = None, /, **values: Any) -> None:
         """Append a transform."""

@@ -1,15 +1,15 @@
 """Lower train, val and test of both OpenMMLab languages, for every task."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from hrdet.config.lower.data import common_value, read_dataset
 from hrdet.config.lower.transforms import ThreeNumbers
-from hrdet.config.node import Node, check
+from hrdet.config.node import Node, check, check_typed
 from hrdet.ranges import Count, Natural
-from hrdet.registry import check_value
+from hrdet.registry import check_value, is_custom, nearest
 
 # Lowers a data set without wrappers: (section, training=whether it is for training) -> node.
 LowerDataset = Callable[..., Node]
@@ -59,6 +59,22 @@ def common_norm(norms: list[Node]) -> Node:
     for name in ('mean', 'std', 'channel_order'):
         common_value([(norm.path, norm[name]) for norm in norms], wrong.format(name))
     return norms[0]
+
+
+def has_reader(step: Any, path: str, readers: Mapping[str, Any], task: str) -> bool:
+    """Whether a step of a pipeline has a reader; a transform of the user has none.
+
+    Raises:
+        ConfigError: hrdet has no such step.
+    """
+    kind = check_typed(step, path)['type']
+    check(
+        kind in readers or is_custom(kind),
+        f'{step.path}.type',
+        f'hrdet has no step {kind!r} of {task}{nearest(kind, readers)}; supported: '
+        f'{", ".join(readers)}',
+    )
+    return kind in readers
 
 
 def check_disk(path: str, file_client_args: Node | None) -> None:
