@@ -1,5 +1,6 @@
 """The base class of RoI heads, the second stage of a detector."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -7,6 +8,7 @@ from torch import Tensor, nn
 from hrdet.boxes import BoxConvention
 from hrdet.models.multiclass_nms import NMS, SoftNMS
 from hrdet.models.roi.extractor import SingleRoIExtractor
+from hrdet.models.roi.sampling import RoISampler
 from hrdet.ranges import Limit, UpToOne
 
 
@@ -18,37 +20,48 @@ class RoIHead(nn.Module):
     ``predict_masks(features, rois, labels)``.
 
     Args:
+        bbox_head, region_sampler, mask_head: one each, or in a cascade one for each stage.
         score_thr: detections must score more.
         max_per_img: detections an image at most; below 0 all.
         mask_size: edge of a mask target, as large as the mask head's output.
         mask_thr_binary: a pixel belongs to an object above (or, with continuous boxes, from) it.
     """
 
-    mask_head: nn.Module | None
-
     def __init__(
         self,
         bbox_roi_extractor: SingleRoIExtractor,
+        bbox_head: nn.Module | Sequence[nn.Module],
         convention: str,
+        region_sampler: RoISampler | Sequence[RoISampler] | None = None,
         score_thr: UpToOne = 0.05,
         nms: NMS | SoftNMS = NMS(0.5),
         max_per_img: Limit = 100,
         mask_roi_extractor: SingleRoIExtractor | None = None,
+        mask_head: nn.Module | Sequence[nn.Module] | None = None,
         mask_size: int = 28,
         mask_thr_binary: float = 0.5,
     ) -> None:
         super().__init__()
         self.bbox_roi_extractor, self.mask_roi_extractor = bbox_roi_extractor, mask_roi_extractor
+        self.bbox_head, self.mask_head = _modules(bbox_head), _modules(mask_head)
+        self.region_sampler = region_sampler
         self.convention = BoxConvention(convention)
         self.score_thr, self.nms, self.max_per_img = score_thr, nms, max_per_img
         self.mask_size, self.mask_thr_binary = mask_size, mask_thr_binary
+        if mask_head is not None:
+            for head in mask_head if isinstance(mask_head, Sequence) else (mask_head,):
+                _check_mask_size(mask_size, mask_roi_extractor, head)
 
     def prepare(self, features: list[Tensor]) -> Any:
         """Feature maps (N, C, h, w) of all levels, as the RoI extractors of this head take them."""
         return features
 
 
-def check_mask_size(mask_size: int, extractor: SingleRoIExtractor, head: Any) -> None:
+def _modules(heads: nn.Module | Sequence[nn.Module] | None) -> nn.Module | None:
+    return nn.ModuleList(heads) if isinstance(heads, Sequence) else heads
+
+
+def _check_mask_size(mask_size: int, extractor: SingleRoIExtractor, head: Any) -> None:
     """Raise a ValueError unless the targets have the size of the mask head's output."""
     output = extractor.out_size * head.upsample_ratio
     if mask_size != output:

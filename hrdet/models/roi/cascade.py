@@ -13,11 +13,9 @@ from torch import Tensor, nn
 
 from hrdet.boxes import BoxConvention, clip_boxes
 from hrdet.models.heads.bbox_head import SharedFCBBoxHead, class_probabilities
-from hrdet.models.heads.mask_head import FCNMaskHead
-from hrdet.models.roi.base import RoIHead, check_mask_size
-from hrdet.models.roi.extractor import SingleRoIExtractor
+from hrdet.models.roi.base import RoIHead
 from hrdet.models.roi.masks import mask_samples
-from hrdet.models.roi.sampling import RoISampler, SamplingResult
+from hrdet.models.roi.sampling import SamplingResult
 from hrdet.registry import register
 from hrdet.structures import Batch, Proposals
 
@@ -33,24 +31,13 @@ class CascadeRoIHead(RoIHead):
 
     def __init__(
         self,
-        bbox_roi_extractor: SingleRoIExtractor,
         bbox_head: Sequence[SharedFCBBoxHead],
-        convention: str,
         stage_loss_weights: Sequence[float],
-        region_sampler: Sequence[RoISampler] | None = None,
-        mask_roi_extractor: SingleRoIExtractor | None = None,
-        mask_head: Sequence[FCNMaskHead] | None = None,
         **shared,
     ) -> None:
-        super().__init__(
-            bbox_roi_extractor, convention, mask_roi_extractor=mask_roi_extractor, **shared
-        )
-        self.bbox_head = nn.ModuleList(bbox_head)
-        self.mask_head = None if mask_head is None else nn.ModuleList(mask_head)
-        self.region_sampler, self.stage_loss_weights = region_sampler, stage_loss_weights
+        super().__init__(bbox_head=bbox_head, **shared)
+        self.stage_loss_weights = stage_loss_weights
         check_stages(self)
-        for head in mask_head or ():
-            check_mask_size(self.mask_size, mask_roi_extractor, head)
 
     def loss(self, features: list[Tensor], proposals: Proposals, batch: Batch) -> dict[str, Tensor]:
         """``s0.loss_cls``, ``s0.loss_bbox``, ``s0.loss_mask``, ``s1.loss_cls`` and so on."""

@@ -15,13 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hrdet.models.heads.bbox_head import SharedFCBBoxHead
-from hrdet.models.heads.mask_head import HTCMaskHead
 from hrdet.models.heads.semantic_head import FusedSemanticHead
-from hrdet.models.roi.base import RoIHead, check_mask_size
+from hrdet.models.roi.base import RoIHead
 from hrdet.models.roi.cascade import box_losses, cascade_boxes, check_stages, next_proposals
 from hrdet.models.roi.extractor import SingleRoIExtractor
 from hrdet.models.roi.masks import mask_samples
-from hrdet.models.roi.sampling import RoISampler
 from hrdet.registry import register
 from hrdet.structures import Batch, Proposals
 
@@ -67,13 +65,8 @@ class HybridTaskCascadeRoIHead(RoIHead):
 
     def __init__(
         self,
-        bbox_roi_extractor: SingleRoIExtractor,
         bbox_head: Sequence[SharedFCBBoxHead],
-        convention: str,
         stage_loss_weights: Sequence[float],
-        region_sampler: Sequence[RoISampler] | None = None,
-        mask_roi_extractor: SingleRoIExtractor | None = None,
-        mask_head: Sequence[HTCMaskHead] | None = None,
         semantic_roi_extractor: SingleRoIExtractor | None = None,
         semantic_head: FusedSemanticHead | None = None,
         semantic_fusion: Sequence[str] = ('bbox', 'mask'),
@@ -81,21 +74,15 @@ class HybridTaskCascadeRoIHead(RoIHead):
         mask_info_flow: bool = True,
         **shared,
     ) -> None:
-        super().__init__(
-            bbox_roi_extractor, convention, mask_roi_extractor=mask_roi_extractor, **shared
-        )
-        self.bbox_head = nn.ModuleList(bbox_head)
-        self.mask_head = None if mask_head is None else nn.ModuleList(mask_head)
-        self.region_sampler, self.stage_loss_weights = region_sampler, stage_loss_weights
+        super().__init__(bbox_head=bbox_head, **shared)
+        self.stage_loss_weights = stage_loss_weights
         self.semantic_roi_extractor, self.semantic_head = semantic_roi_extractor, semantic_head
         # The extractor of the semantic embedding, for the tasks that it is added to.
         semantic = {task: semantic_roi_extractor for task in semantic_fusion if semantic_head}
-        self.box_features = SemanticRoIExtractor(bbox_roi_extractor, semantic.get('bbox'))
-        self.mask_features = SemanticRoIExtractor(mask_roi_extractor, semantic.get('mask'))
+        self.box_features = SemanticRoIExtractor(self.bbox_roi_extractor, semantic.get('bbox'))
+        self.mask_features = SemanticRoIExtractor(self.mask_roi_extractor, semantic.get('mask'))
         self.interleaved, self.mask_info_flow = interleaved, mask_info_flow
         check_stages(self)
-        for head in mask_head or ():
-            check_mask_size(self.mask_size, mask_roi_extractor, head)
 
     def prepare(self, features: list[Tensor]) -> SemanticFeatures:
         """The pyramid and the outputs of the semantic branch."""

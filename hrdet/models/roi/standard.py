@@ -7,37 +7,16 @@ N images, S samples an image, R regions of all images, K classes, m: edge of a m
 
 from torch import Tensor
 
-from hrdet.models.heads.bbox_head import SharedFCBBoxHead, class_probabilities
-from hrdet.models.heads.mask_head import FCNMaskHead
-from hrdet.models.roi.base import RoIHead, check_mask_size
-from hrdet.models.roi.extractor import SingleRoIExtractor
+from hrdet.models.heads.bbox_head import class_probabilities
+from hrdet.models.roi.base import RoIHead
 from hrdet.models.roi.masks import mask_samples
-from hrdet.models.roi.sampling import RoISampler
 from hrdet.registry import register
 from hrdet.structures import Batch, Proposals
 
 
 @register()
 class StandardRoIHead(RoIHead):
-    """One box head, with or without a mask head; ``shared`` are arguments of ``RoIHead``."""
-
-    def __init__(
-        self,
-        bbox_roi_extractor: SingleRoIExtractor,
-        bbox_head: SharedFCBBoxHead,
-        convention: str,
-        region_sampler: RoISampler | None = None,
-        mask_roi_extractor: SingleRoIExtractor | None = None,
-        mask_head: FCNMaskHead | None = None,
-        **shared,
-    ) -> None:
-        super().__init__(
-            bbox_roi_extractor, convention, mask_roi_extractor=mask_roi_extractor, **shared
-        )
-        self.bbox_head, self.mask_head = bbox_head, mask_head
-        self.region_sampler = region_sampler
-        if mask_head is not None:
-            check_mask_size(self.mask_size, mask_roi_extractor, mask_head)
+    """One box head, with or without a mask head."""
 
     def loss(self, features: list[Tensor], proposals: Proposals, batch: Batch) -> dict[str, Tensor]:
         """``loss_cls``, ``loss_bbox`` and ``loss_mask`` over a random sample of the proposals."""
