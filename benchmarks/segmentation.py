@@ -228,7 +228,7 @@ def hrdet_step(
 
     def run() -> dict[str, Any]:
         losses = step(batch)
-        return {name: loss for name, loss in losses.items() if name != 'loss'}
+        return {name: loss for name, loss in losses.items() if 'loss_' in name}
 
     return run, lambda losses: changes(losses, model, before)
 

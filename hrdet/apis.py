@@ -198,8 +198,9 @@ def inference_model(
     if isinstance(model, str):
         if zoo.named(model) is None:
             raise ConfigError(
-                f'{model!r} is not the name of a published model (list_models(task=None)): build '
-                f'yours with init_model(config, checkpoint)'
+                f'{model!r} is not the name of a published model{zoo.similar(model)} '
+                f'list_models(task=None) names them; build a model of your own with '
+                f'init_model(config, checkpoint)'
             )
         model = init_model(model)
     if is_one_image(images):

@@ -4,7 +4,6 @@ A model is known by the name of its table and by the names of its config in othe
 ``hrdet.weights`` finds or downloads the files.
 """
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hrdet.registry import ConfigError
+from hrdet.registry import ConfigError, nearest
 
 RELEASE = 'https://github.com/HRNet/HRNet-Object-Detection'
 _PACKAGE = Path(__file__).resolve().parent
@@ -272,6 +271,11 @@ def named(text: Any) -> Published | None:
     return MODELS.get(text, _ALIASES.get(text)) if isinstance(text, str) else None
 
 
+def similar(text: str) -> str:
+    """The end of a sentence about an unknown name: ``'; did you mean 'x'?'``, or a full stop."""
+    return nearest(text, [*MODELS, *_ALIASES]) or '.'
+
+
 def resolve(config: Any, checkpoint: Any = None) -> tuple[Any, Any]:
     """``(config, checkpoint)`` with a model's name replaced by its config, and its weights' name.
 
@@ -287,10 +291,8 @@ def resolve(config: Any, checkpoint: Any = None) -> tuple[Any, Any]:
         return config, checkpoint
     model = named(config)
     if model is None:
-        near = difflib.get_close_matches(config, [*MODELS, *_ALIASES], n=1)
-        hint = f'; did you mean {near[0]!r}?' if near else '.'
         raise ConfigError(
-            f'{config!r} is neither a config file nor a published model{hint} The names are those '
-            f'of hrdet.zoo.MODELS'
+            f'{config!r} is neither a config file nor a published model{similar(config)} The names '
+            f'are those of hrdet.zoo.MODELS'
         )
     return model.config_file(), model.name if checkpoint is None else checkpoint

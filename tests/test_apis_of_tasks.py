@@ -196,8 +196,12 @@ class TestClassifier:
         assert inference_model(model, []) == []
 
     def test_a_path_is_not_a_name(self):
-        with pytest.raises(ConfigError, match=r'build yours with init_model\(config, checkpoint\)'):
+        with pytest.raises(ConfigError, match=r'of your own with init_model\(config, checkpoint\)'):
             inference_model('configs/mine.py', 'a.jpg')
+
+    def test_a_name_that_is_not_known(self):
+        with pytest.raises(ConfigError, match="; did you mean 'hrnet-w18_3rdparty_8xb32_in1k'"):
+            inference_model('hrnet-w18_3rdparty_8xb32_in1', 'a.jpg')
 
 
 class TestSegmentor:

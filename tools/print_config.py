@@ -75,7 +75,7 @@ def main() -> None:
         _import_parts()
         run.check()
     except (ConfigError, FileNotFoundError) as error:
-        raise SystemExit(f'{args.config}: {error}') from None
+        raise SystemExit(f'error: {error}') from None
     if not args.lowered:
         print(config.pretty_text)
     else:

@@ -21,6 +21,7 @@ from hrdet.engine.evaluate import Consumer, Validation
 from hrdet.engine.hooks import Hook
 from hrdet.engine.stop_signal import SAVE, StopSignal
 from hrdet.engine.work_dir import WorkDir
+from hrdet.models.base import total_loss
 from hrdet.ops.malloc import keep_memory
 from hrdet.optim import EMA, build_optimizer, lr_schedule, scale_lr
 from hrdet.structures import Batch
@@ -31,7 +32,7 @@ class TrainStep:
     """The whole training step; it can be called without a Trainer.
 
     Args:
-        model: on its device; ``model(batch, mode='loss')`` returns scalar losses by name.
+        model: on its device; ``model(batch, mode='loss')`` returns losses and accuracies by name.
         optimizer: of the model's parameters.
         device: of the model.
         amp: dtype of autocast, 'float16' or 'bfloat16'; None computes in float32.
@@ -60,7 +61,7 @@ class TrainStep:
         self.ema = EMA(bare, **ema) if ema else None
 
     def __call__(self, batch: Batch, group: int = 1, update: bool = True) -> dict[str, Tensor]:
-        """Train on a batch; returns its losses and their sum ``loss``, detached, on the device.
+        """Train on a batch; returns these values and the ``loss``, detached, on the device.
 
         The gradients of a ``group`` of batches are averaged into one step of the optimizer, which
         ``update`` asks for with the last of them.
@@ -72,7 +73,7 @@ class TrainStep:
         exchange = self.model.no_sync() if ddp and not update else contextlib.nullcontext()
         with exchange, torch.autocast(**self.autocast):
             losses = self.model(batch, mode='loss')
-            total = sum(losses.values())
+            total = total_loss(losses)
         # 3. Backward; fp16 scales the loss so that small gradients do not vanish.
         self.scaler.scale(total / group).backward()
         if update:
@@ -132,7 +133,6 @@ class Trainer:
         self.unit = self.epoch_length if self.by_epoch else 1  # iterations, of all intervals
         self.max_iters = training.max_iters or training.max_epochs * self.epoch_length
         self.iter = 0
-
         self.model = model.to(device)
         self.optimizer = build_optimizer(self.model, training.optimizer)
         batch = world_size(), self.images_per_process, training.accumulate

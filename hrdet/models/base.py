@@ -1,11 +1,22 @@
 """The base class of all models: preprocess, backbone, neck, and one ``forward`` for every use."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from hrdet.models.preprocess import Preprocess
 from hrdet.structures import Batch, Views
+
+
+def is_accuracy(name: str) -> bool:
+    """Whether a value of ``BaseModel.loss`` is only logged: ``acc_*``, also ``decode.acc_seg``."""
+    return name.split('.')[-1].startswith('acc_')
+
+
+def total_loss(values: Mapping[str, Tensor]) -> Tensor:
+    """The scalar that training minimises: the sum of all values that are losses."""
+    return sum(value for name, value in values.items() if not is_accuracy(name))
 
 
 class BaseModel(nn.Module):
@@ -55,7 +66,7 @@ class BaseModel(nn.Module):
         return {}
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Scalar losses by name; training minimises their sum."""
+        """Scalar losses by name, whose sum training minimises, and accuracies to be logged."""
         raise NotImplementedError
 
     def predict(self, batch: Batch | Views, rescale: bool = True) -> list[Any]:

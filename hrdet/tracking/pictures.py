@@ -48,9 +48,8 @@ def draw_start(trainer: Trainer) -> None:
 
 def draw_curves(work_dir: Path) -> None:
     """Write ``curves.png`` of the run's log, if that has losses."""
-    log = work_dir / LOG_FILE
-    if rank() == 0 and log.exists() and '"train"' in log.read_text(errors='replace'):
-        attempt(plot_curves, log, file=work_dir / CURVES_FILE)
+    if rank() == 0:
+        attempt(_draw_curves, work_dir / LOG_FILE, file=work_dir / CURVES_FILE)
 
 
 def draw_labels(sets: dict[str, ImageDataset], file: Path) -> None:
@@ -59,6 +58,11 @@ def draw_labels(sets: dict[str, ImageDataset], file: Path) -> None:
     found = {title: statistics for title, statistics in found.items() if statistics is not None}
     if found:
         plot_labels(found, file)
+
+
+def _draw_curves(log: Path, file: Path) -> None:
+    if log.is_file() and '"train"' in log.read_text(errors='replace'):
+        plot_curves(log, file)
 
 
 def _draw_batch(trainer: Trainer, file: Path) -> None:

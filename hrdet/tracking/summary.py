@@ -14,7 +14,8 @@ _FILES = (CURVES_FILE, LOG_FILE, LABELS_FILE, BATCH_FILE)
 def summary(work_dir: Path, seconds: int) -> list[str]:
     """The summary of a run that took ``seconds``, from what it left in its folder."""
     lines = [f'time: {datetime.timedelta(seconds=seconds)}']
-    _, val = read_log(work_dir / LOG_FILE) if (work_dir / LOG_FILE).exists() else ([], [])
+    log = work_dir / LOG_FILE
+    val = read_log(log)[1] if log.is_file() else []
     weights = next(iter(sorted(work_dir.glob('best_*.pth'))), work_dir / 'model_final.pth')
     best = best_entry(val)
     if best is not None:

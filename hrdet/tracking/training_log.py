@@ -102,7 +102,9 @@ class TrainingLog:
 
     def start(self, trainer: Trainer) -> None:
         """The run begins or is resumed."""
-        self._write(trainer, dict(mode='start', step=trainer.iter, seed=trainer.seed))
+        unit = 'epoch' if trainer.by_epoch else 'iteration'  # of the run's length
+        entry = dict(mode='start', step=trainer.iter, seed=trainer.seed, unit=unit)
+        self._write(trainer, entry)
         draw_start(trainer)
         self.start_interval()
 
@@ -214,7 +216,7 @@ class TrainingLog:
 
 
 def log_line(entry: dict[str, Any], epoch_length: int, max_iters: int, by_epoch: bool) -> str:
-    """One line of at most 85 columns; the single losses as far as they fit."""
+    """One line of at most 85 columns; single losses and accuracies as far as they fit."""
     place = f'Epoch [{entry["epoch"]}][{entry["iter"]}/{epoch_length}]'
     if not by_epoch:
         place = f'Iter [{entry["step"]}/{max_iters}]'
@@ -223,8 +225,11 @@ def log_line(entry: dict[str, Any], epoch_length: int, max_iters: int, by_epoch:
         f'{place} lr {entry["lr"]:.1e} {entry["time"]:.2f} s/it eta {eta} loss {entry["loss"]:.3f}'
     )
     names = [name for name in entry if name.split('.')[-1].startswith('loss_')]
+    names = names if len(names) > 1 else []  # a single loss is the sum
+    names += [name for name in entry if name.split('.')[-1].startswith('acc_')]
     for index, name in enumerate(names):  # s0.loss_cls belongs to a cascade's first stage
-        part = f'{"" if index else ":"} {name.replace("loss_", "")} {entry[name]:.2f}'
+        short = name.replace('loss_', '').replace('decode.', '')
+        part = f'{"" if index else ":"} {short} {entry[name]:.2f}'
         if len(line) + len(part) > _LINE - 4 * (index + 1 < len(names)):
             return f'{line} ...'
         line += part

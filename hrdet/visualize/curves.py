@@ -22,9 +22,10 @@ def plot_curves(log_path: str | os.PathLike, out_png: str | os.PathLike) -> None
 
     Args:
         log_path: the run's ``log.jsonl``: one JSON object a line with ``mode`` ('start', 'train',
-            'val') and ``step``; losses are named ``loss``, ``loss_*`` or, of a part of the model,
-            ``s0.loss_*``; all other numbers of a 'val' line are metrics.  Iterations that a resumed
-            run repeated are drawn once.
+            'val') and ``step``.  A 'start' line names the ``unit`` of the run's length, 'epoch' or
+            'iteration', in which metrics are drawn.  Losses are named ``loss``, ``loss_*`` or, of a
+            part of the model, ``s0.loss_*``; all other numbers of a 'val' line are metrics.
+            Iterations that a resumed run repeated are drawn once.
         out_png: the picture to write.
 
     Raises:
@@ -33,7 +34,7 @@ def plot_curves(log_path: str | os.PathLike, out_png: str | os.PathLike) -> None
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    train, val = read_log(log_path)
+    train, val, unit = read_log(log_path)
     if not train:
         raise ValueError(f'{log_path}: no losses in it (yet), so there is nothing to plot')
     # The Agg canvas needs no display.
@@ -44,7 +45,7 @@ def plot_curves(log_path: str | os.PathLike, out_png: str | os.PathLike) -> None
     _plot_losses(losses, train)
     _plot_rate(rate, train)
     if val:
-        _plot_metrics(metrics[0], val)
+        _plot_metrics(metrics[0], val, unit)
     figure.suptitle(Path(log_path).resolve().parent.name, fontsize=11)
     Path(out_png).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out_png, dpi=110)
@@ -60,8 +61,10 @@ def best_entry(val: list[Entry]) -> tuple[str, Entry] | None:
     return (name, max(finite, key=lambda entry: entry[name])) if finite else None
 
 
-def read_log(path: str | os.PathLike) -> tuple[list[Entry], list[Entry]]:
+def read_log(path: str | os.PathLike) -> tuple[list[Entry], list[Entry], str | None]:
     """The training and validation entries that lead to the last state, in order of their steps.
+
+    The third value is the unit of the run's length, 'epoch' or 'iteration'; None in old logs.
 
     A full disk or a killed run leaves torn lines, and the next line may be appended to one: what
     cannot be read is skipped with a warning.
@@ -69,6 +72,7 @@ def read_log(path: str | os.PathLike) -> tuple[list[Entry], list[Entry]]:
     # 'start' lines mark resumes: entries after their step were trained again.
     lines = Path(path).read_text(errors='replace').splitlines()
     entries: list[Entry] = []
+    unit = None
     torn = []
     for number, line in enumerate(lines, 1):
         entry, whole = _parse(line)
@@ -78,6 +82,7 @@ def read_log(path: str | os.PathLike) -> tuple[list[Entry], list[Entry]]:
             continue
         if entry['mode'] == 'start':  # a resumed run: later steps were repeated
             entries = [e for e in entries if e['step'] <= entry['step']]
+            unit = entry.get('unit')
         else:
             entries.append(entry)
     if torn:
@@ -89,7 +94,8 @@ def read_log(path: str | os.PathLike) -> tuple[list[Entry], list[Entry]]:
             len(lines),
             torn[0],
         )
-    return tuple([e for e in entries if e['mode'] == mode] for mode in ('train', 'val'))
+    train, val = ([e for e in entries if e['mode'] == mode] for mode in ('train', 'val'))
+    return train, val, unit
 
 
 def _parse(line: str) -> tuple[Entry | None, bool]:
@@ -134,10 +140,10 @@ def _plot_rate(axes: Any, train: list[Entry]) -> None:
     _finish(axes)
 
 
-def _plot_metrics(axes: Any, val: list[Entry]) -> None:
+def _plot_metrics(axes: Any, val: list[Entry], unit: str | None) -> None:
     # By epoch if every evaluation has an epoch of its own, else by iteration.
     epochs = {entry.get('epoch') for entry in val}
-    by_epoch = None not in epochs and len(epochs) == len(val)  # else several in one epoch
+    by_epoch = unit != 'iteration' and None not in epochs and len(epochs) == len(val)
     times = [entry['epoch' if by_epoch else 'step'] for entry in val]
     top = 0.0
     for group, style in zip(metric_groups(val[-1]), ('-', '--', ':', '-.')):
@@ -146,7 +152,7 @@ def _plot_metrics(axes: Any, val: list[Entry]) -> None:
             top = max(top, _highest(values))
             label = f'{name}  {values[-1]:.3f}'
             axes.plot(times, values, f'o{style}', color=f'C{index}', markersize=4, label=label)
-    unit = 1 if top <= 1 else 100  # fractions, or per cent
+    full = 1 if top <= 1 else 100  # fractions, or per cent
     kind = 'epoch' if by_epoch else 'iteration'
     found = best_entry(val)
     if found is not None:
@@ -155,8 +161,8 @@ def _plot_metrics(axes: Any, val: list[Entry]) -> None:
         label = f'best {name}:\n{best[name]:.3f}, {kind} {when}'
         axes.axvline(when, color='#999999', linewidth=1, linestyle=':', label=label)
         axes.plot(when, best[name], '*', color='#d62728', markersize=12)
-    axes.set(title='validation', xlabel=kind, ylim=(0, unit))
-    axes.set_ylabel('metric, as a fraction' if unit == 1 else 'metric in %')
+    axes.set(title='validation', xlabel=kind, ylim=(0, full))
+    axes.set_ylabel('metric, as a fraction' if full == 1 else 'metric in %')
     axes.xaxis.get_major_locator().set_params(integer=True)
     _finish(axes)
 

@@ -11,6 +11,7 @@ from hrdet.data.shapes import make_class_folders, make_label_maps, make_shapes
 from hrdet.evaluation import CocoMetric
 from hrdet.models import build_model
 from hrdet.registry import build
+from tests.models.toy_tasks import CHANNELS, make_small, small_backbone
 
 ROOT = Path(__file__).resolve().parents[2]
 ITERATIONS, RATE = 120, 0.003
@@ -21,18 +22,6 @@ def shapes(tmp_path_factory):
     root = tmp_path_factory.mktemp('shapes')
     make_shapes(root, train=2, val=1, size=(64, 96))
     return root
-
-
-def stage(*channels: int) -> dict:
-    block = 'BASIC' if len(channels) > 1 else 'BOTTLENECK'
-    blocks = [1] * len(channels)
-    return dict(
-        num_modules=1,
-        num_branches=len(channels),
-        block=block,
-        num_blocks=blocks,
-        num_channels=list(channels),
-    )
 
 
 def narrow(model: dict) -> None:
@@ -48,10 +37,8 @@ def narrow(model: dict) -> None:
 def small(name: str, shapes) -> dict:
     """A quickstart config with few blocks, channels and samples, on ``shapes``."""
     config = load_config(ROOT / f'configs/quickstart/{name}_hrnetv2p_w18_small.py')
-    stages = [[16], [16, 32], [16, 32, 64], [16, 32, 64, 128]]
-    extra = {f'stage{i + 1}': stage(*channels) for i, channels in enumerate(stages)}
-    config.model.backbone = dict(type='HRNet', extra=extra, norm_eval=False)
-    config.model.neck.in_channels = stages[-1]
+    config.model.backbone = small_backbone()
+    config.model.neck.in_channels = CHANNELS
     for split in (config.data.train, config.data.test):
         split.ann_file = str(shapes / 'annotations/instances_train.json')
         split.img_prefix = str(shapes / 'train')
@@ -101,9 +88,7 @@ def trained(config: dict, images: int, iterations: int, rate: float) -> tuple:
 
     Returns the model in eval mode and what it predicts for these images, with their metas.
     """
-    stages = [[16], [16, 32], [16, 32, 64], [16, 32, 64, 128]]
-    extra = {f'stage{i + 1}': stage(*channels) for i, channels in enumerate(stages)}
-    config.model.backbone = dict(type='HRNet', extra=extra, norm_eval=False)
+    make_small(config.model)
     lowered = lower(config)
     train, test = build(lowered.train['dataset']), build(lowered.test['dataset'])
     assert len(train) == len(test) == images
@@ -126,7 +111,6 @@ def test_a_classifier_learns_sixteen_images(tmp_path):
     for file in sorted(tmp_path.glob('train/*/*.jpg'), key=lambda file: file.name)[16:]:
         file.unlink()
     config = load_config(ROOT / 'configs/quickstart/hrnet-w18-small_classification.py')
-    config.model.neck[0].in_channels = (16, 32, 64, 128)
     for loader in (config.train_dataloader, config.test_dataloader):
         loader.dataset.update(data_root=str(tmp_path), data_prefix='train')
         loader.dataset.pipeline = [
@@ -144,8 +128,6 @@ def test_a_segmentor_learns_sixteen_images(tmp_path):
     for split in (config.data.train, config.data.test):
         split.data_root, split.img_dir, split.ann_dir = root, 'images/train', 'labels/train'
         split.classes = f'{root}/classes.txt'
-    config.model.decode_head.in_channels = [16, 32, 64, 128]
-    config.model.decode_head.channels = 240
     config.data.train.pipeline = [
         step
         for step in config.data.train.pipeline

@@ -83,3 +83,15 @@ def test_bf16_computes_in_bf16_and_keeps_float32_weights():
     assert not any(map(torch.equal, before, model.parameters()))
     assert losses['loss'] == losses['loss_a']
     assert not losses['loss'].requires_grad
+
+
+def test_an_accuracy_is_reported_and_not_minimised():
+    class WithAccuracy(Net):
+        def forward(self, batch, mode):
+            return super().forward(batch, mode) | {'decode.acc_seg': torch.tensor(50.0)}
+
+    model = WithAccuracy()
+    optimizer = build_optimizer(model, dict(type='SGD', lr=0.1))
+    values = TrainStep(model, optimizer, CPU)(Numbers(numbers=torch.randn(2, 3)))
+    assert values['loss'] == values['loss_a']
+    assert values['decode.acc_seg'] == 50

@@ -124,6 +124,7 @@ def test_trackers_get_the_numbers(tmp_path):
         *(('train', step) for step in (2, 4, 5)),
         ('val', 5),
     ]
+    assert tracker.entries[0]['unit'] == 'epoch'
     assert {'loss', 'loss_cls', 'lr'} <= set(tracker.entries[1])
     assert 'bbox_AP' in tracker.entries[-1]
 

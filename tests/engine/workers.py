@@ -10,9 +10,12 @@ import torch
 from hrdet import distributed
 from hrdet.engine import Hook, launch
 from hrdet.engine.evaluate import evaluate
+from hrdet.engine.trainer import TrainStep
+from hrdet.optim import build_optimizer
 from hrdet.tracking import NonFiniteLoss
 from hrdet.weights import find_shared
 from tests.engine import toy_run
+from tests.models.toy_tasks import CONFIGS, batch_of, model_of
 
 
 class SignalTo(Hook):
@@ -67,6 +70,24 @@ def train_stop_and_resume(folder: str) -> None:
     tasks = Path('/proc/self/task')  # Linux
     told['threads'] = [(task / 'comm').read_text().strip() for task in tasks.glob('*')]
     (folder / f'told_{rank}.json').write_text(json.dumps(told))
+
+
+SGD = dict(type='SGD', lr=0.1)
+
+
+def step_of_tasks(folder: str) -> None:
+    """A training step of a classifier and of a segmentor, with one image of each process."""
+    torch.set_num_threads(1)
+    device = launch.start('pytorch', force_cpu=True)
+    rank = distributed.rank()
+    for task in CONFIGS:
+        model = model_of(task, small=True).train()
+        optimizer = build_optimizer(model, SGD)
+        step = TrainStep(distributed.data_parallel(model, device), optimizer, device)
+        step(batch_of(task, [rank]))
+        torch.save(model.state_dict(), Path(folder, f'{task}_{rank}.pth'))
+        del step
+    launch.stop()
 
 
 def leave(code: int) -> None:

@@ -4,14 +4,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from hrdet.config import load_config, lower
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs/hrnet/faster_rcnn_hrnetv2p_w18_1x.py'
 
 
-def run(*arguments):
-    command = [sys.executable, str(ROOT / 'tools/print_config.py'), str(CONFIG), *arguments]
+def run(*arguments, config=CONFIG):
+    command = [sys.executable, str(ROOT / 'tools/print_config.py'), str(config), *arguments]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -56,7 +58,16 @@ def test_a_mistake_is_one_line():
     result = run('--cfg-options', 'model.bakbone.width=32')
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
-    assert (
-        "model.bakbone, set by --cfg-options: there is no such key here; did you mean 'backbone'?"
-        in line
+    assert line.startswith(
+        'error: model.bakbone, set by --cfg-options: there is no such key here; did you mean '
+        "'backbone'?"
     )
+
+
+@pytest.mark.parametrize('config', ['nonsense', 'configs/nonsense.py'])
+def test_a_config_that_is_not_there_is_named_once(config):
+    result = run(config=config)
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith('error: ')
+    assert line.count('nonsense') == 1

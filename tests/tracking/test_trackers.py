@@ -43,7 +43,7 @@ def test_a_torn_line_is_set_aside_and_training_ends_well(tmp_path, end):
     assert (tmp_path / 'model_final.pth').is_file()
     if not end:
         assert (tmp_path / 'log.jsonl.torn').read_text() == torn + '\n'
-        train, _ = read_log(tmp_path / 'log.jsonl')
+        train, *_ = read_log(tmp_path / 'log.jsonl')
         assert [entry['step'] for entry in train] == [2, 4, 5, 7, 9, 10]
 
 

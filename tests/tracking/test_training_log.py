@@ -18,3 +18,9 @@ def test_a_line_has_100_columns_at_most_with_its_time():
     assert len(line) + len('11/30 22:00:00 ') <= 100
     assert line.startswith('Iter [10/87960]')
     assert line.endswith(' ...')
+
+
+def test_an_accuracy_is_in_the_line_and_a_single_loss_is_not():
+    values = {'decode.loss_ce': 1.5, 'decode.acc_seg': 61.25, 'loss': 1.5}
+    line = log_line(ENTRY | values, 100, 200, by_epoch=False)
+    assert line.endswith('loss 1.500: acc_seg 61.25')

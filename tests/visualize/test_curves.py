@@ -32,7 +32,7 @@ def test_what_a_resumed_run_did_again_counts_once(tmp_path):
         entry(20, 'start'),
         *(losses(s) for s in (30, 40)),
     )
-    train, val = read_log(log)
+    train, val, _ = read_log(log)
     assert [e['step'] for e in train] == [10, 20, 30, 40]
     assert train[2]['loss'] == 2.0 / 30
     assert [e['bbox_AP'] for e in val] == [0.1]
@@ -44,7 +44,7 @@ def test_torn_lines_are_skipped_with_one_warning(tmp_path, caplog):
     log = tmp_path / 'log.jsonl'
     lines = [json.dumps(losses(1)), '{"mode":', torn + json.dumps(entry(1, 'start')), '[1]', '']
     log.write_text('\n'.join([*lines, json.dumps(losses(2)), '{"mode": "tra']))
-    train, val = read_log(log)
+    train, val, _ = read_log(log)
     assert [e['step'] for e in train] == [1, 2]
     assert val == []
     (record,) = caplog.records
@@ -88,6 +88,18 @@ def test_metrics_in_per_cent_by_iteration(tmp_path, monkeypatch):
     plot_curves(write(tmp_path / 'log.jsonl', *entries), tmp_path / 'a.png')
     assert axes['validation'].get_ylim() == (0, 100)
     assert axes['validation'].get_xlabel() == 'iteration'
+
+
+@pytest.mark.parametrize(('unit', 'shown'), [('iteration', [150, 300]), ('epoch', [1, 2])])
+def test_the_axis_of_metrics_has_the_run_s_unit(tmp_path, monkeypatch, unit, shown):
+    """Evaluations of a run in iterations may fall into epochs of their own."""
+    axes = {}
+    monkeypatch.setattr('hrdet.visualize.curves._finish', lambda a: axes.update({a.get_title(): a}))
+    entries = [entry(0, 'start', unit=unit), losses(1)]
+    entries += [entry(150 * n, 'val', epoch=n, mIoU=0.1 * n) for n in (1, 2)]
+    plot_curves(write(tmp_path / 'log.jsonl', *entries), tmp_path / 'a.png')
+    assert axes['validation'].get_xlabel() == unit
+    assert axes['validation'].get_lines()[0].get_xdata().tolist() == shown
 
 
 def test_metrics_of_other_tasks(monkeypatch, tmp_path):

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hrdet.losses.accuracy import pixel_accuracy
 from hrdet.losses.cross_entropy import hard_pixels, pixel_cross_entropy
 from hrdet.models.layers import NormCfg, conv_module
 from hrdet.models.layers.resize import resize_concat, resize_concat_conv
@@ -81,6 +82,9 @@ class FCNHead(nn.Module):
             both = sum(self.in_channels) + channels
             self.conv_cat = conv_module(both, channels, kernel_size, norm_cfg=norm_cfg)
         self.dropout = nn.Dropout2d(dropout_ratio) if dropout_ratio > 0 else nn.Identity()
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
         nn.init.normal_(self.conv_seg.weight, std=0.01)
         nn.init.zeros_(self.conv_seg.bias)
 
@@ -104,7 +108,10 @@ class FCNHead(nn.Module):
         return first[1:](resize_concat_conv(features, first.conv))
 
     def loss(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Cross entropy of logits (N, K, h, w), resized to the labels (N, H, W) uint8."""
+        """Cross entropy of logits (N, K, h, w), resized to the labels (N, H, W) uint8.
+
+        Beside it the accuracy of the pixels in percent.
+        """
         # 1. Logits at the size of the labels: (N, K, H, W).
         logits = F.interpolate(
             logits.float(), size=labels.shape[1:], mode='bilinear', align_corners=False
@@ -122,4 +129,4 @@ class FCNHead(nn.Module):
             avg_non_ignore=self.avg_non_ignore,
             avg_class_weight=self.avg_class_weight,
         )
-        return {'loss_ce': self.loss_weight * loss}
+        return {'loss_ce': self.loss_weight * loss, 'acc_seg': pixel_accuracy(logits, labels)}

@@ -53,8 +53,8 @@ class EncoderDecoder(BaseModel):
         return dict(decode_head=self.decode_head)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        losses = self.decode_head.loss(self.decode_head(self.extract(batch)), batch.truth.labels)
-        return {f'decode.{name}': loss for name, loss in losses.items()}
+        values = self.decode_head.loss(self.decode_head(self.extract(batch)), batch.truth.labels)
+        return {f'decode.{name}': value for name, value in values.items()}
 
     @torch.no_grad()
     def predict(

@@ -76,6 +76,16 @@ def test_layout_is_mmsegmentation_s(reference_dir, name, width):
     assert sorted(found) == sorted(expected)
 
 
+def test_initial_weights_are_mmsegmentation_s():
+    """Standard deviations of its ``init_weights``, from hundreds of numbers each."""
+    torch.manual_seed(0)
+    head = FCNHead(40, [40, 60], 50, kernel_size=3)
+    for conv in (*(layer.conv for layer in head.convs), head.conv_cat.conv):
+        assert conv.weight.std().item() == pytest.approx((2 / (50 * 9)) ** 0.5, rel=0.05)
+    assert head.conv_seg.weight.std().item() == pytest.approx(0.01, rel=0.05)
+    assert (head.conv_seg.bias == 0).all()
+
+
 @pytest.mark.parametrize('original', [None, (50, 70), (131, 200)])
 def test_whole_inference_resizes_in_two_steps(original):
     model, one = segmentor().eval(), batch(original=original)
@@ -162,7 +172,7 @@ def test_loss_counts_ignored_pixels_in_the_mean():
             model.decode_head(model.extract(one)), size=(64, 96), mode='bilinear'
         )
         rows = F.cross_entropy(logits, one.truth.labels.long(), ignore_index=255, reduction='sum')
-    assert list(losses) == ['decode.loss_ce']
+    assert list(losses) == ['decode.loss_ce', 'decode.acc_seg']
     assert losses['decode.loss_ce'].item() == pytest.approx((rows / (2 * 64 * 96)).item(), rel=1e-5)
 
 
