@@ -254,6 +254,7 @@ def _options(annotation: Any) -> tuple[Any, ...]:
 
 
 def _fits(value: Any, annotation: Any) -> bool:
+    # Numbers, numpy's too; a bool is not a number here, and infinity is not a setting.
     if annotation in (int, float):
         number = Integral if annotation is int else Real
         real = isinstance(value, number) and not isinstance(value, bool)
@@ -262,6 +263,7 @@ def _fits(value: Any, annotation: Any) -> bool:
         return isinstance(value, NoneType if annotation is None else annotation)
     if annotation is str:
         return isinstance(value, (str, os.PathLike))
+    # Composed annotations: of a tuple each item has its own type, of a list all have one.
     kind, inner = get_origin(annotation), get_args(annotation)
     if kind is Annotated:
         return _fits(value, inner[0]) and bool(inner[2](value))

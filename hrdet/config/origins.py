@@ -97,14 +97,18 @@ def _place(target: ast.expr) -> tuple[str, list[Any]]:
 
 
 def _lines(node: Any, names: Mapping[str, Lines]) -> Lines:
+    """The lines that write the items of an expression; {} where it is not followed."""
+    # 1. A variable, and the union of two dicts.
     if isinstance(node, ast.Name):
         return names.get(node.id, {})
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         return _lines(node.left, names) | _lines(node.right, names)
+    # 2. Lists by index; an unpacked item would shift those after it.
     if isinstance(node, (ast.List, ast.Tuple)) and not any(
         isinstance(item, ast.Starred) for item in node.elts
     ):
         return {i: (item.lineno, _lines(item, names)) for i, item in enumerate(node.elts)}
+    # 3. Dicts, as {...} or dict(...), with what is unpacked into them.
     found: Lines = {}
     if isinstance(node, ast.Dict):
         for key, value in zip(node.keys, node.values):

@@ -14,7 +14,7 @@ Arrays = dict[str, np.ndarray]
 SCORES = 1e-3
 BOXES = 0.05  # pixels of the input
 MASKS = 0.01  # of a probability
-TURNED = 0.01  # of all labels, or detections: near a threshold rounding decides
+CHANGED = 0.01  # of all labels, or detections: rounding decides near a threshold
 
 
 @dataclass(frozen=True)
@@ -61,36 +61,36 @@ def compare(expected: Arrays, found: Arrays) -> list[Difference]:
         differences.append(Difference('scores', float(value), SCORES, ''))
     if 'labels' in expected:
         share = float((expected['labels'] != found['labels']).mean())
-        differences.append(Difference('labels', share, TURNED, ' of the pixels'))
+        differences.append(Difference('labels', share, CHANGED, ' of the pixels'))
     return differences
 
 
 def _of_detections(expected: Arrays, found: Arrays) -> list[Difference]:
     largest = dict(boxes=0.0, scores=0.0, masks=0.0)
-    rows, lost = 0, 0
+    rows, unmatched = 0, 0
     for image, (count, other) in enumerate(zip(expected['counts'], found['counts'])):
-        one = {name: array[image, :count] for name, array in expected.items() if name != 'counts'}
-        two = {name: array[image, :other] for name, array in found.items() if name != 'counts'}
-        rows, lost = rows + max(count, other), lost + abs(int(count) - int(other))
+        ours = {name: array[image, :count] for name, array in expected.items() if name != 'counts'}
+        theirs = {name: array[image, :other] for name, array in found.items() if name != 'counts'}
+        rows, unmatched = rows + max(count, other), unmatched + abs(int(count) - int(other))
         if not count or not other:
             continue
         # 1. For each of the D rows the nearest row of the same label: equal scores, and boxes that
         #    NMS found near its threshold, may change places.
-        far = np.abs(one['boxes'][:, None] - two['boxes'][None]).max(-1)
-        far = np.where(one['labels'][:, None] == two['labels'][None], far, np.inf)
-        nearest = far.argmin(1)
-        paired = far.min(1) <= 1.0  # within a pixel; others have no counterpart
-        lost += max(int((~paired).sum()) - max(int(count) - int(other), 0), 0)
+        distances = np.abs(ours['boxes'][:, None] - theirs['boxes'][None]).max(-1)
+        distances = np.where(ours['labels'][:, None] == theirs['labels'][None], distances, np.inf)
+        nearest = distances.argmin(1)
+        matched = distances.min(1) <= 1.0  # within a pixel; others have no counterpart
+        unmatched += max(int((~matched).sum()) - max(int(count) - int(other), 0), 0)
         # 2. The largest difference of each part among the pairs.
         for name in largest:
-            if name in one and paired.any():
-                gap = np.abs(one[name][paired] - two[name][nearest[paired]]).max()
-                largest[name] = max(largest[name], float(gap))
-    share = lost / max(rows, 1)
+            if name in ours and matched.any():
+                difference = np.abs(ours[name][matched] - theirs[name][nearest[matched]]).max()
+                largest[name] = max(largest[name], float(difference))
+    share = unmatched / max(rows, 1)
     differences = [
         Difference('boxes', largest['boxes'], BOXES, ' pixels'),
         Difference('scores', largest['scores'], SCORES, ''),
-        Difference('detections without a counterpart', share, TURNED, f' of {rows}'),
+        Difference('detections without a counterpart', share, CHANGED, f' of {rows}'),
     ]
     if 'masks' in expected:
         differences.append(Difference('masks', largest['masks'], MASKS, ''))

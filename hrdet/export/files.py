@@ -1,6 +1,6 @@
-"""Files of traced models: written with what their users need to know, and run again.
+"""Files of traced models: write them with metadata for their users, and run them.
 
-The kind of a file follows from its suffix: ``.onnx``, or ``.pt2`` of torch.export.
+The suffix says which format a file has: ``.onnx``, or ``.pt2`` of torch.export.
 """
 
 import inspect
@@ -24,7 +24,7 @@ _ONNX_PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
 
 
 def check_format(path: Path) -> None:
-    """Whether ``write`` can make this file.
+    """Check that ``write`` can make this file.
 
     Raises:
         ConfigError: another suffix, or a package is missing.
@@ -40,7 +40,7 @@ def check_format(path: Path) -> None:
 
 
 def metadata(model: BaseModel) -> dict[str, str]:
-    """What a file says about itself, as texts by name."""
+    """The metadata of a file: strings by name."""
     preprocess = model.preprocess
     padded = '; sizes: float32 (N, 2), height and width of each image in the upper left of images'
     return dict(
@@ -62,16 +62,16 @@ def write(program: ExportedProgram, path: Path, model: BaseModel) -> None:
     """Write the ``program`` of a traced model, with the model's ``metadata``.
 
     Raises:
-        ConfigError: the graph has an operator that ONNX has not.
+        ConfigError: the graph has an operator that ONNX lacks.
     """
-    texts = metadata(model)
+    strings = metadata(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of torch, about itself
+        warnings.simplefilter('ignore')  # torch warns of its own internals
         if path.suffix == '.pt2':
-            torch.export.save(program, path, extra_files={'metadata.json': json.dumps(texts)})
+            torch.export.save(program, path, extra_files={'metadata.json': json.dumps(strings)})
         else:
-            _write_onnx(program, path, texts)
+            _write_onnx(program, path, strings)
 
 
 def open_exported(path: Path) -> tuple[Callable[[Arrays], Arrays], dict[str, str]]:
@@ -79,7 +79,7 @@ def open_exported(path: Path) -> tuple[Callable[[Arrays], Arrays], dict[str, str
     return _open_pt2(path) if path.suffix == '.pt2' else _open_onnx(path)
 
 
-def _write_onnx(program: ExportedProgram, path: Path, texts: Mapping[str, str]) -> None:
+def _write_onnx(program: ExportedProgram, path: Path, strings: Mapping[str, str]) -> None:
     from hrdet.export.onnx_operators import translations
 
     if any(str(node.target) == 'hrdet.soft_nms.default' for node in program.graph.nodes):
@@ -87,7 +87,8 @@ def _write_onnx(program: ExportedProgram, path: Path, texts: Mapping[str, str]) 
             f"{path}: ONNX has no soft-NMS: set nms=dict(type='nms', iou_thr=0.5) in test_cfg, or "
             f'export to .pt2'
         )
-    for name in ('torch.onnx', 'onnxscript'):  # that torchvision is missing, what is not folded
+    # The exporters note that torchvision is missing, and which constants they did not fold.
+    for name in ('torch.onnx', 'onnxscript'):
         logging.getLogger(name).setLevel(logging.ERROR)
     onnx = torch.onnx.export(
         program,
@@ -96,7 +97,7 @@ def _write_onnx(program: ExportedProgram, path: Path, texts: Mapping[str, str]) 
         output_names=_output_names(program),
         custom_translation_table=translations(),
     )
-    onnx.model.metadata_props.update(texts)
+    onnx.model.metadata_props.update(strings)
     onnx.save(str(path), external_data=False)
 
 
@@ -108,6 +109,7 @@ def _output_names(program: ExportedProgram) -> list[str]:
 def _open_onnx(path: Path) -> tuple[Callable[[Arrays], Arrays], dict[str, str]]:
     import onnxruntime
 
+    # As many threads as torch has, so that times can be compared.
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])

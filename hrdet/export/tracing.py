@@ -1,4 +1,4 @@
-"""From a model to the graph of its ``predict_tensors``.
+"""Trace a model: the graph of its ``predict_tensors``.
 
 N images of (H, W).
 """
@@ -17,8 +17,8 @@ from hrdet.models.views import augmented_batches
 from hrdet.optimize.model import fold_norms
 from hrdet.registry import ConfigError
 
-SIDE_DIVISOR = 32  # of sides that vary: all branches of an HRNet then have whole pixels
-# Height and width of pictures as cameras and screens make them, and a square.
+SIDE_DIVISOR = 32  # of sides that vary: every branch of an HRNet then has a whole number of pixels
+# Heights and widths in the usual proportions of photos and screens, and a square.
 _SHAPES = ((480, 480), (480, 640), (480, 720), (480, 800), (450, 800), (480, 960))
 
 
@@ -52,8 +52,8 @@ def trace(
         dynamic: what may differ from ``shape``; sides are then multiples of ``SIDE_DIVISOR``.
 
     Raises:
-        ConfigError: this kind of model, or this way of using it, has no such graph; the message
-            says what works.
+        ConfigError: the model has no such graph, or none with these sides; the message says what
+            works.
     """
     count, height, width = shape
     if type(model).predict_tensors is BaseModel.predict_tensors:
@@ -65,9 +65,9 @@ def trace(
             f'--size, or leave out --dynamic size'
         )
     # 1. A copy without norms, with the same results to rounding.
-    plain = copy.deepcopy(model).float().requires_grad_(False)
-    fold_norms(plain)
-    # 2. Two images stand for any number: torch.export takes a side of 1 for a constant.
+    folded = copy.deepcopy(model).float().requires_grad_(False)
+    fold_norms(folded)
+    # 2. Inputs.  Two images stand for any number: torch.export takes a side of 1 for a constant.
     count = max(count, 2) if dynamic.batch else count
     inputs = dict(images=torch.zeros(count, 3, height, width, dtype=torch.uint8))
     sides = {0: Dim('batch', min=1)} if dynamic.batch else {}
@@ -79,7 +79,7 @@ def trace(
         shapes['sizes'] = sides
     with torch.no_grad():
         return torch.export.export(
-            _Results(plain).eval(), (), inputs, dynamic_shapes=shapes, strict=False
+            _Results(folded).eval(), (), inputs, dynamic_shapes=shapes, strict=False
         )
 
 

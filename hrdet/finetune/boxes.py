@@ -24,6 +24,7 @@ def open_boxes(path: Path, folder: Path) -> OwnData | None:
     found = recognise_labels(str(path))
     if found is None:
         return None
+    # 1. The parts for training and validation: those there are, or a random split.
     notes = [str(found)]
     parts = {part.split: part for part in found.parts}
     raise_or_warn([problem for part in found.parts for problem in part.problems])
@@ -35,6 +36,7 @@ def open_boxes(path: Path, folder: Path) -> OwnData | None:
         positions = train_val_split(len(whole.table.file_names), str(path))
         train, val = (_subset(whole, rows) for rows in positions)
         notes.append(split_note(*map(len, positions)))
+    # 2. Each part as a COCO file: its own, or one written to ``folder``.
     classes = _classes(train, notes)
     splits = {'train': train, 'val': val} | ({'test': parts['test']} if 'test' in parts else {})
     nodes = {}
@@ -50,6 +52,7 @@ def open_boxes(path: Path, folder: Path) -> OwnData | None:
         nodes[name] = Part(node, files)
     if any(part.ann_file is None for part in splits.values()):
         notes.append(f'its labels are written as COCO to {folder}; the images stay where they are')
+    # 3. How many objects have no mask: a model with masks cannot learn from them.
     masks = train.table.segmentations or []
     unmasked = sum(mask is None for mask, crowd in zip(masks, train.table.crowd) if not crowd)
     return OwnData(

@@ -67,11 +67,13 @@ def derive(
     Raises:
         ConfigError, DataError: with the cure.
     """
+    # 1. What is there: the published settings, and the data.
     run = lower(load_config(name))
     run.check_trainable()
     folder = _folder(name, path)
     data = open_data(os.path.expanduser(path), folder / 'labels')
     _check_task(name, run, data)
+    # 2. Weights first: the schedule depends on how much of the model is trained already.
     notes = data.notes
     started = _start(name, run, notes)
     recipe.set_data(run, data, notes)
@@ -79,6 +81,7 @@ def derive(
     recipe.set_batch(run, data, batch, force_cpu, notes)
     recipe.set_schedule(run, data, started, notes)
     run.runtime.work_dir = f'./{folder}'
+    # 3. The choices are reported, and stand at the top of the config.
     for note in notes:
         tell(note)
     comment = ''.join(f'# {note}\n' for note in [f'{name} --data {path}', *notes])
@@ -113,6 +116,7 @@ def _check_task(name: str, run: RunConfig, data: OwnData) -> None:
 
 def _start(name: str, run: RunConfig, notes: list[str]) -> str:
     """Set the weights that training starts from: 'all', those of the 'backbone', or 'none'."""
+    # The first source that can be had: the whole model, or else its backbone.
     published = zoo.named(name)
     backbones = [run.runtime.pretrained, *_imagenet(run)]
     sources = [('all', published and published.name)] + [('backbone', one) for one in backbones]

@@ -25,6 +25,8 @@ def open_label_maps(path: Path, folder: Path) -> OwnData | None:
 
     Names of the classes are the lines of ``classes.txt``, else their numbers.
     """
+    # 1. Folders of images and label maps, by part; the first pair decides whether they belong
+    #    together.
     pairs = _folder_pairs(path) if path.is_dir() else {}
     if not pairs:
         return None
@@ -32,6 +34,7 @@ def open_label_maps(path: Path, folder: Path) -> OwnData | None:
     suffixes = _suffixes(first_images, first_maps)
     if suffixes is None:
         return None
+    # 2. Classes, and the images of each part.
     classes, note = _map_classes(path, [maps for _, maps in pairs.values()])
     images = {split: images_below(pair[0]) for split, pair in pairs.items()}
     counts = ', '.join(f'{s or "all"} {plural(len(names), "image")}' for s, names in images.items())
@@ -49,6 +52,7 @@ def open_label_maps(path: Path, folder: Path) -> OwnData | None:
         node |= {'split': listed} if listed else {}
         return Part(node, [str(pairs[split][0] / name) for name in names])
 
+    # 3. Training and validation: parts of their own, or a random split of the one there is.
     whole = 'train' if 'train' in pairs else ''
     if whole not in pairs:
         raise DataError(f'{path}: there is no part for training, only {", ".join(pairs)}')
@@ -73,6 +77,7 @@ def open_class_folders(path: Path, folder: Path) -> OwnData | None:
     """A folder of images for each class, in ``train`` and ``val`` or without parts; else None."""
     if not path.is_dir():
         return None
+    # 1. A data set for each part; all have the classes of the training images.
     roots = split_folders(path)
     if not all(_holds_classes(root) for root in roots.values()):
         return None
@@ -97,6 +102,7 @@ def open_class_folders(path: Path, folder: Path) -> OwnData | None:
         node |= {'ann_file': listed} if listed else {}
         return Part(node, [str(roots[split] / data.image_ids[row]) for row in rows])
 
+    # 2. Training and validation: parts of their own, or a random split of the one there is.
     split = 'train' if 'train' in sets else ''
     if 'val' in sets:
         train = part(split, whole, range(len(whole)))
@@ -149,6 +155,7 @@ def _map_classes(path: Path, folders: Sequence[Path]) -> tuple[tuple[str, ...], 
         lines = listed.read_text(encoding='utf-8').splitlines()
         classes = tuple(line.strip() for line in lines if line.strip())
         return classes, f'{plural(len(classes), "class", "classes")} of {listed}'
+    # Without names: the values of a few hundred maps of each folder, evenly chosen.
     values: set[int] = set()
     for folder in folders:
         store = FolderImages(str(folder))

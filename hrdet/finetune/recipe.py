@@ -142,6 +142,7 @@ def set_batch(
 ) -> None:
     """Images a GPU: what is asked for, or what memory allows."""
     mib, device = available_memory(force_cpu)
+    # The memory of an image depends on its pixels, the width, and whether norms are learned.
     if batch is None:
         megapixels = _train_pixels(run) / 1e6
         backbone = run.model['backbone']
@@ -177,6 +178,7 @@ def _train_pixels(run: RunConfig) -> int:
 
 def set_schedule(run: RunConfig, data: OwnData, started: str, notes: list[str]) -> None:
     """Epochs, warm-up, learning rate and kept checkpoints for a data set of this size."""
+    # 1. Epochs for about ``_ITERATIONS`` iterations, in whole intervals of validation.
     training, steps = run.training, max(1, len(data.train.files) // run.train['batch_size'])
     longer = 2 if started == 'none' else 1
     least, most_epochs = (bound * longer for bound in _EPOCHS)
@@ -188,10 +190,12 @@ def set_schedule(run: RunConfig, data: OwnData, started: str, notes: list[str]) 
         dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=warm_up),
         dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=epochs, T_max=epochs),
     ]
+    # 2. Everything that counts epochs or iterations follows from them.
     training.max_epochs, training.max_iters = epochs, None
     training.val_interval = interval
     training.checkpoint = dict(interval=interval, max_keep=_KEPT)
     training.log_interval = max(1, min(50, steps // 2))
+    # 3. A model whose heads are trained already needs smaller steps.
     factor = _FINE_TUNED if started == 'all' else 1
     lr = training.optimizer['lr'] * factor
     training.optimizer = training.optimizer | dict(lr=lr)

@@ -17,7 +17,7 @@ from hrdet.ops import cpu
 
 _LEAST_CHANNELS = 16  # one AVX-512 vector; with fewer channels a direct convolution is faster
 _PACKED_WEIGHTS = 1 << 20  # from here on packing them for oneDNN takes as long as convolving
-_HALF_CHANNELS = 128  # from here on products are bfloat16 too: long sums average the rounding
+_BFLOAT16_CHANNELS = 128  # from here on products are bfloat16 too: long sums average the rounding
 
 
 class FastConv2d(nn.Conv2d):
@@ -51,7 +51,10 @@ class FastConv2d(nn.Conv2d):
         return self.with_weight(x, weight, self.bias, summand, relu, in_place)
 
     def _pack(self, x: Tensor) -> Tensor:
-        """For inputs such as ``x``; oneDNN packs again what does not fit another size."""
+        """The weight in oneDNN's layout for inputs of the shape of ``x``.
+
+        For another shape oneDNN packs it again where the layout does not fit.
+        """
         shape = self.padding, self.stride, self.dilation, self.groups, x.shape
         return torch.ops.mkldnn._reorder_convolution_weight(self.weight, *shape)
 
@@ -64,16 +67,16 @@ class FastConv2d(nn.Conv2d):
         relu: bool = False,
         in_place: bool = False,
     ) -> Tensor:
-        """The same with another weight, such as the input channels of it that belong to ``x``."""
-        # oneDNN applies ``then`` to the result before it writes it: ReLU, or a sum and ReLU.
+        """``forward`` with another weight, such as its part for some of the input channels."""
+        # oneDNN applies post-ops to the result before it writes it: ReLU, or a sum and ReLU.
         convolve, inputs = torch.ops.mkldnn._convolution_pointwise, (x,)
-        then = ('relu' if relu else 'none',)
+        post_ops = ('relu' if relu else 'none',)
         if summand is not None:
-            inputs, then = (x, summand), ('add', 1.0, 'relu' if relu else None)
+            inputs, post_ops = (x, summand), ('add', 1.0, 'relu' if relu else None)
             if in_place:
                 convolve, inputs = torch.ops.mkldnn._convolution_pointwise_, (summand, x)
         shape = self.padding, self.stride, self.dilation, self.groups
-        return convolve(*inputs, weight, bias, *shape, *then, [], '')
+        return convolve(*inputs, weight, bias, *shape, *post_ops, [], '')
 
 
 class WinogradConv2d(nn.Conv2d):
@@ -127,7 +130,7 @@ class FastHRModule(HRModule):
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         features = [branch(x) for branch, x in zip(self.branches, features)]
-        # The finest last: its sum replaces the branch, which the others read.
+        # The finest last: its sum overwrites its branch, which the coarser sums read.
         targets = reversed(range(len(features)))
         return [self._fuse(features, target) for target in targets][::-1]
 
@@ -175,6 +178,7 @@ class FastFCNHead(FCNHead):
 
 def _resize_concat_conv(features: Sequence[Tensor], conv: FastConv2d, relu: bool = False) -> Tensor:
     """As ``hrdet.models.layers.resize.resize_concat_conv``, then ReLU."""
+    # The weight by the input channels of each map; the finest map gets the bias.
     first, *rest = conv.weight.split([feature.shape[1] for feature in features], dim=1)
     total = conv.with_weight(features[0], first.contiguous(), conv.bias, relu=relu and not rest)
     if not rest:
@@ -188,8 +192,8 @@ def _resize_concat_conv(features: Sequence[Tensor], conv: FastConv2d, relu: bool
     return ops.add_upsampled(total, terms, rows, columns, relu)
 
 
-# Of each class the faster one, and the parts whose convolutions must be fast for it.
-_FAST_FORMS: dict[type[nn.Module], tuple[type[nn.Module], Callable]] = {
+# The faster class for each class, and the parts of it whose convolutions must be fast.
+_FAST_CLASSES: dict[type[nn.Module], tuple[type[nn.Module], Callable]] = {
     ConvNorm: (FastConvNorm, lambda conv: [conv]),
     BasicBlock: (FastBasicBlock, lambda block: [block]),
     Bottleneck: (FastBottleneck, lambda block: [block]),
@@ -209,29 +213,30 @@ def fast_layers(model: nn.Module, dtype: torch.dtype) -> None:
     """
     # 1. Which algorithms and types pay on this processor.
     capability = cpu.capability()
-    direct = _onednn_convolves(dtype)
+    onednn = _onednn_convolves(dtype)
     winograd = dtype is torch.float32 or capability != 'amx'
-    pairs = dtype is torch.bfloat16 and capability == 'avx512_bf16'
+    bfloat16_products = dtype is torch.bfloat16 and capability == 'avx512_bf16'
     for module in model.modules():
-        # 2. Each convolution by itself.
+        # 2. Convolutions, each by itself.
         if type(module) is not nn.Conv2d or module.padding_mode != 'zeros':
             continue
         if winograd and _suits_winograd(module):
             module.__class__ = WinogradConv2d
-            half = pairs and min(module.in_channels, module.out_channels) >= _HALF_CHANNELS
-            weight = ops.winograd_weight(module.weight, torch.bfloat16 if half else torch.float32)
+            wide = min(module.in_channels, module.out_channels) >= _BFLOAT16_CHANNELS
+            factors = torch.bfloat16 if bfloat16_products and wide else torch.float32
+            weight = ops.winograd_weight(module.weight, factors)
             module.weight = nn.Parameter(weight, requires_grad=False)
             if module.bias is None:
                 module.bias = nn.Parameter(torch.zeros(module.out_channels), requires_grad=False)
-        elif direct:
+        elif onednn:
             module.__class__ = FastConv2d
-    # 3. What consists of them and of folded norms: sums and ReLUs where convolutions write.
+    # 3. Blocks of fast convolutions and folded norms: sums and ReLUs where convolutions write.
     for module in model.modules():
-        if type(module) in _FAST_FORMS:
-            form, parts = _FAST_FORMS[type(module)]
+        if type(module) in _FAST_CLASSES:
+            fast_class, parts = _FAST_CLASSES[type(module)]
             if all(map(_only_fast_convs, parts(module))):
-                module.__class__ = form
-    # 4. Blocks that follow others write into their maps.
+                module.__class__ = fast_class
+    # 4. A bottleneck after another one writes into its input, which nothing else reads.
     for module in model.modules():
         if type(module) is nn.Sequential:
             for before, block in pairwise(module):
@@ -246,6 +251,7 @@ def _onednn_convolves(dtype: torch.dtype) -> bool:
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         conv, x = FastConv2d(1, 1, 1).to(dtype), torch.zeros(1, 1, 1, 1, dtype=dtype)
+        # Every call that the layers below make, with the smallest tensors.
         try:
             conv(x, relu=True)
             conv(x, x)

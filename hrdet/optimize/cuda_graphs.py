@@ -1,7 +1,7 @@
 """CUDA graphs of the parts whose shapes depend on the input's alone: one launch for all kernels.
 
-HRNet on a GPU is bound by launches, hundreds of them for an image.  Inside a graph the branches of
-an HRModule run on streams of their own.
+HRNet launches hundreds of small kernels for an image, and on a GPU the launches take most of the
+time.  Inside a graph the branches of an HRModule run on separate streams.
 """
 
 import dataclasses
@@ -128,7 +128,7 @@ class ParallelHRModule(HRModule):
 
 
 def _side_by_side(functions, inputs) -> list[Tensor]:
-    """``function(input)`` of each pair, on streams of their own.
+    """``function(input)`` of each pair, each on a stream of its own.
 
     Every stream waits for the current one at the start, and the current one waits for every stream
     at the end; the caller keeps the inputs, so no stream reuses memory that another one reads.

@@ -71,7 +71,7 @@ def optimize(
     if device.type == 'cpu' and not compile:
         fast_layers(fast, dtype)
     _convert(fast, dtype)
-    # 3. Images to that type, in few sizes where a graph is recorded for each.
+    # 3. Images in that type; with graphs padded to few sizes, as each size is a graph of its own.
     if graph is not True and graph:
         fast.preprocess.size_divisor = math.lcm(graph, fast.preprocess.size_divisor)
     fast.preprocess = nn.Sequential(fast.preprocess, _Cast(dtype, memory_format))
@@ -94,7 +94,6 @@ def _predict_in_groups(
 
     One image keeps a thread busy; the maps of more images leave the caches, and take more memory.
     """
-    # Groups of as many images as there are threads, one after the other.
     size = torch.get_num_threads()
     groups = (batch.part(slice(i, i + size)) for i in range(0, len(batch.metas), size))
     return [result for group in groups for result in predict(group, rescale, **options)]
@@ -186,6 +185,7 @@ def _check(model: BaseModel, dtype: torch.dtype, graph: bool | int, compile: boo
             f'{training or "the model"} is in training mode: optimize is for inference, call '
             'model.eval() first'
         )
+    # What the device can do.
     device = next(model.parameters()).device
     if dtype not in _DTYPES:
         raise ConfigError(f'dtype must be one of {", ".join(map(str, _DTYPES))}, not {dtype!r}')

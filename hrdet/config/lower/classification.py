@@ -72,6 +72,7 @@ def _classifier(
         check_typed(section, f'{path}.neck')
         check_choice(section['type'], _NECKS, f'{section.path}.type')
     batch = {} if train_cfg is None else read(_train_cfg, train_cfg, f'{path}.train_cfg')
+    # One kind of head: a global pool is part of the neck.
     kind = check_typed(head, f'{path}.head')['type']
     check_choice(kind, ('LinearClsHead',), f'{path}.head.type')
     return Node(

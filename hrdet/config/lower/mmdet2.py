@@ -53,6 +53,7 @@ def coco_metrics(
 def _to_mmdet1(section: Node, path: str) -> Node:
     """A data set with its pipeline in the form of mmdetection 1."""
     check('pipeline' in section, f'{path}.pipeline', 'this key is required: a list of steps')
+    # A plain data set: other names of keys, and the steps of its pipeline.
     values = {_NAMES.get(key, key): value for key, value in section.items()}
     values['pipeline'] = _steps(section['pipeline'], f'{path}.pipeline')
     return Node(path, values)

@@ -134,6 +134,7 @@ def translated(
     if kind in ('RepeatDataset', 'ClassBalancedDataset', 'ConcatDataset'):
         inner = 'datasets' if kind == 'ConcatDataset' else 'dataset'
         check(inner in section, f'{path}.{inner}', 'this key is required')
+        # The wrapper itself is the same in 2019; only what is inside it is translated.
         rest = {key: value for key, value in section.items() if key not in left_out}
         rest[inner] = translated(section[inner], f'{path}.{inner}', translate, left_out)
         return Node(path, rest)

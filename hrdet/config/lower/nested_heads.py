@@ -114,6 +114,7 @@ def roi_head(
     for key in stages:
         names = f'{nearest(key, known)} (accepted: {", ".join(known) or "none"})'
         check(key in known, f'{path}.{key}', f'there is no such key here{names}')
+    # Heads and extractors, under the names of 2019.
     found = dict(stages)
     found['bbox_head'] = _heads(bbox_head, f'{path}.bbox_head', _box_head)
     if mask_head is not None:

@@ -119,6 +119,7 @@ def _dataloader(
     ``collate_fn`` are checked only: training batches are shuffled and have one orientation where
     image sizes are known, and a test takes each image once.
     """
+    # Settings that hrdet replaces by its own are read all the same, so that mistakes are found.
     check(not drop_last or training, f'{path}.drop_last', 'a test takes every image: leave it out')
     if sampler is not None:
         read(_sampler, sampler, f'{path}.sampler', training=training)

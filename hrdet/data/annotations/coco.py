@@ -147,6 +147,7 @@ class _CocoFile:
     def _annotations(
         self, entries: list, names: dict, sizes: list, categories: dict
     ) -> tuple[list, list]:
+        # Rows of the images and labels of the categories, by the ids of the file.
         image_row = {image_id: row for row, image_id in enumerate(names)}
         label = {category_id: row for row, category_id in enumerate(categories)}
         rows, segmentations, seen, without_area = [], [], set(), []
@@ -157,6 +158,7 @@ class _CocoFile:
                 continue
             seen.add(entry['id'])
             x, y, w, h = entry['bbox']
+            # Some tools set iscrowd for every mask in run lengths, whatever it shows.
             crowd, row = bool(entry.get('iscrowd')), image_row[entry['image_id']]
             if not self.runs_are_crowds and isinstance(entry.get('segmentation'), dict):
                 crowd = False
@@ -253,6 +255,7 @@ def _annotation_fault(entry: object, image_row: dict, label: dict, seen: set) ->
     missing = _missing(entry, ('id', 'image_id', 'category_id', 'bbox'))
     if missing:
         return missing
+    # 1. Values, whatever the rest of the file says.
     box, area = entry['bbox'], entry.get('area', 0)
     if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
         return f'bbox must be four finite numbers [x, y, width, height], not {str(box)[:60]}'
@@ -263,6 +266,7 @@ def _annotation_fault(entry: object, image_row: dict, label: dict, seen: set) ->
     for flag in ('iscrowd', 'ignore'):
         if entry.get(flag) not in _FLAGS:
             return f'{flag} must be 0 or 1, not {entry[flag]!r}'
+    # 2. References to other entries.
     if not all(_is_id(entry[key]) for key in ('id', 'image_id', 'category_id')):
         return 'id, image_id and category_id must be whole numbers or texts'
     if entry['image_id'] not in image_row:

@@ -161,6 +161,7 @@ def _check_classes(wanted: tuple[str, ...], report: AnnotationReport) -> None:
         raise DataError(f'{report.file}: the file names no classes')
     if len(set(wanted)) < len(wanted):
         raise DataError(f'classes={wanted} names a class twice')
+    # 1. A class that the file lacks is misspelt if a similar name of the file is not asked for.
     absent = [name for name in wanted if name not in report.classes]
     others = [name for name in report.classes if name not in wanted]
     similar = {name: nearest(name.lower(), [o.lower() for o in others]) for name in absent}
@@ -174,6 +175,7 @@ def _check_classes(wanted: tuple[str, ...], report: AnnotationReport) -> None:
             f'  the config wants {len(wanted)}: {_listed(wanted)}\n'
             f'  {report}'
         )
+    # 2. Otherwise it may be in another file.
     if absent:
         reason = f'the file lacks {_listed(absent)} of the {len(wanted)} classes of the config'
         report.problems.append(Problem(report.file, 'classes', reason, fatal=False))

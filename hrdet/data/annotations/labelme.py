@@ -106,6 +106,7 @@ def _shape(shape: Any, size: tuple[int, int]) -> tuple:
     """
     if not isinstance(shape, dict) or not isinstance(shape.get('label'), str) or not shape['label']:
         raise ValueError("a shape is an object with a 'label'")
+    # 1. Points (n, 2) in pixels.
     kind = shape.get('shape_type') or 'polygon'
     try:
         points = np.array(shape['points'], np.float64).reshape(-1, 2)
@@ -113,6 +114,7 @@ def _shape(shape: Any, size: tuple[int, int]) -> tuple:
         raise ValueError("'points' must be a list of pairs [x, y]") from None
     if not np.isfinite(points).all():
         raise ValueError("'points' has a coordinate that is not finite")
+    # 2. What they mean depends on the type of the shape.
     name, group = shape['label'], shape.get('group_id')
     if kind in _NO_AREA:
         return name, kind, None
@@ -147,6 +149,7 @@ def _mask(shape: dict, points: np.ndarray, size: tuple[int, int]) -> dict:
         window = None
     if window is None:
         raise ValueError("'mask' must be a PNG in base64")
+    # Paste the window into the image, as far as it lies inside.
     pixels = np.zeros(size, np.uint8)
     x, y = points.min(0).round().astype(int)
     if x < 0 or y < 0 or x >= size[1] or y >= size[0]:
@@ -169,6 +172,7 @@ def _merge(parts: list, size: tuple[int, int]) -> tuple[np.ndarray | None, list 
     if not masks:
         boxes = np.stack(parts)
         return np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)]), None
+    # Polygons alone stay polygons; beside run lengths everything is merged into run lengths.
     polygons = [polygon for part in masks if isinstance(part, list) for polygon in part]
     runs = [part for part in masks if isinstance(part, dict)]
     if not runs:

@@ -49,6 +49,7 @@ class AnnotationTable:
                 corners, or None where the segmentation gives it; polygons as float64 arrays, an
                 RLE dict, or None.
         """
+        # Boxes (m, 4), and areas (m,): of the mask where there is one, else of the box.
         boxes = [_bounds(mask) if box is None else box for _, _, box, mask in objects]
         boxes = np.array(boxes, np.float64).reshape(-1, 4)
         areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)

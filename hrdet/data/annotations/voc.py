@@ -70,6 +70,7 @@ class _Page:
         self.file = str(file)
         suffix = Path(tree.findtext('filename') or '').suffix or '.jpg'
         self.file_name = file.stem + suffix
+        # Without a size in whole pixels the page has none, which is reported later.
         self.size = None
         try:
             edges = [float(tree.findtext(f'size/{edge}')) for edge in ('height', 'width')]

@@ -40,6 +40,7 @@ def read_yolo(
         size = image_size(path, problems)
         if size is None:
             continue
+        # A line that cannot be parsed is a problem, and the other lines still count.
         labels = label_file(path)
         if labels.is_file():
             lines = _read_lines(labels, problems)
@@ -103,6 +104,7 @@ def _parse(line: str, size: tuple[int, int], num_classes: int) -> tuple[int, np.
     Raises:
         ValueError: with the reason.
     """
+    # 1. The numbers: class, then x y w h or the points of a polygon.
     shown = line if len(line) <= _SHOWN else f'{line[:_SHOWN]}...'
     try:
         values = np.array([float(word) for word in line.split()])
@@ -116,6 +118,7 @@ def _parse(line: str, size: tuple[int, int], num_classes: int) -> tuple[int, np.
         )
     if not np.isfinite(values).all():
         raise ValueError(f'a number is not finite: {shown!r}')
+    # 2. The class, and fractions of the image's width and height.
     label, values = values[0], values[1:]
     if label != int(label) or not 0 <= label < num_classes:
         raise ValueError(
@@ -124,6 +127,7 @@ def _parse(line: str, size: tuple[int, int], num_classes: int) -> tuple[int, np.
         )
     if np.abs(values).max() > 2:
         raise ValueError(f'coordinates are fractions of the image, not pixels: {shown!r}')
+    # 3. In pixels: a polygon and its bounds, or corners from centre and size.
     h, w = size
     if len(values) > 4:
         polygon = values * np.tile([w, h], len(values) // 2)

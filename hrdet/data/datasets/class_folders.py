@@ -217,6 +217,7 @@ def _read_list(path: str, with_label: bool) -> tuple[FileNames, np.ndarray | Non
         line = line.strip()
         if not line:
             continue
+        # Names may contain blanks: the label is the last word.
         name, _, label = line.rpartition(' ')
         if not with_label:
             names.append(name if label.isdecimal() and name else line)

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from hrdet.data.annotations import AnnotationTable, read_coco
 from hrdet.data.errors import DataError, Problem
-from hrdet.data.formats.labels import Labels, found_in, split_of
+from hrdet.data.formats.labels import Labels, folder_of, split_of
 from hrdet.messages import plural
 
 KIND = 'COCO'
@@ -19,7 +19,7 @@ _PLACES = ('annotations', '.', '*')  # of the JSON files in a data set
 
 
 def find(path: Path) -> list[Labels] | None:
-    """The parts of a JSON file, a folder of them, or a .zip with both; None where it is none."""
+    """The parts of a JSON file, a folder of them, or a .zip with both; None for anything else."""
     if path.suffix.lower() == '.zip' and path.is_file():
         return _from_zip(path)
     if path.is_file():
@@ -38,7 +38,10 @@ def _is_coco(file: Path) -> bool:
 
 
 def _by_split(files: Sequence[Path], path: Path) -> dict[str, Path]:
-    """One file for each part, by the names of file and folder; that of instances of several."""
+    """One file for each part, by the names of file and folder.
+
+    Where files begin with ``instances``, as COCO's do, only these count.
+    """
     instances = [file for file in files if file.name.startswith('instances')]
     chosen: dict[str, Path] = {}
     for file in instances or files:
@@ -49,6 +52,7 @@ def _by_split(files: Sequence[Path], path: Path) -> dict[str, Path]:
                 f'{split or "training"}; remove one, or give the path of the file'
             )
         chosen[split] = file
+    # One file without a part's name beside others is for training.
     if len(chosen) > 1 and '' in chosen:
         if 'train' in chosen:
             raise DataError(f'{chosen[""]}: for which part is it? Call it train, val or test')
@@ -57,36 +61,39 @@ def _by_split(files: Sequence[Path], path: Path) -> dict[str, Path]:
 
 
 def _read(split: str, file: Path, root: Path) -> Labels:
+    # 1. The table.  ``ann_file`` stays only where the file itself can be trained on.
     by_cvat = _CVAT in file.read_bytes()
     table, problems = _table(file, by_cvat)
-    kept = str(file)
-    if by_cvat and _has_marked_runs(file):
-        kept = None
+    ann_file = str(file)
+    if by_cvat and _has_crowd_runs(file):
+        ann_file = None
         reason = 'CVAT marks masks as crowd regions (iscrowd=1): they are taken as objects'
         problems.append(Problem(str(file), 'annotations', reason, False))
     names = [name.replace('\\', '/') for name in table.file_names]
     if names != table.file_names:
-        table, kept = replace(table, file_names=names), None
-    places = _image_folders(split, file, root)
-    images = found_in(names, places)
+        table, ann_file = replace(table, file_names=names), None
+    # 2. The folder of its images.
+    candidates = _image_folders(split, file, root)
+    images = folder_of(names, candidates)
     if images is None:
-        shown = ', '.join(dict.fromkeys(str(place) for place in places if place.is_dir()))
+        shown = ', '.join(dict.fromkeys(str(folder) for folder in candidates if folder.is_dir()))
         first = names[0] if names else 'without an entry'
         raise DataError(f'{file}: images[0]: there is no image {first} in {shown}')
-    return Labels(split, table, str(images), problems, kept)
+    return Labels(split, table, str(images), problems, ann_file)
 
 
 def _table(file: Path, by_cvat: bool) -> tuple[AnnotationTable, list[Problem]]:
     return read_coco(str(file), True, masks_needed=False, runs_are_crowds=not by_cvat)
 
 
-def _has_marked_runs(file: Path) -> bool:
+def _has_crowd_runs(file: Path) -> bool:
+    """Whether an annotation in run lengths is a crowd region, as CVAT marks all of them."""
     entries = json.loads(file.read_bytes())['annotations']
     return any(e.get('iscrowd') and isinstance(e.get('segmentation'), dict) for e in entries)
 
 
 def _image_folders(split: str, file: Path, root: Path) -> list[Path]:
-    """Where the images of a JSON file may be."""
+    """Folders that may hold the images of a JSON file, the likeliest first."""
     name = file.stem.replace('instances_', '')
     parents = [root, file.parent, file.parent.parent] if file.parent != root else [root]
     inside = (f'images/{name}', name, f'images/{split}', split, 'images', 'JPEGImages', '', 'data')
@@ -97,6 +104,7 @@ def _from_zip(path: Path) -> list[Labels] | None:
     """Annotations and images of an archive, which is read in place."""
     try:
         with zipfile.ZipFile(path) as archive, TemporaryDirectory() as folder:
+            # The JSON files are extracted to be read; images are read from the archive later.
             names = archive.namelist()
             members = [name for name in names if name.lower().endswith('.json')]
             files = [Path(archive.extract(name, folder)) for name in members]
@@ -107,6 +115,7 @@ def _from_zip(path: Path) -> list[Labels] | None:
                 by_cvat = _CVAT in file.read_bytes()
                 table, problems = _table(file, by_cvat)
                 member = f'{path}/{file.relative_to(folder).as_posix()}'
+                # Messages name the member of the archive, not the extracted copy.
                 table = replace(table, file=member)
                 problems = [replace(p, file=member) for p in problems]
                 parts.append(Labels(split, table, _inside(path, split, table, names), problems))
@@ -121,6 +130,7 @@ def _inside(path: Path, split: str, table: AnnotationTable, members: Sequence[st
     matches = [name for name in members if f'/{name}'.endswith(f'/{first}')]
     if not matches:
         raise DataError(f'{table.file}: images[0]: there is no image {first} in {path}')
+    # Several members end with this name: those in a folder that is called like the part count.
     named = [m for m in matches if split in map(split_of, PurePosixPath(m).parent.parts)]
     matches = named if len(matches) > 1 and named else matches
     if len(matches) > 1:

@@ -9,7 +9,7 @@ KIND = 'labelme'
 
 
 def find(path: Path) -> list[Labels] | None:
-    """The parts of a folder of labelme files; None where it is none."""
+    """The parts of a folder of labelme files; None for anything else."""
     if not path.is_dir():
         return None
     parts = []

@@ -65,6 +65,7 @@ def same_classes(parts: Sequence[Labels]) -> list[Labels]:
     for part in parts:
         table = part.table
         if table.classes != classes:
+            # From the part's own labels to those of the common list.
             rows = np.array([classes.index(name) for name in table.classes], np.int64)
             labels = rows[table.labels] if len(rows) else table.labels
             table = replace(table, classes=classes, category_ids=ids, labels=labels)
@@ -73,8 +74,8 @@ def same_classes(parts: Sequence[Labels]) -> list[Labels]:
     return agreed
 
 
-def found_in(names: Iterable[str], folders: Iterable[Path]) -> Path | None:
-    """The first folder that has the first few of the files."""
+def folder_of(names: Iterable[str], folders: Iterable[Path]) -> Path | None:
+    """The first of the folders that holds one of the first five files."""
     some = list(names)[:5]
     for folder in folders:
         if some and any((folder / name).is_file() for name in some):

@@ -33,7 +33,7 @@ class LabelledData:
 
 
 def recognise_labels(path: str) -> LabelledData | None:
-    """Read the labels at a path, whatever their format; None where it holds none of boxes.
+    """Read the labels of boxes at a path, whatever their format; None where it holds none.
 
     Args:
         path: a folder, a COCO file or .zip, or the data.yaml of YOLO.

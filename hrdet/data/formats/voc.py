@@ -13,7 +13,7 @@ KIND = 'VOC'
 
 
 def find(path: Path) -> list[Labels] | None:
-    """The parts of a VOC folder; None where it is none."""
+    """The parts of a VOC folder; None for anything else."""
     if not path.is_dir():
         return None
     lists = sorted((path / 'ImageSets' / 'Main').glob('*.txt'))
@@ -28,10 +28,11 @@ def find(path: Path) -> list[Labels] | None:
 
 
 def _from_lists(path: Path, lists: Sequence[Path]) -> list[Labels]:
-    """The lists train, val and test; without any the only one, or trainval."""
+    """The lists train, val and test; without train the list trainval, or the only one."""
     by_name = {file.stem: file for file in lists}
     chosen = {split: by_name[split] for split in SPLITS if split in by_name}
     if 'train' not in chosen:
+        # Other lists are of one class each (aeroplane_train.txt), or of a part without a name.
         others = [name for name in by_name if split_of(name) == '']
         single = 'trainval' if 'trainval' in by_name else others[0] if len(others) == 1 else None
         if single is None:
@@ -72,6 +73,7 @@ def xml_of(table: AnnotationTable, image: int, file_name: str) -> bytes:
     _text(ElementTree.SubElement(root, 'size'), width=w, height=h, depth=3)
     rows = table.rows_of(image)
     for i in range(rows.start, rows.stop):
+        # Continuous corners to whole pixels that both belong to the box, counted from 1.
         x1, y1, x2, y2 = (round(edge) for edge in table.boxes[i].tolist())
         entry = ElementTree.SubElement(root, 'object')
         _text(entry, name=table.classes[table.labels[i]], difficult=int(table.crowd[i]))

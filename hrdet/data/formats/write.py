@@ -33,18 +33,18 @@ def convert_labels(source: str, target: str, kind: str) -> str:
         raise DataError(f'{target} exists, and nothing is overwritten; remove it, or give another')
     raise_or_warn([problem for part in data.parts for problem in part.problems])
     parts = [replace(part, split=part.split or 'train') for part in data.parts]
-    # The folder gets its name when all of it is there.
-    half = unfinished(out)
+    # Write under a temporary name: the folder gets its own when it is complete.
+    draft = unfinished(out)
     try:
-        half.mkdir(parents=True, exist_ok=True)
-        notes = WRITERS[kind](parts, half)
+        draft.mkdir(parents=True, exist_ok=True)
+        notes = WRITERS[kind](parts, draft)
         if out.is_dir():
             out.rmdir()
-        half.rename(out)
+        draft.rename(out)
     except OSError as error:
         raise DataError(f'{target} cannot be made: {error.strerror}') from error
     finally:
-        shutil.rmtree(half, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
     return '\n'.join([str(data), *notes, f'written to {target} in the format {kind}'])
 
 
@@ -62,6 +62,7 @@ def write_coco(parts: Sequence[Labels], out: Path) -> list[str]:
 
 def write_voc(parts: Sequence[Labels], out: Path) -> list[str]:
     """``JPEGImages/``, ``Annotations/`` and ``ImageSets/Main/{split}.txt``."""
+    # All images go into one folder; the part's name keeps equal names of two parts apart.
     stems = [PurePosixPath(name).stem for part in parts for name in part.table.file_names]
     unique = len(set(stems)) == len(stems)
     masks = 0
@@ -73,8 +74,8 @@ def write_voc(parts: Sequence[Labels], out: Path) -> list[str]:
             write_file(out / 'Annotations' / f'{PurePosixPath(name).stem}.xml', xml)
         stems = [PurePosixPath(name).stem for name in names]
         write_lines(out / 'ImageSets' / 'Main' / f'{part.split}.txt', stems)
-        kept = zip(part.table.segmentations or (), part.table.crowd)
-        masks += sum(mask is not None and not crowd for mask, crowd in kept)
+        objects = zip(part.table.segmentations or (), part.table.crowd)
+        masks += sum(mask is not None and not crowd for mask, crowd in objects)
     return [f'VOC has boxes alone: {plural(masks, "mask")} left out'] if masks else []
 
 
@@ -109,9 +110,10 @@ WRITERS: dict[str, Callable[[Sequence[Labels], Path], list[str]]] = {
 def _copy_images(part: Labels, folder: Path, flat: bool, prefix: str = '') -> list[str]:
     """Copy a part's images; their names in the folder.
 
-    ``flat`` puts all of them into the folder itself, after ``prefix``.  Two names that would differ
-    in nothing but their suffix are an error: their labels would be one file.
+    ``flat`` puts all of them into the folder itself, with ``prefix`` before their names.  Two names
+    that would differ only in their suffix are an error: their labels would be one file.
     """
+    # 1. New names; those that leave the folder (absolute, or with '..') are flattened into it.
     store = image_store(part.images)
     seen: dict[str, str] = {}
     names = []
@@ -125,6 +127,7 @@ def _copy_images(part: Labels, folder: Path, flat: bool, prefix: str = '') -> li
         if seen.setdefault(stem, origin) != origin:
             raise DataError(f'{origin} and {seen[stem]} have one name in {folder}; rename one')
         names.append(new)
+    # 2. Copy the files as they are, without decoding them.
     for name, new in track(list(zip(part.table.file_names, names)), part.split):
         write_file(folder / new, store.read(name))
     return names

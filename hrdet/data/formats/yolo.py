@@ -55,6 +55,7 @@ def _from_yaml(file: Path) -> list[Labels]:
 
 def _from_folders(path: Path) -> list[Labels] | None:
     """Both layouts without a YAML file; the names of the classes are in ``classes.txt``."""
+    # 1. images/train and labels/train, or train/images and train/labels.
     if (path / 'images').is_dir() and any((path / 'labels').rglob('*.txt')):
         folders = split_folders(path / 'images')
     else:
@@ -65,6 +66,7 @@ def _from_folders(path: Path) -> list[Labels] | None:
         ):
             return None
         folders = {split: folder / 'images' for split, folder in folders.items()}
+    # 2. The names of the classes.
     names = path / 'classes.txt'
     if not names.is_file():
         raise DataError(
@@ -97,6 +99,7 @@ def _load(file: Path) -> dict:
 
 def _class_names(content: dict, file: Path) -> list[str]:
     """A list, or a dict by number."""
+    # 1. A dict must have the numbers 0 to n - 1.
     names: Any = content.get('names')
     if isinstance(names, dict):
         expected = list(range(len(names)))
@@ -108,6 +111,7 @@ def _class_names(content: dict, file: Path) -> list[str]:
         names = [names[number] for number in expected]
     if not isinstance(names, list) or not names:
         raise DataError(f"{file}: names: a list of the classes' names is expected, not {names!r}")
+    # 2. Each class once, and as many as ``nc`` says.
     names = [str(name) for name in names]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -178,6 +182,7 @@ def text_of(table: AnnotationTable, image: int) -> tuple[str, int]:
         if table.crowd[i]:
             left_out += 1
             continue
+        # A polygon x1 y1 x2 y2 ..., or a box as centre and size, in fractions of the image.
         mask = table.segmentations[i] if table.segmentations is not None else None
         polygons = _outlines(mask, (h, w))
         if polygons:
@@ -199,15 +204,18 @@ def _outlines(mask: list | dict | None, size: tuple[int, int]) -> list[np.ndarra
         return []
     if isinstance(mask, list) and not _overlap(mask, size):
         return [np.reshape(polygon, (-1, 2)) for polygon in mask]
+    # 1. The pixels (h, w), and the window that holds the object.
     mask = [list(polygon) for polygon in mask] if isinstance(mask, list) else mask
     pixels = rasterise(mask, size)
     rows, columns = (np.flatnonzero(pixels.any(axis)) for axis in (1, 0))
     contours = ()
     if len(rows):
-        # OpenCV's outlines run through the centres of pixels: halves of pixels are nearer the edge.
+        # 2. OpenCV's outlines run through the centres of pixels.  In an image of twice the size
+        #    these are a quarter of a pixel from the object's edge instead of half of one.
         window = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         halves = np.repeat(np.repeat(window, 2, axis=0), 2, axis=1)
         contours, _ = cv2.findContours(halves, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    # 3. Back to pixels of the image; parts of one or two points have no area.
     outlines = [
         (contour[:, 0] + 0.5) / 2 + [columns[0], rows[0]]
         for contour in contours
@@ -228,13 +236,14 @@ def _joined(polygons: list[np.ndarray]) -> np.ndarray:
     """One outline (k, 2): around each part and back to where it began, then to the next."""
     if len(polygons) == 1:
         return polygons[0]
-    # All parts turn the same way round, or their areas would cancel.
-    polygons = [polygon[:: 1 if _turn(polygon) >= 0 else -1] for polygon in polygons]
+    # All parts have one orientation, or their areas would cancel.
+    polygons = [polygon[:: 1 if _signed_area(polygon) >= 0 else -1] for polygon in polygons]
     closed = [np.concatenate([polygon, polygon[:1]]) for polygon in polygons]
     back = [polygon[:1] for polygon in reversed(polygons[1:-1])]
     return np.concatenate(closed + back)
 
 
-def _turn(polygon: np.ndarray) -> float:
+def _signed_area(polygon: np.ndarray) -> float:
+    """Twice the area of a polygon (k, 2), by the shoelace formula; its sign is the orientation."""
     x, y = polygon.T
     return x @ np.roll(y, -1) - y @ np.roll(x, -1)

@@ -79,6 +79,7 @@ def _write_part(images: Path, maps: Path, count: int, size: tuple, seed: tuple) 
             {'id': i, 'name': n, 'supercategory': 'shape'} for i, n in zip(CATEGORY_IDS, CLASSES)
         ],
     }
+    # A scene follows from seed, part and number alone: a longer set begins with a shorter one.
     for image_id in track(range(1, count + 1), f'images of {images.name}'):
         scene = draw_scene(size, np.random.default_rng((*seed, image_id)))
         name = f'{image_id:06d}'

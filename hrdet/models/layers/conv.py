@@ -32,6 +32,7 @@ def conv_module(
     The convolution has a bias only where no norm follows.  Children are called ``conv`` and ``bn``
     or ``gn``, as in mmdetection's checkpoints.
     """
+    # Padding of half the kernel keeps the size at stride 1.
     parts = OrderedDict(
         conv=nn.Conv2d(
             in_channels,

@@ -28,6 +28,7 @@ class SyncBatchNorm(_BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and dist.is_initialized() and dist.get_world_size() > 1):
             return super().forward(x)
+        # 1. Mean and variance (C,) over all processes, which move the running statistics.
         mean, var, counts = (self.statistics_source or self.joint_statistics)(x)
         if self.track_running_stats:
             count = counts.sum()
@@ -39,6 +40,7 @@ class SyncBatchNorm(_BatchNorm):
                     part = mean.new_ones(()) / self.num_batches_tracked
                 self.running_mean.lerp_(mean, part)
                 self.running_var.lerp_(unbiased, part)
+        # 2. Normalise; the gradient flows through the statistics of all processes.
         inverse = torch.rsqrt(var + self.eps)
         return JointNorm.apply(x, self.weight, self.bias, mean, inverse, counts)
 

@@ -37,6 +37,7 @@ class FPN(nn.Module):
         def conv(channels: int, size: int) -> nn.Module:
             return conv_module(channels, out_channels, size, norm_cfg=norm_cfg, activation=False)
 
+        # 1x1 to one width, then 3x3 after the sum; Xavier's initial values, as in mmdetection.
         self.lateral_convs = nn.ModuleList(conv(channels, 1) for channels in in_channels)
         self.fpn_convs = nn.ModuleList(conv(out_channels, 3) for _ in in_channels)
         for layer in self.modules():
