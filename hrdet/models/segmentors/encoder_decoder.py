@@ -11,7 +11,7 @@ from hrdet.boxes.windows import sliding_windows
 from hrdet.models.base import BaseModel
 from hrdet.models.heads.fcn_head import FCNHead
 from hrdet.models.preprocess import Preprocess
-from hrdet.models.segmentors.label_maps import ResizedLogits
+from hrdet.models.segmentors.label_maps import ResizedLogits, WindowSums
 from hrdet.models.views import augmented_batches
 from hrdet.ranges import Count
 from hrdet.registry import ConfigError, register
@@ -79,10 +79,9 @@ class EncoderDecoder(BaseModel):
     @torch.no_grad()
     def predict_tensors(self, images: Tensor, sizes: Tensor | None = None) -> dict[str, Tensor]:
         """``labels`` (N, H, W) uint8, the most probable class of each pixel."""
-        images = self.preprocess.normalise(images)
         if self.crop_size is None:
             logits = F.interpolate(
-                self._logits(images),
+                self._logits(self.preprocess.normalise(images)),
                 size=images.shape[-2:],
                 mode='bilinear',
                 align_corners=False,
@@ -102,8 +101,8 @@ class EncoderDecoder(BaseModel):
 
     def _maps(self, batch: Batch, rescale: bool) -> Iterator[ResizedLogits]:
         """For each image its logits in pixels of the result."""
-        images = self.preprocess(batch)
         whole = self.crop_size is None
+        images = self.preprocess(batch) if whole else batch.images
         logits = None
         # Images without padding go through the network at once: (N, K, H / 4, W / 4).
         if whole and all(meta.input_size == images.shape[-2:] for meta in batch.metas):
@@ -130,35 +129,26 @@ class EncoderDecoder(BaseModel):
         return self.decode_head(self.neck(self.backbone(images))).float()
 
     def _slide(self, image: Tensor) -> Iterator[Tensor]:
-        """Mean logits of all windows over an image (1, 3, H, W), as bands (K, rows, W).
+        """Mean logits of all windows over an image (1, 3, H, W) uint8, as bands (K, rows, W).
 
-        A band is complete when no later window reaches it: memory holds one row of windows.
+        Rows are handed out when no later window reaches them: memory holds one row of windows.
         """
         height, width = image.shape[-2:]
         windows = sliding_windows((height, width), self.crop_size, self.stride)
-        first, total, count = 0, None, None  # sums of the rows from ``first`` on
+        rows = min(self.crop_size[0], height)  # of every window
+        sums = WindowSums(self.decode_head.num_classes, rows, width, image.device)
+        first = 0  # of the rows that have not been handed out
         for top, row in groupby(windows, key=lambda window: window[0]):
-            # 1. Rows above this row of windows get no more logits: hand out their mean.
-            if total is not None:
-                yield total[:, : top - first] / count[: top - first]
-                total, count = total[:, top - first :], count[top - first :]
+            yield from sums.means(first, top)
             first = top
-            # 2. Add up the logits of the windows, each resized to its own pixels.
+            # Add up the logits of the windows, each resized to its own pixels.
             for y1, y2, x1, x2 in row:
-                logits = self._logits(image[..., y1:y2, x1:x2])
+                logits = self._logits(self.preprocess.normalise(image[..., y1:y2, x1:x2]))
                 logits = F.interpolate(
                     logits, size=(y2 - y1, x2 - x1), mode='bilinear', align_corners=False
                 )[0]
-                held = 0 if total is None else total.shape[1]
-                if held < y2 - y1:  # room for the rows that this row of windows adds
-                    more = y2 - y1 - held
-                    added = logits.new_zeros(len(logits), more, width)
-                    total = added if total is None else torch.cat([total, added], dim=1)
-                    added = logits.new_zeros(more, width)
-                    count = added if count is None else torch.cat([count, added])
-                total[:, :, x1:x2] += logits
-                count[:, x1:x2] += 1
-        yield total / count
+                sums.add(logits, y1, x1)
+        yield from sums.means(first, height)
 
 
 def _mean_of_views(

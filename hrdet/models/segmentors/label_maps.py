@@ -1,4 +1,4 @@
-"""Resize logits and take label maps, a stripe of rows at a time.
+"""Average the logits of windows, resize logits and take label maps, a stripe of rows at a time.
 
 The logits of an image at its full size take gigabytes (150 classes of ADE20K at 2,000 x 3,000
 pixels: 3.6), so only a stripe of them exists at once.  K classes; sizes are (h, w).
@@ -13,6 +13,51 @@ from torch import Tensor
 from hrdet.ops import Taps, bilinear_taps, interpolate_argmax
 
 STRIPE_BYTES = 4 << 20  # of logits: about what stays in a core's cache
+_BAND_ROWS = 16  # of means: a band is a copy
+
+
+class WindowSums:
+    """Sums of the logits of windows, for the rows of an image that a row of windows reaches.
+
+    Row y of the image is row ``y % rows`` of the sums, so that nothing is moved or allocated from
+    one row of windows to the next.
+
+    Args:
+        num_classes: K.
+        rows: height of the windows.
+        width: of the image.
+    """
+
+    def __init__(self, num_classes: int, rows: int, width: int, device: torch.device) -> None:
+        self.rows = rows
+        self.total = torch.zeros(num_classes, rows, width, device=device)
+        self.count = torch.zeros(rows, width, device=device)
+
+    def add(self, logits: Tensor, top: int, left: int) -> None:
+        """Add the logits (K, rows, w) of a window whose upper left pixel is (top, left)."""
+        columns = slice(left, left + logits.shape[2])
+        first = top % self.rows
+        # The upper rows of the window go below ``first``, the others wrap around.
+        for own, sums in (
+            (slice(0, self.rows - first), slice(first, self.rows)),
+            (slice(self.rows - first, self.rows), slice(0, first)),
+        ):
+            self.total[:, sums, columns] += logits[:, own]
+            self.count[sums, columns] += 1
+
+    def means(self, start: int, stop: int) -> Iterator[Tensor]:
+        """Mean logits of the image's rows from ``start`` to ``stop``, as bands (K, n, width).
+
+        These rows must be complete; their sums start again at 0.
+        """
+        while start < stop:
+            first = start % self.rows
+            end = first + min(_BAND_ROWS, self.rows - first, stop - start)
+            total, count = self.total[:, first:end], self.count[first:end]
+            yield total / count
+            total.zero_()
+            count.zero_()
+            start += end - first
 
 
 @dataclass(slots=True)

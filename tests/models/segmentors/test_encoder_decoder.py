@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hrdet.models.backbones import HRNet
 from hrdet.models.heads import FCNHead
@@ -128,6 +129,27 @@ def test_sliding_windows_are_averaged(size):
                 count[y1:y2, x1:x2] += 1
     (result,) = model.predict(one, with_logits=True)
     assert close(result.logits, total / count)
+
+
+def test_sliding_windows_make_no_map_of_the_whole_image(monkeypatch):
+    """The largest float tensor holds the logits of one row of windows."""
+
+    class Largest(TorchDispatchMode):
+        size = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            out = function(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor) and out.is_floating_point():
+                self.size = max(self.size, out.numel())
+            return out
+
+    model = segmentor(crop_size=(48, 48), stride=(32, 32)).eval()
+    monkeypatch.setattr(model, '_logits', lambda images: images.new_zeros(1, 5, 12, 12))
+    monkeypatch.setattr('hrdet.models.segmentors.label_maps.STRIPE_BYTES', 4 * 5 * 100 * 7)
+    with Largest() as largest:
+        (result,) = model.predict(batch(((1600, 100),)))
+    assert result.labels.shape == (1600, 100)
+    assert largest.size == 5 * 48 * 100
 
 
 def test_several_views_are_averaged_as_probabilities():
