@@ -15,11 +15,9 @@ _OTHER = {'bbox': 'segmentation', 'segm': 'bbox'}
 
 
 def cases(options: Options) -> list[Case]:
-    """500 images of 80 classes with 50 detections each; masks on 100 of them."""
-    return [
-        _case(options, 'bbox', 20 if options.tiny else 500),
-        _case(options, 'segm', 10 if options.tiny else 100),
-    ]
+    """5,000 images of 80 classes, as COCO's val2017 has, with 28 detections each."""
+    images = 10 if options.tiny else 5000
+    return [_case(options, kind, images) for kind in ('bbox', 'segm')]
 
 
 def _case(options: Options, kind: str, images: int) -> Case:
@@ -39,7 +37,7 @@ def _case(options: Options, kind: str, images: int) -> Case:
         Side('hrdet', f'{__name__}:hrdet_evaluate', values, peer=False),
         Side('pycocotools', f'{__name__}:coco_evaluate', values, same_arrays(0, 0)),
     ]
-    return Case(f'COCO evaluation, {kind}, {images} images', sides, files=files)
+    return Case(f'COCO evaluation from files, {kind}, {images:,} images', sides, files=files)
 
 
 def _coco(images: int) -> tuple[dict, list]:

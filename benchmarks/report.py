@@ -27,6 +27,7 @@ _PACKAGES = (
     'mmcv',
     'pycocotools',
     'hotcoco',
+    'orjson',
     'numpy',
     'opencv-python-headless',
 )

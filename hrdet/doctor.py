@@ -32,6 +32,7 @@ REQUIRED = {
     'deflate': 'deflate',
 }
 OPTIONAL = {
+    'orjson': 'orjson',
     'torchvision': 'torchvision',
     'tensorboard': 'tensorboard',
     'safetensors': 'safetensors',

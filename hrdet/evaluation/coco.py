@@ -18,6 +18,7 @@ import numpy as np
 from hrdet.evaluation.coco_annotations import CocoAnnotations, read_results
 from hrdet.evaluation.evaluator import table
 from hrdet.evaluation.proposals import fast_recall
+from hrdet.json_files import collector_paused
 
 _logger = logging.getLogger('hrdet')
 _AREAS = ('all', 'small', 'medium', 'large')
@@ -89,6 +90,7 @@ class Scores:
         return f'{whole}\n{table("class", columns, rows)}\n{note}'
 
 
+@collector_paused()
 def evaluate_coco(
     annotation_file: str | os.PathLike | Mapping[str, Any],
     results: str | os.PathLike | Sequence[Mapping[str, Any]],
@@ -115,6 +117,7 @@ def evaluate_coco(
     return evaluate(truth, results, kind).numbers
 
 
+@collector_paused()
 def evaluate(truth: CocoAnnotations, results: Any, kind: str = 'bbox') -> Scores:
     """As ``evaluate_coco``, with per-class AP; box results may also be columns (R, 7).
 

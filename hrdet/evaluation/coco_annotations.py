@@ -5,16 +5,15 @@ ids are therefore replaced by 1, 2, ... in sorted order, which changes no other 
 strings as image ids.
 """
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as rle
 
+from hrdet.json_files import read_json
 from hrdet.structures.coco_masks import check_segmentation
 
 _LISTED = 5  # ids and annotations named in a message before '...'
@@ -127,7 +126,10 @@ class CocoAnnotations:
                 score, category = result['score'], result['category_id']
             except KeyError as error:
                 raise ValueError(f'result {index} has no key {error}') from None
-            if not isinstance(segmentation, Mapping) or not {'size', 'counts'} <= set(segmentation):
+            if (
+                not isinstance(segmentation, Mapping)
+                or not {'size', 'counts'} <= segmentation.keys()
+            ):
                 raise ValueError(f'result {index}: segmentation is an RLE dict(size, counts)')
             # Rank 0 is an unknown image, which ``checked`` reports below.
             if rank and None not in sizes[rank] and tuple(segmentation['size']) != sizes[rank]:
@@ -135,7 +137,7 @@ class CocoAnnotations:
                     f'result {index}: a mask of {tuple(segmentation["size"])} for image '
                     f'{result["image_id"]} of (h, w) = {sizes[rank]}'
                 )
-            rows.append((rank, 0, 0, 0, 0, score, category))
+            rows.append((rank, score, category))
             renumbered.append(
                 {
                     'image_id': rank,
@@ -144,7 +146,9 @@ class CocoAnnotations:
                     'score': score,
                 }
             )
-        self.checked(np.array(rows, np.float64).reshape(-1, 7))
+        columns = np.zeros((len(rows), 7))
+        columns[:, [0, 5, 6]] = np.array(rows, np.float64).reshape(-1, 3)
+        self.checked(columns)
         return renumbered
 
     def checked(self, columns: np.ndarray) -> np.ndarray:
@@ -182,7 +186,7 @@ def read_results(results: Any) -> Any:
 
 def _read_json(path: str) -> Any:
     try:
-        return json.loads(Path(path).read_bytes())
+        return read_json(path)
     except ValueError as error:
         raise ValueError(f'{path}: not JSON ({error})') from None
 

@@ -1,12 +1,10 @@
 """Reading a COCO annotation file once, checking every entry of it."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 
 from hrdet.data.annotations.table import AnnotationTable
 from hrdet.data.errors import DataError, Problem, missing
+from hrdet.json_files import read_json
 from hrdet.structures.coco_masks import check_segmentation, outlines_nothing
 
 OUTSIDE_TOLERANCE = 2.0  # pixels: COCO's own boxes leave their images by rounding
@@ -83,8 +81,7 @@ class _CocoFile:
 
     def _load(self) -> dict:
         try:
-            with Path(self.path).open('rb') as file:
-                content = json.load(file)
+            content = read_json(self.path)
         except FileNotFoundError:
             raise missing('ann_file', self.path, 'file') from None
         except OSError as error:

@@ -1,11 +1,9 @@
 """Proposals computed beforehand, read from a JSON or npz file."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 
 from hrdet.data.errors import DataError, missing
+from hrdet.json_files import read_json
 
 
 def read_proposals(path: str, limit: int | None = None) -> dict:
@@ -53,7 +51,7 @@ def read_proposals(path: str, limit: int | None = None) -> dict:
 
 
 def _from_json(path: str) -> tuple[list, np.ndarray, list]:
-    entries = json.loads(Path(path).read_text(encoding='utf-8'))
+    entries = read_json(path)
     boxes = np.array([entry['bbox'] for entry in entries], np.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     return [e['image_id'] for e in entries], boxes, [e['score'] for e in entries]

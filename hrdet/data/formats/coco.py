@@ -1,6 +1,5 @@
 """COCO: JSON files of whole parts, as COCO itself and labelling tools write and place them."""
 
-import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +9,7 @@ from tempfile import TemporaryDirectory
 from hrdet.data.annotations import AnnotationTable, read_coco
 from hrdet.data.errors import DataError, Problem
 from hrdet.data.formats.labels import Labels, folder_of, split_of
+from hrdet.json_files import read_json
 from hrdet.messages import plural
 
 KIND = 'COCO'
@@ -88,7 +88,7 @@ def _table(file: Path, by_cvat: bool) -> tuple[AnnotationTable, list[Problem]]:
 
 def _has_crowd_runs(file: Path) -> bool:
     """Whether an annotation in run lengths is a crowd region, as CVAT marks all of them."""
-    entries = json.loads(file.read_bytes())['annotations']
+    entries = read_json(file)['annotations']
     return any(e.get('iscrowd') and isinstance(e.get('segmentation'), dict) for e in entries)
 
 
