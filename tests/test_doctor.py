@@ -16,6 +16,12 @@ ROOT = Path(__file__).resolve().parents[1]
 GIB = 2**30
 
 
+@pytest.fixture(autouse=True)
+def _any_space_is_enough(monkeypatch):
+    monkeypatch.setattr(doctor, 'SPACE', 0)
+    monkeypatch.setattr(doctor, 'SHARED_MEMORY', 0)
+
+
 @pytest.fixture
 def versions(monkeypatch):
     """Versions of packages that take the place of the installed ones; None: not installed."""
@@ -34,9 +40,7 @@ def stand_in(folder, monkeypatch, name, code):
         monkeypatch.delitem(sys.modules, loaded)
 
 
-def test_a_healthy_machine(capsys, monkeypatch):
-    monkeypatch.setattr(doctor, 'SPACE', 0)
-    monkeypatch.setattr(doctor, 'SHARED_MEMORY', 0)
+def test_a_healthy_machine(capsys):
     assert doctor.main([]) == 0
     report = capsys.readouterr().out
     for word in ('hrdet', 'torch', 'CPU operators', 'CUDA operators', 'hotcoco', 'torchvision'):
@@ -162,6 +166,8 @@ Usage = namedtuple('Usage', 'total used free')
 
 
 def test_no_space_and_little_shared_memory(monkeypatch):
+    monkeypatch.setattr(doctor, 'SPACE', GIB)
+    monkeypatch.setattr(doctor, 'SHARED_MEMORY', GIB)
     usage = {doctor.SHARED_MEMORY_FOLDER: Usage(2**26, 0, 2**26)}
     monkeypatch.setattr(
         doctor.shutil, 'disk_usage', lambda path: usage.get(path, Usage(GIB, GIB, 2**20))
