@@ -84,15 +84,20 @@ class ResizedLogits:
 
     def labels(self) -> Tensor:
         """The most probable class of every pixel, (h, w) uint8 of the last size."""
-        parts = []
+        # Allocated first: small stripes that stay would keep the memory between them from reuse.
+        labels, first = None, 0
         for source, rows, columns in self._parts():
             if source.device.type == 'cpu':
                 # Classes last, as the operator reads them: a view where the head works so.
-                parts.append(interpolate_argmax(source.permute(1, 2, 0), rows, columns))
+                stripe = interpolate_argmax(source.permute(1, 2, 0), rows, columns)
             else:
                 stripe = _weighted_sum(_weighted_sum(source, 1, rows), 2, columns)
-                parts.append(stripe.argmax(dim=0).to(torch.uint8))
-        return torch.cat(parts)
+                stripe = stripe.argmax(dim=0).to(torch.uint8)
+            if labels is None:
+                labels = stripe.new_empty(self.sizes[-1])
+            labels[first : first + len(stripe)] = stripe
+            first += len(stripe)
+        return labels
 
     def _parts(self) -> Iterator[tuple[Tensor, Taps, Taps]]:
         """Source rows (K, rows, w) of each stripe, with the taps of its rows and columns."""
