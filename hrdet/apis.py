@@ -153,7 +153,7 @@ def _build(
         raise ConfigError(f"device={str(device)!r}: torch sees no GPU here; use device='cpu'")
 
     # 2. The model with its weights.
-    classes, palette = classes_of(run, content, other_classes)
+    classes, palette = classes_of(run, content, other_classes, str(checkpoint))
     model = build_model(run, classes, fresh=content is None or other_classes)
     model.palette = palette
     if content is not None:

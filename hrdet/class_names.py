@@ -15,7 +15,10 @@ _logger = logging.getLogger('hrdet')
 
 
 def classes_of(
-    run: RunConfig, content: Mapping[str, Any] | None, other_classes: bool = False
+    run: RunConfig,
+    content: Mapping[str, Any] | None,
+    other_classes: bool = False,
+    name: str = 'state_dict',
 ) -> tuple[tuple[str, ...], Palette | None]:
     """Names of the labels, and their colours if any are defined.
 
@@ -23,10 +26,11 @@ def classes_of(
         run: the config.
         content: of the checkpoint; None: there is none.
         other_classes: the config's number of classes counts, and not the checkpoint's.
+        name: what messages call the checkpoint.
     """
     # 1. The checkpoint has names, or at least their number.
     configured = next(class_counts(run.model), None)
-    saved = None if content is None else saved_classes(content)
+    saved = None if content is None else saved_classes(content, name)
     if other_classes and configured not in (None, _number(saved)):
         content = saved = None
     count = configured if saved is None else _number(saved)

@@ -23,7 +23,7 @@ def start_logging(level: str, folder: Path | None = None) -> logging.Logger:
     logger.setLevel(level if rank() == 0 else logging.WARNING)
     handlers = [logging.StreamHandler(sys.stdout)]
     if folder is not None and rank() == 0:
-        handlers.append(_TextLog(folder / TEXT_LOG, delay=True))
+        handlers.append(_TextLog(folder / TEXT_LOG, delay=True, encoding='utf-8'))
     for handler in handlers:
         handler.setFormatter(_Format())
         logger.addHandler(handler)
@@ -36,7 +36,8 @@ class _Format(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         # INFO is the usual level and is not printed.
         level = '' if record.levelno < logging.WARNING else f'{record.levelname} '
-        return f'{self.formatTime(record, "%m/%d %H:%M:%S")} {level}{record.getMessage()}'
+        text = f'{self.formatTime(record, "%m/%d %H:%M:%S")} {level}{record.getMessage()}'
+        return text.encode(errors='backslashreplace').decode()  # names of files that are no text
 
 
 class _TextLog(logging.FileHandler):

@@ -146,6 +146,8 @@ def _walk(
     path = getattr(node, 'path', None) or path
     try:
         kind = node.get('type')
+        if 'type' in node and not isinstance(kind, (str, type)):
+            raise ConfigError(f'{path}.type: {kind!r} is not the name of a class')
         cls = registered(kind, path) if isinstance(kind, str) else kind
         # What the class passes on reaches every part inside of it.
         inherited = {
@@ -258,7 +260,8 @@ def _fits(value: Any, annotation: Any) -> bool:
     if annotation in (int, float):
         number = Integral if annotation is int else Real
         real = isinstance(value, number) and not isinstance(value, bool)
-        return real and -float('inf') < value < float('inf')
+        # Neither NaN nor infinite, and within the integers and floats of C.
+        return real and abs(value) < (2**63 if isinstance(value, Integral) else float('inf'))
     if annotation in (bool, NoneType, None):
         return isinstance(value, NoneType if annotation is None else annotation)
     if annotation is str:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import pytest
 
-from hrdet.registry import ConfigError, build, check, register
+from hrdet.registry import ConfigError, build, check, check_value, register
 
 
 @register('RegistryTestWheel')
@@ -201,8 +201,8 @@ def test_values_have_the_type_of_their_argument(values, message):
 
 def test_values_that_fit():
     wheel = {'type': 'RegistryTestWheel', 'size': object()}
-    values = dict(count=10**400, ratio=10**400, name='x', teeth=(1, 2), span=[0, 2.5], wheel=wheel)
-    assert build({'type': 'RegistryTestGears', **values, 'more': 1}).count == 10**400
+    values = dict(count=2**62, ratio=2**62, name='x', teeth=(1, 2), span=[0, 2.5], wheel=wheel)
+    assert build({'type': 'RegistryTestGears', **values, 'more': 1}).count == 2**62
 
 
 def test_check_finds_mistakes_without_building():
@@ -235,3 +235,16 @@ def test_errors_name_the_file_that_wrote_the_value():
     error.locate({'model.heads': 'a.py:3'})
     message = 'model.heads[1].size, in the section written in a.py:3 (Head): too large'
     assert str(error) == message
+
+
+@pytest.mark.parametrize('kind', [0.5, None, {'a': 1}, ['Part']])
+def test_a_type_is_a_name_or_a_class(kind):
+    with pytest.raises(ConfigError, match=r'model\.head\.type: .* is not the name of a class'):
+        build(dict(head=dict(type=kind)), 'model')
+
+
+@pytest.mark.parametrize('value', [10**400, -(10**400), 2**63])
+@pytest.mark.parametrize('annotation', [int, float, int | None])
+def test_integers_beyond_those_of_c_are_no_numbers(value, annotation):
+    with pytest.raises(ConfigError, match='lr: '):
+        check_value(value, annotation, 'lr')

@@ -6,11 +6,16 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from hrdet.checkpoints.files import CheckpointError, read_checkpoint
+from hrdet.checkpoints.files import Bookkeeping, CheckpointError, read_checkpoint
 
 _WRAPPERS = ('module.', '_orig_mod.')  # DistributedDataParallel, torch.compile
-_WRAPPINGS = ('state_dict', 'model')  # keys under which training programs save weights
+# What a program calls the model within a module of its own: removed where all entries have it.
+_PREFIXES = ('model.', 'net.', 'network.', 'ema_model.', 'ema.')
+# Keys under which training programs save weights, and their moving average (timm's, BasicSR's).
+_WRAPPINGS = ('state_dict', 'model', 'model_state_dict', 'net', 'network', 'weights', 'params')
+_AVERAGES = ('state_dict_ema', 'model_ema', 'params_ema')
 _DEEPEST = 8  # levels of nesting that are searched
+_AS_STATE_DICT = "save_checkpoint(new, dict(state_dict=read_checkpoint(file)['KEY']))"
 _COUNTERS = ('n_averaged', 'steps')  # of an average of weights: torch's, mmengine's
 
 
@@ -29,7 +34,10 @@ def unpack(
     name: str = 'state_dict',
     average: bool = True,
 ) -> Content:
-    """The weights of a file, of its content (``state_dict`` or ``model``), or of a state_dict.
+    """The weights of a file, of its content, or of a state_dict.
+
+    Of a content they are what lies under a usual key (``state_dict``, ``model``, ``net``, ...), or
+    else under the only key that holds tensors by name.
 
     Args:
         source: the file, its content, or the state_dict.
@@ -47,22 +55,58 @@ def unpack(
     # 1. The innermost state_dict; training programs nest it in dicts with optimizer state and meta.
     outer, meta = content, content.get('meta')
     for _ in range(_DEEPEST):
-        inside = [content[key] for key in _WRAPPINGS if isinstance(content.get(key), Mapping)]
-        if not inside:
+        inside = _inside(content, name, average)
+        if inside is None:
             break
-        outer, content = content, inside[0]
+        outer, content = content, inside
         meta = content.get('meta', meta)
     # 2. Its tensors, dense and under bare names.
     weights = _tensors(content)
     if not weights:
         keys = ', '.join(map(str, list(content)[:8])) or 'nothing'
-        raise CheckpointError(f'{name}: no weights in it, only {keys}')
+        if any(isinstance(value, Bookkeeping) for value in content.values()):
+            raise CheckpointError(
+                f'{name}: the values of {keys} are numpy arrays, which are not read. If you know '
+                f'the file, save tensors instead: content = read_checkpoint(file, trusted=True); '
+                f'save_checkpoint(new, {{k: torch.from_numpy(v) for k, v in content.items()}})'
+            )
+        raise CheckpointError(
+            f'{name}: no weights in it, only {keys}. Tensors by name are read, under state_dict, '
+            f'model or a key of your own: {_AS_STATE_DICT}'
+        )
     _check_dense(weights, name)
     # 3. With EMA ``state_dict`` is the average; the trained weights are stored elsewhere.
-    if not average:
+    if not average and not any(key in outer for key in _AVERAGES):
         weights.update(_in_training(outer, weights, name))
-    rest = () if content is outer else tuple(k for k in outer if k not in (*_WRAPPINGS, 'meta'))
+    named = (*_WRAPPINGS, *_AVERAGES, 'meta')
+    rest = () if content is outer else tuple(k for k in outer if k not in named)
     return Content(name, weights, dict(meta) if isinstance(meta, Mapping) else {}, rest)
+
+
+def _inside(content: Mapping[str, Any], name: str, average: bool) -> Mapping[str, Any] | None:
+    """The dict of a content that holds the weights; None if they lie in the content itself."""
+    # 1. The usual keys.
+    for key in (*(_AVERAGES if average else ()), *_WRAPPINGS):
+        if isinstance(content.get(key), Mapping):
+            return content[key]
+    # 2. Any other, if it is the only one that holds tensors.
+    if _tensors(content):
+        return None
+    tables = {k: v for k, v in content.items() if isinstance(v, Mapping) and _holds_weights(v)}
+    if len(tables) > 1:
+        raise CheckpointError(
+            f'{name}: there are weights under several keys, {", ".join(map(str, tables))}. Choose: '
+            f'{_AS_STATE_DICT}'
+        )
+    return next(iter(tables.values()), None)
+
+
+def _holds_weights(table: Mapping[str, Any], depth: int = _DEEPEST) -> bool:
+    """Whether there are tensors by name in a dict, or in one within it."""
+    if 'param_groups' in table:  # an optimizer's state
+        return False
+    inner = (v for v in table.values() if isinstance(v, Mapping)) if depth else ()
+    return bool(_tensors(table)) or any(_holds_weights(one, depth - 1) for one in inner)
 
 
 def class_names(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -87,9 +131,11 @@ def class_count(key: str, shape: tuple[int, ...]) -> int | None:
     return shape[0] if counted or key.startswith(('head.fc.', 'last_layer.3.')) else None
 
 
-def saved_classes(content: Mapping[str, Any]) -> tuple[str, ...] | int | None:
-    """The class names that a checkpoint's content carries, or at least their number K."""
-    _, weights, meta, _ = unpack(content)
+def saved_classes(
+    content: Mapping[str, Any], name: str = 'state_dict'
+) -> tuple[str, ...] | int | None:
+    """The class names that the content of the file ``name`` carries, or their number K."""
+    _, weights, meta, _ = unpack(content, name=name)
     counts = (class_count(key, value.shape) for key, value in weights.items())
     return class_names(meta) or next(filter(None, counts), None)
 
@@ -120,11 +166,15 @@ def _table(value: Any) -> Mapping[str, Any]:
 
 def _tensors(table: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors of a state_dict; entries without a name are not a module's."""
-    return {
+    tensors = {
         _without_wrappers(key): value
         for key, value in table.items()
         if isinstance(value, Tensor) and isinstance(key, str) and key not in _COUNTERS
     }
+    for prefix in _PREFIXES:
+        if tensors and all(key.startswith(prefix) for key in tensors):
+            return _tensors({key.removeprefix(prefix): v for key, v in tensors.items()})
+    return tensors
 
 
 def _without_wrappers(key: str) -> str:

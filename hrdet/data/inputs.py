@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from hrdet.data.collate import collate
-from hrdet.data.datasets.images import UPRIGHT, decode, read_file
+from hrdet.data.datasets.damage import decode_sound
+from hrdet.data.datasets.images import UPRIGHT, read_file
 from hrdet.data.errors import DataError
 from hrdet.data.transforms import AugmentedViews, Transform, apply
 from hrdet.structures import Batch, ImageMeta, Sample, Views
@@ -62,7 +63,7 @@ def read_image(image: Image) -> np.ndarray:
     if isinstance(image, (str, os.PathLike)):
         return _from_file(os.fspath(image))
     if isinstance(image, (bytes, bytearray)):
-        return decode(bytes(image), 'the bytes of an image', UPRIGHT)
+        return decode_sound(bytes(image), 'the bytes of an image', UPRIGHT)
     # Pillow's images are RGB; OpenCV and hrdet's transforms use BGR.
     if _is_picture(image):
         from PIL import ImageOps
@@ -82,7 +83,7 @@ def read_image(image: Image) -> np.ndarray:
 
 def _from_file(name: str) -> np.ndarray:
     try:
-        return decode(read_file(name), name, UPRIGHT)
+        return decode_sound(read_file(name), name, UPRIGHT)
     except OSError as error:
         hint = ''
         if os.path.isdir(name):

@@ -77,3 +77,51 @@ def test_weights_that_are_not_finite_are_refused(key_list_model, value, dtype):
     assert not any(parameter.any() for parameter in model.parameters())
     weights['roi_head.b'][2] = 1
     assert load_checkpoint(model, weights).loaded == 2
+
+
+WEIGHTS = {'roi_head.a': torch.ones(3), 'roi_head.b': torch.full((2,), 2.0)}
+OTHERS = {'roi_head.a': torch.zeros(3), 'roi_head.b': torch.zeros(2)}
+OPTIMIZER = {'state': {0: {'exp_avg': torch.ones(3)}}, 'param_groups': [{'params': [0]}]}
+
+
+def prefixed(prefix, weights=None):
+    return {prefix + key: value for key, value in (weights or WEIGHTS).items()}
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        prefixed('module.'),
+        {'net': WEIGHTS, 'acc': 90.0, 'epoch': 3},
+        {'model_state_dict': prefixed('module.'), 'optimizer_state_dict': OPTIMIZER},
+        {'state_dict': prefixed('model.'), 'pytorch-lightning_version': '2', 'callbacks': {}},
+        {'model': prefixed('module.model.'), 'optimizer': OPTIMIZER},
+        {'my_detector': WEIGHTS, 'optimizer': OPTIMIZER, 'epoch': 1},
+        {'a': {'b': WEIGHTS}},
+        {'state_dict': OTHERS, 'state_dict_ema': WEIGHTS},  # timm tests the average
+        {'params': OTHERS, 'params_ema': WEIGHTS},
+        {'model': OTHERS, 'model_ema': {'n_averaged': torch.tensor(5), **prefixed('module.')}},
+    ],
+)
+def test_weights_under_the_keys_of_other_programs(content):
+    found = unpack(content).weights
+    assert found.keys() == WEIGHTS.keys()
+    assert all(found[key] is WEIGHTS[key] for key in WEIGHTS)
+
+
+def test_weights_that_are_averaged_elsewhere():
+    found = unpack({'state_dict': WEIGHTS, 'state_dict_ema': OTHERS}, average=False).weights
+    assert found['roi_head.a'] is WEIGHTS['roi_head.a']
+
+
+def test_a_prefix_that_only_some_entries_have_stays():
+    weights = {'model.a': torch.zeros(1), 'loss.b': torch.zeros(1)}
+    assert unpack(weights).weights.keys() == weights.keys()
+
+
+def test_several_models_in_one_file_are_named(tmp_path):
+    torch.save({'student': WEIGHTS, 'teacher': OTHERS, 'epoch': 3}, tmp_path / 'two.pth')
+    with pytest.raises(
+        CheckpointError, match=r'two\.pth: .*several keys, student, teacher.*save_checkpoint'
+    ):
+        unpack(tmp_path / 'two.pth')

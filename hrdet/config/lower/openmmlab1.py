@@ -156,6 +156,11 @@ def _loaders(
                 options['samples_per_gpu'] = section['samples_per_gpu']
                 rest = {k: v for k, v in section.items() if k != 'samples_per_gpu'}
                 section = Node(section.path, rest)
+        check(
+            own is None or isinstance(own, Node),
+            f'{here}_dataloader',
+            f'must be a dict, not {own!r}',
+        )
         options |= own or {}
         given = options['samples_per_gpu'] is not None
         check(given, f'{path}.samples_per_gpu', 'this key is required')

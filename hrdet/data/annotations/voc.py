@@ -29,6 +29,11 @@ def read_voc(ann_file: str, root: str) -> tuple[AnnotationTable, list[Problem]]:
     # Lists of one class have a second column: -1, 0 or 1.
     names = [name if name in pages else _FLAG.sub('', name) for name in names]
     wanted = {name: pages.get(name) for name in names}
+    if len(wanted) < len(names):
+        reason = (
+            f'{len(names) - len(wanted)} of {len(names)} names are there before: each counts once'
+        )
+        problems.append(Problem(ann_file, '', reason, False))
     problems += [
         Problem(ann_file, f'image {name!r}', f'no {folder / name}.xml', True)
         for name in wanted
@@ -96,7 +101,7 @@ class _Page:
         # Both corners count from 1 and are included; continuous corners are (x1 - 1, y1 - 1, x2,
         # y2).
         x1, y1, x2, y2 = box = [float(text) for text in texts]
-        if not np.isfinite(box).all() or x2 < x1 or y2 < y1:
+        if not np.isfinite(np.float32(box)).all() or x2 < x1 or y2 < y1:
             raise ValueError(f'the box (xmin, ymin, xmax, ymax) = {tuple(box)} is empty')
         if x2 == x1 or y2 == y1:
             reason = f'a box one pixel wide or high, perhaps of zero size: {tuple(box)}'

@@ -131,7 +131,8 @@ def _contents(archive: str) -> dict[str, np.ndarray]:
         return known
     read = _read_zip if archive.lower().endswith('.zip') else _read_tar
     try:
-        rows = sorted(read(archive))
+        # Of members of one name the last counts: archives are changed by adding to them.
+        rows = sorted({row[0]: row for row in read(archive)}.values())
     except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:
         raise DataError(
             f'{archive}: the archive cannot be read ({error}); fetch the file again'

@@ -120,7 +120,7 @@ class ImageDataset(Dataset):
         place = self.file(index)
         try:
             return '' if place is None else f'{place[1]} {place[0].stamp(place[1])}'
-        except OSError:
+        except (OSError, ValueError):  # the latter for names that no file has
             return ''
 
     def inspect_truth(self, index: int, size: tuple[int, int] | None) -> dict[int, int]:

@@ -67,6 +67,8 @@ def check_name(name: str, path: str) -> None:
     """
     # Annotation files are data from outside: a name must not make hrdet read any other file.
     climbs = posixpath.normpath(name.replace('\\', '/')).split('/')[0] == '..'
+    if '\0' in name:
+        raise DataError(f'{path!r}: the file name {name!r} has a zero byte: the list is damaged')
     if climbs or os.path.isabs(name) or PureWindowsPath(name).drive:
         raise DataError(
             f'{path}: the file name {name!r} leaves the folder of the images. Names in annotation '

@@ -6,19 +6,16 @@ Findings are cached: a file whose size and modification time are the same is not
 import json
 import logging
 import os
-import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
+from hrdet.data.datasets.damage import check_depth, jpeg_damage, native_messages
 from hrdet.data.datasets.headers import read_header
-from hrdet.data.datasets.images import COLOUR, decode
 from hrdet.data.datasets.listing import load_listing, save_listing
 from hrdet.data.errors import DataError, Problem, raise_or_warn
 from hrdet.messages import plural
@@ -31,9 +28,6 @@ _logger = logging.getLogger('hrdet')
 _IN_PARALLEL_FROM = 256  # images; starting workers takes longer than to read fewer
 _REMEMBERED_FROM = 1000  # images
 _ALL_UP_TO = 200_000  # images: more take an hour to read, such as those of ImageNet
-_TWELVE_BITS = 4096  # a 16-bit file without larger values has 12 bits or fewer
-# What libjpeg says of files whose pixels are right.
-_HARMLESS = 'extraneous bytes'
 
 
 @dataclass(slots=True)
@@ -134,7 +128,7 @@ def examine(dataset: 'ImageDataset', index: int) -> Findings:
     """The findings of one image."""
     # 1. The image and its truth; the first error of either counts.
     findings = Findings()
-    with _native_messages() as messages:
+    with native_messages() as messages:
         try:
             place = dataset.file(index)
             data = place[0].read(place[1]) if place is not None else b''
@@ -143,7 +137,7 @@ def examine(dataset: 'ImageDataset', index: int) -> Findings:
                 findings.bits, findings.orientation = header.bits, header.orientation
             findings.size = dataset.image(index).shape[:2]
             if findings.bits > 8:
-                _check_depth(data, dataset.path(index))
+                check_depth(data, dataset.path(index))
         except DataError as error:
             findings.error = str(error)
         try:
@@ -151,9 +145,9 @@ def examine(dataset: 'ImageDataset', index: int) -> Findings:
         except DataError as error:
             findings.error = findings.error or str(error)
     # 2. Damage that libjpeg reports only on standard error.
-    damage = [line for line in messages if 'JPEG' in line and _HARMLESS not in line]
+    damage = jpeg_damage(messages)
     if damage and not findings.error:
-        findings.error = f'{dataset.path(index)}: the JPEG is damaged ({damage[0]}); fetch it again'
+        findings.error = f'{dataset.path(index)}: {damage}'
     return findings
 
 
@@ -205,37 +199,7 @@ class _Memory:
             save_listing(self.key, content=np.frombuffer(content, np.uint8))
 
 
-def _check_depth(data: bytes, origin: str) -> None:
-    """Raise an error for images that would be nearly black after the reduction to 8 bits."""
-    largest = decode(data, origin, COLOUR | 2).max(initial=0)  # 2: IMREAD_ANYDEPTH
-    if largest < _TWELVE_BITS:
-        raise DataError(
-            f'{origin}: its samples reach {largest:g}, in a file of 16 bits or more: reduced to 8 '
-            f'bits they would be below {_TWELVE_BITS >> 8}, nearly black. Scale the files to 8 bits'
-        )
-
-
 def _start(worker: int) -> None:
     import cv2
 
     cv2.setNumThreads(0)
-
-
-@contextmanager
-def _native_messages() -> Iterator[list[str]]:
-    """Capture what libraries write to this process's standard error (file descriptor 2).
-
-    libjpeg reports damage only there, and fills the missing pixels.
-    """
-    lines: list[str] = []
-    with tempfile.TemporaryFile() as file:
-        sys.stderr.flush()
-        saved = os.dup(2)
-        os.dup2(file.fileno(), 2)
-        try:
-            yield lines
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            file.seek(0)
-            lines += file.read().decode(errors='replace').splitlines()

@@ -67,7 +67,7 @@ class LabelMapDataset(StoredImages):
     ):
         row = self.row or SegmentationSource('', '', (), (), {}, img_suffix='.jpg')
         values = LabelValues(
-            *self._classes(names_of_classes(classes)),
+            *self._classes(names_of_classes(classes), classes),
             row.reduce_zero_label if reduce_zero_label is None else reduce_zero_label,
             row.ignore_index if ignore_index is None else ignore_index,
         )
@@ -184,13 +184,16 @@ class LabelMapDataset(StoredImages):
             colours = colours or tuple(by_name.get(name, (0, 0, 0)) for name in names)
         return names, colours
 
-    def _classes(self, wanted: tuple[str, ...] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The classes of the files' values, and those to load."""
+    def _classes(
+        self, wanted: tuple[str, ...] | None, source: Sequence[str] | str | None
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The classes of the files' values, and those to load; ``source`` is what names them."""
+        where = f'classes {source}' if isinstance(source, str) else 'classes'
         # A known data set fixes the meaning of values; ``wanted`` then chooses among its classes.
         known = wanted if self.row is None else self.row.classes
         if not known:
             raise DataError(
-                f'classes: {type(self).__name__} needs the names of the values in its label maps, '
+                f'{where}: {type(self).__name__} needs the names of the values in its label maps, '
                 f'in their order'
             )
         for name in wanted or ():
@@ -198,11 +201,11 @@ class LabelMapDataset(StoredImages):
                 raise DataError(
                     f'classes: {type(self).__name__} has no class {name!r}{nearest(name, known)}'
                 )
-        if len(known) > MAX_CLASSES or len(set(known)) < len(known):
-            raise DataError(
-                f'classes: at most {MAX_CLASSES} different names, not {len(known)} of which '
-                f'{len(set(known))} differ'
-            )
+        if len(known) > MAX_CLASSES:
+            raise DataError(f'{where}: label maps hold {MAX_CLASSES} classes, not {len(known)}')
+        twice = next((name for name in known if known.count(name) > 1), None)
+        if twice is not None:
+            raise DataError(f'{where}: the class {twice!r} is named twice')
         return known, wanted or known
 
     def _colours(

@@ -15,6 +15,7 @@ from hrdet.data.transforms.labels import reduce_zero_label
 from hrdet.structures.truth import SEMANTIC_IGNORE
 
 MAX_CLASSES = 254
+_LOSSY = ('JPEG', 'JPEG2000', 'WEBP', 'MPO')  # formats, as Pillow calls them
 _FOREIGN = 254  # in the table: a value that is neither a class nor ignored
 
 
@@ -127,6 +128,15 @@ def _decode_by_pillow(data: bytes, origin: str) -> np.ndarray:
 
     try:
         with Image.open(io.BytesIO(data)) as picture:
+            if picture.format in _LOSSY:
+                raise DataError(
+                    f'{origin}: a {picture.format} file: its compression changes the values of '
+                    f'pixels, and with them the classes. Make the label maps anew as PNG'
+                )
             return np.asarray(picture)
+    except Image.UnidentifiedImageError:
+        raise DataError(f'{origin}: not an image; a label map is a PNG file') from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f'{origin}: not a label map that can be read ({error})') from error

@@ -111,7 +111,14 @@ def _class_names(content: dict, file: Path) -> list[str]:
         names = [names[number] for number in expected]
     if not isinstance(names, list) or not names:
         raise DataError(f"{file}: names: a list of the classes' names is expected, not {names!r}")
-    # 2. Each class once, and as many as ``nc`` says.
+    # 2. Texts alone: YAML reads no, on and ~ as other values, and a class would get another name.
+    for number, name in enumerate(names):
+        if isinstance(name, bool) or not isinstance(name, (str, int)) or name == '':
+            raise DataError(
+                f'{file}: names: class {number} is read as {name!r}, no text: put its name into '
+                f'quotation marks'
+            )
+    # 3. Each class once, and as many as ``nc`` says.
     names = [str(name) for name in names]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:

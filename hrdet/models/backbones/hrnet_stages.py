@@ -11,6 +11,7 @@ from hrdet.registry import nearest
 
 BLOCKS: dict[str, type[nn.Module]] = {'BASIC': BasicBlock, 'BOTTLENECK': Bottleneck}
 WIDTHS = (18, 30, 32, 40, 44, 48, 64, '18-small', '18-small-v1')
+_TOO_MANY = 1 << 16  # blocks, modules or channels
 _KEYS = ('num_modules', 'num_branches', 'block', 'num_blocks', 'num_channels', 'fuse_method')
 
 
@@ -81,16 +82,25 @@ def _stage(node: Mapping[str, Any], path: str, branches: int) -> Stage:
     if node.get('fuse_method', 'SUM') != 'SUM':
         raise ValueError(f"{path}.fuse_method: only 'SUM' is known, not {node['fuse_method']!r}")
     for key in ('num_blocks', 'num_channels'):
-        if len(node[key]) != branches:
+        numbers = node[key]
+        if not isinstance(numbers, (list, tuple)) or len(numbers) != branches:
             raise ValueError(
-                f'{path}.{key} needs {branches} numbers, one for each branch, not {node[key]!r}'
+                f'{path}.{key} needs {branches} numbers, one for each branch, not {numbers!r}'
             )
+        for number in numbers:
+            _check_count(number, f'{path}.{key}')
+    _check_count(node['num_modules'], f'{path}.num_modules')
     return Stage(
         node['num_modules'],
         BLOCKS[node['block']],
         tuple(node['num_blocks']),
         tuple(node['num_channels']),
     )
+
+
+def _check_count(value: Any, path: str) -> None:
+    if type(value) is not int or not 0 < value < _TOO_MANY:
+        raise ValueError(f'{path}: {value!r} is not a whole number from 1 to {_TOO_MANY - 1}')
 
 
 def _check_keys(node: Any, path: str, known, required) -> None:

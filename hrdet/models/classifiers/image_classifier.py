@@ -11,7 +11,7 @@ from hrdet.models.classifiers.mixing import mix
 from hrdet.models.heads.linear_cls_head import LinearClsHead
 from hrdet.models.preprocess import Preprocess
 from hrdet.models.views import augmented_batches
-from hrdet.registry import register
+from hrdet.registry import ConfigError, register
 from hrdet.structures import Batch, ClassScores, Views
 
 
@@ -47,13 +47,13 @@ class ImageClassifier(BaseModel):
 
     def forward(self, batch: Batch | Tensor, mode: str = 'loss') -> Any:
         if isinstance(batch, Tensor):
-            return self.head(self.neck(self.backbone(batch)))
+            return self.head(self._pooled(batch))
         return super().forward(batch, mode)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         images, labels = self.preprocess(batch), batch.truth.labels
         images, target = mix(images, labels, self.head.num_classes, self.batch_augments)
-        return self.head.loss(self.head(self.neck(self.backbone(images))), target)
+        return self.head.loss(self.head(self._pooled(images)), target)
 
     @torch.no_grad()
     def predict(self, batch: Batch | Views, rescale: bool = True) -> list[ClassScores]:
@@ -68,6 +68,20 @@ class ImageClassifier(BaseModel):
     def predict_tensors(self, images: Tensor, sizes: Tensor | None = None) -> dict[str, Tensor]:
         """``scores`` (N, K), the probabilities of the classes."""
         return dict(scores=self(self.preprocess.normalise(images)).float().softmax(dim=1))
+
+    def _pooled(self, images: Tensor) -> Tensor:
+        """(N, C) of normalised images.
+
+        Raises:
+            ConfigError: the neck makes something else.
+        """
+        pooled = self.neck(self.backbone(images))
+        if not isinstance(pooled, Tensor) or pooled.ndim != 2:
+            raise ConfigError(
+                'model.neck: it must end with features (N, C) of each image: add '
+                "dict(type='GlobalAveragePooling'), after HRFuseScales for an HRNet"
+            )
+        return pooled
 
     def _logits(self, batch: Batch) -> Tensor:
         """(N, K); images of different sizes one by one, so that padding changes no score."""

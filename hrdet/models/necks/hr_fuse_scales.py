@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hrdet.models.layers import Bottleneck, NormCfg, conv_module
 from hrdet.models.layers.norm import norm_maker
 from hrdet.ranges import Count
-from hrdet.registry import register
+from hrdet.registry import ConfigError, register
 
 _PLANES = (32, 64, 128, 256)  # of the bottleneck on each branch, which widens them four times
 
@@ -55,6 +55,11 @@ class HRFuseScales(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Maps (N, C_i, h_i, w_i), finest first, to one (N, out_channels, h, w) of the coarsest."""
         # Each branch is widened (4 * planes channels) and added to the finer ones, halved.
+        if not isinstance(features, (list, tuple)) or len(features) != len(self.increase_layers):
+            raise ConfigError(
+                f'model.neck: HRFuseScales takes the {len(self.increase_layers)} maps of the '
+                f'backbone, so it comes first; its in_channels are theirs'
+            )
         x = self.increase_layers[0](features[0])
         for downsample, increase, feature in zip(
             self.downsample_layers, self.increase_layers[1:], features[1:]

@@ -13,6 +13,8 @@ from hrdet.boxes import BoxConvention
 from hrdet.ranges import Count, Natural, Positive
 from hrdet.registry import register
 
+_MAX_LEVELS = 8  # of the kernel, kMaxLevels
+
 
 @register()
 class SingleRoIExtractor(nn.Module):
@@ -34,6 +36,8 @@ class SingleRoIExtractor(nn.Module):
         finest_scale: Positive = 56,
     ) -> None:
         super().__init__()
+        if not 1 <= len(featmap_strides) <= _MAX_LEVELS:
+            raise ValueError(f'featmap_strides: 1 to {_MAX_LEVELS}, not {list(featmap_strides)}')
         self.out_size, self.sample_num = out_size, sample_num
         self.out_channels, self.strides = out_channels, list(featmap_strides)
         self.finest_scale = finest_scale

@@ -1,5 +1,6 @@
 """Images read in place out of .zip and .tar files."""
 
+import io
 import pickle
 import tarfile
 import zipfile
@@ -104,3 +105,24 @@ def test_compressed_archives(tmp_path):
         archive.writestr('1.jpg', b'1')
     with pytest.raises(DataError, match=r'1\.jpg is neither stored nor deflated'):
         open_store(str(tmp_path / 'a.zip'), 'data_prefix')
+
+
+@pytest.mark.parametrize('kind', ['zip', 'tar'])
+def test_the_last_member_of_a_name_counts(tmp_path, kind):
+    """Archives are changed by adding to them: as zipfile, tarfile and the commands have it."""
+    path = tmp_path / f'a.{kind}'
+    contents = (b'old', b'new')
+    if kind == 'zip':
+        with zipfile.ZipFile(path, 'w') as archive:
+            archive.writestr('x/0.png', contents[0])
+            with pytest.warns(UserWarning, match='Duplicate'):
+                archive.writestr('x/0.png', contents[1])
+    else:
+        with tarfile.open(path, 'w') as archive:
+            for data in contents:
+                member = tarfile.TarInfo('x/0.png')
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    store = open_store(str(path), 'img_prefix')
+    assert list(store.files()) == ['x/0.png']
+    assert store.read('x/0.png') == b'new'

@@ -203,3 +203,8 @@ def test_members_that_unpack_to_too_much_are_refused(tmp_path, monkeypatch):
     (tmp_path / 'large.jpg').write_bytes(bytes(10_000))
     with pytest.raises(DataError, match=r'large\.jpg: 10,000 bytes'):
         FolderImages(str(tmp_path)).read('large.jpg')
+
+
+def test_names_with_a_zero_byte_are_refused(coco_folder):
+    with pytest.raises(DataError, match=r"the file name 'a\\x00b' has a zero byte"):
+        FolderImages(coco_folder.img_prefix).read('a\0b')

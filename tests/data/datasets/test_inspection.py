@@ -1,7 +1,6 @@
 """Every image is looked at before training, and not twice."""
 
 import logging
-import os
 import warnings
 from pathlib import Path
 
@@ -174,15 +173,6 @@ def test_a_part_is_checked_where_the_rest_is_trusted(coco_folder, monkeypatch):
     check_images(dataset, everything=False)
     assert len(read) == 16
     assert (read[0], read[-1]) == (0, 159)
-
-
-def test_messages_of_libraries_are_put_back(capfd):
-    """What is written to the standard error afterwards arrives there."""
-    with inspection._native_messages() as messages:
-        os.write(2, b'Corrupt JPEG data\n')
-    assert messages == ['Corrupt JPEG data']
-    os.write(2, b'later')
-    assert capfd.readouterr().err == 'later'
 
 
 def test_of_very_many_images_some_are_checked_and_it_is_told(tmp_path, monkeypatch, caplog):

@@ -114,7 +114,7 @@ def test_classes_and_colours(label_folders, tmp_path):
     assert load(label_folders, classes=str(tmp_path / 'names.txt')).classes == CLASSES
     with pytest.raises(DataError, match='LabelMapDataset needs the names of the values'):
         load(label_folders, classes=None)
-    with pytest.raises(DataError, match='at most 254 different names, not 3 of which 2 differ'):
+    with pytest.raises(DataError, match="classes: the class 'a' is named twice"):
         load(label_folders, classes=('a', 'b', 'a'))
 
 
@@ -220,3 +220,17 @@ def test_an_upright_photo_is_turned_as_its_exif_says(label_folders, tmp_path):
     Image.new('RGB', (16, 12)).save(label_folders / 'img' / '0.jpg', exif=exif)
     cv2.imwrite(str(label_folders / 'map' / '0.png'), np.zeros((16, 12), np.uint8))
     assert load(label_folders)[0].image.shape == (16, 12, 3)
+
+
+def test_a_class_named_twice(label_folders, tmp_path):
+    (tmp_path / 'names.txt').write_text('road\ncar\nroad\n')
+    for classes, where in (
+        (('road', 'car', 'road'), 'classes: '),
+        (str(tmp_path / 'names.txt'), 'names.txt: '),
+    ):
+        with pytest.raises(DataError, match=f"{where}the class 'road' is named twice"):
+            LabelMapDataset(
+                img_dir=str(label_folders / 'img'),
+                ann_dir=str(label_folders / 'map'),
+                classes=classes,
+            )

@@ -167,3 +167,18 @@ def test_files_that_cannot_be_read(store):
             file.write(content)
         with pytest.raises(DataError, match=name):
             read_values(store, name)
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'WEBP'])
+def test_formats_that_change_values_are_refused(store, kind):
+    """Whatever its name says."""
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(store.path('0.png'), kind)
+    with pytest.raises(DataError, match=rf'0\.png: a {kind} file.*as PNG'):
+        read_values(store, '0.png')
+
+
+def test_what_is_no_image_is_said_so(store):
+    with open(store.path('0.png'), 'wb') as file:
+        file.write(b'noise')
+    with pytest.raises(DataError, match=r'0\.png: not an image; a label map is a PNG file$'):
+        read_values(store, '0.png')

@@ -209,3 +209,15 @@ def test_entities_are_neither_expanded_without_end_nor_read_from_files(voc, tmp_
         with pytest.raises(DataError, match=r'b\.xml: ') as caught:
             voc.load()
         assert 'secret' not in str(caught.value).replace(str(tmp_path), '')
+
+
+def test_names_that_are_listed_twice_are_told(voc):
+    voc.list.write_text('a\nb\na\na\n')
+    with pytest.warns(DataWarning, match=r'train\.txt: 2 of 4 names are there before'):
+        assert len(voc.load()) == 2
+
+
+def test_coordinates_beyond_float32_are_refused(voc):
+    voc.write('a', [('dog', (1, 1, 1e300, 40), 0)])
+    with pytest.raises(DataError, match=r'a\.xml: object\[0\]: the box'):
+        voc.load()

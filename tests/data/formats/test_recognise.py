@@ -272,3 +272,14 @@ def test_two_files_for_one_part_are_named(coco_source):
         DataError, match=r'instances_val\.json and instances_validation\.json are both'
     ):
         recognise_labels(str(root))
+
+
+@pytest.mark.parametrize('name', ['no', '~', '1.10', ''])
+def test_yaml_that_reads_a_name_as_something_else(tmp_path, name):
+    """The class 'no' would be called 'False'."""
+    yaml = f'train: images/train\nval: images/val\nnames:\n  0: cat\n  1: {name}\n'
+    root = yolo(tmp_path, '{kind}/{split}', yaml=yaml)
+    with pytest.raises(DataError, match=r'data\.yaml: names: class 1 is read as .*quotation marks'):
+        recognise_labels(root)
+    (tmp_path / 'data.yaml').write_text(yaml.replace(f'1: {name}', f'1: "{name or "x"}"'))
+    assert recognise_labels(root).parts[0].table.classes == ('cat', name or 'x')

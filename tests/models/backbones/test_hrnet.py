@@ -233,6 +233,11 @@ def test_outside_description():
         ('stage3.fuse_method', 'CAT', r"stage3\.fuse_method: only 'SUM'"),
         ('stage4.num_channels', (4, 8), r'stage4\.num_channels needs 4 numbers'),
         ('stage4', 3, r'extra\.stage4 must be a dict, not 3'),
+        ('stage2.num_blocks', 3, r'extra\.stage2\.num_blocks needs 2 numbers'),
+        ('stage2.num_blocks', (1, float('nan')), r'extra\.stage2\.num_blocks: nan is not a whole'),
+        ('stage2.num_channels', (4, -7), r'extra\.stage2\.num_channels: -7 is not a whole'),
+        ('stage2.num_channels', ('4', 8), r"extra\.stage2\.num_channels: '4' is not a whole"),
+        ('stage3.num_modules', 10**400, r'extra\.stage3\.num_modules: 1000'),
     ],
 )
 def test_a_wrong_extra_is_named(path, value, message):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from hrdet.models.backbones import HRNet
 from hrdet.models.classifiers import ImageClassifier
@@ -12,6 +13,7 @@ from hrdet.models.classifiers.mixing import CutMix, Mixup
 from hrdet.models.heads import LinearClsHead
 from hrdet.models.necks import GlobalAveragePooling, HRFuseScales
 from hrdet.models.preprocess import Preprocess
+from hrdet.registry import ConfigError
 from hrdet.structures import Batch, ClassLabel, ImageMeta, Views
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
@@ -117,3 +119,11 @@ def test_a_step_with_mixing_trains():
     loss.backward()
     assert loss.isfinite()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize('parts', [0, 2])
+def test_a_neck_that_does_not_pool_is_refused(parts):
+    model = classifier()
+    model.neck = nn.Sequential(*[model.neck[0]] * parts)
+    with pytest.raises(ConfigError, match=r'model\.neck: '):
+        model.eval()(torch.zeros(1, 3, 32, 32))
