@@ -5,9 +5,14 @@ to exchange a number.  In a single process these functions return their argument
 ``hrdet.engine.launch`` starts the processes.
 """
 
+import contextlib
 import inspect
+import os
 import random
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,6 +20,24 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None
+
+_PATIENCE = 60.0  # seconds; process groups wait for 600 (NCCL) or 1800 (gloo)
+_AT_WORK = 'rank 0 is still at work'
+_SIGNS_OF_LOSS = (  # in gloo's errors
+    'Connection closed by peer',
+    'Connection reset by peer',
+    'Broken pipe',
+    'Timed out waiting',
+    'Application timeout',
+    'Read error',
+    'Write error',
+)
+_SECONDS_TO_NOTICE = 20  # that a process has ended, after the first has
 
 
 def rank() -> int:
@@ -60,17 +83,104 @@ def all_reduce_mean(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def on_rank_0(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function on rank 0 only; every process gets its result, or its error."""
-    result = error = None
+    """Call a function on rank 0 only; every process gets its result, or its error.
+
+    It may take any time: the others do not run into the timeout of the process group.
+    """
+    answer = None
     if rank() == 0:
-        try:
-            result = function(*arguments)
-        except Exception as caught:
-            error = caught
-    result, error = broadcast_object((result, error))
+        with _still_at_work():
+            try:
+                answer = function(*arguments), None
+            except Exception as error:
+                answer = None, error
+    answer = broadcast_object(answer)
+    while answer == _AT_WORK:
+        answer = broadcast_object(None)
+    result, error = answer
     if error is not None:
         raise error
     return result
+
+
+@contextmanager
+def _still_at_work() -> Iterator[None]:
+    """Within the block a thread of rank 0 tells the others every minute to wait on."""
+    if world_size() == 1:
+        yield
+        return
+    ended = threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(_PATIENCE):
+            broadcast_object(_AT_WORK)
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+class LostProcessError(RuntimeError):
+    """Another process of the run has ended or no longer answers; the message names it."""
+
+
+class RollCall:
+    """Finds out which process of a run is missing, when communication has failed.
+
+    Each process locks a byte of a file for as long as it lives, by its rank, and a second one when
+    it has noticed a failure.  The system releases the locks of a process that ends in any way.
+    Without locks (other systems, some network folders) the message names nobody.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self._file = open(path, 'a+b') if fcntl is not None and world_size() > 1 else None  # noqa: SIM115
+        self._hold(rank())
+
+    def explain(self, error: Exception) -> None:
+        """Raise a LostProcessError for an error of communication; return after any other."""
+        text = str(error)
+        lost = isinstance(error, dist.DistError) or any(sign in text for sign in _SIGNS_OF_LOSS)
+        if world_size() == 1 or not lost:
+            return
+        # Those that live notice the failure too, within moments of each other.
+        self._hold(world_size() + rank())
+        silent: list[int] = []
+        for _ in range(_SECONDS_TO_NOTICE * 10):
+            ended = [one for one in range(world_size()) if self._is_free(one)]
+            silent = [n for n in range(world_size()) if self._is_free(world_size() + n)]
+            if ended or not silent:
+                break
+            time.sleep(0.1)
+        names = ', '.join(map(str, ended or silent))
+        what = 'has ended' if ended else 'no longer answers'
+        raise LostProcessError(
+            f'process {names} of {world_size()} {what}: killed, out of memory, or stopped? Its own '
+            f'message, if it left one, says why. Run the same command again to resume'
+            if names
+            else 'another process of this run has ended (see its message); run the same command '
+            'again to resume'
+        ) from None
+
+    def _hold(self, byte: int) -> None:
+        with contextlib.suppress(OSError):
+            if self._file is not None:
+                fcntl.lockf(self._file, fcntl.LOCK_EX, 1, byte)
+
+    def _is_free(self, byte: int) -> bool:
+        """Whether no other process holds a byte; its own count as held."""
+        if self._file is None or byte % world_size() == rank():
+            return False
+        try:
+            # Shared, so that two processes that ask do not see each other.
+            fcntl.lockf(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, byte)
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, byte)
+            return True
+        except OSError:
+            return False
 
 
 def data_parallel(model: nn.Module, device: torch.device) -> nn.Module:

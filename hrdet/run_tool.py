@@ -13,6 +13,7 @@ import torch.distributed as dist
 
 from hrdet.checkpoints import CheckpointError
 from hrdet.data import DataError, DataWarning
+from hrdet.distributed import LostProcessError
 from hrdet.engine.launch import LaunchError, run_on_gpus, stop
 from hrdet.engine.work_dir import WorkDirError
 from hrdet.ops.library import MissingOperatorsError
@@ -24,6 +25,7 @@ _MISTAKES = (
     DataError,
     CheckpointError,
     LaunchError,
+    LostProcessError,
     MissingOperatorsError,
     NonFiniteLoss,
     WorkDirError,
@@ -33,6 +35,8 @@ _CURES = {
     errno.EACCES: 'use a file or folder that this user may read and write',
     errno.EPERM: 'use a file or folder that this user may read and write',
     errno.EROFS: 'the file system is read-only; use another --work-dir',
+    errno.EFBIG: 'files of this size are not allowed here (ulimit -f); allow them, or use another '
+    '--work-dir',
     errno.EDQUOT: 'your quota is used up; free some space and run the same command again',
 }
 
@@ -104,5 +108,5 @@ def one_line(error: Exception) -> str | None:
             f'data.workers_per_gpu or data.imgs_per_gpu lower, and run the same command again'
         )
     if isinstance(error, dist.DistError) or 'Connection closed by peer' in text:
-        return 'another process of this run has ended (see its message); start the command again'
+        return 'another process of this run has ended (see its message); run the same command again'
     return None

@@ -23,9 +23,11 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
         # With enough space left the error has another cause and is passed on.
         needed, free = _bytes(content), shutil.disk_usage(path.parent).free
         if free > needed:
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and error.filename:
                 raise
-            raise OSError(errno.EIO, f'cannot be written ({error})', str(path)) from None
+            number = getattr(error, 'errno', None) or errno.EIO
+            reason = getattr(error, 'strerror', None) or error
+            raise OSError(number, f'cannot be written ({reason})', str(path)) from None
         raise OSError(
             errno.ENOSPC,
             f'the disk is full: {needed >> 20} MB needed, {free >> 20} MB free. The older '

@@ -183,10 +183,10 @@ class Trainer:
                     self.run_epoch()
             self._finish()
         except (DataError, RuntimeError) as error:
-            # A bad image after hours of training: save first, then report the image.
             of_loader = isinstance(error, DataError) or 'DataLoader worker' in str(error)
             if of_loader and self.updated and world_size() == 1:  # the others cannot join in
-                self.checkpoints.save(self)
+                self.checkpoints.save(self)  # a bad image after hours of training
+            self.folder.roll_call.explain(error)
             raise
         finally:
             self.call('after_run')

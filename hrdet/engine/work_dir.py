@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 import hrdet
-from hrdet.distributed import on_rank_0, world_size
+from hrdet.distributed import RollCall, on_rank_0, world_size
 from hrdet.logger import start_logging
 from hrdet.messages import plural
 
@@ -40,6 +40,7 @@ class WorkDir:
         self.path = Path(path)
         self._lock = None
         on_rank_0(self._take)
+        self.roll_call = RollCall(self.path / '.ranks')
         self.logger = start_logging(log_level, self.path)
 
     def _take(self) -> None:
