@@ -1,0 +1,1 @@
+"""Campaigns against hrdet: broken files, wrong configs, damaged checkpoints, killed runs."""
