@@ -2,6 +2,7 @@
 
 import itertools
 
+import torch
 from torch import Tensor
 
 from . import library
@@ -50,3 +51,13 @@ def encode_masks(
         {'size': size, 'counts': text[begin:end]}
         for size, (begin, end) in zip(image_sizes.tolist(), spans)
     ]
+
+
+def _fake(probabilities: Tensor, boxes: Tensor, *_) -> tuple[Tensor, Tensor]:
+    length = torch.library.get_ctx().new_dynamic_size()
+    ends = boxes.new_empty(len(boxes), dtype=torch.int64)
+    return boxes.new_empty(length, dtype=torch.uint8), ends
+
+
+if library.CPU.loaded:
+    torch.library.register_fake('hrdet::encode_masks', _fake)

@@ -227,3 +227,10 @@ def test_wrong_arguments(change, message):
     assert len(encode_masks(**arguments)) == 2
     with pytest.raises((RuntimeError, ValueError), match=message):
         encode_masks(**arguments | change)
+
+
+def test_opcheck():
+    """The length of the text depends on the masks, so only a traced graph of one size has it."""
+    boxes, sizes = torch.tensor([[1.0, 2, 9, 8], [0, 0, 4, 4]]), torch.tensor([[10, 12], [9, 9]])
+    arguments = torch.rand(2, 6, 6), boxes, sizes, 0.5, True
+    torch.library.opcheck(torch.ops.hrdet.encode_masks.default, arguments)

@@ -65,12 +65,12 @@ def batch_rois(boxes: Tensor, valid: Tensor) -> Tensor:
 
 
 def valid_rows(rois: Tensor) -> Tensor | slice:
-    """Index of the rows of ``rois`` (R, 5) that hold a region; on a GPU of all rows.
+    """Index of the rows of ``rois`` (R, 5) that hold a region; on an accelerator of all rows.
 
     On a CPU the heads need not compute the others: detections with masks are few, and a trained RPN
-    leaves fewer than ``max_num`` proposals in most images.  On a GPU shapes stay static: asking how
-    many rows are valid would wait for the device.  Exported graphs have static shapes, too.
+    leaves fewer than ``max_num`` proposals in most images.  Elsewhere shapes stay static: asking
+    how many rows are valid would wait for the device.  Exported graphs have static shapes, too.
     """
-    if rois.is_cuda or torch.compiler.is_exporting():
+    if rois.device.type != 'cpu' or torch.compiler.is_exporting():
         return slice(None)
     return (rois[:, 0] >= 0).nonzero().squeeze(1)
