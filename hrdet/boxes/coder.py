@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from hrdet.ranges import Positive
+from hrdet.ranges import Number, Positive
 from hrdet.registry import register
 
 
@@ -21,7 +21,7 @@ class DeltaCoder(nn.Module):
 
     def __init__(
         self,
-        means: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
+        means: Sequence[Number] = (0.0, 0.0, 0.0, 0.0),
         stds: Sequence[Positive] = (1.0, 1.0, 1.0, 1.0),
         max_ratio: Positive = 16 / 1000,
     ) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from hrdet.distributed import broadcast_object, gather_objects
 from hrdet.evaluation.details import Details
 from hrdet.evaluation.evaluator import Evaluator, by_image, log_table, table
+from hrdet.ranges import Count
 from hrdet.registry import register
 from hrdet.structures import ClassScores, ImageMeta
 from hrdet.structures.result_files import prediction, write_plain
@@ -42,7 +43,7 @@ class Accuracy(Evaluator):
     formats = ('.json', '.pkl')
     choices = ('accuracy',)
 
-    def __init__(self, dataset, topk: Sequence[int] = (1, 5)) -> None:
+    def __init__(self, dataset, topk: Sequence[Count] = (1, 5)) -> None:
         self.classes = tuple(dataset.classes)
         self.topk = tuple(k for k in topk if k <= len(self.classes)) or (1,)
         self.image_ids = list(dataset.image_ids)

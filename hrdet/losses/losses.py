@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hrdet.boxes import aligned_iou
-from hrdet.ranges import NotNegative, Share
+from hrdet.ranges import NotNegative, Positive, Share
 from hrdet.registry import register
 
 
@@ -19,7 +19,7 @@ from hrdet.registry import register
 class Loss:
     """Base class of losses: subclasses define ``elements``, this class weights and sums them."""
 
-    loss_weight: float = 1.0
+    loss_weight: NotNegative = 1.0
 
     def elements(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Losses of single elements, before weighting and summing."""
@@ -107,7 +107,7 @@ def sigmoid_focal_loss(
 class SmoothL1Loss(Loss):
     """Smooth L1; predictions, targets and elements have one shape."""
 
-    beta: float = 1.0
+    beta: Positive = 1.0
 
     def __post_init__(self) -> None:
         if self.beta <= 0:
@@ -131,7 +131,7 @@ class L1Loss(Loss):
 class IoULoss(Loss):
     """-log IoU of boxes (R, 4) and their targets; the elements are (R,)."""
 
-    eps: float = 1e-6
+    eps: Positive = 1e-6
 
     def elements(self, prediction: Tensor, target: Tensor) -> Tensor:
         return iou_loss(prediction, target, self.eps)

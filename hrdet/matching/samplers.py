@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hrdet.matching.assigner import IGNORED, NEGATIVE, Assignment
-from hrdet.ranges import Count, Share, UpToOne
+from hrdet.ranges import Count, Number, Share, UpToOne
 from hrdet.registry import register
 
 
@@ -44,7 +44,7 @@ class RandomSampler:
         self,
         num: Count,
         pos_fraction: Share,
-        neg_pos_ub: float = -1,
+        neg_pos_ub: Number = -1,
         add_gt_as_proposals: bool = True,
     ) -> None:
         self.num, self.num_positive = num, int(num * pos_fraction)
@@ -120,7 +120,7 @@ class IoUBalancedNegSampler(RandomSampler):
         self,
         num: Count,
         pos_fraction: Share,
-        neg_pos_ub: float = -1,
+        neg_pos_ub: Number = -1,
         add_gt_as_proposals: bool = True,
         floor_thr: UpToOne = -1,
         floor_fraction: Share = 0,
@@ -165,7 +165,7 @@ class CombinedSampler(RandomSampler):
         pos_fraction: Share,
         pos_sampler: RandomSampler,
         neg_sampler: RandomSampler,
-        neg_pos_ub: float = -1,
+        neg_pos_ub: Number = -1,
         add_gt_as_proposals: bool = True,
     ) -> None:
         super().__init__(num, pos_fraction, neg_pos_ub, add_gt_as_proposals)

@@ -4,6 +4,7 @@ N images, P boxes, K classes, D detections.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ class SoftNMS:
 
     iou_thr: Share
     min_score: Share = 0.001
-    method: str = 'linear'
+    method: Literal['linear', 'gaussian'] = 'linear'
     sigma: Positive = 0.5
 
     def __call__(self, boxes: Tensor, scores: Tensor, limit: int) -> tuple[Tensor, Tensor]:

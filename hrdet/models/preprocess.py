@@ -1,12 +1,10 @@
 """Normalise and pad a batch of uint8 images on the model's device."""
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hrdet.ranges import Count, Positive
+from hrdet.ranges import Count, Number, Positive
 from hrdet.registry import register
 from hrdet.structures import Batch
 
@@ -25,8 +23,8 @@ class Preprocess(nn.Module):
 
     def __init__(
         self,
-        mean: Sequence[float],
-        std: Sequence[Positive],
+        mean: tuple[Number, Number, Number],
+        std: tuple[Positive, Positive, Positive],
         channel_order: str = 'rgb',
         size_divisor: Count = 32,
     ) -> None:

@@ -18,6 +18,7 @@ _RANGES = {
     'betas': tuple[Share, Share],
     'alpha': Share,
     'eps': NotNegative,
+    'dampening': Share,
 }
 _PARAMWISE = ('bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'custom_keys')
 
@@ -78,6 +79,7 @@ def _parameter_groups(
                 f'optimizer.paramwise_cfg.{name}: unknown{nearest(name, _PARAMWISE)}. '
                 f'It accepts: {", ".join(_PARAMWISE)}'
             )
+        _check_factors(multipliers[name], f'optimizer.paramwise_cfg.{name}')
     # 1. Parameters by their multipliers (learning rate, weight decay).
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for module_name, module in model.named_modules():
@@ -95,6 +97,14 @@ def _parameter_groups(
             group['weight_decay'] = options.get('weight_decay', 0.0) * decay
         result.append(group)
     return result
+
+
+def _check_factors(value: Any, path: str) -> None:
+    """A factor of the learning rate or the weight decay, or a dict of such by name."""
+    if not isinstance(value, dict):
+        return check_value(value, NotNegative, path)
+    for name, part in value.items():
+        _check_factors(part, f'{path}.{name}')
 
 
 def _factors(name: str, module: nn.Module, multipliers: dict[str, Any]) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from hrdet.config.lower.training import late_steps, nodes
 from hrdet.config.node import Node, check, check_choice, check_typed, read
-from hrdet.ranges import Count, Natural, Positive
+from hrdet.ranges import Count, Natural, NotNegative, Positive
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,17 +79,17 @@ def _constant(path: str, *, type: str, factor: Positive = 1 / 3, span: dict) -> 
     return dict(type='ConstantLR', factor=factor)
 
 
-def _step(path: str, *, type: str, step_size: Count, gamma: float = 0.1, span: dict) -> Any:
+def _step(path: str, *, type: str, step_size: Count, gamma: Positive = 0.1, span: dict) -> Any:
     return dict(type='StepLR', step_size=step_size, gamma=gamma)
 
 
 def _multi_step(
-    path: str, *, type: str, milestones: list[Count], gamma: float = 0.1, span: dict
+    path: str, *, type: str, milestones: list[Count], gamma: Positive = 0.1, span: dict
 ) -> dict[str, Any]:
     return dict(type='MultiStepLR', milestones=list(milestones), gamma=gamma)
 
 
-def _exponential(path: str, *, type: str, gamma: float, span: dict) -> dict[str, Any]:
+def _exponential(path: str, *, type: str, gamma: Positive, span: dict) -> dict[str, Any]:
     return dict(type='ExponentialLR', gamma=gamma)
 
 
@@ -98,8 +98,8 @@ def _cosine(
     *,
     type: str,
     T_max: Count | None = None,
-    eta_min: float | None = None,
-    eta_min_ratio: float | None = None,
+    eta_min: NotNegative | None = None,
+    eta_min_ratio: NotNegative | None = None,
     span: dict,
 ) -> dict[str, Any]:
     """``T_max`` is the length of the scheduler where it is left out."""
@@ -114,7 +114,7 @@ def _cosine(
 
 
 def _poly(
-    path: str, *, type: str, power: float = 1.0, eta_min: float = 0.0, span: dict
+    path: str, *, type: str, power: Positive = 1.0, eta_min: NotNegative = 0.0, span: dict
 ) -> dict[str, Any]:
     return dict(type='PolyLR', power=power, eta_min=eta_min)
 

@@ -15,6 +15,7 @@ from hrdet.data.datasets.inspection import Findings
 from hrdet.data.datasets.statistics import LabelStatistics, of_boxes
 from hrdet.data.errors import DataError, Problem, raise_or_warn
 from hrdet.data.transforms import apply
+from hrdet.ranges import Natural
 from hrdet.structures import GroundTruth, ImageMeta, LoadedProposals, Sample
 from hrdet.structures.coco_masks import rasterise
 
@@ -64,7 +65,7 @@ class AnnotatedImages(DetectionDataset):
         classes: Sequence[str] | None = None,
         test_mode: bool = False,
         filter_empty: bool = True,
-        min_size: int = 32,
+        min_size: Natural = 32,
         with_mask: bool = False,
         with_crowd: bool = True,
         proposals: dict | None = None,

@@ -8,6 +8,7 @@ from hrdet.data.annotations import read_coco, read_proposals
 from hrdet.data.datasets.annotated import AnnotatedImages
 from hrdet.data.datasets.images import image_store
 from hrdet.data.errors import raise_or_warn
+from hrdet.ranges import Count, Natural
 from hrdet.registry import register
 
 
@@ -35,11 +36,11 @@ class CocoDataset(AnnotatedImages):
         classes: Sequence[str] | None = None,
         test_mode: bool = False,
         filter_empty: bool = True,
-        min_size: int = 32,
+        min_size: Natural = 32,
         with_mask: bool = False,
         with_crowd: bool = True,
         proposal_file: str | None = None,
-        num_max_proposals: int | None = 1000,
+        num_max_proposals: Count | None = 1000,
         seg_prefix: str | None = None,
         box_convention: BoxConvention | str = BoxConvention.INCLUSIVE,
         exif: Literal['ignore', 'apply', 'error'] = 'ignore',

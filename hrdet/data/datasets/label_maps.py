@@ -17,6 +17,7 @@ from hrdet.data.datasets.stored import StoredImages, names_of_classes
 from hrdet.data.errors import DataError, Problem, raise_or_warn
 from hrdet.data.transforms import fuse
 from hrdet.messages import plural
+from hrdet.ranges import Label
 from hrdet.registry import nearest, register
 from hrdet.structures import SegmentationMap
 from hrdet.structures.truth import SEMANTIC_IGNORE
@@ -58,11 +59,11 @@ class LabelMapDataset(StoredImages):
         split: str = '',
         transforms: Sequence[Callable] = (),
         classes: Sequence[str] | str | None = None,
-        palette: Sequence[Colour] | None = None,
+        palette: Sequence[tuple[Label, Label, Label]] | None = None,
         img_suffix: str | None = None,
         seg_map_suffix: str | None = None,
         reduce_zero_label: bool | None = None,
-        ignore_index: int | None = None,
+        ignore_index: Label | None = None,
         test_mode: bool = False,
     ):
         row = self.row or SegmentationSource('', '', (), (), {}, img_suffix='.jpg')
@@ -174,7 +175,7 @@ class LabelMapDataset(StoredImages):
     def stated_classes(
         cls,
         classes: Sequence[str] | None = None,
-        palette: Sequence[Colour] | None = None,
+        palette: Sequence[tuple[Label, Label, Label]] | None = None,
         **arguments: Any,
     ) -> tuple:
         names, colours = super().stated_classes(classes, palette)

@@ -9,6 +9,7 @@ from hrdet.data.annotations import read_voc
 from hrdet.data.datasets.annotated import AnnotatedImages
 from hrdet.data.datasets.images import FolderImages
 from hrdet.data.errors import raise_or_warn
+from hrdet.ranges import Natural
 from hrdet.registry import register
 
 
@@ -38,7 +39,7 @@ class VOCDataset(AnnotatedImages):
         classes: Sequence[str] | None = None,
         test_mode: bool = False,
         filter_empty: bool = True,
-        min_size: int = 32,
+        min_size: Natural = 32,
         with_crowd: bool = True,
         box_convention: BoxConvention | str = BoxConvention.INCLUSIVE,
         exif: Literal['ignore', 'apply', 'error'] = 'ignore',

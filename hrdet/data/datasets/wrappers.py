@@ -7,7 +7,7 @@ import numpy as np
 
 from hrdet.data.datasets.base import ImageDataset
 from hrdet.data.errors import DataError
-from hrdet.ranges import Count
+from hrdet.ranges import Count, Share
 from hrdet.registry import register
 from hrdet.structures import Annotation, Sample
 
@@ -75,7 +75,7 @@ class ClassBalancedDataset(_Selection):
     image is there as often as its rarest class asks for, rounded up.
     """
 
-    def __init__(self, dataset: ImageDataset, oversample_thr: float):
+    def __init__(self, dataset: ImageDataset, oversample_thr: Share):
         if not 0 < oversample_thr <= 1:
             raise ValueError(f'oversample_thr is a fraction of the images, not {oversample_thr}')
         # 1. Which classes (n, K) are on which image, and on what fraction (K,) of all images.

@@ -6,11 +6,24 @@ Colours and policies use Pillow's operations, as timm, torchvision and mmpretrai
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from hrdet.data.transforms.geometry import Transform
 from hrdet.data.transforms.policies import POLICIES, Policy, operate
+from hrdet.ranges import (
+    Colour,
+    Factors,
+    NotNegative,
+    Number,
+    Positive,
+    PositiveShare,
+    Ratio,
+    Ratios,
+    Share,
+    Tries,
+)
 from hrdet.registry import register
 from hrdet.structures import Sample
 
@@ -28,10 +41,10 @@ class ColorJitter(Transform):
 
     def __init__(
         self,
-        brightness: float | Sequence[float] = 0.0,
-        contrast: float | Sequence[float] = 0.0,
-        saturation: float | Sequence[float] = 0.0,
-        hue: float | Sequence[float] = 0.0,
+        brightness: NotNegative | Factors = 0.0,
+        contrast: NotNegative | Factors = 0.0,
+        saturation: NotNegative | Factors = 0.0,
+        hue: NotNegative | tuple[Number, Number] = 0.0,
     ):
         self.ranges = {
             'brightness': _range('brightness', brightness, 1, (0, math.inf)),
@@ -70,13 +83,13 @@ class RandAugment(Transform):
 
     def __init__(
         self,
-        policies: str | Sequence[tuple[str, Sequence[float] | None]] = 'timm_increasing',
-        num_policies: int = 2,
-        magnitude_level: float = 9,
-        magnitude_std: float | str = 0.0,
-        total_level: float = 10,
-        prob: float = 0.5,
-        pad_val: float | Sequence[float] = 128,
+        policies: str | Sequence[tuple[str, Sequence[Number] | None]] = 'timm_increasing',
+        num_policies: Tries = 2,
+        magnitude_level: NotNegative = 9,
+        magnitude_std: NotNegative | Literal['inf'] = 0.0,
+        total_level: Positive = 10,
+        prob: Share = 0.5,
+        pad_val: Colour = 128,
         interpolation: str = 'bicubic',
     ):
         rows = POLICIES.get(policies) if isinstance(policies, str) else policies
@@ -126,13 +139,13 @@ class RandomErasing(Transform):
 
     def __init__(
         self,
-        erase_prob: float = 0.5,
-        min_area_ratio: float = 0.02,
-        max_area_ratio: float = 0.4,
-        aspect_range: float | Sequence[float] = (3 / 10, 10 / 3),
+        erase_prob: Share = 0.5,
+        min_area_ratio: PositiveShare = 0.02,
+        max_area_ratio: PositiveShare = 0.4,
+        aspect_range: Ratio | Ratios = (3 / 10, 10 / 3),
         mode: str = 'const',
-        fill_color: float | Sequence[float] = 128,
-        fill_std: float | Sequence[float] | None = None,
+        fill_color: Colour = 128,
+        fill_std: Colour | None = None,
     ):
         if mode not in ('const', 'rand'):
             raise ValueError(f"mode is 'const' or 'rand', not {mode!r}")

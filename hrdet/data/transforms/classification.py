@@ -9,10 +9,12 @@ from hrdet.data.transforms.antialias import resize_antialiased
 from hrdet.data.transforms.crops import centre_crop_box, random_resized_crop_box
 from hrdet.data.transforms.geometry import Transform, crop, follow, size_ratio
 from hrdet.data.transforms.sizes import short_edge_size
+from hrdet.ranges import Factors, Pixels, PixelSize, Ratios, Tries
 from hrdet.registry import register
 from hrdet.structures import Sample
 
 Size = tuple[int, int]  # (h, w)
+
 
 _OPENCV = {
     'nearest': cv2.INTER_NEAREST,
@@ -69,10 +71,10 @@ class RandomResizedCrop(_ByBackend):
 
     def __init__(
         self,
-        scale: int | Sequence[int],
-        crop_ratio_range: Sequence[float] = (0.08, 1.0),
-        aspect_ratio_range: Sequence[float] = (3 / 4, 4 / 3),
-        max_attempts: int = 10,
+        scale: PixelSize,
+        crop_ratio_range: Factors = (0.08, 1.0),
+        aspect_ratio_range: Ratios = (3 / 4, 4 / 3),
+        max_attempts: Tries = 10,
         backend: str = 'cv2',
         interpolation: str = 'bilinear',
     ):
@@ -109,7 +111,7 @@ class ResizeEdge(_ByBackend):
 
     def __init__(
         self,
-        scale: int,
+        scale: Pixels,
         edge: str = 'short',
         backend: str = 'cv2',
         interpolation: str = 'bilinear',
@@ -148,7 +150,7 @@ class CenterCrop(Transform):
         crop_size: (h, w), or one number for both.
     """
 
-    def __init__(self, crop_size: int | Sequence[int]):
+    def __init__(self, crop_size: PixelSize):
         self.size = as_size(crop_size)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -159,7 +161,7 @@ class CenterCrop(Transform):
         return np.minimum(sizes, self.size)
 
 
-def as_size(size: int | Sequence[int]) -> Size:
+def as_size(size: PixelSize) -> Size:
     """(h, w) from one number for both or a pair."""
     pair = (size, size) if np.ndim(size) == 0 else tuple(size)
     if len(pair) != 2 or any(int(edge) != edge or edge < 1 for edge in pair):

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from hrdet.data.transforms.geometry import Transform
+from hrdet.ranges import Factors, HalfTurn, Level
 from hrdet.registry import register
 from hrdet.structures import Sample
 
@@ -27,10 +28,10 @@ class PhotoMetricDistortion(Transform):
 
     def __init__(
         self,
-        brightness_delta: float = 32,
-        contrast_range: tuple[float, float] = (0.5, 1.5),
-        saturation_range: tuple[float, float] = (0.5, 1.5),
-        hue_delta: float = 18,
+        brightness_delta: Level = 32,
+        contrast_range: Factors = (0.5, 1.5),
+        saturation_range: Factors = (0.5, 1.5),
+        hue_delta: HalfTurn = 18,
     ):
         self.brightness_delta = brightness_delta
         self.contrast_range = contrast_range

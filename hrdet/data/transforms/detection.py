@@ -8,6 +8,7 @@ import numpy as np
 from hrdet.boxes import BoxConvention
 from hrdet.data.transforms.geometry import Transform, crop, resize_crop, size_ratio
 from hrdet.data.transforms.standard import Scale, as_scales
+from hrdet.ranges import Pixels, PositiveShare, Scales, Share
 from hrdet.registry import register
 from hrdet.structures import Sample
 from hrdet.structures.truth import box_centres, centres_inside
@@ -30,7 +31,7 @@ class RandResizeCrop(Transform):
         exact_scale: see ``Resize``.
     """
 
-    def __init__(self, scales: Sequence[Scale], size: Scale, exact_scale: bool = False):
+    def __init__(self, scales: Scales, size: tuple[Pixels, Pixels], exact_scale: bool = False):
         self.scales = as_scales(scales)
         self.size = as_scales(size)[0]
         self.exact_scale = exact_scale
@@ -94,8 +95,8 @@ class RandomCrop(Transform):
 
     def __init__(
         self,
-        min_ious: Sequence[float] = (0.1, 0.3, 0.5, 0.7, 0.9),
-        min_crop_size: float = 0.3,
+        min_ious: Sequence[Share] = (0.1, 0.3, 0.5, 0.7, 0.9),
+        min_crop_size: PositiveShare = 0.3,
         keep_orientation: bool = False,
     ):
         self.min_ious = tuple(min_ious)
@@ -151,7 +152,7 @@ class SegRescale(Transform):
     Belongs at the end of the list.  An h x w map becomes ceil(h/s) x ceil(w/s).
     """
 
-    def __init__(self, scale_factor: float = 1.0):
+    def __init__(self, scale_factor: PositiveShare = 1.0):
         self.stride = round(1 / scale_factor)
         if self.stride < 1 or abs(self.stride * scale_factor - 1) > 1e-6:
             raise ValueError(f'scale_factor must be 1 over a whole number, not {scale_factor}')

@@ -5,6 +5,7 @@ They draw random numbers as mmsegmentation does, in its order.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from hrdet.data.transforms.crops import random_crop_box
 from hrdet.data.transforms.geometry import Transform, crop, expand, resize, resize_crop, size_ratio
 from hrdet.data.transforms.sizes import keep_ratio_size, random_scale, scaled_size
 from hrdet.data.transforms.standard import as_scales
+from hrdet.ranges import Colour, Factors, Level, Pixels, PixelSize, PositiveShare, Ratio, Ratios
 from hrdet.registry import register
 from hrdet.structures import Sample, SegmentationMap
 from hrdet.structures.truth import SEMANTIC_IGNORE
@@ -33,8 +35,8 @@ class RandomResize(Transform):
 
     def __init__(
         self,
-        scale: Sequence[int],
-        ratio_range: Sequence[float] = (1.0, 1.0),
+        scale: tuple[Pixels, Pixels],
+        ratio_range: Ratios = (1.0, 1.0),
         keep_ratio: bool = True,
     ):
         self.scale = as_scales(scale)[0]
@@ -63,7 +65,7 @@ class RandomResize(Transform):
 class ResizeByFactor(Transform):
     """Resize to ``factor`` times the image's own size (``Resize(scale_factor=...)`` of 1.x)."""
 
-    def __init__(self, factor: float):
+    def __init__(self, factor: Ratio):
         if not factor > 0:
             raise ValueError(f'factor must be above 0, not {factor}')
         self.factor = factor
@@ -88,7 +90,7 @@ class SegRandomCrop(Transform):
         cat_max_ratio: 1 accepts every window.
     """
 
-    def __init__(self, crop_size: int | Sequence[int], cat_max_ratio: float = 1.0):
+    def __init__(self, crop_size: PixelSize, cat_max_ratio: PositiveShare = 1.0):
         self.size = as_size(crop_size)
         if not 0 < cat_max_ratio <= 1:
             raise ValueError(f'cat_max_ratio is a share of the pixels, not {cat_max_ratio}')
@@ -174,10 +176,10 @@ class SegPhotoMetricDistortion(Transform):
 
     def __init__(
         self,
-        brightness_delta: float = 32,
-        contrast_range: Sequence[float] = (0.5, 1.5),
-        saturation_range: Sequence[float] = (0.5, 1.5),
-        hue_delta: int = 18,
+        brightness_delta: Level = 32,
+        contrast_range: Factors = (0.5, 1.5),
+        saturation_range: Factors = (0.5, 1.5),
+        hue_delta: Annotated[int, 'an integer from 1 to 180', lambda n: 1 <= n <= 180] = 18,
     ):
         self.arguments = (brightness_delta, contrast_range, saturation_range, hue_delta)
 
@@ -196,7 +198,7 @@ class PadToSize(Transform):
             mean colour; the pixels are added when the batch is put together.
     """
 
-    def __init__(self, size: int | Sequence[int], pad_val: float | Sequence[float] | None = None):
+    def __init__(self, size: PixelSize, pad_val: Colour | None = None):
         self.size = as_size(size)
         self.pad_val = pad_val
 

@@ -2,15 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
 
 from hrdet.data.transforms.geometry import Transform, expand, flip, resize
 from hrdet.data.transforms.sizes import scaled_size
+from hrdet.ranges import Level, Pixels, Scales, Share
 from hrdet.registry import register
 from hrdet.structures import Sample
 
 Scale = tuple[int, int]
+Enlargements = Annotated[
+    tuple[float, float],
+    'a pair (smallest, largest) from 1 to 100',
+    lambda r: 1 <= r[0] <= r[1] <= 100,
+]
 
 
 @register()
@@ -29,7 +36,7 @@ class Resize(Transform):
 
     def __init__(
         self,
-        scales: Scale | Sequence[Scale],
+        scales: tuple[Pixels, Pixels] | Scales,
         multiscale_mode: str = 'value',
         keep_ratio: bool = True,
         exact_scale: bool = False,
@@ -83,7 +90,7 @@ class Resize(Transform):
 class RandomFlip(Transform):
     """Mirror an image left to right with probability ``ratio``."""
 
-    def __init__(self, ratio: float = 0.5):
+    def __init__(self, ratio: Share = 0.5):
         if not 0 <= ratio <= 1:
             raise ValueError(f'ratio is a probability, not {ratio}')
         self.ratio = ratio
@@ -99,7 +106,7 @@ class Pad(Transform):
     Only ``meta.padded_size`` changes; the pixels are added when the batch is put together.
     """
 
-    def __init__(self, size_divisor: int = 32):
+    def __init__(self, size_divisor: Pixels = 32):
         if size_divisor < 1:
             raise ValueError(f'size_divisor must be at least 1, not {size_divisor}')
         self.size_divisor = size_divisor
@@ -119,14 +126,14 @@ class Expand(Transform):
     Args:
         mean: the colour, in the channel order of ``img_norm_cfg.mean``.
         to_rgb: that order is RGB, and is reversed for the BGR image.
-        ratio_range: edge of the canvas over edge of the image.
+        ratio_range: edge of the canvas over edge of the image, up to 100.
     """
 
     def __init__(
         self,
-        mean: Sequence[float] = (0, 0, 0),
+        mean: tuple[Level, Level, Level] = (0, 0, 0),
         to_rgb: bool = True,
-        ratio_range: tuple[float, float] = (1, 4),
+        ratio_range: Enlargements = (1, 4),
     ):
         self.colour = np.rint(mean[::-1] if to_rgb else mean).astype(np.uint8)
         self.ratio_range = ratio_range

@@ -20,6 +20,7 @@ from hrdet.models.layers import ConvNorm, conv_bn
 from hrdet.models.layers.norm import NormCfg, norm_maker
 from hrdet.models.layers.residual import Norm
 from hrdet.models.layers.resize import upsample_fuse
+from hrdet.ranges import Count, FrozenStages
 from hrdet.registry import register
 
 
@@ -143,13 +144,13 @@ class HRNet(Backbone):
     def __init__(
         self,
         extra: Mapping[str, Any] | None = None,
-        width: int | str | None = None,
+        width: Count | str | None = None,
         norm_cfg: NormCfg = MappingProxyType({'type': 'BN'}),
         norm_eval: bool = True,
-        frozen_stages: int = -1,
+        frozen_stages: FrozenStages = -1,
         with_cp: bool = False,
         zero_init_residual: bool = False,
-        in_channels: int = 3,
+        in_channels: Count = 3,
         fuse_mode: str = 'nearest',
     ) -> None:
         super().__init__(norm_eval, with_cp)

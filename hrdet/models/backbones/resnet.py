@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from hrdet.models.backbones.base import Backbone
 from hrdet.models.layers import BasicBlock, Bottleneck, NormCfg, conv_bn
 from hrdet.models.layers.norm import norm_maker
+from hrdet.ranges import Count, FrozenStages, Natural
 from hrdet.registry import register
 
 # Kind and number of the blocks of each depth's stages (He et al. 2015, table 1).
@@ -40,14 +41,14 @@ class ResNet(Backbone):
 
     def __init__(
         self,
-        depth: int,
-        frozen_stages: int = -1,
+        depth: Count,
+        frozen_stages: FrozenStages = -1,
         norm_cfg: NormCfg = MappingProxyType({'type': 'BN'}),
         norm_eval: bool = True,
         with_cp: bool = False,
         zero_init_residual: bool = False,
-        num_stages: int = 4,
-        out_indices: tuple[int, ...] = (0, 1, 2, 3),
+        num_stages: Count = 4,
+        out_indices: tuple[Natural, ...] = (0, 1, 2, 3),
         style: str = 'pytorch',
     ) -> None:
         super().__init__(norm_eval, with_cp)

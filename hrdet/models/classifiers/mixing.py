@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hrdet.ranges import Positive
 from hrdet.registry import register
 
 
@@ -22,7 +23,7 @@ class _Mixing:
         alpha: of the Beta distribution of the share that an image keeps; larger mixes more evenly.
     """
 
-    def __init__(self, alpha: float = 1.0) -> None:
+    def __init__(self, alpha: Positive = 1.0) -> None:
         if alpha <= 0:
             raise ValueError(f'alpha must be above 0, not {alpha}')
         self.alpha = alpha

@@ -28,7 +28,7 @@ class SharedFCBBoxHead(nn.Module):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: Count,
         coder: DeltaCoder,
         loss_cls: nn.Module,
         loss_bbox: nn.Module,

@@ -44,7 +44,7 @@ class FCNHead(nn.Module):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: Count,
         in_channels: Sequence[Count],
         channels: Count,
         num_convs: Natural = 2,
@@ -52,7 +52,7 @@ class FCNHead(nn.Module):
         concat_input: bool = True,
         dropout_ratio: UpToOne = 0.1,
         norm_cfg: NormCfg | Mapping = MappingProxyType({'type': 'BN'}),
-        loss_weight: float = 1.0,
+        loss_weight: NotNegative = 1.0,
         class_weight: Sequence[NotNegative] | None = None,
         avg_class_weight: bool = False,
         avg_non_ignore: bool = False,

@@ -25,7 +25,7 @@ from hrdet.matching import assign_points
 from hrdet.models.layers import NormCfg, conv_module
 from hrdet.models.multiclass_nms import NMS, SoftNMS, multiclass_nms
 from hrdet.models.views import AugmentedView
-from hrdet.ranges import Count, Limit, Natural, NotNegative, Positive, UpToOne
+from hrdet.ranges import Count, Integer, Limit, Natural, NotNegative, Number, Positive, UpToOne
 from hrdet.registry import register
 from hrdet.structures import GroundTruth
 
@@ -89,10 +89,10 @@ class FCOSHead(nn.Module):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: Count,
         in_channels: Count,
         strides: Sequence[Count],
-        regress_ranges: Sequence[tuple[float, float]],
+        regress_ranges: Sequence[tuple[Number, Number]],
         loss_cls: nn.Module,
         loss_bbox: nn.Module,
         loss_centerness: nn.Module,
@@ -102,7 +102,7 @@ class FCOSHead(nn.Module):
         feat_channels: Count = 256,
         center_sampling: bool = False,
         center_sample_radius: Positive = 1.5,
-        nms_pre: int = 1000,
+        nms_pre: Integer = 1000,
         min_bbox_size: NotNegative = 0,
         score_thr: UpToOne = 0.05,
         nms: NMS | SoftNMS = NMS(0.5),

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from hrdet.losses.cross_entropy import soft_cross_entropy
-from hrdet.ranges import Count, Share
+from hrdet.ranges import Count, NotNegative, Share
 from hrdet.registry import register
 
 
@@ -22,10 +22,10 @@ class LinearClsHead(nn.Module):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: Count,
         in_channels: Count,
         label_smoothing: Share = 0.0,
-        loss_weight: float = 1.0,
+        loss_weight: NotNegative = 1.0,
     ) -> None:
         super().__init__()
         self.num_classes, self.in_channels = num_classes, in_channels

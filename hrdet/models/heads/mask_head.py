@@ -26,7 +26,7 @@ class FCNMaskHead(nn.Module):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: Count,
         loss_mask: nn.Module,
         num_convs: Natural = 4,
         in_channels: Count = 256,

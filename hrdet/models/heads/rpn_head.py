@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hrdet import ops
 from hrdet.boxes import AnchorGenerator, BoxConvention, DeltaCoder, clip_boxes
 from hrdet.models.views import AugmentedView
-from hrdet.ranges import Count, NotNegative, Share
+from hrdet.ranges import Count, Integer, NotNegative, Number, Share
 from hrdet.registry import register
 from hrdet.structures import Batch, Proposals
 
@@ -29,8 +29,8 @@ class ProposalConfig:
     through a second NMS together.
     """
 
-    nms_pre: int
-    nms_post: int
+    nms_pre: Integer
+    nms_post: Integer
     max_num: Count
     nms_thr: Share
     min_bbox_size: NotNegative = 0
@@ -72,8 +72,8 @@ class RPNHead(nn.Module):
         test_proposals: ProposalConfig | None = None,
         assigner=None,
         sampler=None,
-        allowed_border: float = 0,
-        pos_weight: float = -1,
+        allowed_border: Number = 0,
+        pos_weight: Number = -1,
     ) -> None:
         super().__init__()
         self.anchors, self.coder = anchors, coder

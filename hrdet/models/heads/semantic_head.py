@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hrdet.models.heads.mask_head import initialise
 from hrdet.models.layers import NormCfg, conv_module
-from hrdet.ranges import Count, Natural
+from hrdet.ranges import Count, Label, Natural, NotNegative
 from hrdet.registry import register
 
 
@@ -34,8 +34,8 @@ class FusedSemanticHead(nn.Module):
         num_convs: Natural = 4,
         in_channels: Count = 256,
         conv_out_channels: Count = 256,
-        ignore_label: int = 255,
-        loss_weight: float = 0.2,
+        ignore_label: Label = 255,
+        loss_weight: NotNegative = 0.2,
         norm_cfg: NormCfg | None = None,
     ) -> None:
         super().__init__()

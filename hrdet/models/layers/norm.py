@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from hrdet.models.layers.sync_norm import SyncBatchNorm
+from hrdet.ranges import Count, Positive, Share
 from hrdet.registry import build, register
 
 NormCfg = Callable[[int], nn.Module] | Mapping[str, Any]
@@ -21,8 +22,8 @@ NormCfg = Callable[[int], nn.Module] | Mapping[str, Any]
 class BN:
     """Makes batch norms; ``requires_grad=False`` fixes their scale and shift."""
 
-    eps: float = 1e-5
-    momentum: float = 0.1
+    eps: Positive = 1e-5
+    momentum: Share = 0.1
     requires_grad: bool = True
     layer: ClassVar[type[nn.Module]] = nn.BatchNorm2d
     key: ClassVar[str] = 'bn'  # what mmdetection's checkpoints call it beside a convolution
@@ -45,8 +46,8 @@ class SyncBN(BN):
 class GN:
     """Makes group norms (Wu and He 2018), which do not depend on the batch."""
 
-    num_groups: int
-    eps: float = 1e-5
+    num_groups: Count
+    eps: Positive = 1e-5
     requires_grad: bool = True
     key: ClassVar[str] = 'gn'
 

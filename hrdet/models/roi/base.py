@@ -9,7 +9,7 @@ from hrdet.boxes import BoxConvention
 from hrdet.models.multiclass_nms import NMS, SoftNMS
 from hrdet.models.roi.extractor import SingleRoIExtractor
 from hrdet.models.roi.sampling import RoISampler
-from hrdet.ranges import Limit, UpToOne
+from hrdet.ranges import Count, Fraction, Limit, UpToOne
 
 
 class RoIHead(nn.Module):
@@ -38,8 +38,8 @@ class RoIHead(nn.Module):
         max_per_img: Limit = 100,
         mask_roi_extractor: SingleRoIExtractor | None = None,
         mask_head: nn.Module | Sequence[nn.Module] | None = None,
-        mask_size: int = 28,
-        mask_thr_binary: float = 0.5,
+        mask_size: Count = 28,
+        mask_thr_binary: Fraction = 0.5,
     ) -> None:
         super().__init__()
         self.bbox_roi_extractor, self.mask_roi_extractor = bbox_roi_extractor, mask_roi_extractor

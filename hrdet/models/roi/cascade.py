@@ -16,6 +16,7 @@ from hrdet.models.heads.bbox_head import SharedFCBBoxHead, class_probabilities
 from hrdet.models.roi.base import RoIHead
 from hrdet.models.roi.masks import mask_samples
 from hrdet.models.roi.sampling import SamplingResult
+from hrdet.ranges import NotNegative
 from hrdet.registry import register
 from hrdet.structures import Batch, Proposals
 
@@ -32,7 +33,7 @@ class CascadeRoIHead(RoIHead):
     def __init__(
         self,
         bbox_head: Sequence[SharedFCBBoxHead],
-        stage_loss_weights: Sequence[float],
+        stage_loss_weights: Sequence[NotNegative],
         **shared,
     ) -> None:
         super().__init__(bbox_head=bbox_head, **shared)

@@ -20,6 +20,7 @@ from hrdet.models.roi.base import RoIHead
 from hrdet.models.roi.cascade import box_losses, cascade_boxes, check_stages, next_proposals
 from hrdet.models.roi.extractor import SingleRoIExtractor
 from hrdet.models.roi.masks import mask_samples
+from hrdet.ranges import NotNegative
 from hrdet.registry import register
 from hrdet.structures import Batch, Proposals
 
@@ -66,7 +67,7 @@ class HybridTaskCascadeRoIHead(RoIHead):
     def __init__(
         self,
         bbox_head: Sequence[SharedFCBBoxHead],
-        stage_loss_weights: Sequence[float],
+        stage_loss_weights: Sequence[NotNegative],
         semantic_roi_extractor: SingleRoIExtractor | None = None,
         semantic_head: FusedSemanticHead | None = None,
         semantic_fusion: Sequence[str] = ('bbox', 'mask'),

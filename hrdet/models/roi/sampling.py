@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hrdet.matching.assigner import IGNORED, Assignment
 from hrdet.models.roi.extractor import batch_rois
+from hrdet.ranges import Number
 from hrdet.registry import register
 from hrdet.structures import GroundTruth, Proposals
 
@@ -47,7 +48,7 @@ class RoISampler:
         pos_weight: weight of a positive in the classification loss; 1 if not above 0.
     """
 
-    def __init__(self, assigner, sampler, pos_weight: float = -1) -> None:
+    def __init__(self, assigner, sampler, pos_weight: Number = -1) -> None:
         self.assigner, self.sampler = assigner, sampler
         self.pos_weight = pos_weight if pos_weight > 0 else 1.0
 
