@@ -1,7 +1,7 @@
 # make demo   set up, train on generated images, evaluate, leave pictures in work_dirs/quickstart;
 #             TASK=segmentation or TASK=classification does the same for that task
 # make test   set up and run the test suite on the CPU
-# make lint   ruff, import order of the packages, clang-format
+# make lint   ruff, import order of the packages, types of the public API, clang-format
 # make docs   set up and build the site from docs/ into build/site
 # make install alone: .venv with the pinned requirements and the compiled operators
 
@@ -65,6 +65,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/clang-format --dry-run -Werror $$(git ls-files '*.h' '*.cpp' '*.cu' '*.cuh')
 
 $(VENV)/.docs: $(VENV)/.installed requirements/docs.txt

@@ -98,7 +98,8 @@ def hrdet_predict(
 
     With ``last_masks`` the last stage alone predicts a cascade's masks.
     """
-    from hrdet.apis import inference_detector, read_image
+    from hrdet.apis import inference_detector
+    from hrdet.data.inputs import read_image
 
     detector = models.load_hrdet(**model)
     if last_masks:

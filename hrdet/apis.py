@@ -11,8 +11,7 @@ import fnmatch
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import torch
 
@@ -21,15 +20,15 @@ from hrdet import zoo
 from hrdet.checkpoints import load_checkpoint, read_checkpoint
 from hrdet.class_names import classes_of, test_data
 from hrdet.config import Config, load_config, lower
-from hrdet.data.inputs import Image, ImagePipeline, is_one_image, read_image
+from hrdet.data.inputs import Image, ImagePipeline
+from hrdet.inference import DetectionResult, Results, SegmentationResult, Tiling, present_images
 from hrdet.models import build_model
 from hrdet.models.base import BaseModel
 from hrdet.models.detectors import Detector
 from hrdet.models.segmentors import EncoderDecoder
 from hrdet.registry import ConfigError, build
-from hrdet.structures import Detections, LabelMap
 
-ConfigSource = str | os.PathLike | Mapping[str, Any] | Config
+ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | Config
 
 _logger = logging.getLogger('hrdet')
 
@@ -61,7 +60,7 @@ def list_models(
 
 def get_model(
     model: ConfigSource,
-    pretrained: bool | str | os.PathLike = False,
+    pretrained: bool | str | os.PathLike[str] = False,
     device: str | torch.device | None = None,
     **overrides: Any,
 ) -> BaseModel:
@@ -83,7 +82,7 @@ def get_model(
         ConfigError, CheckpointError, FileNotFoundError: with what to change.
     """
     # ``pretrained=True`` needs a model whose weights are published under its name.
-    checkpoint = None if pretrained is False else pretrained
+    checkpoint: str | os.PathLike[str] | None = None
     if pretrained is True:
         published = zoo.named(model)
         if published is None:
@@ -92,6 +91,8 @@ def get_model(
                 f'weights of its own; give a path or an address as pretrained'
             )
         checkpoint = published.name
+    elif pretrained is not False:
+        checkpoint = pretrained
     options = {'model': overrides} if overrides else None
     config, _ = zoo.resolve(model)
     return _build(config, checkpoint, device or 'cpu', options, other_classes=bool(overrides))
@@ -99,7 +100,7 @@ def get_model(
 
 def init_model(
     config: ConfigSource,
-    checkpoint: str | os.PathLike | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     device: str | torch.device | None = None,
     cfg_options: Mapping[str, Any] | None = None,
     optimize: bool | Mapping[str, Any] | None = None,
@@ -136,7 +137,7 @@ def init_model(
 
 def _build(
     config: ConfigSource,
-    checkpoint: str | os.PathLike | None,
+    checkpoint: str | os.PathLike[str] | None,
     device: str | torch.device | None,
     cfg_options: Mapping[str, Any] | None = None,
     other_classes: bool = False,
@@ -167,29 +168,40 @@ def _build(
 
 
 @overload
-def inference_model(model: BaseModel | str, images: Image, batch_size: int = 1) -> Any: ...
+def inference_model(
+    model: BaseModel | str, images: Image, batch_size: int = 1, score_thr: float | None = None
+) -> Any: ...
 @overload
 def inference_model(
-    model: BaseModel | str, images: Sequence[Image], batch_size: int = 1
-) -> list[Any]: ...
+    model: BaseModel | str,
+    images: Iterable[Image],
+    batch_size: int = 1,
+    score_thr: float | None = None,
+) -> Results[Any]: ...
 def inference_model(
-    model: BaseModel | str, images: Image | Sequence[Image], batch_size: int = 1
-) -> Any | list[Any]:
+    model: BaseModel | str,
+    images: Image | Iterable[Image],
+    batch_size: int = 1,
+    score_thr: float | None = None,
+) -> Any:
     """Run a model on images.
 
     Args:
         model: from ``init_model`` or ``get_model``; or the name of a published model, which is
             then built at every call.
-        images: a file name, the bytes of an image file, an array (h, w, 3) uint8 BGR as OpenCV
-            gives it, or an image of Pillow; or a list, or another iterable, of these.
+        images: an image: a file name, an http(s) address, the bytes of an image file, an open file,
+            an array (h, w, 3), (h, w), or with alpha (h, w, 4), in the order blue, green, red as
+            OpenCV gives it, a tensor (3, h, w) in the order red, green, blue, or an image of
+            Pillow.  Several: a folder, a pattern of file names, a list, or another iterable.
         batch_size: how many images of a list go through the network at once.  Detectors pad them to
             the largest of them, which may change scores in the last digits; the others run images
             of different sizes one by one.
+        score_thr: detections with a lower score are left out.
 
     Returns:
-        Of a detector ``Detections``, of a segmentor a ``LabelMap``, with numpy arrays, in pixels of
-        the image as given; of a classifier a dict of ``pred_class``, ``pred_label``, ``pred_score``
-        and ``pred_scores`` (K,).  A list for a list.
+        Of a detector a ``DetectionResult``, of a segmentor a ``SegmentationResult``, with numpy
+        arrays, in pixels of the image as given; of a classifier a ``ClassificationResult``, a dict.
+        ``Results``, a list of these, for several images.
 
     Raises:
         DataError: a file is missing or not an image; the message names it.
@@ -203,90 +215,83 @@ def inference_model(
                 f'init_model(config, checkpoint)'
             )
         model = init_model(model)
-    if is_one_image(images):
-        return inference_model(model, [images])[0]
-    results = predict_images(model, images, batch_size)
-    return [result.prediction(model.classes) for result in results]
-
-
-def predict_images(
-    model: BaseModel, images: Iterable[Image], batch_size: int = 1, **options: Any
-) -> list[Any]:
-    """The results of images as the model's kind of ``Result``, with numpy arrays.
-
-    ``options`` are those of the model's ``predict``; for the rest see ``inference_model``.
-    """
-    if not hasattr(model, 'pipeline'):
-        raise ValueError('this model does not know how to prepare images: use init_model')
-    if not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f'batch_size={batch_size!r} is not a number of images, 1 or more')
-    device = next(model.parameters()).device
-    # Images may be a generator: only one batch is in memory at a time.
-    results: list[Any] = []
-    remaining = iter(images)
-    while chunk := list(islice(remaining, batch_size)):
-        names = [
-            str(image) if isinstance(image, (str, os.PathLike)) else f'images[{len(results) + i}]'
-            for i, image in enumerate(chunk)
-        ]
-        batch = model.pipeline([read_image(image) for image in chunk], names)
-        results += [result.numpy() for result in model.predict(batch.to(device), **options)]
-    return results
+    return present_images(model, images, batch_size, score_thr)
 
 
 def init_detector(
     config: ConfigSource,
-    checkpoint: str | os.PathLike | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     device: str | torch.device | None = None,
     cfg_options: Mapping[str, Any] | None = None,
     optimize: bool | Mapping[str, Any] | None = None,
 ) -> Detector:
     """``init_model`` of a detector."""
-    return init_model(config, checkpoint, device, cfg_options, optimize)
+    return cast(Detector, init_model(config, checkpoint, device, cfg_options, optimize))
 
 
 @overload
-def inference_detector(model: Detector, images: Image, batch_size: int = 1) -> Detections: ...
+def inference_detector(
+    model: Detector,
+    images: Image,
+    batch_size: int = 1,
+    score_thr: float | None = None,
+    tile: int | None = None,
+    overlap: float = 0.2,
+) -> DetectionResult: ...
 @overload
 def inference_detector(
-    model: Detector, images: Sequence[Image], batch_size: int = 1
-) -> list[Detections]: ...
+    model: Detector,
+    images: Iterable[Image],
+    batch_size: int = 1,
+    score_thr: float | None = None,
+    tile: int | None = None,
+    overlap: float = 0.2,
+) -> Results[DetectionResult]: ...
 def inference_detector(
-    model: Detector, images: Image | Sequence[Image], batch_size: int = 1
-) -> Detections | list[Detections]:
-    """``inference_model`` of a detector: its detections, best first."""
-    return inference_model(model, images, batch_size)
+    model: Detector,
+    images: Image | Iterable[Image],
+    batch_size: int = 1,
+    score_thr: float | None = None,
+    tile: int | None = None,
+    overlap: float = 0.2,
+) -> DetectionResult | Results[DetectionResult]:
+    """``inference_model`` of a detector: its detections, best first.
+
+    ``tile`` is for small objects in large images: besides the image, squares of that edge in
+    pixels, which overlap by the share ``overlap``, go through the network as images of their own.
+    """
+    tiling = None if tile is None else Tiling(tile, overlap)
+    return present_images(model, images, batch_size, score_thr, tiling=tiling)
 
 
 def init_segmentor(
     config: ConfigSource,
-    checkpoint: str | os.PathLike | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     device: str | torch.device | None = None,
     cfg_options: Mapping[str, Any] | None = None,
     optimize: bool | Mapping[str, Any] | None = None,
 ) -> EncoderDecoder:
     """``init_model`` of a segmentor."""
-    return init_model(config, checkpoint, device, cfg_options, optimize)
+    model = init_model(config, checkpoint, device, cfg_options, optimize)
+    return cast(EncoderDecoder, model)
 
 
 @overload
 def inference_segmentor(
     model: EncoderDecoder, images: Image, batch_size: int = 1, with_logits: bool = False
-) -> LabelMap: ...
+) -> SegmentationResult: ...
 @overload
 def inference_segmentor(
-    model: EncoderDecoder, images: Sequence[Image], batch_size: int = 1, with_logits: bool = False
-) -> list[LabelMap]: ...
+    model: EncoderDecoder, images: Iterable[Image], batch_size: int = 1, with_logits: bool = False
+) -> Results[SegmentationResult]: ...
 def inference_segmentor(
     model: EncoderDecoder,
-    images: Image | Sequence[Image],
+    images: Image | Iterable[Image],
     batch_size: int = 1,
     with_logits: bool = False,
-) -> LabelMap | list[LabelMap]:
+) -> SegmentationResult | Results[SegmentationResult]:
     """``inference_model`` of a segmentor; ``np.asarray(result)`` is the label map (h, w).
 
     ``with_logits`` keeps the logits (K, h, w) beside the labels.
     """
-    if is_one_image(images):
-        return inference_segmentor(model, [images], with_logits=with_logits)[0]
-    return predict_images(model, images, batch_size, with_logits=with_logits)
+    return present_images(model, images, batch_size, with_logits=with_logits)

@@ -62,7 +62,7 @@ def download(addresses: Sequence[str], target: Path, digest: str | None = None) 
     Raises:
         DownloadError: no address has the file, it cannot be written, or HRDET_OFFLINE is set.
     """
-    if os.environ.get('HRDET_OFFLINE', '0') not in ('', '0'):
+    if offline():
         raise DownloadError(
             f'{target}: not there, and HRDET_OFFLINE is set: fetch {addresses[0]} and save it '
             f'under that name'
@@ -83,6 +83,11 @@ def download(addresses: Sequence[str], target: Path, digest: str | None = None) 
         f'{target.name}: no address has it: {", ".join(failures)}. Download it in another way and '
         f'save it as {target}, or name a host with the same paths in HRDET_MIRRORS'
     )
+
+
+def offline() -> bool:
+    """Whether HRDET_OFFLINE forbids to fetch anything."""
+    return os.environ.get('HRDET_OFFLINE', '0') not in ('', '0')
 
 
 def _try_addresses(
@@ -254,7 +259,7 @@ class _Transfer:
                 return self._open(0)
             raise _AddressError(f'{error.code} {error.reason}') from None
         except (OSError, HTTPException, ValueError) as error:
-            raise _AddressError(_reason(error)) from None
+            raise _AddressError(reason_of(error)) from None
         self.digest = self.digest or redirections.sha256
         return response
 
@@ -263,10 +268,11 @@ class _Transfer:
             return response.read(_BLOCK)
         except (OSError, HTTPException) as error:
             self.file.flush()
-            raise _AddressError(_reason(error)) from None
+            raise _AddressError(reason_of(error)) from None
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Why an address cannot be read, in a few words."""
     cause = getattr(error, 'reason', error)  # of urllib's error
     if isinstance(cause, TimeoutError):
         return f'no answer for {TIMEOUT:g} s'

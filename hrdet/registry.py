@@ -12,7 +12,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+Class = TypeVar('Class', bound=type)
 
 _CLASSES: dict[str, type] = {}
 _WORDS = {
@@ -45,14 +47,14 @@ class ConfigError(ValueError):
             self.args = (f'{path}, {where}{str(self)[len(path) :]}',)
 
 
-def register(*names: str) -> Callable[[type], type]:
+def register(*names: str) -> Callable[[Class], Class]:
     """Class decorator: make the class buildable under its own name, or under ``names``.
 
     Raises:
         ConfigError: when a name already belongs to another class.
     """
 
-    def add(cls: type) -> type:
+    def add(cls: Class) -> Class:
         for name in names or (cls.__name__,):
             known = _CLASSES.get(name)
             if known is not None and known.__qualname__ != cls.__qualname__:

@@ -1,7 +1,9 @@
 """Classifiers and segmentors from Python, by name and from configs."""
 
+import importlib
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,6 +23,7 @@ from hrdet import (
 from hrdet.checkpoints import save_checkpoint
 from hrdet.data.datasets import CityscapesDataset
 from hrdet.data.datasets.imagenet_names import imagenet_classes
+from hrdet.data.inputs import read_image
 from hrdet.registry import ConfigError
 from hrdet.structures import ClassScores, LabelMap
 
@@ -304,16 +307,19 @@ def test_the_same_pixels_as_a_data_set_s(tmp_path):
     dataset = ClassFolders(data_prefix=str(tmp_path / 'images'))
     assert len(dataset) == 4
     for index in range(4):
-        image = apis.read_image(dataset.path(index))
+        image = read_image(dataset.path(index))
         assert image.shape == ((30, 20, 3) if 'turned' in dataset.path(index) else (20, 30, 3))
         assert np.array_equal(image, dataset.image(index))
-    assert np.array_equal(apis.read_image(folder / 'alpha.png'), rgba[:, :, :3])
+    assert np.array_equal(read_image(folder / 'alpha.png'), rgba[:, :, :3])
 
 
 def test_the_names_are_in_the_package():
-    assert set(hrdet._API) <= set(dir(hrdet))
-    for name in hrdet._API:
-        assert getattr(hrdet, name) is getattr(apis, name)
+    assert set(hrdet._MODULES) <= set(dir(hrdet))
+    for name, module in hrdet._MODULES.items():
+        assert getattr(hrdet, name) is getattr(importlib.import_module(module), name)
+    stub = (Path(hrdet.__file__).parent / '__init__.pyi').read_text(encoding='utf-8')
+    imported = re.findall(r'from (\S+) import (\w+) as \2\n', stub)
+    assert {name: module for module, name in imported} == hrdet._MODULES
     with pytest.raises(AttributeError, match="no attribute 'get_models'"):
         hrdet.get_models  # noqa: B018
 

@@ -2,13 +2,14 @@
 
 import re
 import textwrap
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from hrdet import apis, init_model, zoo
+from hrdet import apis, init_model, training_run, zoo
 from hrdet.checkpoints import save_checkpoint
 from hrdet.config import load_config
 
@@ -27,17 +28,21 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('HRDET_HOME', str(tmp_path))
     monkeypatch.setenv('HRDET_OFFLINE', '1')
-    picture = np.random.default_rng(0).integers(0, 255, (32, 64, 3), dtype=np.uint8)
+    picture = np.random.default_rng(0).integers(0, 255, (128, 64, 3), dtype=np.uint8)
     for name in ('photo.jpg', 'street.jpg'):
         cv2.imwrite(str(tmp_path / name), picture)
     return tmp_path
 
 
-@pytest.mark.parametrize('index', range(3), ids=['detection', 'classification', 'segmentation'])
-def test_blocks(index, folder, pytestconfig, monkeypatch):
+@pytest.fixture
+def blocks(pytestconfig):
     page = (pytestconfig.rootpath / 'docs/inference.md').read_text(encoding='utf-8')
-    blocks = re.findall(r'\n\n((?:    .*\n|\n)+)', page)
-    assert len(blocks) == len(NAMES)
+    return re.findall(r'\n\n((?:    .*\n|\n)+)', page)
+
+
+@pytest.mark.parametrize('index', range(3), ids=['detection', 'classification', 'segmentation'])
+def test_blocks(index, folder, blocks, monkeypatch):
+    assert len(blocks) == len(NAMES) + 2  # and of training, and of the command
     monkeypatch.setattr(apis, 'load_config', lambda file, changes: load_config(
         file, MODELS[NAMES[index]] | (changes or {})))  # fmt: skip
     torch.manual_seed(0)
@@ -58,5 +63,22 @@ def test_blocks(index, folder, pytestconfig, monkeypatch):
         assert names['features'].shape == (2, 2048)
         assert names['ours'].head.num_classes == 10
     if index == 2:
-        assert names['labels'].shape == (32, 64)
+        assert names['labels'].shape == (128, 64)
         assert len(names['result'].classes) == len(names['result'].palette) == 19
+
+
+def test_training(blocks, tmp_path, monkeypatch):
+    """Without the training itself."""
+    asked = []
+
+    def build_trainer(config, options, force_cpu):
+        asked.append((config, options))
+        return SimpleNamespace(work_dir=tmp_path, hooks=[], run=lambda: 0)
+
+    published = zoo.MODELS['faster_rcnn_hrnetv2p_w18_1x'].config_file()
+    monkeypatch.setattr(training_run, 'config_for', lambda *_: published)
+    monkeypatch.setattr(training_run, 'build_trainer', build_trainer)
+    exec(textwrap.dedent(blocks[len(NAMES)]), names := {})
+    ((config, options),) = asked
+    assert (options.seed, config.total_epochs, config.data.imgs_per_gpu) == (0, 12, 4)
+    assert names['run'].complete

@@ -3,9 +3,12 @@
     python tools/infer.py CONFIG CHECKPOINT street.jpg
     python tools/infer.py CONFIG CHECKPOINT photos/ 'more/**/*.png' --out-dir results
 
-INPUT is an image file, a folder (searched with its sub-folders) or a pattern in quotes; ** stands
-for any number of folders.  The folder --out-dir gets a picture of every image with its result, and
-the results of all images:
+    python tools/infer.py CONFIG CHECKPOINT street.mp4 --batch-size 8
+
+INPUT is an image or a video file, a folder (searched with its sub-folders), a pattern in quotes (**
+stands for any number of folders), the address of an image or a stream (https://, rtsp://), or the
+number of a camera, which ends with Ctrl-C or --max-frames.  The folder --out-dir gets a picture of
+every image with its result, an .mp4 of every video, and the results of all images:
 
     detection       objects that reach --score-thr are drawn; detections.json has all of them in
                     COCO's format: images, categories, and an annotation with a score for each
@@ -14,15 +17,21 @@ the results of all images:
     segmentation    the classes tint the image; label_maps/ has a PNG of every image, the class of
                     each pixel as its number, and classes.txt, their names
 
+Frames of a video are street.mp4#0, street.mp4#1, ... in these files.  --save-txt also writes YOLO
+labels (class, centre, size, score), --save-crops the objects.  --tile 640 looks for small objects
+in large images: besides the image, tiles of 640 pixels go through the network, and their detections
+are merged.
+
 Images that cannot be read are listed at the end, and the exit status is then 1.
 """
 
 from __future__ import annotations
 
 import argparse
-import glob
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,16 +46,12 @@ from hrdet.command_line import (
     count,
     speed_options,
 )
-from hrdet.messages import plural
 from hrdet.progress import track
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
-    import numpy as np
-
+    from hrdet.inference.outputs import Outputs
+    from hrdet.inference.sources import Frame, ImageFile, Video
     from hrdet.models.base import BaseModel
-    from hrdet.visualize import Style
-
-_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'}
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -54,7 +59,9 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument('config', help='config file that the checkpoint was trained with')
     parser.add_argument('checkpoint', help=CHECKPOINT_HELP)
-    parser.add_argument('inputs', nargs='+', metavar='INPUT', help='image, folder or pattern')
+    parser.add_argument(
+        'inputs', nargs='+', metavar='INPUT', help='image, video, folder, pattern, address, camera'
+    )
     parser.add_argument('--out-dir', default='outputs', help='folder for the results (%(default)s)')
     parser.add_argument(
         '--device', help='such as cpu, cuda, cuda:1; default: a GPU if there is one'
@@ -62,121 +69,83 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--batch-size', type=count, default=1, help='images at once; more is faster on a GPU'
     )
+    parser.add_argument('--max-frames', type=count, help='stop after so many images and frames')
+    parser.add_argument('--no-pictures', action='store_true', help='write no pictures or videos')
+    parser.add_argument('--save-txt', action='store_true', help='write YOLO labels, too')
+    parser.add_argument('--save-crops', action='store_true', help='write the objects as pictures')
+    parser.add_argument(
+        '--tile', type=count, metavar='PIXELS', help='also predict tiles of large images (640)'
+    )
+    parser.add_argument(
+        '--overlap', type=float, default=0.2, help='share by which tiles overlap (%(default)s)'
+    )
     add_drawing_options(parser)
     add_cfg_options(parser)
     add_speed_options(parser)
     return parser.parse_args(arguments)
 
 
-def find_images(inputs: Sequence[str], out_dir: str) -> dict[str, Path]:
-    """Image files by the name of their result, in order, each file once, without earlier results.
+def frames_of(sources: Sequence[ImageFile | Video], problems: list[str]) -> Iterator[Frame]:
+    """All images and frames; what cannot be read becomes a line of ``problems``."""
+    from hrdet.data import DataError
 
-    Raises:
-        FileNotFoundError: an input matches no image file; or no file begins as an image does.
-    """
-    import cv2
-
-    chosen: dict[Path, Path] = {}  # file -> its name relative to the input
-    for text in inputs:
-        path = Path(text)
-        if path.is_dir():
-            files = sorted(p for p in path.rglob('*') if p.suffix.lower() in _SUFFIXES)
-            named = {file: file.relative_to(path) for file in files}
-        elif path.is_file():
-            named = {path: Path(path.name)}
-        else:
-            files = sorted(Path(name) for name in glob.glob(text, recursive=True))
-            named = {p: Path(p.name) for p in files if p.suffix.lower() in _SUFFIXES}
-        if not named:
-            kinds = ', '.join(sorted(_SUFFIXES))
-            reason = f'there are no images in it ({kinds})' if path.is_dir() else 'no such file'
-            raise FileNotFoundError(f'{text}: {reason}')
-        for file, name in named.items():
-            if Path(out_dir).resolve() not in file.resolve().parents:
-                chosen.setdefault(file, name)
-    results: dict[str, Path] = {}
-    for file, name in chosen.items():
-        title, count = name.with_suffix('').as_posix(), 1
-        while title + '.jpg' in results:
-            count += 1
-            title = f'{name.with_suffix("").as_posix()}_{count}'
-        results[title + '.jpg'] = file
-    if not any(cv2.haveImageReader(str(file)) for file in results.values()):
-        reason = 'none of these files is an image' if results else 'only earlier results in it'
-        raise FileNotFoundError(f'{", ".join(inputs)}: {reason}')
-    return results
+    for source in sources:
+        try:
+            yield from source.frames()
+        except DataError as error:  # noqa: PERF203
+            problems.append(str(error))
 
 
 def infer(
-    model: BaseModel, images: dict[str, Path], args: argparse.Namespace, style: Style
-) -> tuple[list[str], list[str]]:
-    """Draw and write everything; returns what was written, and what is wrong with other images."""
-    from hrdet.apis import predict_images
-    from hrdet.visualize import save_picture
+    model: BaseModel,
+    sources: Sequence[ImageFile | Video],
+    outputs: Outputs,
+    args: argparse.Namespace,
+    problems: list[str],
+) -> None:
+    """Predict and write everything, batch by batch."""
+    from hrdet.inference import Tiling, predict_images
 
-    out, problems = Path(args.out_dir), []
-    drawing = dict(score_thr=args.score_thr, palette=model.palette, style=style)
-    drawn, file = 0, None
-    try:
-        for names in track(_chunks(list(images), args.batch_size), 'images'):
-            pictures = {name: _read(images[name], problems) for name in names}
-            pictures = {name: picture for name, picture in pictures.items() if picture is not None}
-            results = predict_images(model, list(pictures.values()), args.batch_size)
-            for (name, picture), result in zip(pictures.items(), results):
-                file = file or result.open_file(out, model.classes)
-                path = out / name
-                save_picture(picture, result, path, model.classes, **drawing)
-                title = name.removesuffix('.jpg')
-                file.add(title, str(images[name]), picture.shape[:2], result)
-                drawn += 1
-    finally:  # also after Ctrl-C: what is done is kept
-        if file is not None:
-            file.close()
-    return [plural(drawn, 'picture'), file.name] if file is not None else [], problems
-
-
-def _read(file: Path, problems: list[str]) -> np.ndarray | None:
-    from hrdet.apis import read_image
-    from hrdet.data import DataError
-
-    try:
-        return read_image(file)
-    except DataError as error:
-        problems.append(str(error))
-        return None
-
-
-def _chunks(names: list[str], size: int) -> list[list[str]]:
-    return [names[start : start + size] for start in range(0, len(names), size)]
+    tiling = None if args.tile is None else Tiling(args.tile, args.overlap)
+    # Video files tell how many frames they have; cameras do not.
+    counts = [source.count() for source in sources]
+    total = None if None in counts else sum(counts)
+    found = islice(frames_of(sources, problems), args.max_frames)
+    remaining = iter(track(found, 'images', args.max_frames or total))
+    while chunk := list(islice(remaining, args.batch_size)):
+        pixels = [frame.pixels for frame in chunk]
+        results = predict_images(model, pixels, args.batch_size, tiling)
+        for frame, result in zip(chunk, results):
+            outputs.add(frame, result)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The whole command; the exit status."""
     args = parse_args(arguments)
     from hrdet.apis import init_model
-    from hrdet.checkpoints import CheckpointError
-    from hrdet.data import DataError
-    from hrdet.registry import ConfigError
+    from hrdet.inference.outputs import OutputOptions, Outputs
+    from hrdet.inference.sources import find_sources, quiet_opencv
+    from hrdet.run_tool import mistakes_in_one_line
     from hrdet.visualize import Style
 
-    try:
-        images = find_images(args.inputs, args.out_dir)
-        model = init_model(
-            args.config, args.checkpoint, args.device, args.cfg_options, speed_options(args)
-        )
+    with mistakes_in_one_line(), quiet_opencv():
+        sources = find_sources(args.inputs, args.out_dir)
+        speed = speed_options(args)
+        model = init_model(args.config, args.checkpoint, args.device, args.cfg_options, speed)
+        wanted = not args.no_pictures, args.save_txt, args.save_crops, args.score_thr
         style = Style.of(args, model.classes)
-    except (ConfigError, CheckpointError, DataError, FileNotFoundError) as error:
-        raise SystemExit(f'error: {error}') from None
-    try:
-        written, problems = infer(model, images, args, style)
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    except OSError as error:  # a full disk, a folder that must not be written to
-        raise SystemExit(f'error: {args.out_dir}: {error.strerror or error}') from None
-    if written:
-        print(f'{" and ".join(written)} in {args.out_dir}')
-    for problem in problems:
-        print(f'error: {problem}', file=sys.stderr)
+        outputs = Outputs(Path(args.out_dir), model, OutputOptions(*wanted), style)
+        problems: list[str] = []
+        start = time.perf_counter()
+        try:
+            infer(model, sources, outputs, args, problems)
+        finally:  # also after Ctrl-C: what is done is kept
+            outputs.close()
+            if outputs.count:
+                rate = outputs.count / (time.perf_counter() - start)
+                print(f'{outputs.summary()} in {args.out_dir}; {rate:.1f} images/s')
+            for problem in problems:
+                print(f'error: {problem}', file=sys.stderr)
     return 1 if problems else 0
 
 

@@ -23,7 +23,7 @@ _BASE = '_base_'
 
 
 def load_config(
-    source: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+    source: str | os.PathLike[str] | Mapping[str, Any], overrides: Mapping[str, Any] | None = None
 ) -> Config:
     """Read a config: a Python file (``_base_`` inheritance included), or a dict of the same form.
 

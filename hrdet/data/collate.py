@@ -13,7 +13,7 @@ from hrdet.structures.arrays import zeros
 
 
 def collate(
-    samples: Sequence[Sample] | Sequence[list[Sample]],
+    samples: Sequence[Sample | list[Sample]],
     pad_size: tuple[int, int] | None = None,
     size_divisor: int = 1,
 ) -> Batch | Views:

@@ -35,6 +35,7 @@ class BaseModel(nn.Module):
     usual_size = (800, 1216)  # (h, w) of the input for which published costs are counted
     palette: tuple[tuple[int, int, int], ...] | None = None  # None: default colours
     task = ''  # as in ``hrdet.zoo``
+    pipeline: Any = None  # from images of users to a batch; ``hrdet.apis`` sets it
     takes_padded = False  # ``predict_tensors`` needs the sizes of images in a padded input
 
     def __init__(

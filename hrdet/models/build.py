@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from hrdet.config import RunConfig, check_num_classes, with_num_classes
+from hrdet.models.base import BaseModel
 from hrdet.registry import build
 
 # Layers and ``nn.init`` write initial values through these; the last four are called by the others.
@@ -23,7 +24,7 @@ _FILLING = {
 }
 
 
-def build_model(run: RunConfig, classes: tuple[str, ...], fresh: bool = True) -> nn.Module:
+def build_model(run: RunConfig, classes: tuple[str, ...], fresh: bool = True) -> BaseModel:
     """The model for these classes, on the CPU, with initial weights.
 
     Args:

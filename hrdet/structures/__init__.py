@@ -8,7 +8,7 @@ float32 in continuous pixel coordinates: the width is ``x2 - x1``.  Sizes are ``
 
 from hrdet.structures.batch import Batch, Views
 from hrdet.structures.labels import ClassLabel, SegmentationMap
-from hrdet.structures.results import ClassScores, Detections, LabelMap, Proposals, Result
+from hrdet.structures.results import ClassScores, Detection, Detections, LabelMap, Proposals, Result
 from hrdet.structures.sample import Annotation, ImageMeta, Sample
 from hrdet.structures.truth import GroundTruth, LoadedProposals
 
@@ -17,6 +17,7 @@ __all__ = [
     'Batch',
     'ClassLabel',
     'ClassScores',
+    'Detection',
     'Detections',
     'GroundTruth',
     'ImageMeta',

@@ -3,10 +3,10 @@
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 from torch import Tensor
@@ -45,9 +45,26 @@ class Proposals:
     valid: Tensor  # (N, P) bool: rows that hold a proposal
 
 
+class Detection(NamedTuple):
+    """One object of an image."""
+
+    box: np.ndarray  # (4,)
+    score: float
+    label: int
+    mask: dict | None = None  # COCO RLE
+    name: str | None = None  # of the class, where the result knows its names
+
+
+DetectionsT = TypeVar('DetectionsT', bound='Detections')
+
+
 @dataclass(slots=True)
 class Detections(Result):
-    """The objects found on one image, best first; pixels of the original image."""
+    """The objects found on one image, best first; pixels of the original image.
+
+    ``detections[0]`` is the first ``Detection``; a slice, a list of indices or a mask (D,) selects
+    several, as ``Detections``.
+    """
 
     boxes: Tensor | np.ndarray  # (D, 4)
     scores: Tensor | np.ndarray  # (D,)
@@ -57,21 +74,44 @@ class Detections(Result):
     def __len__(self) -> int:
         return len(self.scores)
 
-    def numpy(self) -> 'Detections':
+    def __iter__(self) -> Iterator[Detection]:
+        arrays = self.numpy()
+        masks = [None] * len(self) if self.masks is None else self.masks
+        columns = np.asarray(arrays.boxes), arrays.scores, arrays.labels, masks
+        for box, score, label, mask in zip(*columns):
+            yield Detection(box, float(score), int(label), mask)
+
+    @overload
+    def __getitem__(self, index: int) -> Detection: ...
+    @overload
+    def __getitem__(
+        self: DetectionsT, index: slice | Sequence[int] | np.ndarray
+    ) -> DetectionsT: ...
+    def __getitem__(
+        self: DetectionsT, index: int | slice | Sequence[int] | np.ndarray
+    ) -> Detection | DetectionsT:
+        if isinstance(index, (int, np.integer)):
+            row = range(len(self))[index]
+            return next(iter(self[[row]]))
+        rows = np.arange(len(self))[index]
+        arrays = self.numpy()
+        masks = None if self.masks is None else [self.masks[row] for row in rows]
+        fields = dict(boxes=arrays.boxes, scores=arrays.scores, labels=arrays.labels)
+        chosen = {name: values[rows] for name, values in fields.items()}
+        return replace(arrays, masks=masks, **chosen)
+
+    def numpy(self: DetectionsT) -> DetectionsT:
         """The same detections as arrays: float32 boxes and scores, int64 labels."""
-        return Detections(
-            _array(self.boxes, np.float32).reshape(-1, 4),
-            _array(self.scores, np.float32),
-            _array(self.labels, np.int64),
-            self.masks,
+        return replace(
+            self,
+            boxes=_array(self.boxes, np.float32).reshape(-1, 4),
+            scores=_array(self.scores, np.float32),
+            labels=_array(self.labels, np.int64),
         )
 
-    def above(self, score: float) -> 'Detections':
+    def above(self: DetectionsT, score: float) -> DetectionsT:
         """The detections with at least this score, as arrays."""
-        arrays = self.numpy()
-        keep = arrays.scores >= score
-        masks = self.masks and [mask for mask, stays in zip(self.masks, keep) if stays]
-        return Detections(arrays.boxes[keep], arrays.scores[keep], arrays.labels[keep], masks)
+        return self[_array(self.scores, np.float32) >= score]
 
     @staticmethod
     def open_file(folder: Path, classes: Sequence[str]) -> DetectionsFile:
@@ -161,7 +201,7 @@ class ClassScores(Result):
 class LabelMap(Result):
     """The most probable class of every pixel of one image, in pixels of the original image.
 
-    ``np.asarray(label_map)`` is the array of labels.
+    ``np.asarray(label_map)`` is the array of labels; indices and the length are the array's.
     """
 
     labels: Tensor | np.ndarray  # (h, w) uint8, in 0..K-1
@@ -177,6 +217,17 @@ class LabelMap(Result):
     @staticmethod
     def open_file(folder: Path, classes: Sequence[str]) -> LabelMapsFile:
         return LabelMapsFile(folder, classes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(h, w)."""
+        return tuple(self.labels.shape)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: Any) -> Any:
+        return np.asarray(self)[index]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(_array(self.labels, np.uint8), dtype=dtype, copy=copy)

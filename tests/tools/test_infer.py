@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hrdet import apis
+from hrdet import apis, inference
 from hrdet.command_line import speed_options
 from hrdet.registry import ConfigError
 from hrdet.structures import ClassScores, Detections, LabelMap
@@ -33,57 +33,25 @@ def photos(tmp_path):
     return tmp_path / 'photos'
 
 
-def test_files_folders_and_patterns(tool, photos):
-    def names(*inputs):
-        found = tool.find_images([str(photos / i) for i in inputs], 'found')
-        return {result: str(file.relative_to(photos)) for result, file in found.items()}
-
-    assert names('a.png') == {'a.jpg': 'a.png'}
-    assert names('deep') == {'b.jpg': 'deep/b.bmp', 'er/a.jpg': 'deep/er/a.JPG'}
-    assert set(names('').values()) == {
-        'a.jpg', 'a.png', 'deep/er/a.JPG', 'deep/b.bmp', 'other/a.png'
-    }  # fmt: skip
-    assert names('*/a.png', '**/b.*') == {'a.jpg': 'other/a.png', 'b.jpg': 'deep/b.bmp'}
-    assert names('a.png', 'a.png', 'a.jpg') == {'a.jpg': 'a.png', 'a_2.jpg': 'a.jpg'}
-    (photos / 'empty').mkdir()
-    (photos / 'page.jpg').write_text('<html>')
-    for nothing, reason in (
-        ('gone.jpg', 'no such file'),
-        ('*.gif', 'no such file'),
-        ('empty', r'there are no images in it \(\.bmp, \.jpeg, '),
-        ('notes.txt', 'none of these files is an image'),
-        ('page.jpg', 'none of these files is an image'),
-    ):
-        with pytest.raises(FileNotFoundError, match=f'photos/.*: {reason}'):
-            names(nothing)
-
-
-def test_earlier_results_are_no_input(tool, photos):
-    found = tool.find_images([str(photos)], str(photos / 'deep'))
-    assert not any('deep' in str(file) for file in found.values())
-    with pytest.raises(FileNotFoundError, match='only earlier results'):
-        tool.find_images([str(photos / 'deep')], str(photos))
-
-
 def test_pictures_and_one_json(tool, photos, monkeypatch, capsys):
     """Everything but the detector, which has tests of its own."""
     (photos / 'bad.jpg').write_text('not a picture')
     one = Detections(
         np.array([[10, 10, 30, 40], [1, 2, 3, 4.0]]), np.array([0.9, 0.1]), np.array([1, 0])
     )
-    model = type('Model', (), {'classes': ('ant', 'bee'), 'palette': None})()
+    model = type('Model', (), {'classes': ('ant', 'bee'), 'palette': None, 'task': 'detection'})()
     asked = {}
 
     def init_model(*arguments):
         asked['init'] = arguments
         return model
 
-    def predict_images(model, images, batch_size):
+    def predict_images(model, images, batch_size, tiling):
         asked.setdefault('batches', []).append(len(images))
         return [one] * len(images)
 
     monkeypatch.setattr(apis, 'init_model', init_model)
-    monkeypatch.setattr(apis, 'predict_images', predict_images)
+    monkeypatch.setattr(inference, 'predict_images', predict_images)
     out = photos.parent / 'out'
     status = tool.main(
         ['c.py', 'w.pth', str(photos), '--out-dir', str(out), '--batch-size', '4', '--device',
@@ -93,7 +61,7 @@ def test_pictures_and_one_json(tool, photos, monkeypatch, capsys):
     assert 'bad.jpg: not an image' in capsys.readouterr().err
     speed = dict(dtype=torch.float32, graph=False, compile=False)
     assert asked['init'] == ('c.py', 'w.pth', 'cpu', {'test_cfg.rcnn.score_thr': 0.01}, speed)
-    assert asked['batches'] == [3, 2]  # the first four files without the broken one
+    assert asked['batches'] == [4, 1]  # without the broken one
     pictures = sorted(str(p.relative_to(out)) for p in out.rglob('*.jpg'))
     assert pictures == ['a.jpg', 'a_2.jpg', 'deep/b.jpg', 'deep/er/a.jpg', 'other/a.jpg']
     assert cv2.imread(str(out / 'a.jpg')).any()
@@ -128,9 +96,9 @@ def test_pictures_and_one_json(tool, photos, monkeypatch, capsys):
 )
 def test_results_of_other_tasks(tool, photos, monkeypatch, capsys, result, written, names):
     (photos / 'a.png').rename(photos / 'deep/x.png')
-    model = type('Model', (), {'classes': ('ant', 'bee'), 'palette': None})()
+    model = type('Model', (), {'classes': ('ant', 'bee'), 'palette': None, 'task': 'detection'})()
     monkeypatch.setattr(apis, 'init_model', lambda *_: model)
-    monkeypatch.setattr(apis, 'predict_images', lambda _, images, __: [result] * len(images))
+    monkeypatch.setattr(inference, 'predict_images', lambda _, images, *__: [result] * len(images))
     out = photos.parent / 'out'
     assert tool.main(['c.py', 'w.pth', str(photos / 'deep'), '--out-dir', str(out)]) == 0
     assert f'{written} {out}' in capsys.readouterr().out
@@ -145,9 +113,9 @@ def test_results_of_other_tasks(tool, photos, monkeypatch, capsys, result, writt
 def test_no_folder_for_no_pictures(tool, photos, monkeypatch, capsys):
     """Of files that begin as images do, and are none."""
     (photos / 'cut.jpg').write_bytes(cv2.imencode('.jpg', np.zeros((60, 80, 3), np.uint8))[1][:99])
-    model = type('Model', (), {'classes': ('ant', 'bee'), 'palette': None})()
+    model = type('Model', (), {'classes': ('ant', 'bee'), 'palette': None, 'task': 'detection'})()
     monkeypatch.setattr(apis, 'init_model', lambda *_: model)
-    monkeypatch.setattr(apis, 'predict_images', lambda *_: [])
+    monkeypatch.setattr(inference, 'predict_images', lambda *_: [])
     out = photos.parent / 'out'
     assert tool.main(['c.py', 'w.pth', str(photos / 'cut.jpg'), '--out_dir', str(out)]) == 1
     told = capsys.readouterr()
@@ -161,7 +129,7 @@ def test_what_is_done_is_kept(tool, photos, monkeypatch, stop):
     """Ctrl-C, or a full disk, at the second image."""
     calls = []
 
-    def predict(model, images, batch_size):
+    def predict(model, images, batch_size, tiling):
         calls.append(images)
         if len(calls) == 2:
             raise stop
@@ -169,9 +137,11 @@ def test_what_is_done_is_kept(tool, photos, monkeypatch, stop):
         return [Detections(none, none[:, 0], none[:, 0].astype(np.int64))]
 
     monkeypatch.setattr(
-        apis, 'init_model', lambda *_: type('Model', (), dict(classes=('a',), palette=None))
+        apis,
+        'init_model',
+        lambda *_: type('Model', (), dict(classes=('a',), palette=None, task='detection')),
     )
-    monkeypatch.setattr(apis, 'predict_images', predict)
+    monkeypatch.setattr(inference, 'predict_images', predict)
     out = photos.parent / 'out'
     with pytest.raises(SystemExit) as caught:
         tool.main(['c.py', 'w.pth', str(photos / 'deep'), '--out-dir', str(out)])
@@ -179,6 +149,75 @@ def test_what_is_done_is_kept(tool, photos, monkeypatch, stop):
         caught.value.code == 130 if stop is KeyboardInterrupt else 'No space' in caught.value.code
     )
     assert len(json.loads((out / 'detections.json').read_text())['images']) == 1
+
+
+def test_what_else_can_be_written(tool, photos, monkeypatch, capsys):
+    """YOLO labels and crops of what reaches the threshold, no pictures; tiles are asked for."""
+    pixels = np.zeros((60, 80, 3), np.uint8)
+    pixels[10:40, 10:30] = 200
+    cv2.imwrite(str(photos / 'a.png'), pixels)
+    one = Detections(
+        np.array([[10, 10, 30, 40], [1, 2, 3, 4.0]]), np.array([0.9, 0.1]), np.array([1, 0])
+    )
+    model = type('Model', (), {'classes': ('ant', 'a/b'), 'palette': None, 'task': 'detection'})()
+    asked = []
+
+    def predict_images(model, images, batch_size, tiling):
+        asked.append(tiling)
+        return [one] * len(images)
+
+    monkeypatch.setattr(apis, 'init_model', lambda *_: model)
+    monkeypatch.setattr(inference, 'predict_images', predict_images)
+    out = photos.parent / 'out'
+    options = ['--save-txt', '--save-crops', '--no-pictures', '--tile', '64', '--overlap', '0.5']
+    command = ['c.py', 'w.pth', str(photos / 'a.png'), '--out-dir', str(out), *options]
+    assert tool.main(command) == 0
+    assert f'detections.json, labels/ and 1 crop in {out}; ' in capsys.readouterr().out
+    assert asked == [(64, 0.5)]
+    (line,) = (out / 'labels/a.txt').read_text().splitlines()
+    assert line == '1 0.250000 0.416667 0.250000 0.500000 0.900000'
+    assert sorted(p.name for p in out.iterdir()) == ['crops', 'detections.json', 'labels']
+    crop = cv2.imread(str(out / 'crops/a_b/a_0.jpg'))
+    assert crop.shape == (30, 20, 3)
+    assert crop.min() > 190
+    assert tool.main([*command, '--classes', 'ant']) == 0
+    assert (out / 'labels/a.txt').read_text() == ''
+    model.task = 'classification'
+    with pytest.raises(SystemExit, match='--save-txt and --save-crops are for detectors'):
+        tool.main(command)
+
+
+def test_videos(tool, photos, monkeypatch, capsys):
+    """An annotated video, the frames by number in the file of results, and a bad one in between."""
+    writer = cv2.VideoWriter(str(photos / 'v.mp4'), cv2.VideoWriter.fourcc(*'mp4v'), 10, (480, 360))
+    for _ in range(5):
+        writer.write(np.full((360, 480, 3), 90, np.uint8))
+    writer.release()
+    (photos / 'bad.mp4').write_bytes((photos / 'v.mp4').read_bytes()[:500])
+    one = Detections(np.array([[10, 10, 300, 300.0]]), np.array([0.9]), np.array([1]))
+    model = type('Model', (), {'classes': ('ant', 'bee'), 'palette': None, 'task': 'detection'})()
+    monkeypatch.setattr(apis, 'init_model', lambda *_: model)
+    monkeypatch.setattr(inference, 'predict_images', lambda _, images, *__: [one] * len(images))
+    out = photos.parent / 'out'
+    inputs = [str(photos / name) for name in ('bad.mp4', 'v.mp4', 'a.png')]
+    command = ['c.py', 'w.pth', *inputs, '--out-dir', str(out), '--batch-size', '2']
+    assert tool.main(command) == 1
+    printed = capsys.readouterr()
+    assert f'1 picture, v.mp4 and detections.json in {out}; ' in printed.out
+    assert printed.err.splitlines() == [
+        f'error: {photos}/bad.mp4: OpenCV cannot read it as a video'
+    ]
+    content = json.loads((out / 'detections.json').read_text())
+    names = [image['file_name'].removeprefix(f'{photos}/') for image in content['images']]
+    assert names == ['v.mp4#0', 'v.mp4#1', 'v.mp4#2', 'v.mp4#3', 'v.mp4#4', 'a.png']
+    capture = cv2.VideoCapture(str(out / 'v.mp4'))
+    assert capture.get(cv2.CAP_PROP_FPS) == 10
+    frames = [capture.read() for _ in range(6)]
+    assert [read for read, _ in frames] == [True] * 5 + [False]
+    assert frames[0][1].shape == (360, 480, 3)
+    assert np.ptp(frames[0][1].astype(int)) > 100  # something is drawn
+    assert tool.main([*command[:2], inputs[1], *command[5:], '--max-frames', '2']) == 0
+    assert len(json.loads((out / 'detections.json').read_text())['images']) == 2
 
 
 def test_batches_have_a_size(tool, photos, capsys):

@@ -7,7 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from hrdet import init_model, train
 from hrdet.checkpoints import read_checkpoint
+from hrdet.registry import ConfigError
 
 
 def test_a_run_of_each_task(command, task, tmp_path):
@@ -59,3 +61,24 @@ def test_a_doubt_about_the_labels_is_one_line(train_on):
     assert '255 is ignored, and your second class' in line
     assert 'errors.py' not in printed
     assert 'trained to the end' in printed
+
+
+def test_from_python(classification, tmp_path):
+    """``train`` leaves what the command leaves; a second call finds nothing left to do."""
+    options = dict(device='cpu', work_dir=str(tmp_path), seed=1)
+    run = train(classification.config, **options, **{'training.max_epochs': 2})
+    assert run.complete
+    assert run.work_dir == tmp_path
+    assert run.metrics['top1'] == run.history[-1]['top1']
+    assert [entry['epoch'] for entry in run.history if entry['mode'] == 'val'] == [1, 2]
+    assert run.checkpoint == run.best == tmp_path / 'best_top1.pth'
+    assert read_checkpoint(run.final)['meta']['seed'] == 1
+    model = init_model(run.config, run.checkpoint, 'cpu')
+    assert model.classes == tuple(classification.data.classes)
+    again = train(classification.config, **options, **{'training.max_epochs': 2})
+    assert again.metrics == run.metrics
+
+
+def test_mistakes_from_python(classification, tmp_path):
+    with pytest.raises(ConfigError, match='did you mean'):
+        train(classification.config, device='cpu', work_dir=str(tmp_path), trainin={})
