@@ -18,7 +18,7 @@ from hrdet.engine.launch import LaunchError, run_on_gpus, stop
 from hrdet.engine.work_dir import WorkDirError
 from hrdet.ops.library import MissingOperatorsError
 from hrdet.registry import ConfigError
-from hrdet.tracking import NonFiniteLoss
+from hrdet.tracking import NonFiniteLoss, OutOfMemory
 
 _MISTAKES = (
     ConfigError,
@@ -28,6 +28,7 @@ _MISTAKES = (
     LostProcessError,
     MissingOperatorsError,
     NonFiniteLoss,
+    OutOfMemory,
     WorkDirError,
 )
 _CURES = {

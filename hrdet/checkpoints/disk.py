@@ -32,7 +32,7 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
             errno.ENOSPC,
             f'the disk is full: {needed >> 20} MB needed, {free >> 20} MB free. The older '
             f'checkpoints are untouched. Delete what is not needed (epoch_*.pth; '
-            f'checkpoint_config=dict(max_keep_ckpts=2) keeps fewer) and run the same command again',
+            f'checkpoint_config=dict(max_keep_ckpts=1) keeps fewer) and run the same command again',
             str(path),
         ) from None
 

@@ -35,8 +35,8 @@ def load_config(
     in a list.
 
     Returns:
-        The config.  ``work_dir`` is filled with ``./work_dirs/<name of the file>`` where the
-        config leaves it out.
+        The config.  ``work_dir`` is filled with ``./work_dirs/<name of the file>`` where the file
+        itself leaves it out, whatever its bases say.
 
     Raises:
         ConfigError: a file that cannot be run, with its line; an override of something that is not
@@ -54,6 +54,9 @@ def load_config(
             raise FileNotFoundError(f'config {str(source)!r}: there is no such file')
         config = _read(str(source), ())
         config.filename = str(source)
+        # A base's folder holds the base's run.
+        if not str(config.origins.get('work_dir', '')).startswith(f'{_shown(str(source))}:'):
+            config.work_dir = None
     # 2. Overrides, then imports, which may be overridden too.
     for path, value in (overrides or {}).items():
         _override(config, path, value)

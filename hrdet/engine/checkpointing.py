@@ -22,9 +22,10 @@ LATEST, FINAL = 'latest.pth', 'model_final.pth'
 class Checkpoints:
     """Writes ``latest``, ``epoch_N`` or ``iter_N``, ``best_<metric>`` and ``model_final.pth``.
 
-    The names are hard links to one file where the file system has them: every file is written
-    under a temporary name and renamed, never changed in place.  ``best_<metric>.pth``, by the first
-    of the evaluator's metrics, holds weights only, and its metrics in the meta.
+    ``latest`` and numbered ones hold what a resume needs, as hard links to one file where the file
+    system has them: every file is written under a temporary name and renamed, never changed in
+    place.  ``model_final.pth`` and ``best_<metric>.pth``, by the first of the evaluator's metrics,
+    hold weights only, the latter its metrics in the meta.
 
     Args:
         interval: epochs, or iterations, between the numbered checkpoints.
@@ -36,7 +37,7 @@ class Checkpoints:
         self,
         work_dir: Path,
         interval: int = 1,
-        max_keep: int = -1,
+        max_keep: int = 2,
         interval_minutes: float | None = 10,
     ) -> None:
         self.work_dir, self.interval, self.max_keep = work_dir, interval, max_keep
@@ -78,10 +79,9 @@ class Checkpoints:
             trainer.logger.info(f'best {name} so far, {score:.4f}: {path}')
 
     def finish(self, trainer: 'Trainer') -> Path:
-        """Write ``model_final.pth`` after the last iteration; returns its path."""
+        """Write the weights as ``model_final.pth`` after the last iteration; returns its path."""
         self.save(trainer)  # if nothing was left to train, perhaps in another folder
-        on_rank_0(link, self.work_dir / LATEST, self.work_dir / FINAL)
-        return self.work_dir / FINAL
+        return self._write(trainer, FINAL)
 
     def read_best(self, trainer: 'Trainer') -> None:
         """Take the scores to beat from the folder of a resumed run.

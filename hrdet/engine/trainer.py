@@ -25,7 +25,7 @@ from hrdet.models.base import total_loss
 from hrdet.ops.malloc import keep_memory
 from hrdet.optim import EMA, build_optimizer, lr_schedule, scale_lr
 from hrdet.structures import Batch
-from hrdet.tracking import SamplePictures, Tracker, Trackers, TrainingLog
+from hrdet.tracking import SamplePictures, Tracker, Trackers, TrainingLog, explain_out_of_memory
 
 
 class TrainStep:
@@ -132,7 +132,8 @@ class Trainer:
         self.images_per_process = loader.batch_sampler.batch_size
         self.unit = self.epoch_length if self.by_epoch else 1  # iterations, of all intervals
         self.max_iters = training.max_iters or training.max_epochs * self.epoch_length
-        self.iter = 0
+        self.iter, self.resumed = 0, False
+
         self.model = model.to(device)
         self.optimizer = build_optimizer(self.model, training.optimizer)
         batch = world_size(), self.images_per_process, training.accumulate
@@ -152,7 +153,6 @@ class Trainer:
         self.stopped_by = 0  # the signal that ended the run early
         self.stopped_together = True  # processes agreed on it, or none was asked to stop
         self.stop_reason = ''  # what else ended it early
-        self.resumed = False
         self.updated = True  # the last iteration ended with an optimizer step
 
     @property
@@ -216,7 +216,8 @@ class Trainer:
         seed_everything(self.seed, self.iter)
         self.call('before_iteration', batch)
         group, self.updated = self._accumulation()
-        losses = self.step(batch, group, self.updated)
+        with explain_out_of_memory(batch, self.device):
+            losses = self.step(batch, group, self.updated)
         self.iter += 1
         self.log.iteration(self, losses, batch)
         self.schedule.step()

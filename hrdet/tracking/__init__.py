@@ -5,6 +5,7 @@ fails never stops a training.
 """
 
 from hrdet.tracking.doubts import doubts
+from hrdet.tracking.out_of_memory import OutOfMemory, explain_out_of_memory
 from hrdet.tracking.trackers import (
     LOG_FILE,
     JsonLines,
@@ -20,10 +21,12 @@ __all__ = [
     'JsonLines',
     'LossBuffer',
     'NonFiniteLoss',
+    'OutOfMemory',
     'SamplePictures',
     'Tracker',
     'Trackers',
     'TrainingLog',
     'build_trackers',
     'doubts',
+    'explain_out_of_memory',
 ]

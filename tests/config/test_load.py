@@ -15,6 +15,17 @@ def test_a_variant_is_a_few_lines(tmp_path):
     assert config.work_dir == './work_dirs/variant'
 
 
+def test_the_work_folder_of_a_base_is_the_base_s(tmp_path):
+    """Two runs in one folder would resume from each other's checkpoints."""
+    (tmp_path / 'base.py').write_text("work_dir = './work_dirs/base'\n")
+    (tmp_path / 'variant.py').write_text("_base_ = 'base.py'\n")
+    (tmp_path / 'own.py').write_text("_base_ = 'base.py'\nwork_dir = './elsewhere'\n")
+    assert load_config(tmp_path / 'base.py').work_dir == './work_dirs/base'
+    assert load_config(tmp_path / 'variant.py').work_dir == './work_dirs/variant'
+    assert load_config(tmp_path / 'own.py').work_dir == './elsewhere'
+    assert load_config(tmp_path / 'variant.py', {'work_dir': 'x'}).work_dir == 'x'
+
+
 def test_delete_replaces_a_whole_dict(tmp_path):
     (tmp_path / 'base.py').write_text('model = dict(a=1, b=dict(c=2, d=3))\nema = None\n')
     text = (

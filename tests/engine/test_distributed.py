@@ -34,7 +34,7 @@ def test_a_signal_to_one_process_stops_both_after_the_same_iteration(told):
 def test_resumed_run_equals_the_uninterrupted_one(told):
     folder, _ = told
     assert losses(folder / 'parts') == losses(folder / 'whole')
-    ours, theirs = (read_checkpoint(folder / d / 'model_final.pth') for d in ('parts', 'whole'))
+    ours, theirs = (read_checkpoint(folder / d / 'latest.pth') for d in ('parts', 'whole'))
     assert same(ours['state_dict'], theirs['state_dict'])
     assert same(ours['optimizer'], theirs['optimizer'])
 

@@ -155,7 +155,7 @@ def test_a_resumed_run_of_iterations(tmp_path, stop_at, accumulate):
     toy_run.trainer(parts, settings, resume_from=str(parts / 'latest.pth')).run()
     assert losses(parts) == losses(whole)
     assert evaluations(parts) == evaluations(whole)
-    ours, theirs = (read_checkpoint(d / 'model_final.pth') for d in (parts, whole))
+    ours, theirs = (read_checkpoint(d / 'latest.pth') for d in (parts, whole))
     assert same(ours['state_dict'], theirs['state_dict'])
     assert same(ours['optimizer'], theirs['optimizer'])
 

@@ -31,13 +31,19 @@ def test_files_of_a_run(tmp_path):
     assert final['meta']['iter'] == 15
     assert final['meta']['seed'] == 7
     assert final['meta']['classes'] == ['dark', 'light']
-    assert (tmp_path / 'model_final.pth').samefile(tmp_path / 'latest.pth')
+    latest = read_checkpoint(tmp_path / 'latest.pth')
+    assert set(latest) - set(final) == {'optimizer', 'schedule'}
+    assert same(final, {key: latest[key] for key in final})
 
 
-def test_old_epochs_are_dropped(tmp_path):
-    settings = toy_run.settings(max_epochs=4, checkpoint=dict(interval=1, max_keep=2))
+@pytest.mark.parametrize(
+    ('options', 'kept'), [({}, 2), (dict(max_keep=3), 3), (dict(max_keep=-1), 4)]
+)
+def test_old_epochs_are_dropped(tmp_path, options, kept):
+    settings = toy_run.settings(max_epochs=4, checkpoint=dict(interval=1, **options))
     toy_run.trainer(tmp_path, settings).run()
-    assert {p.name for p in tmp_path.glob('epoch_*')} == {'epoch_3.pth', 'epoch_4.pth'}
+    names = {p.name for p in tmp_path.glob('epoch_*')}
+    assert names == {f'epoch_{number}.pth' for number in range(5 - kept, 5)}
 
 
 def test_links_where_there_are_none(tmp_path, monkeypatch):
@@ -86,7 +92,7 @@ def test_averaged_weights_are_what_is_tested_and_published(tmp_path):
         assert all(torch.equal(saved[key], tested[key]) for key in saved), name
     trained = trainer.model.state_dict()
     assert not torch.equal(trained['fc.weight'], tested['fc.weight'])
-    saved = read_checkpoint(tmp_path / 'model_final.pth')['ema']['training']
+    saved = read_checkpoint(tmp_path / 'latest.pth')['ema']['training']
     assert torch.equal(saved['fc.weight'], trained['fc.weight'])
 
 

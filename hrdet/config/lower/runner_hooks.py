@@ -76,7 +76,7 @@ def _checkpoint(
     type: Literal['CheckpointHook'] = 'CheckpointHook',
     interval: int | None = None,
     by_epoch: bool | None = None,
-    max_keep_ckpts: Count | Literal[-1] = -1,
+    max_keep_ckpts: Count | Literal[-1] = 2,
     save_best: Literal['auto', 'coco/bbox_mAP', 'mIoU', 'accuracy/top1'] | None = None,
     rule: Literal['greater'] | None = None,
     save_last: Literal[True] = True,

@@ -119,7 +119,7 @@ def _checkpoint(
     path: str,
     *,
     interval: Count | None = None,
-    max_keep_ckpts: Count | Literal[-1] | None = -1,
+    max_keep_ckpts: Count | Literal[-1] | None = 2,
     interval_minutes: Positive | None = None,
     default: int,
 ) -> dict[str, Any]:

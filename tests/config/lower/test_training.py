@@ -117,7 +117,7 @@ def test_what_is_left_out(config):
     needed = ('model', 'train_cfg', 'test_cfg', 'data', 'optimizer', 'total_epochs')
     lowered = lower({key: config[key] for key in needed})
     assert lowered.training.schedule == []
-    assert lowered.training.checkpoint == dict(interval=1, max_keep=-1)
+    assert lowered.training.checkpoint == dict(interval=1, max_keep=2)
     assert (lowered.training.log_interval, lowered.training.trackers) == (50, [])
     assert lowered.training.val_interval == 1
     assert lowered.test['evaluator'] == dict(type='CocoMetric', metrics=['bbox'])
@@ -153,7 +153,7 @@ def test_a_run_counted_in_iterations(config):
     )
     training = lower(config).training
     assert (training.max_epochs, training.max_iters, training.val_interval) == (None, 800, 100)
-    assert training.checkpoint == dict(interval=80, max_keep=-1), 'ten times, if unsaid'
+    assert training.checkpoint == dict(interval=80, max_keep=2), 'ten times, if unsaid'
     assert training.schedule == [
         dict(by_epoch=False, type='PolyLR', power=0.9, eta_min=1e-4, end=800, total_iters=800)
     ]
@@ -198,7 +198,7 @@ def test_hooks_trackers_and_early_stopping(config):
         dict(type='WandB', project='cells'),
     ]
     assert training.early_stopping == dict(patience=3, metric='bbox_AP', min_delta=0.001)
-    assert training.checkpoint == dict(interval=2, max_keep=-1, interval_minutes=5)
+    assert training.checkpoint == dict(interval=2, max_keep=2, interval_minutes=5)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,49 @@
+"""Out of memory in a training step: what the step took, and what to change."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from hrdet.messages import plural
+from hrdet.structures import Batch
+
+# Parts of the memory of an image that remain (docs/results/memory.md, W18).
+_WITH_CP, _BFLOAT16 = 0.52, 0.53
+_OF_A_CPU = "DefaultCPUAllocator: can't allocate memory"
+
+
+class OutOfMemory(RuntimeError):
+    """A training step needs more memory than the device has; the message says what to change."""
+
+
+@contextmanager
+def explain_out_of_memory(batch: Batch, device: torch.device) -> Iterator[None]:
+    """Within the block, where a batch is trained on, a lack of memory is an ``OutOfMemory``."""
+    try:
+        yield
+    except RuntimeError as error:
+        # On a CPU torch raises a plain RuntimeError.
+        if not isinstance(error, torch.OutOfMemoryError) and _OF_A_CPU not in str(error):
+            raise
+        raise OutOfMemory(_advice(batch, device)) from error
+
+
+def _advice(batch: Batch, device: torch.device) -> str:
+    count, _, height, width = batch.images.shape
+    had = ''
+    if device.type == 'cuda':
+        total = torch.cuda.get_device_properties(device).total_memory / 2**30
+        taken = torch.cuda.max_memory_allocated(device) / 2**30
+        had = f' of {total:.1f} GiB; it took {taken / count:.2f} GiB an image before it failed'
+    batch_size = (
+        f'set data.imgs_per_gpu={count // 2} (the learning rate follows), or '
+        if count > 1
+        else 'set a smaller img_scale, or '
+    )
+    return (
+        f'out of memory: a training step on {plural(count, "image")} of {height} x {width} does '
+        f'not fit into the memory{had}: {batch_size}model.backbone.with_cp=True '
+        f'({_WITH_CP:g} times the memory an image) or amp=bfloat16 ({_BFLOAT16:g} times), with '
+        f'--cfg-options; tools/analysis/memory.py CONFIG computes what fits'
+    )
