@@ -317,8 +317,8 @@ def test_the_names_are_in_the_package():
     assert set(hrdet._MODULES) <= set(dir(hrdet))
     for name, module in hrdet._MODULES.items():
         assert getattr(hrdet, name) is getattr(importlib.import_module(module), name)
-    stub = (Path(hrdet.__file__).parent / '__init__.pyi').read_text(encoding='utf-8')
-    imported = re.findall(r'from (\S+) import (\w+) as \2\n', stub)
+    source = Path(hrdet.__file__).read_text(encoding='utf-8')
+    imported = re.findall(r'    from (\S+) import (\w+) as \2\n', source)
     assert {name: module for module, name in imported} == hrdet._MODULES
     with pytest.raises(AttributeError, match="no attribute 'get_models'"):
         hrdet.get_models  # noqa: B018

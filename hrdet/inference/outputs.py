@@ -14,7 +14,6 @@ from hrdet.messages import plural
 from hrdet.models.base import BaseModel
 from hrdet.registry import ConfigError
 from hrdet.structures import Detections
-from hrdet.structures.result_files import ResultFile
 from hrdet.visualize.draw import DEFAULT_STYLE, Style, draw, write_image
 
 
@@ -53,12 +52,11 @@ class Outputs:
         self.shown = style.shown
         self.count = self.pictures = self.crops = 0
         self.videos: dict[str, _VideoFile] = {}
-        self.file: ResultFile | None = None
+        self.file: Any = None  # a ResultFile, opened with the first result
 
     def add(self, frame: Frame, result: Any) -> None:
         """Take the result of one image or frame."""
-        if self.file is None:
-            self.file = result.open_file(self.folder, self.classes)
+        self.file = self.file or result.open_file(self.folder, self.classes)
         self.file.add(frame.title, frame.name, frame.pixels.shape[:2], result)
         if self.options.pictures:
             self._draw(frame, result)

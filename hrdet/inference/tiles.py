@@ -1,7 +1,7 @@
 """Detection in large images: the detections of overlapping tiles, merged (Akyon et al. 2022)."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ class Tiling(NamedTuple):
                 f'of them, not {self.overlap:g}'
             )
         stride = max(1, round(self.size * (1 - self.overlap)))
-        tiles = sliding_windows(size, (self.size,) * 2, (stride,) * 2)
+        tiles = sliding_windows(size, (self.size, self.size), (stride, stride))
         whole = (0, size[0], 0, size[1])
         return [whole] if len(tiles) == 1 else [whole, *tiles]
 
@@ -52,9 +52,8 @@ def merge_windows(
     boxes of one class that overlap by more than ``_IOU`` the best stays.
     """
     parts = [_uncut(one.numpy(), window, size) for one, window in zip(found, windows)]
-    boxes = np.concatenate(
-        [part.boxes + np.float32([x, y, x, y]) for part, (y, _, x, _) in zip(parts, windows)]
-    )
+    corners = [np.array([x, y, x, y], np.float32) for y, _, x, _ in windows]
+    boxes = np.concatenate([np.asarray(p.boxes) + corner for p, corner in zip(parts, corners)])
     scores = np.concatenate([part.scores for part in parts])
     labels = np.concatenate([part.labels for part in parts])
     # 1. NMS of each class; rows of other classes are padding.
@@ -74,7 +73,7 @@ def merge_windows(
     masks = None
     if any(part.masks is not None for part in parts):
         owned = [(mask, w) for part, w in zip(parts, windows) for mask in part.masks or ()]
-        masks = [_in_image(*owned[row], size) for row in kept]
+        masks = [_in_image(mask, window, size) for mask, window in (owned[row] for row in kept)]
     return Detections(boxes[kept], scores[kept], labels[kept], masks)
 
 
@@ -94,7 +93,7 @@ def _uncut(found: Detections, window: Window, size: tuple[int, int]) -> Detectio
     return found[~cut]
 
 
-def _in_image(mask: dict, window: Window, size: tuple[int, int]) -> dict:
+def _in_image(mask: Any, window: Window, size: tuple[int, int]) -> Any:
     """An RLE of a window as an RLE of the image."""
     y1, y2, x1, x2 = window
     if (y2 - y1, x2 - x1) == size:
