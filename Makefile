@@ -1,6 +1,9 @@
 # make demo   set up, train on generated images, evaluate, leave pictures in work_dirs/quickstart;
 #             TASK=segmentation or TASK=classification does the same for that task
 # make test   set up and run the test suite on the CPU
+# make fuzz   every reader on damaged files; HRDET_FUZZ_EXAMPLES=20000 for longer
+# make sanitize   the CPU operators' tests under the compiler's sanitizers; WHOLE=1 adds the CUDA
+#             kernels that the CPU emulates, which takes many minutes
 # make lint   ruff, import order of the packages, types of the public API, clang-format
 # make docs   set up and build the site from docs/ into build/site
 # make install alone: .venv with the pinned requirements and the compiled operators
@@ -28,7 +31,7 @@ ifeq ($(DEMO),)
 $(error TASK=$(TASK): there are detection, segmentation and classification)
 endif
 
-.PHONY: install demo test lint docs clean
+.PHONY: install demo test fuzz sanitize lint docs clean
 
 install: $(VENV)/.installed
 
@@ -60,6 +63,16 @@ demo: install
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto --maxprocesses 16 --dist worksteal
+
+fuzz: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 --hypothesis-profile=fuzz tests/test_fuzz.py
+
+sanitize: $(VENV)/.test
+ifeq ($(WHOLE),)
+	PYTHON=$(BIN)/python tests/ops/sanitize.sh operators
+else
+	HRDET_SANITIZERS=1 $(BIN)/python -m pytest tests/ops/test_sanitizers.py
+endif
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -19,6 +19,9 @@ for _name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENCV_FOR_THREADS_NUM'):
 _any_speed = dict(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile('hrdet', derandomize=True, database=None, **_any_speed)
 settings.register_profile('explore', print_blob=True, **_any_speed)
+# Of ``make fuzz``: what failed is kept in .hypothesis, and tried first the next time.
+_examples = int(os.environ.get('HRDET_FUZZ_EXAMPLES', '500'))
+settings.register_profile('fuzz', print_blob=True, max_examples=_examples, **_any_speed)
 settings.load_profile('hrdet')
 
 _SHARED = Path(__file__).resolve().parents[2] / 'shared'

@@ -116,6 +116,9 @@ def check_typed(section: Any, path: str) -> Node:
     """The section itself, after checking that it is a dict with a ``type``."""
     check(isinstance(section, Node), path, f'must be a dict with a type, not {section!r}')
     check('type' in section, f'{path}.type', 'this key is required')
+    kind = section['type']
+    named = isinstance(kind, str) or callable(kind)
+    check(named, f'{path}.type', f'{kind!r} is not the name of a class')
     return section
 
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs a command with the operators under a sanitizer of the compiler:
 #
-#     tests/ops/sanitize.sh address [COMMAND...]   CPU operators and emulated CUDA kernels: accesses
-#                                                  out of bounds, undefined behaviour
+#     tests/ops/sanitize.sh operators              CPU operators: accesses out of bounds, undefined
+#                                                  behaviour
+#     tests/ops/sanitize.sh address [COMMAND...]   beside them emulated CUDA kernels
 #     tests/ops/sanitize.sh thread [COMMAND...]    emulated CUDA kernels: races between threads of a
 #                                                  block
 #
@@ -10,7 +11,8 @@
 # instrumented copy of the package lies in build/sanitized; it is compiled anew when csrc changes.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-sanitizer=$1
+part=$1
+sanitizer=${part/operators/address}
 shift
 python=${PYTHON:-python}
 cxx=${CXX:-g++}
@@ -46,11 +48,21 @@ export ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0:${ASAN_OPTION
 export UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:report_signal_unsafe=0:ignore_noninstrumented_modules=1:${TSAN_OPTIONS:-}
 if [ $# -eq 0 ]; then
-    set -- "$python" -m pytest -x -p no:cacheprovider tests/ops/test_emulation.py
-    # Beside the emulation the CPU operators, but for what torch compiles or starts a process for.
-    [ "$sanitizer" = thread ] || set -- "$@" tests/ops/test_{add_upsampled,argmax,masks,nms,png,resize,winograd}.py \
-        tests/ops/test_roi_align{,_gradient}.py \
-        -k 'not compiles and not opcheck and not well_formed and not vectors_of_every_length'
+    emulation=tests/ops/test_emulation.py
+    # All tests of operators, but for what torch compiles or starts a process for.
+    operators="$(echo tests/ops/test_{add_upsampled,argmax,masks,nms,png,resize,winograd}.py \
+        tests/ops/test_roi_align{,_gradient}.py)"
+    without='not compiles and not opcheck and not well_formed and not vectors_of_every'
+    case $part in
+        thread) files=$emulation ;;
+        address) files="$emulation $operators" ;;
+        # In two processes, and without the largest inputs: in CI.
+        operators)
+            files="$operators -n 2"
+            without="$without and not emulated and not photographs and not cluttered"
+            ;;
+    esac
+    set -- "$python" -m pytest -x -p no:cacheprovider $files -k "$without"
 fi
 # The C++ runtime comes first too, or exceptions are not followed; and addresses must not be random
 # for Thread Sanitizer.

@@ -46,6 +46,12 @@ def test_the_demo(options):
     assert test[2] == f'{work_dir}/model_final.pth --show-dir {work_dir}/predictions'
 
 
+def test_checks_of_damaged_files_and_of_memory():
+    assert '--hypothesis-profile=fuzz tests/test_fuzz.py' in make('fuzz')
+    assert 'tests/ops/sanitize.sh operators' in make('sanitize')
+    assert 'HRDET_SANITIZERS=1' in make('sanitize', 'WHOLE=1')
+
+
 def test_a_task_that_there_is_not():
     assert 'TASK=pose: there are detection, segmentation and classification' in make(
         'demo', 'TASK=pose'

@@ -28,7 +28,8 @@ def read_config(config: Mapping[str, Any]) -> RunConfig:
     names = [name for name in config if name not in ('optimizer', 'vis_backends')]
     warnings = check_names(names, (*KEYS, 'custom_imports'), 'openmmlab2')
     # Base configs define ``optimizer`` as a variable, and use it in ``optim_wrapper``.
-    wrapped = (config.get('optim_wrapper') or {}).get('optimizer')
+    wrapper = config.get('optim_wrapper')
+    wrapped = wrapper.get('optimizer') if isinstance(wrapper, Mapping) else None
     if config.get('optimizer') not in (None, wrapped):
         warnings.append('optimizer: a variable of the config file; training takes optim_wrapper')
     values = as_nodes({key: config[key] for key in KEYS if key in config})

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from hrdet.data.annotations.coco import LONGEST_EDGE
 from hrdet.data.annotations.table import AnnotationTable
 from hrdet.data.errors import Problem
 
@@ -63,8 +64,8 @@ def _read(file: Path, root: str, problems: list[Problem]) -> tuple | None:
     except (KeyError, TypeError, AttributeError):
         fault('', "no labelme file: it has 'shapes', 'imagePath', 'imageHeight' and 'imageWidth'")
         return None
-    if not all(type(edge) is int and edge > 0 for edge in size):
-        fault('', f'imageHeight and imageWidth must be whole numbers above 0, not {size}')
+    if not all(type(edge) is int and 0 < edge <= LONGEST_EDGE for edge in size):
+        fault('', f'imageHeight and imageWidth are whole numbers from 1 to {LONGEST_EDGE}: {size}')
         return None
     path = file.parent / PurePosixPath(image)
     if not path.is_file():

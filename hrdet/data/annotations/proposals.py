@@ -1,5 +1,7 @@
 """Proposals computed beforehand, read from a JSON or npz file."""
 
+from zipfile import BadZipFile
+
 import numpy as np
 
 from hrdet.data.errors import DataError, missing
@@ -35,7 +37,7 @@ def read_proposals(path: str, limit: int | None = None) -> dict:
         raise missing('proposal_file', path, 'file') from None
     except OSError as error:
         raise DataError(f'proposal_file {path}: {error.strerror or error}') from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError, BadZipFile) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f'proposal_file {path}: {type(error).__name__}: {error}') from error
@@ -54,7 +56,11 @@ def _from_json(path: str) -> tuple[list, np.ndarray, list]:
     entries = read_json(path)
     boxes = np.array([entry['bbox'] for entry in entries], np.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
-    return [e['image_id'] for e in entries], boxes, [e['score'] for e in entries]
+    ids = [entry['image_id'] for entry in entries]
+    strange = [image_id for image_id in ids if type(image_id) not in (int, str)]
+    if strange:
+        raise ValueError(f"an 'image_id' is a whole number or a text, not {strange[0]!r}")
+    return ids, boxes, [entry['score'] for entry in entries]
 
 
 def _first_bad(rows: np.ndarray) -> int:
