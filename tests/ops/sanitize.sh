@@ -56,7 +56,7 @@ if [ $# -eq 0 ]; then
     case $part in
         thread) files=$emulation ;;
         address) files="$emulation $operators" ;;
-        # In two processes, and without the largest inputs: in CI.
+        # In two processes, and without the largest inputs.
         operators)
             files="$operators -n 2"
             without="$without and not emulated and not photographs and not cluttered"
