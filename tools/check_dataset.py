@@ -183,8 +183,8 @@ def report(check: DatasetCheck, with_images: bool) -> int:
 
 def draw_labels(checks: Sequence[DatasetCheck], file: Path) -> None:
     """The picture of the labels of all data sets that could be opened."""
-    from hrdet.tracking.pictures import attempt
-    from hrdet.tracking.pictures import draw_labels as draw
+    from hrdet.visualize.run_pictures import attempt
+    from hrdet.visualize.run_pictures import draw_labels as draw
 
     sets = {check.name: check.dataset for check in checks if check.dataset is not None}
     if attempt(draw, sets, file=file) and file.exists():

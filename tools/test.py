@@ -15,8 +15,9 @@ holds unrounded, and writes the results:
     segmentation    --eval mIoU mDice mFscore; --out is a folder of PNGs, the class of each pixel
                     as its number
 
---show-dir gets a picture of every image with its result, contact_sheet.png, some of them beside the
-truth (of classes and label maps the worst first), and of up to 50 classes confusion_matrix.png.
+report/report.html beside metrics.json shows tables of classes, precision, recall and F1, confusion,
+kinds of errors, and the worst images with filters; --no-report saves its time. --show-dir puts the
+report into that folder, with a picture of every image.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import argparse
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -41,11 +42,7 @@ from hrdet.config import load_config
 from hrdet.registry import ConfigError
 
 if TYPE_CHECKING:  # slow to import: where it is used, not for --help
-    from torch.utils.data import DataLoader
-
     from hrdet.evaluation import Evaluator
-    from hrdet.structures import ImageMeta
-    from hrdet.visualize import Style
 
 
 def parse_args() -> argparse.Namespace:
@@ -80,7 +77,8 @@ def parse_args() -> argparse.Namespace:
         '(Cityscapes, ADE20K, LoveDA)',
     )
     parser.add_argument('--work-dir', help="folder of metrics.json (default: the config's)")
-    parser.add_argument('--show-dir', help='folder for pictures of the results')
+    parser.add_argument('--show-dir', help='folder for the report and a picture of every image')
+    parser.add_argument('--no-report', action='store_true', help='write no report.html')
     add_drawing_options(parser)
     add_speed_options(parser)
     return parser.parse_args()
@@ -90,7 +88,7 @@ def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
     """Test in one process; ``run_tool.run`` calls it."""
     from hrdet.distributed import rank
     from hrdet.engine.build import build_tester
-    from hrdet.visualize import Style
+    from hrdet.visualize import Report, Style
 
     # 1. Check options and build everything before the first prediction.
     if args.format_only and (args.eval or args.out_item == 'metrics'):
@@ -117,18 +115,21 @@ def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
     elif results:
         evaluator.write_to(results)
     # 2. Predict; every result goes to the evaluator, the writer and the pictures.
-    pictures = None
-    if args.show_dir:
+    report = None
+    if args.show_dir or not (args.no_report or args.format_only):
         style = Style.of(args, tester.loader.dataset.classes)
-        pictures = Pictures(tester.loader, Path(args.show_dir), args.score_thr, style)
-    metrics = tester.run(*consumers, *filter(None, [pictures]))
-    # 3. Write metrics, results and the contact sheet.
+        folder = Path(args.show_dir or metrics_path(args, work_dir).parent / 'report')
+        report = Report(tester.loader, folder, args.score_thr, style, bool(args.show_dir))
+    metrics = tester.run(*consumers, *filter(None, [report]))
+    # 3. Write metrics, results and the report.
     if evaluator is not None and rank() == 0:
         write_files(evaluator, metrics, results, metrics_path(args, work_dir))
     elif rank() == 0:
         logging.getLogger('hrdet').info(f'results: {results}')
-    if pictures:
-        pictures.write_sheet(evaluator)
+    if report:
+        about = f'{Path(args.config).name}, {Path(args.checkpoint).name},'
+        for file in report.write(evaluator, metrics, about):
+            logging.getLogger('hrdet').info(f'look at: {file}')
 
 
 def metrics_path(args: argparse.Namespace, work_dir: Path) -> Path:
@@ -151,95 +152,6 @@ def write_files(
         logger.info(f'results: {results}')
     write_plain(path, metrics)
     logger.info(f'metrics: {path}')
-
-
-class Entry(NamedTuple):
-    """An image that may be on the contact sheet."""
-
-    score: float | None  # of its result against the truth; None if the task has none
-    index: int
-    meta: ImageMeta
-    result: Any
-
-
-class Pictures:
-    """Draws every result as it comes, and some of them beside the truth at the end.
-
-    Args:
-        loader: of this process's share of the data set.
-        folder: where pictures go, of the original size, named by the number of the image.
-        score_thr: least score drawn.
-        style: how results are drawn.
-        limit: images on the contact sheet: of results that are compared with the truth the worst
-            ones first, for half of the sheet; the others taken evenly from all.
-    """
-
-    def __init__(
-        self,
-        loader: DataLoader,
-        folder: Path,
-        score_thr: float,
-        style: Style | None = None,
-        limit: int = 12,
-    ) -> None:
-        self.dataset, self.folder, self.score_thr = loader.dataset, folder, score_thr
-        self.style = dict(style=style) if style is not None else {}
-        self.indices, self.limit = iter(loader.batch_sampler.indices), limit
-        last = len(self.dataset) - 1
-        self.on_sheet = {round(i * last / max(1, limit - 1)) for i in range(limit)}
-        self.spread: list[Entry] = []
-        self.worst: list[Entry] = []
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def update(self, meta: ImageMeta, result: Any) -> None:
-        """Draw the result of an image."""
-        from hrdet.visualize import compare, save_picture
-
-        index, result = next(self.indices), result.numpy()
-        path = self.folder / f'{index:06d}_{Path(meta.path).stem}.jpg'
-        image, truth = self.dataset.image(index), self.dataset.truth(index)
-        options = dict(palette=self.dataset.palette, truth=truth, **self.style)
-        save_picture(image, result, path, self.dataset.classes, self.score_thr, **options)
-        verdict = compare(result, truth, self.score_thr)
-        entry = Entry(None if verdict is None else verdict.score, index, meta, result)
-        if index in self.on_sheet:
-            self.spread.append(entry)
-        if verdict is not None:
-            self.worst = _worst([*self.worst, entry], self.limit // 2)
-
-    def write_sheet(self, evaluator: Evaluator | None) -> None:
-        """``contact_sheet.png``, of the images of all processes, and ``confusion_matrix.png``."""
-        from hrdet.distributed import gather_objects
-        from hrdet.visualize import Pair, contact_sheet, plot_confusion
-        from hrdet.visualize.confusion import MAX_CLASSES
-        from hrdet.visualize.draw import write_image
-
-        shares = gather_objects((self.worst, self.spread))
-        if shares is None:
-            return
-        worst = _worst([entry for share in shares for entry in share[0]], self.limit // 2)
-        shown = {entry.index for entry in worst}
-        others = [e for share in shares for e in share[1] if e.index not in shown]
-        if worst:  # as many as there is room for, evenly
-            room = min(self.limit - len(worst), len(others))
-            others = [others[i * len(others) // room] for i in range(room)]
-            others = _worst(others, room)
-        pairs = [
-            Pair(Path(meta.path).name, self.dataset.image(i), result, self.dataset.truth(i))
-            for _, i, meta, result in [*worst, *others]
-        ]
-        options = dict(score_thr=self.score_thr, palette=self.dataset.palette, **self.style)
-        sheet = contact_sheet(pairs, self.dataset.classes, **options)
-        write_image(self.folder / 'contact_sheet.png', sheet)
-        details = {} if evaluator is None else evaluator.details(self.score_thr)
-        for kind, one in details.items():
-            if one.confusion is not None and len(one.classes) <= MAX_CLASSES:
-                name = '_'.join(filter(None, ['confusion_matrix', kind]))
-                plot_confusion(one.confusion, one.classes, self.folder / f'{name}.png')
-
-
-def _worst(entries: list[Entry], count: int) -> list[Entry]:
-    return sorted(entries, key=lambda entry: (entry.score, entry.index))[:count]
 
 
 def main() -> None:

@@ -4,9 +4,9 @@ import datetime
 from pathlib import Path
 
 from hrdet import command_line
-from hrdet.tracking.pictures import BATCH_FILE, CURVES_FILE, LABELS_FILE
 from hrdet.tracking.trackers import LOG_FILE
 from hrdet.visualize.curves import best_entry, read_log
+from hrdet.visualize.run_pictures import BATCH_FILE, CURVES_FILE, LABELS_FILE
 
 _FILES = (CURVES_FILE, LOG_FILE, LABELS_FILE, BATCH_FILE)
 

@@ -22,9 +22,9 @@ from hrdet.distributed import (
 )
 from hrdet.messages import plural
 from hrdet.structures import Batch
-from hrdet.tracking.pictures import draw_curves, draw_start
 from hrdet.tracking.summary import summary
-from hrdet.tracking.trackers import Trackers
+from hrdet.tracking.trackers import LOG_FILE, Trackers
+from hrdet.visualize.run_pictures import draw_curves, draw_start
 
 Trainer = Any  # hrdet.engine.Trainer, which this package must not import
 _LINE = 85  # columns: 100 with the time before it
@@ -130,7 +130,7 @@ class TrainingLog:
         """An evaluation is done."""
         epoch = max(trainer.epoch, 1)
         self._write(trainer, dict(mode='val', epoch=epoch, step=trainer.iter, **metrics))
-        draw_curves(trainer.work_dir)
+        draw_curves(trainer.work_dir / LOG_FILE)
 
     def validation_at(self, step: int) -> dict[str, float] | None:
         """The metrics of this run's evaluation after ``step`` iterations, if it is in the log."""
@@ -154,7 +154,7 @@ class TrainingLog:
 
     def finish(self, trainer: Trainer, line: str) -> None:
         """The run is over: draw the curves, and log ``line`` and a summary."""
-        draw_curves(trainer.work_dir)
+        draw_curves(trainer.work_dir / LOG_FILE)
         logger.info(line)
         seconds = round(time.monotonic() - self._started)
         for text in summary(trainer.work_dir, seconds) if rank() == 0 else ():

@@ -21,6 +21,7 @@ from hrdet.visualize.draw import (
     save_picture,
 )
 from hrdet.visualize.label_plot import plot_labels
+from hrdet.visualize.report import Report
 from hrdet.visualize.sheet import Pair, batch_sheet, contact_sheet
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     'Comparison',
     'Outcome',
     'Pair',
+    'Report',
     'Style',
     'batch_sheet',
     'colour_of',

@@ -62,6 +62,18 @@ def _in_rows(blocks: Sequence[np.ndarray], columns: int, step: int) -> np.ndarra
     return np.pad(np.vstack(rows), ((_GAP, 0), (_GAP, 0), (0, 0)), constant_values=_PAPER)
 
 
+def captioned_sheet(
+    pictures: Sequence[tuple[str, np.ndarray]], columns: int = 2, tile: int = 2 * 400
+) -> np.ndarray:
+    """Pictures (h, w, 3) uint8 BGR with a line of text above each, ``columns`` in a row."""
+    if not pictures:
+        raise ValueError('a contact sheet needs at least one image')
+    width = max(picture.shape[1] for _, picture in pictures)
+    blocks = [_captioned(picture, text, width) for text, picture in pictures]
+    columns = min(max(1, columns * tile // width), len(blocks))
+    return _in_rows(blocks, columns, width + 2 * _GAP)
+
+
 def batch_sheet(
     samples: Sequence[Sample],
     titles: Sequence[str],

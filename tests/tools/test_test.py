@@ -2,7 +2,6 @@
 
 import pickle
 from dataclasses import replace
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,10 +10,8 @@ import torch
 from PIL import Image
 
 from hrdet.apis import inference_model, init_model
-from hrdet.data import ImageDataset
 from hrdet.data.datasets.palettes import SEGMENTATION_SOURCES
-from hrdet.structures import ClassLabel, ClassScores, ImageMeta
-from tests.tools.conftest import load_tool, read_json
+from tests.tools.conftest import read_json
 
 
 @pytest.fixture
@@ -69,45 +66,21 @@ def test_label_maps_of_a_segmentor(tested, segmentation, tmp_path):
 def test_pictures(tested, task, tmp_path):
     tested(task, '--show-dir', 'shown', '--out', 'metrics.pkl', '--out-item', 'metrics')
     written = sorted(path.name for path in (tmp_path / 'shown').iterdir())
-    assert written[-2:] == ['confusion_matrix.png', 'contact_sheet.png']
-    assert len(written) == len(task.data) + 2
+    others = ['confusion_matrix.png', 'contact_sheet.png', 'images', 'report.html']
+    assert written[-4:] == others
+    assert len(written) == len(task.data) + 4
     assert cv2.imread(str(tmp_path / 'shown' / written[0])).shape[0] > task.data.image(0).shape[0]
     assert pickle.loads((tmp_path / 'metrics.pkl').read_bytes())
 
 
-class Grey(ImageDataset):
-    """Twenty images; a class of three for each."""
-
-    classes = ('a', 'b', 'c')
-    image_ids = tuple(range(20))
-
-    def image(self, index):
-        return np.full((40, 60, 3), 90, np.uint8)
-
-    def truth(self, index):
-        return ClassLabel(0)
-
-
-def test_a_contact_sheet_begins_with_the_worst(tmp_path, monkeypatch):
-    sheets = []
-    monkeypatch.setattr(
-        'hrdet.visualize.contact_sheet',
-        lambda pairs, *_, **__: sheets.append(list(pairs)) or np.zeros((8, 8, 3), np.uint8),
-    )
-    loader = SimpleNamespace(dataset=Grey(), batch_sampler=SimpleNamespace(indices=range(20)))
-    pictures = load_tool('test').Pictures(loader, tmp_path, 0.3, limit=6)
-    # The probability of the true class, by image.
-    probabilities = np.random.default_rng(0).permutation(20) / 20
-    for index, p in enumerate(probabilities):
-        meta = ImageMeta(f'{index}.jpg', index, (40, 60), (40, 60), (40, 60))
-        pictures.update(meta, ClassScores(np.array([p, 1 - p, 0], np.float32)))
-    pictures.write_sheet(None)
-    ((*worst, first, second, third),) = sheets
-    assert [int(pair.title[:-4]) for pair in worst] == np.argsort(probabilities)[:3].tolist()
-    others = [int(pair.title[:-4]) for pair in (first, second, third)]
-    assert np.ptp(others) >= 8, 'from all of the data set'
-    assert (np.diff(probabilities[others]) > 0).all()
-    assert len(list(tmp_path.glob('0000*.jpg'))) == 20
+def test_a_report_is_beside_the_metrics(tested, task):
+    printed = tested(task)
+    page = task.folder / 'work/report/report.html'
+    assert f'look at: {page}' in printed
+    assert f'{len(task.data)} images' in page.read_text()
+    page.unlink()
+    assert 'look at' not in tested(task, '--no-report')
+    assert not page.exists()
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,9 @@ def test_results_of_two_processes_are_those_of_one(folder, trained):
     first, second = (json.loads((folder / n).read_text()) for n in ('one.json', 'two.json'))
     assert first == second
     assert len({r['image_id'] for r in first}) == 3
-    assert len(list((folder / 'shown').iterdir())) == 4  # three images and the contact sheet
+    assert len(list((folder / 'shown').glob('0*.jpg'))) == 3
+    assert len(list((folder / 'shown/images').iterdir())) == 3  # drawn by both processes
+    assert (folder / 'shown/report.html').is_file()
 
 
 def test_test_time_augmentation(folder, trained):

@@ -14,9 +14,10 @@ from hrdet.data import ImageDataset
 from hrdet.data.datasets.statistics import label_statistics
 from hrdet.distributed import rank
 from hrdet.structures import Sample
-from hrdet.tracking.trackers import LOG_FILE
-from hrdet.visualize import batch_sheet, plot_curves, plot_labels
+from hrdet.visualize.curves import plot_curves
 from hrdet.visualize.draw import write_image
+from hrdet.visualize.label_plot import plot_labels
+from hrdet.visualize.sheet import batch_sheet
 
 Trainer = Any  # hrdet.engine.Trainer, which this package must not import
 LABELS_FILE, BATCH_FILE, CURVES_FILE = 'labels.png', 'train_batch.png', 'curves.png'
@@ -46,10 +47,10 @@ def draw_start(trainer: Trainer) -> None:
     attempt(draw_labels, sets, file=trainer.work_dir / LABELS_FILE)
 
 
-def draw_curves(work_dir: Path) -> None:
-    """Write ``curves.png`` of the run's log, if that has losses."""
+def draw_curves(log: Path) -> None:
+    """Write ``curves.png`` beside the log of a run, if that has losses."""
     if rank() == 0:
-        attempt(_draw_curves, work_dir / LOG_FILE, file=work_dir / CURVES_FILE)
+        attempt(_draw_curves, log, file=log.with_name(CURVES_FILE))
 
 
 def draw_labels(sets: dict[str, ImageDataset], file: Path) -> None:

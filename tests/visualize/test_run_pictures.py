@@ -13,9 +13,9 @@ from hrdet.data.datasets.statistics import label_statistics, of_boxes, of_maps
 from hrdet.data.datasets.wrappers import ConcatDataset, RepeatDataset
 from hrdet.data.samplers import AspectGroupBatchSampler
 from hrdet.structures import ClassLabel, ImageMeta, Sample, SegmentationMap
-from hrdet.tracking.pictures import draw_labels, draw_start
 from hrdet.tracking.summary import summary
 from hrdet.visualize import plot_labels
+from hrdet.visualize.run_pictures import draw_labels, draw_start
 
 SIZE = (40, 60)
 
