@@ -44,7 +44,8 @@ def test_the_moments_of_a_run(tmp_path):
     ]
     write = [('before_checkpoint', 5), ('after_checkpoint', 5)]
     evaluation = [('before_validation', 5), ('after_validation', 5)]
-    end = [*write, ('after_log', 5), ('after_run', 5)]  # the best checkpoint, the metrics
+    # The best checkpoint, the metrics, the final weights.
+    end = [*write, ('after_log', 5), *write, ('after_run', 5)]
     assert hook.calls == [*begin, *steps, ('after_epoch', 5), *write, *evaluation, *end]
 
 
