@@ -103,6 +103,11 @@ def one_line(error: Exception) -> str | None:
         place = f'{error.filename}: ' if error.filename else ''
         cure = _CURES.get(error.errno)
         return f'{place}{reason}' + (f'; {cure}' if cure and cure not in reason else '')
+    if 'shared memory' in text:
+        return (
+            f'the shared memory of this machine is used up ({text.splitlines()[-1]}): give it more '
+            f'(docker run --shm-size 8g), or set data.workers_per_gpu=0, or a smaller batch'
+        )
     if 'DataLoader worker' in text:
         return (
             f'a loader worker died ({text.splitlines()[0]}), usually for want of memory: set '

@@ -22,6 +22,10 @@ LINES = [
     (OSError(errno.EROFS, 'Read-only file system', 'run'), 'run: Read-only.*another --work-dir'),
     (FileNotFoundError("config 'a.py': there is no such file"), "config 'a.py': there is no"),
     (RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed. '), 'workers_per_gpu'),
+    (
+        RuntimeError('Original Traceback:\nRuntimeError: unable to allocate shared memory(shm)'),
+        '--shm-size',
+    ),
     (RuntimeError('[gloo] Connection closed by peer [127.0.0.1]'), 'another process of this run'),
     (torch.distributed.DistBackendError('NCCL error'), 'another process of this run has ended'),
 ]

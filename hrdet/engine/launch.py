@@ -57,7 +57,8 @@ def start(launcher: str = 'none', force_cpu: bool = False, backend: str = 'nccl'
 
 def _refuse_unnamed_launcher() -> None:
     """Without a process group several processes would all train in one folder."""
-    for variable, launcher in dict(WORLD_SIZE='pytorch', OMPI_COMM_WORLD_SIZE='mpi').items():
+    launchers = dict(WORLD_SIZE='pytorch', OMPI_COMM_WORLD_SIZE='mpi', SLURM_STEP_NUM_TASKS='slurm')
+    for variable, launcher in launchers.items():
         count = os.environ.get(variable, '1')
         if count != '1' and not dist.is_initialized():
             raise LaunchError(

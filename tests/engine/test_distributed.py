@@ -88,6 +88,7 @@ def test_launcher_without_its_environment(monkeypatch):
     [
         (dict(RANK='1', LOCAL_RANK='1', WORLD_SIZE='2'), 'pytorch'),  # torchrun
         (dict(OMPI_COMM_WORLD_RANK='1', OMPI_COMM_WORLD_SIZE='2'), 'mpi'),
+        (dict(SLURM_PROCID='1', SLURM_STEP_NUM_TASKS='2'), 'slurm'),  # srun
     ],
 )
 def test_processes_that_do_not_know_of_each_other_are_refused(monkeypatch, variables, launcher):

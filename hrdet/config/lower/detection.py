@@ -44,13 +44,6 @@ def lower_detection(
     warnings: list[str] = []
     if semantics and lowered.semantics is False:
         model = _without_semantics(model, warnings)
-    mean, order = lowered.preprocess['mean'], lowered.preprocess['channel_order']
-    # ImageNet's mean is (123.7, 116.3, 103.5) in RGB and the reverse in BGR.
-    if order == 'bgr' and mean[0] > mean[2] + 10:
-        warnings.append(
-            f'{lowered.preprocess.path}: to_rgb=False with the mean {mean}, which looks like that '
-            f'of RGB images: the model will see BGR. Weights trained on RGB need to_rgb=True'
-        )
     warnings += _proposal_warnings(data)
     # 3. The model and its evaluator.
     cfgs = dict(train_cfg=train_cfg, test_cfg=test_cfg)

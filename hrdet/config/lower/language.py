@@ -77,8 +77,33 @@ def lower(config: Mapping[str, Any]) -> RunConfig:
             explain(error, language_of(config))
         error.locate(origins)
         raise
+    run.warnings += _doubts_about_pixels(run.model.get('preprocess'))
     nodes = run.training.nodes if run.training else []
     for _, node, _ in values_of([run.model, run.train, run.val, run.test, nodes]):
         if isinstance(node, Node):
             node.origins = origins
     return run
+
+
+def _doubts_about_pixels(preprocess: Any) -> list[str]:
+    """Warnings about a mean that is of other channels, or of other numbers, than the pixels."""
+    mean = preprocess.get('mean') if isinstance(preprocess, Node) else None
+    if not isinstance(mean, (list, tuple)) or len(mean) != 3:
+        return []
+    # ImageNet's mean is (123.7, 116.3, 103.5) in RGB and the reverse in BGR.
+    if preprocess.get('channel_order') == 'bgr' and mean[0] > mean[2] + 10:
+        return [
+            f'{preprocess.path}: to_rgb=False with the mean {tuple(mean)}, which looks like that '
+            f'of RGB images: the model will see BGR. Weights trained on RGB need to_rgb=True'
+        ]
+    if preprocess.get('channel_order') == 'rgb' and mean[2] > mean[0] + 10:
+        return [
+            f'{preprocess.path}: to_rgb=True with the mean {tuple(mean)}, which looks like that '
+            f'of BGR images: turn mean and std round, or set to_rgb=False for weights of BGR'
+        ]
+    if 0 < max(mean) <= 1:
+        return [
+            f'{preprocess.path}: the mean {tuple(mean)} looks like that of pixels from 0 to 1, but '
+            f'they are from 0 to 255: multiply mean and std by 255'
+        ]
+    return []

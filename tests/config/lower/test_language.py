@@ -80,3 +80,40 @@ def test_an_error_says_whose_key_it_is(config):
 def test_an_override_in_another_language(path, wanted):
     with pytest.raises(ConfigError, match=f'{path}: .*{wanted}'):
         load_config(CONFIGS / 'hrnet/hrnet-w18_4xb32_in1k.py', {path: 1})
+
+
+RGB, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+NORMS = {
+    'hrnet/faster_rcnn_hrnetv2p_w18_1x.py': 'img_norm_cfg',
+    'hrnet/fcn_hr18_512x1024_40k_cityscapes.py': 'pipeline',
+    'hrnet/hrnet-w18_4xb32_in1k.py': 'data_preprocessor',
+}
+
+
+def with_norm(tree, **norm):
+    """A config with another normalisation wherever it states one."""
+    if isinstance(tree, dict):
+        changed = norm if 'mean' in tree and 'std' in tree else {}
+        return {key: with_norm(value, **norm) for key, value in tree.items()} | changed
+    return (
+        type(tree)(with_norm(v, **norm) for v in tree) if isinstance(tree, (list, tuple)) else tree
+    )
+
+
+@pytest.mark.parametrize('name', NORMS)
+@pytest.mark.parametrize(
+    ('norm', 'message'),
+    [
+        (dict(mean=RGB, std=STD, to_rgb=True), None),
+        (dict(mean=RGB[::-1], std=STD[::-1], to_rgb=False), None),
+        (dict(mean=RGB, std=STD, to_rgb=False), 'looks like that of RGB images.*to_rgb=True'),
+        (dict(mean=RGB[::-1], std=STD[::-1], to_rgb=True), 'of BGR images.*to_rgb=False'),
+        (dict(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225], to_rgb=True), 'by 255'),
+        (dict(mean=[0, 0, 0], std=[255, 255, 255], to_rgb=True), None),
+    ],
+)
+def test_a_mean_of_other_pixels_is_told_in_every_language(name, norm, message):
+    config = with_norm(load_config(CONFIGS / name).to_dict(), **norm)
+    found = [text for text in lower(config).warnings if 'the mean' in text]
+    assert len(found) == (message is not None)
+    assert not message or (re.search(message, found[0]) and NORMS[name] in found[0])
