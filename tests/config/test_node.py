@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from hrdet.config.node import Node, as_nodes, check_choice, check_count, read
+from hrdet.config.node import Node, as_nodes, check_choice, check_count, check_typed, read
 from hrdet.registry import ConfigError
 
 
@@ -56,3 +56,9 @@ def test_counts(value):
 def test_choices():
     with pytest.raises(ConfigError, match="x: 'alue' is not one of 'value', 'range'; did you mean"):
         check_choice('alue', ('value', 'range'), 'x')
+
+
+@pytest.mark.parametrize('kind', [5, {'type': 'HRNet'}, ['HRNet'], None])
+def test_the_type_of_a_section_is_a_name_or_a_class(kind):
+    with pytest.raises(ConfigError, match=r'model\.type: .* is not the name of a class'):
+        check_typed(Node('model', dict(type=kind)), 'model')
