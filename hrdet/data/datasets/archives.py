@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from hrdet.data.datasets.headers import max_bytes
-from hrdet.data.datasets.images import FolderImages, check_name
+from hrdet.data.datasets.images import FolderImages, check_name, similar
 from hrdet.data.datasets.listing import CACHED_FROM, FileNames, load_listing, save_listing
 from hrdet.data.errors import DataError, missing
 
@@ -79,7 +79,8 @@ class ArchiveImages:
         member = str(PurePosixPath(self.inside, name))
         index = self.members.position(member)
         if index is None:
-            raise DataError(f'{self.archive} has no member {member}')
+            hint = similar(name, self.path, self._has)
+            raise DataError(f'{self.archive} has no member {member}{hint}')
         # 1. Read the stored bytes.  Members of a tar are never compressed, those of a zip may be.
         offset, size, method, checksum = self._places[index].tolist()
         file = self._file()
@@ -108,6 +109,9 @@ class ArchiveImages:
                 f'{self.archive}: member {member} cannot be read ({error}); fetch the file again'
             ) from error
         return data
+
+    def _has(self, name: str) -> bool:
+        return self.members.position(str(PurePosixPath(self.inside, name))) is not None
 
     def stamp(self, name: str) -> tuple[int, int]:
         """Size and time of change of the archive."""

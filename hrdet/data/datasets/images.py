@@ -3,6 +3,7 @@
 import os
 import posixpath
 import zipfile
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import unquote
 
@@ -77,6 +78,22 @@ def check_name(name: str, path: str) -> None:
         )
 
 
+def similar(name: str, path: Callable[[str], str], exists: Callable[[str], bool]) -> str:
+    """A hint if a missing file exists under a name that labelling tools write differently."""
+    plain = unquote(name).replace('\\', '/')
+    # Without leading folders: some tools write the folder of the images into each name.
+    parts = plain.split('/')
+    for start in range(len(parts)):
+        other = '/'.join(parts[start:])
+        if other != name and exists(other):
+            cause = 'the name repeats the folder' if start else 'backslashes or %-codes'
+            return (
+                f'; there is {path(other)} ({cause}): correct file_name in the annotation file, or '
+                f'img_prefix'
+            )
+    return ''
+
+
 def read_file(path: str) -> bytes:
     """The bytes of a file that may be an image.
 
@@ -138,19 +155,7 @@ class FolderImages:
         return state.st_size, state.st_mtime_ns
 
     def _similar(self, name: str) -> str:
-        """A hint if the missing file exists under a name that labelling tools write differently."""
-        plain = unquote(name).replace('\\', '/')
-        # Without leading folders: some tools write the folder of the images into each name.
-        parts = plain.split('/')
-        for start in range(len(parts)):
-            other = '/'.join(parts[start:])
-            if other != name and os.path.isfile(self.path(other)):
-                cause = 'the name repeats the folder' if start else 'backslashes or %-codes'
-                return (
-                    f'; there is {self.path(other)} ({cause}): correct file_name in the annotation '
-                    f'file, or img_prefix'
-                )
-        return ''
+        return similar(name, self.path, lambda other: os.path.isfile(self.path(other)))
 
 
 class ZipImages:
@@ -198,7 +203,15 @@ class ZipImages:
         # Archives often have one more folder above their files.
         matches = [member for member in same_name if f'/{member}'.endswith(f'/{wanted}')]
         if not matches:
-            raise DataError(f'{self.archive} has no member {wanted}')
+            hint = similar(
+                name,
+                self.path,
+                lambda other: (
+                    str(PurePosixPath(self.inside, other))
+                    in members.get(PurePosixPath(other).name, [])
+                ),
+            )
+            raise DataError(f'{self.archive} has no member {wanted}{hint}')
         if len(matches) > 1:
             raise DataError(
                 f'{self.archive} has {len(matches)} members {wanted}: {", ".join(matches[:4])}; '

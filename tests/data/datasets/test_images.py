@@ -188,6 +188,13 @@ def test_names_that_tools_write_differently(coco_folder, name, cause):
         (folder / other).write_bytes(data)
     with pytest.raises(DataError, match=rf'No such file or directory; there is .*{cause}'):
         FolderImages(str(folder)).read(name)
+    archive = folder.with_suffix('.zip')
+    with zipfile.ZipFile(archive, 'w') as file:
+        for path in folder.rglob('*.jpg'):
+            file.write(path, path.relative_to(folder))
+    for store in (ZipImages(str(archive)), ArchiveImages(str(archive))):
+        with pytest.raises(DataError, match=rf'zip has no member .*; there is .*zip.*{cause}'):
+            store.read(name)
 
 
 def test_members_that_unpack_to_too_much_are_refused(tmp_path, monkeypatch):
