@@ -9,6 +9,7 @@ from hrdet.checkpoints import CheckpointError, load_checkpoint, read_checkpoint
 from hrdet.checkpoints.optimizer_state import check_optimizer_state
 from hrdet.checkpoints.run_state import check_counters, check_run
 from hrdet.distributed import world_size
+from hrdet.engine.checkpointing import LATEST
 from hrdet.optim import lr_schedule
 from hrdet.weights import find_shared
 
@@ -81,6 +82,10 @@ def resume(trainer: Trainer, path: str | os.PathLike) -> None:
     if trainer.early_stopping is not None and 'early_stopping' in meta:
         trainer.early_stopping.state.update(meta['early_stopping'])
     trainer.resumed = True
+    # A stop may have come between latest.pth and its second name.
+    numbered = trainer.iter % (trainer.checkpoints.interval * trainer.unit) == 0
+    if numbered and os.path.realpath(path) == os.path.realpath(trainer.work_dir / LATEST):
+        trainer.checkpoints.number(trainer)
     trainer.call('after_resume', checkpoint)
     if differences:
         listed = '; '.join(f'{k}: {old}, not {new}' for k, (old, new) in differences.items())

@@ -30,7 +30,7 @@ def raising(error):
         (raising(Stopped('not finite')), cases.STOPPED),
         (raising(Wrong('5 of 6 boxes')), cases.WRONG),
         (raising(KeyError('a.json')), cases.TRACEBACK),
-        (lambda folder: os.kill(os.getpid(), signal.SIGSEGV), cases.CRASH),
+        (lambda folder: os.kill(os.getpid(), signal.SIGKILL), cases.CRASH),
         (lambda folder: signal.pause(), cases.HANG),
     ],
 )

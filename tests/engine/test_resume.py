@@ -181,3 +181,11 @@ def test_resumed_from_the_end_in_another_folder(tmp_path, ema):
     final = read_checkpoint(again / 'model_final.pth')
     assert same(final, {key: whole[key] for key in ('state_dict', 'meta')})
     assert read_checkpoint(again / 'best_bbox_AP.pth')['meta']['epoch'] == 2
+
+
+def test_a_numbered_checkpoint_that_a_kill_prevented(tmp_path):
+    """latest.pth was written, and its second name was not."""
+    toy_run.trainer(tmp_path, toy_run.settings(max_epochs=1)).run()
+    (tmp_path / 'epoch_1.pth').unlink()
+    toy_run.trainer(tmp_path, resume_from=str(tmp_path / 'latest.pth')).folder.release()
+    assert (tmp_path / 'epoch_1.pth').samefile(tmp_path / 'latest.pth')

@@ -1,0 +1,54 @@
+"""Runs that are killed or starved of disk lose nothing, and say what happened."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def faults(tmp_path, pytestconfig):
+    """Calls a function of ``faults.py`` in a process of its own."""
+
+    def call(name):
+        done = subprocess.run(
+            [sys.executable, '-m', 'tests.engine.faults', name, str(tmp_path)],
+            cwd=pytestconfig.rootpath,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return call
+
+
+def last_line(path):
+    return path.read_text().splitlines()[-1]
+
+
+def test_a_checkpoint_that_does_not_fit_on_the_disk(faults, tmp_path):
+    result = faults('file_limit')
+    assert result == dict(code=1, again=0)
+    assert last_line(tmp_path / 'limited').startswith(f'error: {tmp_path}/run/latest.pth: ')
+    assert 'Traceback' not in (tmp_path / 'limited').read_text()
+
+
+def test_a_folder_that_may_not_be_written(faults, tmp_path):
+    assert faults('no_permission') == dict(code=1)
+    assert 'Permission denied' in last_line(tmp_path / 'output')
+    assert 'this user may read and write' in last_line(tmp_path / 'output')
+
+
+def test_a_process_that_is_killed_is_named_by_the_other(faults, tmp_path):
+    assert faults('lost') == dict(codes=[1, -9])
+    assert last_line(tmp_path / 'rank_0').startswith('error: process 1 of 2 has ended: killed')
+    assert 'Traceback' not in (tmp_path / 'rank_0').read_text()
+
+
+def test_others_wait_for_long_work_of_the_first(faults):
+    """The first check of a large data set takes longer than the timeout of a process group."""
+    assert faults('patience') == dict(codes=[0, 0])
