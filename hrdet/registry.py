@@ -15,7 +15,6 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 Class = TypeVar('Class', bound=type)
-
 _CLASSES: dict[str, type] = {}
 _WORDS = {
     bool: 'one of True, False',
@@ -152,10 +151,8 @@ def _walk(
             raise ConfigError(f'{path}.type: {kind!r} is not the name of a class')
         cls = registered(kind, path) if isinstance(kind, str) else kind
         # What the class passes on reaches every part inside of it.
-        inherited = {
-            **inherited,
-            **{n: node[n] for n in getattr(cls, 'passes_on', ()) if n in node},
-        }
+        passed_on = {n: node[n] for n in getattr(cls, 'passes_on', ()) if n in node}
+        inherited = {**inherited, **passed_on}
         parts = ((name, part) for name, part in node.items() if name != 'type')
         values = {n: _walk(part, f'{path}.{n}', inherited, make, {}) for n, part in parts}
         if 'type' not in node:
@@ -253,17 +250,15 @@ def _wrong_type(value: Any, annotation: Any, path: str) -> ConfigError:
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:
-    union = get_origin(annotation) in (Union, UnionType)
-    return get_args(annotation) if union else (annotation,)
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 
 def _fits(value: Any, annotation: Any) -> bool:
-    # Numbers, numpy's too; a bool is not a number here, and infinity is not a setting.
+    # A number (numpy's too, but no bool) is finite and within the integers and floats of C.
     if annotation in (int, float):
-        number = Integral if annotation is int else Real
-        real = isinstance(value, number) and not isinstance(value, bool)
-        # Neither NaN nor infinite, and within the integers and floats of C.
-        return real and abs(value) < (2**63 if isinstance(value, Integral) else float('inf'))
+        real = isinstance(value, Integral if annotation is int else Real)
+        limit = 2**63 if isinstance(value, Integral) else float('inf')
+        return real and not isinstance(value, bool) and abs(value) < limit
     if annotation in (bool, NoneType, None):
         return isinstance(value, NoneType if annotation is None else annotation)
     if annotation is str:

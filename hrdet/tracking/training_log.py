@@ -28,6 +28,9 @@ from hrdet.visualize.run_pictures import draw_curves, draw_start
 
 Trainer = Any  # hrdet.engine.Trainer, which this package must not import
 _LINE = 85  # columns: 100 with the time before it
+# Curves are drawn after validations, at the earliest so many seconds after the start, and then when
+# so many times what the last drawing took has passed.
+_CURVES_AFTER, _CURVES_SHARE = 10, 20
 logger = logging.getLogger('hrdet')
 
 
@@ -98,6 +101,7 @@ class TrainingLog:
         self._iterations = 0
         self._named_bottleneck = False
         self._started = time.monotonic()
+        self._next_curves = self._started + _CURVES_AFTER
         self.start_interval()
 
     def start(self, trainer: Trainer) -> None:
@@ -130,7 +134,12 @@ class TrainingLog:
         """An evaluation is done."""
         epoch = max(trainer.epoch, 1)
         self._write(trainer, dict(mode='val', epoch=epoch, step=trainer.iter, **metrics))
-        draw_curves(trainer.work_dir / LOG_FILE)
+        # Where evaluations follow each other within seconds, drawing must not slow the run.
+        start = time.monotonic()
+        if start >= self._next_curves:
+            draw_curves(trainer.work_dir / LOG_FILE)
+            end = time.monotonic()
+            self._next_curves = end + _CURVES_SHARE * (end - start)
 
     def validation_at(self, step: int) -> dict[str, float] | None:
         """The metrics of this run's evaluation after ``step`` iterations, if it is in the log."""
@@ -153,12 +162,12 @@ class TrainingLog:
         self._last = time.perf_counter()
 
     def finish(self, trainer: Trainer, line: str) -> None:
-        """The run is over: draw the curves, and log ``line`` and a summary."""
+        """The run is over: draw the curves, and log a summary and, as its last line, ``line``."""
         draw_curves(trainer.work_dir / LOG_FILE)
-        logger.info(line)
         seconds = round(time.monotonic() - self._started)
         for text in summary(trainer.work_dir, seconds) if rank() == 0 else ():
             logger.info(text)
+        logger.info(line)
 
     def start_interval(self) -> None:
         """Start measuring the times of the next line."""
