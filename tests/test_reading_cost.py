@@ -14,13 +14,14 @@ TRACES = {
     'step': (16, 23),
     'later step': (16, 23),
     'predict': (15, 22),
-    'train.py': (16, 37),
-    'iteration': (5, 9),
+    'train.py': (17, 39),  # the pictures of a run and its lack of memory have files of their own
+    'iteration': (6, 11),
 }
 # (files, raw lines, code lines) of the way from a config to the loss.
-LINES = {'construct': (21, 2190, 1570), 'total': (43, 4180, 2750)}
+LINES = {'construct': (21, 2210, 1590), 'total': (43, 4205, 2775)}  # every number has a range
+
 SIZES = {
-    'hrdet/engine + tools/train.py': 1594,
+    'hrdet/engine + tools/train.py': 1600,
     'import cycles': 0,
 }
 LONGEST_FILE, LONGEST_FUNCTION = 300, 60

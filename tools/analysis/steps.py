@@ -118,14 +118,13 @@ def make_step(args: argparse.Namespace, run_config: RunConfig, model: nn.Module,
     )
     watch.watch(model, 'forward')
     model.register_forward_hook(lambda *_: watch.begin('backward'))
-    update = step.update
 
-    def timed_update() -> None:
-        watch.end('backward')
-        with watch.span('optimizer'):
-            update()
+    def updates(*_: object) -> None:
+        watch.end('backward')  # clipping of the gradients is part of it
+        watch.begin('optimizer')
 
-    step.update = timed_update
+    optimizer.register_step_pre_hook(updates)
+    optimizer.register_step_post_hook(lambda *_: watch.end('optimizer'))
     return step
 
 
