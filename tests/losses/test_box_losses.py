@@ -106,5 +106,7 @@ def test_nothing_to_learn_is_zero_with_a_gradient():
 
 
 def test_bad_beta_is_a_config_error():
-    with pytest.raises(ConfigError, match=r'loss_bbox.*above 0.*L1Loss'):
+    with pytest.raises(ConfigError, match=r'loss_bbox\.beta: 0 is not a positive number'):
         build(dict(type='SmoothL1Loss', beta=0), 'model.rpn_head.loss_bbox')
+    with pytest.raises(ValueError, match=r'above 0.*L1Loss'):
+        SmoothL1Loss(beta=0)
