@@ -140,6 +140,7 @@ def _test_augmentation(
     check(img_scale is not None, f'{path}.img_scale', message)
     scales = read_scales(img_scale, path)
     here = f'{path}.transforms'
+    check(isinstance(transforms, (list, tuple)), here, 'must be a list of transforms')
     # ``--tta`` uses mmsegmentation's scales, whatever views the pipeline itself has.
     if len(scales) == 1:
         rule = f'the scale {scales[0]} of the test, as in mmsegmentation 0.x'
