@@ -114,7 +114,8 @@ def _cell(text: str) -> str:
 
 def api_page() -> str:
     """The public names of the package, and others that the documents use."""
-    names = [f'hrdet.apis.{name}' for name in hrdet._API] + list(API)
+    public = [f'{module}.{name}' for name, module in hrdet._MODULES.items()]
+    names = list(dict.fromkeys([*public, *API]))
     return '\n'.join(['# Python API', *(f'\n::: {name}' for name in names)]) + '\n'
 
 
