@@ -65,7 +65,8 @@ def parts_page() -> str:
 
     names: dict[type, list[str]] = {}
     for name, cls in sorted(registry._CLASSES.items()):
-        names.setdefault(cls, []).append(name)
+        if cls.__module__.startswith('hrdet.'):
+            names.setdefault(cls, []).append(name)
     lines = [
         '# Parts of a config',
         '',

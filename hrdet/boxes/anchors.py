@@ -32,6 +32,7 @@ def cached_tensor(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def call(*arguments):
         return (function if torch.compiler.is_compiling() else cached)(*arguments)
 
+    call.cache_clear = cached.cache_clear
     return call
 
 

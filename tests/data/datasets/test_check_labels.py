@@ -83,7 +83,7 @@ def test_sizes_that_differ_and_files_that_are_broken(check, label_folders):
     status, text = check()
     assert status == 1
     assert f'{label_folders}/map/0.png: the label map is 16 x 11 pixels' in text
-    assert f'{label_folders}/map/1.png: not a label map' in text
+    assert f'{label_folders}/map/1.png: not an image; a label map is a PNG file' in text
     assert f'{label_folders}/img/2.jpg: not an image' in text
     assert f'{label_folders}/map/3.png: a label map has one number a pixel' in text
     assert '4 errors' in text
