@@ -1,16 +1,19 @@
 """List everything that is wrong with a data set: its annotations and every image file.
 
-    python tools/check_dataset.py annotations.json [IMAGES]   COCO; a folder or a .zip
-    python tools/check_dataset.py VOC_ROOT                    VOC; every ImageSets/Main/*.txt
+    python tools/check_dataset.py PATH                        what tools/train.py --data PATH takes
+    python tools/check_dataset.py --config CONFIG             the data sets of a config
+    python tools/check_dataset.py annotations.json IMAGES     COCO; a folder or a .zip
     python tools/check_dataset.py ImageSets/Main/train.txt VOC_ROOT
     python tools/check_dataset.py IMAGES LABEL_MAPS --classes road,car,sky
-    python tools/check_dataset.py FOLDER                      images, a folder for each class
-    python tools/check_dataset.py --config CONFIG             the data sets of a config
+
+PATH is recognised: YOLO, COCO (a folder, a .json, a .zip), VOC, labelme, images with label maps,
+class folders (also in a .zip or .tar); the first line says what it is taken for.  Of each part
+problems are listed, then labels of each class and sizes, and of label maps values and shares; then
+images that two parts share.
 
 The exit status is 1 if there is an error, that is, something that stops training.  Missing masks
 stop the training of a config that loads masks; without --config they are not needed, and broken
-polygons are warnings.  For label maps it also prints the values, the share of each class and the
-sizes.
+polygons are warnings.
 """
 
 from __future__ import annotations
@@ -39,10 +42,16 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Options; without --config there is a path."""
     parser = Parser(__doc__)
     parser.add_argument(
-        'annotations', nargs='?', help='COCO .json, VOC .txt, or a folder (.zip, .tar) of images'
+        'annotations',
+        nargs='?',
+        metavar='PATH',
+        help='folder, data.yaml, .json, .zip or .tar; VOC .txt; images of label maps',
     )
     parser.add_argument(
-        'images', nargs='?', help='images of a .json; VOC folder of a .txt; label maps of images'
+        'images',
+        nargs='?',
+        metavar='IMAGES',
+        help='images of a .json; VOC folder of a .txt; label maps of images',
     )
     parser.add_argument('--config', help='check the data sets of this config instead')
     parser.add_argument('--no-images', action='store_true', help='check annotations only')
@@ -59,10 +68,10 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     maps.add_argument('--ignore-index', type=int, help='a value that is ignored, beside 255')
     args = parser.parse_args(arguments)
     if (args.annotations is None) == (args.config is None):
-        parser.error('give either annotations or --config')
+        parser.error('give either PATH or --config')
     if args.annotations and args.annotations.endswith('.txt') and args.images is None:
         parser.error('a .txt list needs the VOC folder after it')
-    if _is_folder(args.annotations) and args.images and not args.classes:
+    if args.images and not args.annotations.endswith(('.json', '.txt')) and not args.classes:
         parser.error('label maps need --classes')
     return args
 
@@ -71,43 +80,35 @@ def data_sets(args: argparse.Namespace) -> Iterator[DatasetCheck]:
     """The data sets that the command line names, each once."""
     from hrdet.data.datasets.check import open_coco, open_voc
 
+    path = args.annotations
     if args.config is not None:
         run = lower(load_config(args.config))
         yield from _of_config(run)
-    elif _is_folder(args.annotations):
-        yield from _of_folder(args)
-    elif args.annotations.endswith('.txt'):
-        yield open_voc(args.annotations, args.images)
-    else:
-        yield open_coco(args.annotations, args.images)
-
-
-def _is_file(path: str | None) -> bool:
-    """Whether it is an annotation file, whose images lie elsewhere."""
-    return bool(path) and not _is_folder(path)
-
-
-def _is_folder(path: str | None) -> bool:
-    """Whether images are in it: a folder, an archive, or a folder inside one."""
-    return bool(path) and (Path(path).is_dir() or '.zip' in path or '.tar' in path)
-
-
-def _of_folder(args: argparse.Namespace) -> Iterator[DatasetCheck]:
-    """A VOC folder, class folders, or images with label maps."""
-    from hrdet.data import ClassFolders
-    from hrdet.data.datasets.check import DatasetCheck, open_voc
-
-    root = Path(args.annotations)
-    if args.images:
+    elif path.endswith('.txt'):
+        yield open_voc(path, args.images)
+    elif path.endswith('.json') and (args.images or args.no_images):
+        yield open_coco(path, args.images)
+    elif args.images:
         yield _label_maps(args)
-    elif (root / 'ImageSets').is_dir() or (root / 'JPEGImages').is_dir():
-        lists = sorted((root / 'ImageSets' / 'Main').glob('*.txt'))
-        if not lists:
-            raise SystemExit(f'error: there are no ImageSets/Main/*.txt in {root}')
-        for path in lists:
-            yield open_voc(str(path), args.annotations)
     else:
-        yield DatasetCheck(ClassFolders, dict(data_prefix=args.annotations))
+        yield from _of_parts(path)
+
+
+def _of_parts(path: str) -> Iterator[DatasetCheck]:
+    """The parts of what lies at a path, recognised as for a training."""
+    from hrdet.data import ClassFolders
+    from hrdet.data.datasets.check import DatasetCheck
+    from hrdet.data.errors import collecting
+    from hrdet.finetune import open_parts
+
+    with collecting([]):  # the checks of the parts tell the same
+        inside = '.tar' in path or ('.zip' in path and not path.endswith('.zip'))
+        text, parts = ('', {}) if inside else open_parts(path)
+    if inside:
+        yield DatasetCheck(ClassFolders, dict(data_prefix=path))
+    print(text, end='\n' if text else '')
+    for part, (kind, arguments) in parts.items():
+        yield DatasetCheck(kind, arguments, part)
 
 
 def _label_maps(args: argparse.Namespace) -> DatasetCheck:
@@ -194,13 +195,18 @@ def draw_labels(checks: Sequence[DatasetCheck], file: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
     args = parse_args(arguments)
+    from hrdet.data import DataError  # slow to import: not for --help
+    from hrdet.data.datasets.check import shared_images
+
     try:
-        with_images = not args.no_images and (args.images or not _is_file(args.annotations))
         checks = list(data_sets(args))
-        errors = [report(check, with_images) for check in checks]
+        errors = [report(check, not args.no_images) for check in checks]
+        for problem in shared_images(checks):
+            print(f'warning: {problem}')
         draw_labels(checks, Path(args.labels))
-    except (ConfigError, FileNotFoundError) as error:
-        raise SystemExit(f'error: {error}') from error
+    except (ConfigError, DataError, FileNotFoundError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
     return 1 if any(errors) else 0
 
 

@@ -7,6 +7,6 @@ user may edit, and nothing here runs in a training.
 
 from hrdet.finetune.data import OwnData, Part
 from hrdet.finetune.derive import config_for, derive
-from hrdet.finetune.recognise import open_data
+from hrdet.finetune.recognise import open_data, open_parts
 
-__all__ = ['OwnData', 'Part', 'config_for', 'derive', 'open_data']
+__all__ = ['OwnData', 'Part', 'config_for', 'derive', 'open_data', 'open_parts']

@@ -12,7 +12,7 @@ from hrdet.data.formats import Labels, recognise_labels
 from hrdet.data.formats.coco import content_of
 from hrdet.finetune.data import OwnData, Part, median_size, split_note, train_val_split
 
-_UPRIGHT = ('YOLO', 'labelme')  # their labels are of images turned as EXIF data say
+UPRIGHT = ('YOLO', 'labelme')  # their labels are of images turned as EXIF data say
 
 
 def open_boxes(path: Path, folder: Path) -> OwnData | None:
@@ -46,7 +46,7 @@ def open_boxes(path: Path, folder: Path) -> OwnData | None:
             ann_file = str(folder / f'{name}.json')
             _write(part, Path(ann_file))
         node = dict(type='CocoDataset', ann_file=ann_file, img_prefix=part.images, classes=classes)
-        if found.kind in _UPRIGHT:
+        if found.kind in UPRIGHT:
             node['exif'] = 'apply'
         files = [f'{part.images}/{file}' for file in part.table.file_names]
         nodes[name] = Part(node, files)

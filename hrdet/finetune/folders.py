@@ -1,8 +1,9 @@
 """Data that lies in folders: images with label maps, and a folder of images for each class."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -19,105 +20,148 @@ _IGNORED = 255
 _READ = 300  # label maps whose values are read where nobody names the classes
 
 
-def open_label_maps(path: Path, folder: Path) -> OwnData | None:
+def label_map_sets(path: Path) -> tuple[dict[str, dict[str, Any]], str] | None:
     """Images with label maps: ``images/train`` and ``labels/train``, or ``train/images`` and
     ``train/labels``; None where the path holds none.
 
     Names of the classes are the lines of ``classes.txt``, else their numbers.
+
+    Returns:
+        Type and arguments of the data set of each part, and one line about them.
     """
     # 1. Folders of images and label maps, by part; the first pair decides whether they belong
     #    together.
     pairs = _folder_pairs(path) if path.is_dir() else {}
     if not pairs:
         return None
-    first_images, first_maps = next(iter(pairs.values()))
-    suffixes = _suffixes(first_images, first_maps)
+    suffixes = _suffixes(*next(iter(pairs.values())))
     if suffixes is None:
         return None
-    # 2. Classes, and the images of each part.
+    # 2. Classes, and the data set of each part.
     classes, note = _map_classes(path, [maps for _, maps in pairs.values()])
-    images = {split: images_below(pair[0]) for split, pair in pairs.items()}
-    counts = ', '.join(f'{s or "all"} {plural(len(names), "image")}' for s, names in images.items())
-    notes = [f'{path}: taken for images with label maps: {counts}; {note}']
-
-    def part(split: str, names: Sequence[str], listed: str = '') -> Part:
-        node = dict(
+    _check_classes(path, classes)
+    sets = {
+        split: dict(
             type='LabelMapDataset',
-            img_dir=str(pairs[split][0]),
-            ann_dir=str(pairs[split][1]),
+            img_dir=str(images),
+            ann_dir=str(maps),
             classes=classes,
             img_suffix=suffixes[0],
             seg_map_suffix=suffixes[1],
         )
-        node |= {'split': listed} if listed else {}
-        return Part(node, [str(pairs[split][0] / name) for name in names])
+        for split, (images, maps) in pairs.items()
+    }
+    counts = {split: len(images_below(images)) for split, (images, _) in pairs.items()}
+    return sets, f'{path}: taken for images with label maps: {_counts_text(counts)}; {note}'
 
-    # 3. Training and validation: parts of their own, or a random split of the one there is.
-    whole = 'train' if 'train' in pairs else ''
-    if whole not in pairs:
-        raise DataError(f'{path}: there is no part for training, only {", ".join(pairs)}')
-    if 'val' in pairs:
+
+def open_label_maps(path: Path, folder: Path) -> OwnData | None:
+    """``label_map_sets`` with a part for validation; drawn parts are listed in ``folder``."""
+    found = label_map_sets(path)
+    if found is None:
+        return None
+    sets, notes = found[0], [found[1]]
+
+    def part(split: str, names: Sequence[str], listed: str = '') -> Part:
+        node = sets[split] | ({'split': listed} if listed else {})
+        return Part(node, [f'{node["img_dir"]}/{name}' for name in names])
+
+    # Training and validation: parts of their own, or a random split of the one there is.
+    whole = _for_training(path, sets)
+    images = {split: images_below(Path(node['img_dir'])) for split, node in sets.items()}
+    if 'val' in sets:
         train, val = part('train', images['train']), part('val', images['val'])
     else:
-        names = [name for name in images[whole] if name.endswith(suffixes[0])]
+        suffix = sets[whole]['img_suffix']
+        names = [name for name in images[whole] if name.endswith(suffix)]
         chosen = train_val_split(len(names), str(path))
         parts = []
         for split, rows in zip(('train', 'val'), chosen):
             own = [names[row] for row in rows]
-            stems = [name.removesuffix(suffixes[0]) for name in own]
+            stems = [name.removesuffix(suffix) for name in own]
             parts.append(part(whole, own, _write_list(folder / f'{split}.txt', stems)))
         train, val = parts
         notes.append(split_note(*map(len, chosen)))
-    test = part('test', images['test']) if 'test' in pairs else None
-    size = typical_size(train.files)
+    test = part('test', images['test']) if 'test' in sets else None
+    size, classes = typical_size(train.files), sets[whole]['classes']
     return OwnData(path.name, 'label maps', classes, size, train, val, test, notes=notes)
 
 
-def open_class_folders(path: Path, folder: Path) -> OwnData | None:
-    """A folder of images for each class, in ``train`` and ``val`` or without parts; else None."""
-    if not path.is_dir():
+def class_folder_sets(path: Path) -> tuple[dict[str, dict[str, Any]], str] | None:
+    """A folder of images for each class, in ``train`` and ``val`` or without parts; else None.
+
+    Returns:
+        Type and arguments of the data set of each part, with the classes of the training images,
+        and one line about them.
+    """
+    # 1. The folder of each part.
+    roots = split_folders(path) if path.is_dir() else {}
+    names = {split: images_below(root) for split, root in roots.items()}
+    if not names or not all(map(_in_folders, names.values())):
         return None
-    # 1. A data set for each part; all have the classes of the training images.
-    roots = split_folders(path)
-    if not all(_holds_classes(root) for root in roots.values()):
-        return None
-    sets = {split: ClassFolders(data_prefix=str(root)) for split, root in roots.items()}
-    if 'train' not in sets and '' not in sets:
-        raise DataError(f'{path}: there is no part for training, only {", ".join(sets)}')
-    whole = sets.get('train') or sets['']
-    classes = whole.classes
-    for split, data in sets.items():
-        others = sorted(set(data.classes) - set(classes))
+    # 2. All parts have the classes of the training images.
+    classes = ClassFolders(data_prefix=str(roots[_for_training(path, roots)])).classes
+    _check_classes(path, classes)
+    for split, root in roots.items():
+        others = sorted({name.split('/', 1)[0] for name in names[split]} - set(classes))
         if others:
-            raise DataError(
-                f'{roots[split]}: the class {others[0]!r} is not among the training images'
-            )
-    counts = ', '.join(f'{s or "all"} {plural(len(d), "image")}' for s, d in sets.items())
+            raise DataError(f'{root}: the class {others[0]!r} is not among the training images')
+    sets = {
+        split: dict(type='ClassFolders', data_prefix=str(root), classes=classes)
+        for split, root in roots.items()
+    }
+    counts = _counts_text({split: len(images) for split, images in names.items()})
     shown = ', '.join(classes[:5]) + (', ...' if len(classes) > 5 else '')
     kinds = plural(len(classes), 'class', 'classes')
-    notes = [f'{path}: taken for class folders: {counts}; {kinds}: {shown}']
+    return sets, f'{path}: taken for class folders: {counts}; {kinds}: {shown}'
 
-    def part(split: str, data: ClassFolders, rows: Sequence[int], listed: str = '') -> Part:
-        node = dict(type='ClassFolders', data_prefix=str(roots[split]), classes=classes)
-        node |= {'ann_file': listed} if listed else {}
-        return Part(node, [str(roots[split] / data.image_ids[row]) for row in rows])
 
-    # 2. Training and validation: parts of their own, or a random split of the one there is.
-    split = 'train' if 'train' in sets else ''
+def open_class_folders(path: Path, folder: Path) -> OwnData | None:
+    """``class_folder_sets`` with a part for validation; drawn parts are listed in ``folder``."""
+    found = class_folder_sets(path)
+    if found is None:
+        return None
+    nodes, notes = found[0], [found[1]]
+    sets = {split: ClassFolders(data_prefix=node['data_prefix']) for split, node in nodes.items()}
+
+    def part(split: str, rows: Sequence[int], listed: str = '') -> Part:
+        node = nodes[split] | ({'ann_file': listed} if listed else {})
+        names = sets[split].image_ids
+        return Part(node, [f'{node["data_prefix"]}/{names[row]}' for row in rows])
+
+    # Training and validation: parts of their own, or a random split of the one there is.
+    split = _for_training(path, sets)
+    whole = sets[split]
     if 'val' in sets:
-        train = part(split, whole, range(len(whole)))
-        val = part('val', sets['val'], range(len(sets['val'])))
+        train, val = part(split, range(len(whole))), part('val', range(len(sets['val'])))
     else:
         chosen = train_val_split(len(whole), str(path))
         parts = []
         for name, rows in zip(('train', 'val'), chosen):
             lines = [f'{whole.image_ids[row]} {whole.labels[row]}' for row in rows]
-            parts.append(part(split, whole, rows, _write_list(folder / f'{name}.txt', lines)))
+            parts.append(part(split, rows, _write_list(folder / f'{name}.txt', lines)))
         train, val = parts
         notes.append(split_note(*map(len, chosen)))
-    test = part('test', sets['test'], range(len(sets['test']))) if 'test' in sets else None
+    test = part('test', range(len(sets['test']))) if 'test' in sets else None
     size = typical_size(train.files)
-    return OwnData(path.name, 'classes', classes, size, train, val, test, notes=notes)
+    return OwnData(path.name, 'classes', whole.classes, size, train, val, test, notes=notes)
+
+
+def _for_training(path: Path, parts: Mapping[str, Any]) -> str:
+    """The name of the part for training: 'train', or '' where there are no parts."""
+    split = 'train' if 'train' in parts else ''
+    if split not in parts:
+        raise DataError(f'{path}: there is no part for training, only {", ".join(parts)}')
+    return split
+
+
+def _check_classes(path: Path, classes: Sequence[str]) -> None:
+    if len(classes) == 1:
+        raise DataError(f'{path}: one class alone ({classes[0]}): nothing to learn')
+
+
+def _counts_text(counts: Mapping[str, int]) -> str:
+    return ', '.join(f'{split or "all"} {plural(n, "image")}' for split, n in counts.items())
 
 
 def _folder_pairs(path: Path) -> dict[str, tuple[Path, Path]]:
@@ -172,9 +216,8 @@ def _map_classes(path: Path, folders: Sequence[Path]) -> tuple[tuple[str, ...], 
     )
 
 
-def _holds_classes(root: Path) -> bool:
-    """Whether images lie in folders below ``root`` and none beside them."""
-    names = images_below(root)
+def _in_folders(names: Sequence[str]) -> bool:
+    """Whether all images lie in folders."""
     return bool(names) and all('/' in name for name in names)
 
 

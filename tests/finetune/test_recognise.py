@@ -8,7 +8,7 @@ from PIL import Image
 
 from hrdet.config.node import as_nodes
 from hrdet.data import DataError, DataWarning
-from hrdet.finetune import open_data
+from hrdet.finetune import open_data, open_parts
 from hrdet.registry import build
 
 PARTS = ('train', 'val')
@@ -125,3 +125,28 @@ def test_a_folder_of_something_else_is_named(tmp_path):
     (tmp_path / 'none').mkdir()
     with pytest.raises(DataError, match='none: neither labels of boxes'):
         open_data(str(tmp_path / 'none'), tmp_path)
+
+
+@pytest.fixture(params=['YOLO', 'data.yaml', 'VOC', 'COCO', 'a COCO file', 'maps', 'classes'])
+def any_kind(request, yolo, label_maps, class_folders, tmp_path):
+    """A path of each kind with four images for training, and a part for validation."""
+    from hrdet.data.formats import convert_labels
+
+    if request.param == 'maps':
+        return str(label_maps(count=4))
+    if request.param == 'classes':
+        return str(class_folders(count=2))
+    root, new = yolo(train=4, val=2), tmp_path / 'new'
+    if request.param in ('VOC', 'COCO', 'a COCO file'):
+        convert_labels(root, str(new), request.param.split()[-1].replace('file', 'coco').lower())
+        root = str(new / 'annotations/train.json' if 'file' in request.param else new)
+    return f'{root}/data.yaml' if request.param == 'data.yaml' else root
+
+
+def test_a_check_opens_the_parts_that_a_training_takes(any_kind, tmp_path):
+    text, parts = open_parts(any_kind)
+    assert text == open_data(any_kind, tmp_path / 'lists').notes[0]
+    sets = {split: kind(**arguments) for split, (kind, arguments) in parts.items()}
+    assert len(sets[next(iter(sets))]) == 4
+    assert list(sets) in (['train', 'val'], [''])
+    assert all(len(dataset.classes) == 2 for dataset in sets.values())

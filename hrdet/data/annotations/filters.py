@@ -11,6 +11,8 @@ from hrdet.data.errors import DataError, Problem
 from hrdet.messages import plural
 from hrdet.registry import nearest
 
+_THIN = 2  # pixels: a narrower box is a slip of the hand, most likely
+_WHOLE = 0.99  # of an image: a box that covers it is one drawn for the picture, not for an object
 _MOSTLY = 0.5  # of the objects of a class: crowd regions beyond it are a mistake, most likely
 
 
@@ -153,6 +155,34 @@ def _note_single_class(report: AnnotationReport) -> None:
             f'are never learned; are the classes of the labels right?'
         )
         report.problems.append(Problem(report.file, 'annotations', reason, fatal=False))
+
+
+def suspicious_boxes(table: AnnotationTable) -> list[Problem]:
+    """Warnings about boxes (m,) that can be learned, but are mistakes in most data sets."""
+    x1, y1, x2, y2 = table.boxes.T
+    height, width = table.sizes[table.image_rows].T
+    # The second and later of boxes with equal image, label and corners, to a pixel.
+    rows = np.column_stack([table.image_rows, table.labels, table.boxes.round().astype(np.int64)])
+    again = np.ones(len(rows), bool)
+    again[np.unique(rows, axis=0, return_index=True)[1]] = False
+    kinds = {
+        'the box and the class of another box of their image; remove them': again,
+        f'a side below {_THIN} pixels': np.minimum(x2 - x1, y2 - y1) < _THIN,
+        'the size of their whole image': (x2 - x1) * (y2 - y1) >= _WHOLE * width * height,
+    }
+    problems = []
+    for what, found in kinds.items():
+        found &= ~table.crowd
+        if found.any():
+            i = int(np.argmax(found))
+            name, label = table.file_names[table.image_rows[i]], table.classes[table.labels[i]]
+            corners = [round(float(edge), 1) for edge in table.boxes[i]]
+            reason = (
+                f'{plural(int(found.sum()), "box has", "boxes have")} {what}: such as {label!r} '
+                f'with the corners {corners} in {name}'
+            )
+            problems.append(Problem(table.file, '', reason, fatal=False))
+    return problems
 
 
 def _check_classes(wanted: tuple[str, ...], report: AnnotationReport) -> None:

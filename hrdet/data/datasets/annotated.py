@@ -11,7 +11,7 @@ from hrdet.boxes import BoxConvention
 from hrdet.data.annotations import AnnotationReport, AnnotationTable, select
 from hrdet.data.datasets.base import ImageDataset
 from hrdet.data.datasets.images import FolderImages, ZipImages, decode_checked, read_label_map
-from hrdet.data.datasets.inspection import Findings
+from hrdet.data.datasets.inspection import Findings, sizes_text
 from hrdet.data.datasets.statistics import LabelStatistics, of_boxes
 from hrdet.data.errors import DataError, Problem, raise_or_warn
 from hrdet.data.transforms import apply
@@ -171,7 +171,7 @@ class AnnotatedImages(DetectionDataset):
         counts = self.reports[0].by_class.items()
         by_class = ', '.join(f'{name} {count}' for name, count in counts)
         text = self.report.removeprefix(f'{self.source}: ')
-        return f'{text}; boxes by class: {by_class}'
+        return f'{text}; boxes by class: {by_class}{sizes_text(map(tuple, self.sizes.tolist()))}'
 
     def labels_of(self, index: int) -> np.ndarray:
         rows = self.table.rows_of(index)

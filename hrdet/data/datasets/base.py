@@ -149,4 +149,4 @@ class ImageDataset(Dataset):
 
     def summary(self, findings: Sequence[Findings]) -> str:
         """A summary of the data set from the findings about its images."""
-        return f'{plural(len(self), "image")}{sizes_text(findings)}'
+        return f'{plural(len(self), "image")}{sizes_text(one.size for one in findings)}'

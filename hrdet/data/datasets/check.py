@@ -1,12 +1,17 @@
 """Check a data set with the code that loads it, and list all problems."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import combinations
 from typing import Any
 
+from hrdet.data.annotations.filters import suspicious_boxes
+from hrdet.data.datasets import overlap
+from hrdet.data.datasets.annotated import AnnotatedImages
 from hrdet.data.datasets.base import ImageDataset
 from hrdet.data.datasets.inspection import Findings, conclude, inspect
 from hrdet.data.errors import DataError, Problem, collecting
+from hrdet.messages import plural
 from hrdet.registry import ConfigError, build, registered
 
 
@@ -16,10 +21,12 @@ class DatasetCheck:
     Args:
         kind: the class of the data set.
         arguments: of its constructor; transforms are left out.
+        part: what the part of a larger data set is called, such as 'train'.
     """
 
-    def __init__(self, kind: type[ImageDataset], arguments: Mapping[str, Any]):
-        self.problems: list[Problem] = []
+    def __init__(self, kind: type[ImageDataset], arguments: Mapping[str, Any], part: str = ''):
+        # Fatal problems of a table that is read already; the data set tells the others.
+        self.problems = [problem for problem in arguments.get('problems', ()) if problem.fatal]
         self.findings: list[Findings] = []
         self.evaluators: list[Mapping[str, Any]] = []  # nodes
         self.dataset: ImageDataset | None = None  # None where it cannot be opened at all
@@ -32,7 +39,9 @@ class DatasetCheck:
             return
         with self._collecting():
             self.dataset = kind(**{**arguments, 'transforms': ()})
-            self.name = self.dataset.source
+            self.name = f'{self.dataset.source} ({part})' if part else self.dataset.source
+            if isinstance(self.dataset, AnnotatedImages):
+                self.problems += suspicious_boxes(self.dataset.table)
 
     def __len__(self) -> int:
         """The number of images that ``check_images`` reads."""
@@ -72,6 +81,21 @@ class DatasetCheck:
 def examine(node: Mapping[str, Any]) -> DatasetCheck:
     """The check of a config's data set."""
     return DatasetCheck(registered(node['type']), {k: v for k, v in node.items() if k != 'type'})
+
+
+def shared_images(checks: Sequence[DatasetCheck]) -> list[Problem]:
+    """A warning for each two data sets that share images, whatever these are called."""
+    problems = []
+    opened = [check for check in checks if check.dataset is not None]
+    for first, second in combinations(opened, 2):
+        shared = overlap.shared_images(first.dataset, second.dataset, any_name=True)
+        if shared:
+            reason = (
+                f'{len(shared)} of {plural(len(second), "image")} are in {first.name}, too, such '
+                f'as {shared[0]}: metrics on trained images are too good. Remove them from one'
+            )
+            problems.append(Problem(second.name, '', reason, fatal=False))
+    return problems
 
 
 def open_coco(ann_file: str, img_prefix: str | None = None) -> DatasetCheck:

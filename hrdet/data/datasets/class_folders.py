@@ -98,7 +98,7 @@ class ClassFolders(StoredImages):
         if self.labels is not None:
             counts = zip(self.classes, self.class_counts().tolist())
             text += f'; by class: {", ".join(f"{name} {count}" for name, count in counts)}'
-        return f'{text}{sizes_text(findings)}'
+        return f'{text}{sizes_text(one.size for one in findings)}'
 
 
 @register()

@@ -6,8 +6,7 @@ Findings are cached: a file whose size and modification time are the same is not
 import json
 import logging
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -151,9 +150,9 @@ def examine(dataset: 'ImageDataset', index: int) -> Findings:
     return findings
 
 
-def sizes_text(findings: Sequence[Findings]) -> str:
+def sizes_text(sizes: Iterable[tuple[int, int] | None]) -> str:
     """The sizes (h, w) of images in words, as width x height; '' where none is known."""
-    sizes = Counter(one.size for one in findings if one.size is not None)
+    sizes = set(sizes) - {None}
     if not sizes:
         return ''
     if len(sizes) == 1:

@@ -1,6 +1,7 @@
 """Images that two data sets share: what is learned cannot show what was learned."""
 
 import os
+from collections import defaultdict
 from pathlib import Path
 
 from hrdet.data.datasets.base import ImageDataset
@@ -8,23 +9,36 @@ from hrdet.data.datasets.base import ImageDataset
 _COMPARED = 500  # pairs of files of one name, whose bytes are compared
 
 
-def shared_images(train_set: ImageDataset, val_set: ImageDataset) -> list[str]:
+def shared_images(
+    train_set: ImageDataset, val_set: ImageDataset, any_name: bool = False
+) -> list[str]:
     """The images of ``val_set`` that are among those of ``train_set``.
 
-    They are the same file, or files of the same name and bytes.
+    They are the same file, or files of the same name and bytes: the first few hundred of one name
+    are compared.  With ``any_name`` all files of the same size are, which takes longer.
     """
     trained = {os.path.abspath(path) for path in _paths(train_set)}
-    by_name = {os.path.basename(path): path for path in trained}
+    key = _size if any_name else os.path.basename
+    similar = defaultdict(list)
+    for path in trained:
+        similar[key(path)].append(path)
     shared, compared = [], 0
     for path in sorted({os.path.abspath(path) for path in _paths(val_set)}):
-        other = by_name.get(os.path.basename(path))
-        if path in trained:
+        others = [] if path in trained else similar.get(key(path), [])
+        if not any_name:
+            others = others[: _COMPARED - compared]
+        compared += len(others)
+        if path in trained or any(_same_bytes(path, other) for other in others):
             shared.append(path)
-        elif other is not None and compared < _COMPARED:
-            compared += 1
-            if _same_bytes(path, other):
-                shared.append(path)
     return shared
+
+
+def _size(path: str) -> int:
+    """Bytes of a file; of members of archives, which are not compared, -1."""
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return -1
 
 
 def _paths(dataset: ImageDataset) -> list[str]:
@@ -35,8 +49,7 @@ def _paths(dataset: ImageDataset) -> list[str]:
 
 def _same_bytes(path: str, other: str) -> bool:
     try:
-        if os.path.getsize(path) != os.path.getsize(other):
-            return False
-        return Path(path).read_bytes() == Path(other).read_bytes()
+        same_size = _size(path) == _size(other)
+        return same_size and Path(path).read_bytes() == Path(other).read_bytes()
     except OSError:  # members of archives
         return False

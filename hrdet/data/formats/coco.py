@@ -23,7 +23,9 @@ def find(path: Path) -> list[Labels] | None:
     if path.suffix.lower() == '.zip' and path.is_file():
         return _from_zip(path)
     if path.is_file():
-        return [_read('', path, path.parent)] if path.suffix.lower() == '.json' else None
+        beside = path.parent.name == 'annotations'  # images are beside the folder, as in COCO
+        root = path.parent.parent if beside else path.parent
+        return [_read('', path, root)] if path.suffix.lower() == '.json' else None
     for place in _PLACES:
         files = [file for file in sorted(path.glob(f'{place}/*.json')) if _is_coco(file)]
         chosen = _by_split(files, path)
@@ -78,7 +80,10 @@ def _read(split: str, file: Path, root: Path) -> Labels:
     if images is None:
         shown = ', '.join(dict.fromkeys(str(folder) for folder in candidates if folder.is_dir()))
         first = names[0] if names else 'without an entry'
-        raise DataError(f'{file}: images[0]: there is no image {first} in {shown}')
+        raise DataError(
+            f'{file}: images[0]: there is no image {first} in {shown}; move the images there, or '
+            f'to a folder images'
+        )
     return Labels(split, table, str(images), problems, ann_file)
 
 

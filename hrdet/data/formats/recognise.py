@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from hrdet.data.errors import DataError, missing
+from hrdet.data.errors import DataError
 from hrdet.data.formats import coco, labelme, voc, yolo
 from hrdet.data.formats.labels import Labels, same_classes
 from hrdet.messages import plural
@@ -42,7 +42,8 @@ def recognise_labels(path: str) -> LabelledData | None:
         DataError: there is nothing at the path, or its labels cannot be read.
     """
     if not Path(path).exists():
-        raise missing('data', path, 'file or folder')
+        here = '' if Path(path).is_absolute() else f' (looked for in {Path.cwd()})'
+        raise DataError(f'{path}: there is no such file or folder{here}')
     for kind in _FORMATS:
         parts = kind.find(Path(path))
         if parts:

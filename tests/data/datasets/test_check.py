@@ -52,13 +52,16 @@ def test_sound_data(coco_folder, run):
 
 def test_annotations_alone_and_files_that_are_none(coco_folder, tmp_path, run):
     coco_folder.write()
-    assert run(coco_folder.ann_file)[0] == 0
+    assert run(coco_folder.ann_file, '--no-images')[0] == 0
     (tmp_path / 'bad.json').write_text('{')
     status, text = run(tmp_path / 'bad.json')
     assert status == 1
     assert 'not JSON' in text
-    assert '1 error, 0 warnings' in text
-    for missing in ((tmp_path / 'gone.json',), (coco_folder.ann_file, tmp_path / 'away')):
+    for missing in (
+        (tmp_path / 'gone.json', '--no-images'),
+        (tmp_path / 'gone',),
+        (coco_folder.ann_file, tmp_path / 'away'),
+    ):
         status, text = run(*missing)
         assert status == 1
         assert 'there is no' in text
@@ -107,6 +110,39 @@ def test_a_voc_folder(tmp_path, run):
     assert status == 1
     assert "image 'b': no" in text
     assert 'a.jpg: the file is 7 x 8 pixels' in text
+
+
+def test_yolo_with_images_in_two_parts_and_doubtful_boxes(tmp_path, run):
+    root = tmp_path / 'beasts'
+    for split, name, seed in (('train', 'a', 0), ('train', 'b', 1), ('val', 'renamed', 0)):
+        for folder in ('images', 'labels'):
+            (root / folder / split).mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(seed).integers(0, 256, (40, 80, 3), np.uint8)
+        cv2.imwrite(str(root / f'images/{split}/{name}.jpg'), pixels)
+        (root / f'labels/{split}/{name}.txt').write_text('0 0.5 0.5 0.25 0.5\n')
+    (root / 'data.yaml').write_text('train: images/train\nval: images/val\nnames: [cat, dog]')
+    (root / 'labels/train/a.txt').write_text(
+        '1 0.5 0.5 1 1\n0 0.5 0.5 0.25 0.5\n0 0.5 0.5 0.25 0.5\n0 0.5 0.5 0.02 0.5\n'
+    )
+    status, text = run(root)
+    assert status == 0
+    lines = text.splitlines()
+    assert lines[0].endswith('taken for YOLO: train 2 images, val 1 image; 2 classes: cat, dog')
+    for part in (
+        "1 box has the box and the class of another box of their image; remove them: such as 'cat'",
+        'corners [30.0, 10.0, 50.0, 30.0] in a.jpg',
+        "1 box has a side below 2 pixels: such as 'cat'",
+        "1 box has the size of their whole image: such as 'dog'",
+        '(train): 2 of 2 images, 5 boxes and 0 crowd regions of 5; boxes by class: cat 4, dog 1; '
+        'all 80 x 40 pixels',
+        '(train): 0 errors, 3 warnings',
+        f'1 of 1 image are in {root}/data.yaml (train), too, such as {root}/images/val/renamed.jpg',
+    ):
+        assert part in text
+    (root / 'labels/val/renamed.txt').write_text('2 0.5 0.5 0.25 0.5\n')
+    status, text = run(root, '--no-images')
+    assert status == 1
+    assert f'error: {root}/labels/val/renamed.txt: line 1: class 2, but there are 2 names' in text
 
 
 def test_a_config(coco_folder, tmp_path, run, pytestconfig):
