@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -123,6 +125,15 @@ def _second_stage(head: RoIHead, levels: list[Tensor], rois: int, masks: int) ->
     return {name: macs for name, macs in parts.items() if macs}
 
 
+class _NormsPass(TorchFunctionMode):
+    """Norms hand their input on: they keep its shape, and torch is slow to find that on meta."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None) -> Any:
+        if function is F.batch_norm:
+            return args[0]
+        return function(*args, **(kwargs or {}))
+
+
 class _Elements(TorchDispatchMode):
     """Counts operations on single elements: one for each that ReLU and resizing return, and that
     global pooling takes; two for each that a norm returns.
@@ -173,13 +184,13 @@ def _count_elements(part: nn.Module, image: Tensor) -> int:
     part = copy.deepcopy(part).to('meta')
     for module in part.modules():
         module.training = True
-    with _Elements(part) as counter:
+    with _NormsPass(), _Elements(part) as counter:
         part(image.to('meta'))
     return counter.count
 
 
 @torch.no_grad()
 def _count(part: Callable, *inputs: Any) -> tuple[int, Any]:
-    with FlopCounterMode(display=False) as counter:
+    with _NormsPass(), FlopCounterMode(display=False) as counter:
         outputs = part(*inputs)
     return counter.get_total_flops() // 2, outputs
