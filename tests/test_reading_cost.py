@@ -21,7 +21,7 @@ TRACES = {
 LINES = {'construct': (21, 2210, 1590), 'total': (43, 4205, 2775)}  # every number has a range
 
 SIZES = {
-    'hrdet/engine + tools/train.py': 1600,
+    'hrdet/engine + tools/train.py': 1620,
     'import cycles': 0,
 }
 LONGEST_FILE, LONGEST_FUNCTION = 300, 60

@@ -75,7 +75,7 @@ def _run(base: Path, task: str, way: str, draw: Draw, folder: Path) -> None:
         _check_last_words(folder, way)
     # 3. To the end, and compared.
     _finish(_start(train, folder / 'parts', ranks))
-    _compare(folder / 'whole', folder / 'parts')
+    compare(folder / 'whole', folder / 'parts')
 
 
 def _train(base: Path, task: str, work_dir: Path, workers: int) -> int:
@@ -109,7 +109,7 @@ def _start(
             if ranks > 1:
                 os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(ranks))
                 os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
-            counter = _WriteCounter(work_dir, at_write)
+            counter = WriteCounter(work_dir, at_write)
             sys.addaudithook(counter)
             code = 1
             with mistakes_in_one_line():
@@ -132,15 +132,16 @@ def _start(
     return children
 
 
-class _WriteCounter:
-    """An audit hook: counts what changes the work folder, and kills its process at the n-th.
+class WriteCounter:
+    """An audit hook: counts what changes the work folder, and kills its process before the n-th.
 
-    The boundaries are those of files: one is opened to write, renamed, linked, removed.
+    The boundaries are those of files: one is opened to write, renamed, linked, removed.  With an
+    ``error`` the n-th change fails instead.
     """
 
-    def __init__(self, folder: Path, deadly: int) -> None:
+    def __init__(self, folder: Path, deadly: int, error: OSError | None = None) -> None:
         self.folder: str | None = str(folder)
-        self.deadly, self.count = deadly, 0
+        self.deadly, self.error, self.count = deadly, error, 0
         self.process = os.getpid()
 
     def __call__(self, event: str, arguments: tuple) -> None:
@@ -152,6 +153,8 @@ class _WriteCounter:
             writes = event in ('os.rename', 'os.link', 'os.remove', 'os.truncate', 'os.mkdir')
         if writes and str(arguments[0]).startswith(self.folder):
             self.count += 1
+            if self.count == self.deadly and self.error is not None:
+                raise self.error
             if self.count == self.deadly:
                 os.kill(self.process, signal.SIGKILL)
 
@@ -199,8 +202,21 @@ def _check_last_words(folder: Path, way: str) -> None:
             raise Wrong(f'last words ({way}): {output[-400:]}')
 
 
-def _compare(whole: Path, parts: Path) -> None:
-    # 1. The last checkpoint and the best one, bit for bit.
+def compare(whole: Path, parts: Path) -> None:
+    """Raise Wrong unless an interrupted run left what the uninterrupted one did."""
+    compare_checkpoints(whole, parts)
+    # Every loss and every evaluation; those of iterations that were repeated count once.
+    ours, theirs = (_log(folder / 'log.jsonl') for folder in (parts, whole))
+    lost = [step for step in theirs if step not in ours]
+    if lost:
+        raise Wrong(f'lost lines of the log: {lost}')
+    for step, line in theirs.items():
+        if ours[step] != line:
+            raise Wrong(f'{step}: {ours[step]}, not {line}')
+
+
+def compare_checkpoints(whole: Path, parts: Path) -> None:
+    """Raise Wrong unless all checkpoints are there, bit for bit, and no temporary file."""
     for name in sorted(path.name for path in whole.glob('*.pth')):
         if not (parts / name).is_file():
             raise Wrong(f'{name} is missing')
@@ -210,15 +226,6 @@ def _compare(whole: Path, parts: Path) -> None:
                 raise Wrong(f'{name}: {key} differs')
         if ours['meta'].get('metrics') != theirs['meta'].get('metrics'):
             raise Wrong(f'{name}: metrics differ')
-    # 2. Every loss and every evaluation; those of iterations that were repeated count once.
-    ours, theirs = (_log(folder / 'log.jsonl') for folder in (parts, whole))
-    lost = [step for step in theirs if step not in ours]
-    if lost:
-        raise Wrong(f'lost lines of the log: {lost}')
-    for step, line in theirs.items():
-        if ours[step] != line:
-            raise Wrong(f'{step}: {ours[step]}, not {line}')
-    # 3. Nothing is left behind.
     left = [path.name for path in parts.iterdir() if path.name.endswith('.tmp')]
     if left:
         raise Wrong(f'left behind: {left}')

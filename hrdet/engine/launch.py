@@ -51,8 +51,23 @@ def start(launcher: str = 'none', force_cpu: bool = False, backend: str = 'nccl'
         # DDP imports torch._dynamo.  Imported after init_process_group it would keep a reference to
         # the group, which ``stop`` could then not destroy.
         importlib.import_module('torch._dynamo')
-        dist.init_process_group(f'cpu:gloo,cuda:{backend}' if gpus else 'gloo')
+        dist.init_process_group(f'cpu:gloo,cuda:{backend}' if gpus else 'gloo', **_new_store())
     return torch.device('cuda', torch.cuda.current_device()) if gpus else torch.device('cpu')
+
+
+def _new_store() -> dict[str, Any]:
+    """After a restart by torchrun (``--max-restarts``): a store without the dead processes.
+
+    torchrun keeps one store, with the addresses of processes, for all attempts.  On several
+    machines the attempts have no common number: there torchrun has to be told to make a new store
+    (docs/scaling.md).
+    """
+    attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
+    if attempt == '0' or os.environ.get('GROUP_WORLD_SIZE') != '1':
+        return {}
+    store, rank, world_size = next(dist.rendezvous('env://'))
+    store = dist.PrefixStore(f'attempt_{attempt}', store)
+    return dict(store=store, rank=rank, world_size=world_size)
 
 
 def _refuse_unnamed_launcher() -> None:

@@ -5,6 +5,7 @@
 prints what became of them as JSON.
 """
 
+import errno
 import functools
 import json
 import os
@@ -13,6 +14,7 @@ import select
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +24,7 @@ import torch
 import torch._dynamo  # which the first optimizer imports: slowly
 import torch.distributed as dist
 
+from benchmarks.reliability.kills import WriteCounter, compare, compare_checkpoints
 from hrdet import distributed
 from hrdet.engine import Hook, launch
 from hrdet.run_tool import mistakes_in_one_line
@@ -105,6 +108,16 @@ def lost(folder: Path) -> dict:
     return dict(codes=two(folder, work, timeout=600))
 
 
+def paused(folder: Path) -> dict:
+    """Two processes, of which the second stands still until the first has given up."""
+    distributed._SECONDS_TO_NOTICE = 2
+
+    def work(rank: int) -> None:
+        train(folder / 'paused', (SignalTo(rank=1, n=7, signum=signal.SIGSTOP),))
+
+    return dict(codes=two(folder, work, timeout=15))
+
+
 def two(folder: Path, work: Callable[[int], Any], timeout: int) -> list[int]:
     """Exit codes of two processes that wait ``timeout`` seconds for each other."""
     with socket.socket() as free:
@@ -123,7 +136,9 @@ def two(folder: Path, work: Callable[[int], Any], timeout: int) -> list[int]:
         launch.stop()
 
     children = [fork(functools.partial(child, rank), folder / f'rank_{rank}') for rank in (0, 1)]
-    return [ended(one) for one in children]
+    codes = [ended(children[0])]
+    os.kill(children[1], signal.SIGCONT)  # in case it is paused
+    return [*codes, ended(children[1])]
 
 
 def patience(folder: Path) -> dict:
@@ -138,6 +153,37 @@ def patience(folder: Path) -> dict:
         assert distributed.on_rank_0(alone) == 'done'
 
     return dict(codes=two(folder, work, timeout=3))
+
+
+def every_write(folder: Path) -> dict:
+    """Runs killed before each of their writes in turn, or to which that write fails; resumed."""
+    outcomes = Counter()
+
+    def counted(work: Path, number: int = 0, error: OSError | None = None) -> None:
+        writes = WriteCounter(work, number, error)
+        sys.addaudithook(writes)
+        train(work, length=4)
+        (folder / 'count').write_text(str(writes.count))
+
+    def run(work: Callable[..., None], *arguments: Any) -> int:
+        return ended(fork(functools.partial(work, *arguments), folder / 'output'))
+
+    whole = folder / 'whole'
+    assert run(counted, whole) == 0
+    for number in range(1, int((folder / 'count').read_text()) + 1):
+        for kind, error in dict(killed=None, full=OSError(errno.ENOSPC, 'disk is full')).items():
+            work = folder / f'{kind}_{number}'
+            outcomes[f'{kind} {run(counted, work, number, error)} {run(train, work, (), 4)}'] += 1
+            (compare if error is None else compare_checkpoints)(whole, work)
+    return outcomes
+
+
+def elastic(folder: Path) -> None:
+    """A process of torchrun; the second is killed in the first attempt."""
+    launch.start('pytorch', force_cpu=True)
+    hooks = (SignalTo(rank=1, n=7, signum=signal.SIGKILL),)
+    train(folder / 'run', hooks if os.environ['TORCHELASTIC_RESTART_COUNT'] == '0' else ())
+    launch.stop()
 
 
 if __name__ == '__main__':

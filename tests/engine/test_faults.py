@@ -49,6 +49,34 @@ def test_a_process_that_is_killed_is_named_by_the_other(faults, tmp_path):
     assert 'Traceback' not in (tmp_path / 'rank_0').read_text()
 
 
+def test_a_process_that_stands_still_is_named_by_the_other(faults, tmp_path):
+    assert faults('paused') == dict(codes=[1, 1])
+    assert last_line(tmp_path / 'rank_0').startswith('error: process 1 of 2 no longer answers')
+    assert last_line(tmp_path / 'rank_1').startswith('error: process 0 of 2 has ended')
+
+
+def test_a_run_ends_as_ever_whichever_write_was_the_last_or_failed(faults, tmp_path):
+    outcomes = faults('every_write')
+    # Exit codes of the first run and of the one after it: a log that cannot be written ends none.
+    assert set(outcomes) == {'killed -9 0', 'full 1 0', 'full 0 0'}
+    assert outcomes['killed -9 0'] > 20
+    assert 'Traceback' not in (tmp_path / 'output').read_text()
+
+
+def test_torchrun_restarts_from_the_last_checkpoint(tmp_path, pytestconfig):
+    launcher = ['torch.distributed.run', '--standalone', '--nproc_per_node=2', '--max-restarts=1']
+    done = subprocess.run(
+        [sys.executable, '-m', *launcher, '-m', 'tests.engine.faults', 'elastic', str(tmp_path)],
+        cwd=pytestconfig.rootpath,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    entries = list(map(json.loads, (tmp_path / 'run/log.jsonl').open()))
+    assert [entry['step'] for entry in entries if entry['mode'] == 'start'] == [0, 5]
+    assert (tmp_path / 'run/model_final.pth').is_file()
+
+
 def test_others_wait_for_long_work_of_the_first(faults):
     """The first check of a large data set takes longer than the timeout of a process group."""
     assert faults('patience') == dict(codes=[0, 0])
