@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
-from hrdet import completion
+from hrdet import completion, zoo
 from hrdet.__main__ import COMMANDS, tools_folder
 from hrdet.config import load_config, lower
 
@@ -196,9 +196,10 @@ def test_snippets(block, tmp_path):
         if isinstance(node, ast.ImportFrom) and node.module.split('.')[0] == 'hrdet':
             module = importlib.import_module(node.module)
             assert [name.name for name in node.names if not hasattr(module, name.name)] == []
-    base = re.search(r"_base_ = \[?'\.\./(\w+)/", block.text)
-    if base and (ROOT / 'configs' / base[1]).is_dir():
-        (tmp_path / base[1]).symlink_to(ROOT / 'configs' / base[1])
+    base = re.search(r"_base_ = \[?'(?:\.\./)?([\w-]+)", block.text)
+    if base and ((ROOT / 'configs' / base[1]).is_dir() or zoo.named(base[1])):
+        if zoo.named(base[1]) is None:
+            (tmp_path / base[1]).symlink_to(ROOT / 'configs' / base[1])
         (tmp_path / '_base_').symlink_to(ROOT / 'configs/_base_')
         (tmp_path / 'mine').mkdir()
         file = tmp_path / 'mine/config.py'

@@ -150,8 +150,11 @@ def _bases(tree: ast.Module, file: str, readers: Sequence[str]) -> Config:
             raise ConfigError(f'{place}: _base_ must be the name of a file or a list of names')
         for name in names:
             other = os.path.normpath(os.path.join(os.path.dirname(file), name))
+            if not os.path.isfile(other) and (model := zoo.named(name)):
+                other = str(model.config_file())
             if not os.path.isfile(other):
-                raise ConfigError(f'{place}: _base_ {name!r}: there is no file {_shown(other)}')
+                text = f'there is no file {_shown(other)}{nearest(name, zoo.MODELS)}'
+                raise ConfigError(f'{place}: _base_ {name!r}: {text}')
             # Compare real paths, so that a symbolic link cannot hide the cycle.
             if os.path.realpath(other) in readers:
                 chain = ' -> '.join(map(_shown, (*readers, other)))

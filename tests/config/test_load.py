@@ -26,6 +26,15 @@ def test_the_work_folder_of_a_base_is_the_base_s(tmp_path):
     assert load_config(tmp_path / 'variant.py', {'work_dir': 'x'}).work_dir == 'x'
 
 
+def test_a_base_may_be_a_published_model(tmp_path):
+    (tmp_path / 'mine.py').write_text(
+        "_base_ = 'hrnet-w18_3rdparty_8xb32_in1k'\nmodel = dict(head=dict(num_classes=2))\n"
+    )
+    config = load_config(tmp_path / 'mine.py')
+    assert config.model.head.num_classes == 2
+    assert config.model.type == 'ImageClassifier'
+
+
 def test_delete_replaces_a_whole_dict(tmp_path):
     (tmp_path / 'base.py').write_text('model = dict(a=1, b=dict(c=2, d=3))\nema = None\n')
     text = (
@@ -93,6 +102,7 @@ model: dict
         ('def f():\n    return z\ny = f()\n', r"^broken\.py:2: NameError: name 'z'"),
         ('import json\ny = json.loads("{")\n', r'^broken\.py:2: JSONDecodeError'),
         ("a = 1\n_base_ = 'no.py'\n", r"^broken\.py:2: _base_ 'no\.py': there is no file no\.py$"),
+        ("_base_ = 'mask_rcnn_hrnetv2p_w18_1x.py'", r"file .*mean 'mask_rcnn_hrnetv2p_w18_1x'\?$"),
         ("_base_ = ['broken.py']\n", r'^broken\.py:1: .* itself: broken\.py -> broken\.py$'),
         ("_base_ = 'there.py'\n", r'^there\.py:1: .* itself: broken\.py -> there\.py -> broken'),
         ("_base_ = 'worse.py'\n", r'^worse\.py:2: SyntaxError|^worse\.py:2: invalid syntax'),
