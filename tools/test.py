@@ -121,6 +121,7 @@ def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
         folder = Path(args.show_dir or metrics_path(args, work_dir).parent / 'report')
         report = Report(tester.loader, folder, args.score_thr, style, bool(args.show_dir))
     metrics = tester.run(*consumers, *filter(None, [report]))
+    left_out = tester.loader.dataset.left_out()
     # 3. Write metrics, results and the report.
     if evaluator is not None and rank() == 0:
         write_files(evaluator, metrics, results, metrics_path(args, work_dir))
@@ -130,6 +131,8 @@ def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
         about = f'{Path(args.config).name}, {Path(args.checkpoint).name},'
         for file in report.write(evaluator, metrics, about):
             logging.getLogger('hrdet').info(f'look at: {file}')
+    for line in left_out if rank() == 0 else ():
+        logging.getLogger('hrdet').warning(line)
 
 
 def metrics_path(args: argparse.Namespace, work_dir: Path) -> Path:

@@ -47,6 +47,7 @@ class Runtime:
     seed: Natural | None = None
     log_level: Literal['DEBUG', 'INFO', 'WARNING', 'ERROR'] = 'INFO'
     backend: Literal['nccl', 'gloo', 'mpi'] = 'nccl'  # of torch.distributed on GPUs
+    on_bad_image: Literal['error', 'skip'] = 'error'  # an image or truth that cannot be read
     cudnn_benchmark: bool = False
     channels_last: bool = True
     compile: bool | dict[str, Any] = False  # torch.compile of backbone and neck, or its options

@@ -20,6 +20,7 @@ from hrdet.data.datasets import (
     VOCDataset,
     check_images,
     shared_images,
+    skip_bad_images,
 )
 from hrdet.data.errors import DataError, DataWarning
 from hrdet.data.loader import build_loader
@@ -91,4 +92,5 @@ __all__ = [
     'check_pad_size',
     'collate',
     'shared_images',
+    'skip_bad_images',
 ]

@@ -79,7 +79,7 @@ def build_trainer(
         training.auto_scale_lr = training.auto_scale_lr | dict(enable=False)
 
     # 4. Data and model; the number of classes comes from the data set.
-    train_set, train_loader = _data(run.train, options.check_images, training=True, seed=seed)
+    train_set, train_loader = _data(run.train, options.check_images, runtime.on_bad_image, seed)
     model = hrdet.models.build_model(run, train_set.classes)
     if runtime.pretrained and not load_from:
         work_dir.logger.info(f'{load_backbone(model.backbone, find_shared(runtime.pretrained))}')
@@ -118,7 +118,7 @@ def _validation(run: RunConfig, train_set: Any, options: TrainOptions) -> Valida
     """The loader of ``run.val`` and its evaluator."""
     if run.val is None or not options.validate:
         return None
-    val_set, loader = _data(run.val, options.check_images)
+    val_set, loader = _data(run.val, options.check_images, run.runtime.on_bad_image)
     _check_classes(train_set.classes, val_set.classes, 'the model')
     return Validation(loader, build(run.val['evaluator'], dataset=val_set))
 
@@ -189,7 +189,7 @@ def build_tester(
     logger = start_logging(run.runtime.log_level)
     if run.test is None:
         raise ConfigError('data.test: testing needs this key')
-    test_set, loader = _data(run.test, check_images)
+    test_set, loader = _data(run.test, check_images, run.runtime.on_bad_image)
     evaluator = _evaluator(run.test['evaluator'], test_set, metrics) if evaluate else None
     # No fresh weights: every one comes from the checkpoint, or the report says so.
     model = hrdet.models.build_model(run, test_set.classes, fresh=False)
@@ -271,14 +271,22 @@ def _set_up_torch(seed: int, cudnn_benchmark: bool, deterministic: bool) -> None
 
 
 def _data(
-    section: Node, check_images: bool, training: bool = False, seed: int = 0
+    section: Node, check_images: bool, on_bad_image: str, seed: int | None = None
 ) -> tuple[Any, DataLoader]:
-    """The data set of a section of the config, checked, and this process's loader."""
+    """The data set of a section of the config, checked, and this process's loader.
+
+    ``seed`` is of the order of a training.
+    """
+    training = seed is not None
     dataset = build(section['dataset'])
-    options = dict(rank=rank(), world_size=world_size(), seed=seed, **loader_options(section))
+    check = check_images, section.get('num_workers', 2)
+    if on_bad_image == 'skip':
+        dataset = hrdet.data.skip_bad_images(dataset, training, *check)
+    options = dict(rank=rank(), world_size=world_size(), seed=seed or 0, **loader_options(section))
     loader = hrdet.data.build_loader(dataset, training=training, **options)
     # All images and truths, or a few of them, on rank 0.
-    on_rank_0(hrdet.data.check_images, dataset, check_images, section.get('num_workers', 2))
+    if on_bad_image == 'error':
+        on_rank_0(hrdet.data.check_images, dataset, *check)
     return dataset, loader
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hrdet.data import ImageDataset
 from hrdet.distributed import (
     all_reduce_mean,
     broadcast_object,
@@ -167,6 +168,8 @@ class TrainingLog:
         seconds = round(time.monotonic() - self._started)
         for text in summary(trainer.work_dir, seconds) if rank() == 0 else ():
             logger.info(text)
+        if trainer.stopped_together:
+            _tell_left_out(trainer)
         logger.info(line)
 
     def start_interval(self) -> None:
@@ -243,6 +246,15 @@ def log_line(entry: dict[str, Any], epoch_length: int, max_iters: int, by_epoch:
             return f'{line} ...'
         line += part
     return line
+
+
+def _tell_left_out(trainer: Trainer) -> None:
+    """The images that cannot be used, of which all processes know some."""
+    loaders = [trainer.loader, *([trainer.validation.loader] if trainer.validation else [])]
+    sets = [loader.dataset for loader in loaders if isinstance(loader.dataset, ImageDataset)]
+    lines = [line for dataset in sets for line in dataset.left_out()]
+    for line in lines if rank() == 0 else ():
+        logger.warning(line)
 
 
 def _peak_memory(device: torch.device) -> int:

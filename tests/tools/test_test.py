@@ -1,7 +1,9 @@
 """tools/test.py with classifiers and segmentors: metrics, results, pictures, mistakes."""
 
 import pickle
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -153,3 +155,17 @@ def test_files_for_a_server_need_no_truth(tested, segmentation, tmp_path):
     assert labels.shape == segmentation.data.image(0).shape[:2]
     assert labels.max() < 7
     assert (tmp_path / 'shown/contact_sheet.png').is_file()
+
+
+def test_bad_images_are_left_out_on_demand(tested, classification, tmp_path):
+    data = tmp_path / 'data'
+    shutil.copytree(classification.folder / 'data', data)
+    train = data / Path(classification.data.source).relative_to(classification.folder / 'data')
+    broken = next(path for path in sorted(train.rglob('*')) if path.is_file())
+    broken.write_bytes(b'broken')
+    options = ('--cfg-options', f'test.dataset.data_prefix={train}')
+    assert f'{broken}: not an image' in tested(classification, *options)
+    printed = tested(classification, '--no-report', *options, 'runtime.on_bad_image=skip')
+    assert f'1 of {len(classification.data)} images left out' in printed.splitlines()[-2]
+    assert f'left out: {broken}: not an image' in printed.splitlines()[-1]
+    assert 'top1' in read_json(classification.folder / 'work/metrics.json')

@@ -36,7 +36,8 @@ def lower_runtime(
 
 
 RUNTIME = [f.name for f in fields(Runtime) if f.name in ('work_dir', 'log_level', 'compile')]
-RUNTIME += ['channels_last', 'env_cfg', 'randomness', 'resume', 'load_from', 'launcher']
+RUNTIME += ['channels_last', 'on_bad_image', 'env_cfg', 'randomness', 'resume', 'load_from']
+RUNTIME += ['launcher']
 
 
 def _env_cfg(

@@ -19,6 +19,7 @@ from hrdet.data.datasets.segmentation_sets import (
     PotsdamDataset,
     iSAIDDataset,
 )
+from hrdet.data.datasets.skipping import skip_bad_images
 from hrdet.data.datasets.voc import VOCDataset
 from hrdet.data.datasets.wrappers import ClassBalancedDataset, ConcatDataset, RepeatDataset
 
@@ -46,4 +47,5 @@ __all__ = [
     'check_images',
     'iSAIDDataset',
     'shared_images',
+    'skip_bad_images',
 ]

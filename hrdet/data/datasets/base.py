@@ -143,6 +143,10 @@ class ImageDataset(Dataset):
         counts = np.bincount(self.labels, minlength=len(self.classes))
         return LabelStatistics(self.classes, 'images', counts)
 
+    def left_out(self) -> list[str]:
+        """Lines about images that cannot be used, with ``on_bad_image='skip'``."""
+        return []
+
     def about_orientation(self) -> str:
         """A warning about images with an EXIF orientation; '' where they are turned upright."""
         return ''

@@ -83,6 +83,26 @@ def check_images(dataset: 'ImageDataset', everything: bool = True, workers: int 
     Raises:
         DataError: one of them cannot be used; what is doubtful is a ``DataWarning``.
     """
+    for part, indices, findings in _inspected(dataset, everything, workers):
+        raise_or_warn(conclude(part, indices, findings))
+
+
+def bad_images(
+    dataset: 'ImageDataset', everything: bool = True, workers: int = 0
+) -> dict[str, str]:
+    """``check_images``; but the images that cannot be used are returned, with the reason."""
+    bad = {}
+    for part, indices, findings in _inspected(dataset, everything, workers):
+        bad |= {part.path(i): one.error for i, one in zip(indices, findings) if one.error}
+        problems = conclude(part, indices, findings)
+        raise_or_warn([problem for problem in problems if not problem.fatal])
+    return bad
+
+
+def _inspected(
+    dataset: 'ImageDataset', everything: bool, workers: int
+) -> Iterator[tuple['ImageDataset', list[int], list[Findings]]]:
+    """The findings of all images, or of 16, of each part."""
     for part in dataset.parts():
         whole = everything and len(part) <= _ALL_UP_TO
         count = len(part) if whole else min(16, len(part))
@@ -95,7 +115,7 @@ def check_images(dataset: 'ImageDataset', everything: bool = True, workers: int 
             )
         indices = np.linspace(0, len(part) - 1, count).round().astype(int).tolist()
         findings = list(track(inspect(part, indices, workers), f'checking {part.source}', count))
-        raise_or_warn(conclude(part, indices, findings))
+        yield part, indices, findings
 
 
 def conclude(

@@ -12,7 +12,7 @@ from hrdet.registry import register
 from hrdet.structures import Annotation, Sample
 
 
-class _Selection(ImageDataset):
+class Selection(ImageDataset):
     """Images of one data set, some of them several times; each draw has its own randomness."""
 
     def __init__(self, dataset: ImageDataset, positions: np.ndarray):
@@ -33,6 +33,9 @@ class _Selection(ImageDataset):
 
     def truth(self, index: int) -> Annotation | None:
         return self.dataset.truth(int(self.positions[index]))
+
+    def inspect_truth(self, index: int, size: tuple[int, int] | None) -> dict[int, int]:
+        return self.dataset.inspect_truth(int(self.positions[index]), size)
 
     def labels_of(self, index: int) -> np.ndarray:
         return self.dataset.labels_of(int(self.positions[index]))
@@ -58,7 +61,7 @@ class _Selection(ImageDataset):
 
 
 @register()
-class RepeatDataset(_Selection):
+class RepeatDataset(Selection):
     """A data set ``times`` over, so that short epochs become long ones."""
 
     def __init__(self, dataset: ImageDataset, times: Count):
@@ -68,7 +71,7 @@ class RepeatDataset(_Selection):
 
 
 @register()
-class ClassBalancedDataset(_Selection):
+class ClassBalancedDataset(Selection):
     """Images with rare classes several times, after LVIS (Gupta et al. 2019, section B.2).
 
     A class on a fraction f of the images asks for max(1, sqrt(oversample_thr / f)) copies; an
@@ -125,6 +128,10 @@ class ConcatDataset(ImageDataset):
     def truth(self, index: int) -> Annotation | None:
         dataset, inner = self._locate(index)
         return dataset.truth(inner)
+
+    def inspect_truth(self, index: int, size: tuple[int, int] | None) -> dict[int, int]:
+        dataset, inner = self._locate(index)
+        return dataset.inspect_truth(inner, size)
 
     def labels_of(self, index: int) -> np.ndarray:
         dataset, inner = self._locate(index)
