@@ -21,7 +21,7 @@ TRACES = {
 LINES = {'construct': (21, 2210, 1592), 'total': (43, 4205, 2777)}  # every number has a range
 
 SIZES = {
-    'hrdet/engine + tools/train.py': 1620,
+    'hrdet/engine + tools/train.py': 1625,
     'import cycles': 0,
 }
 LONGEST_FILE, LONGEST_FUNCTION = 300, 60

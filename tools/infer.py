@@ -2,8 +2,10 @@
 
     python tools/infer.py CONFIG CHECKPOINT street.jpg
     python tools/infer.py CONFIG CHECKPOINT photos/ 'more/**/*.png' --out-dir results
-
     python tools/infer.py CONFIG CHECKPOINT street.mp4 --batch-size 8
+    python tools/infer.py MODEL street.jpg
+
+MODEL is the name of a published model, whose weights are downloaded when they are first used.
 
 INPUT is an image or a video file, a folder (searched with its sub-folders), a pattern in quotes (**
 stands for any number of folders), the address of an image or a stream (https://, rtsp://), or the
@@ -37,8 +39,8 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from hrdet import zoo
 from hrdet.command_line import (
-    CHECKPOINT_HELP,
     Parser,
     add_cfg_options,
     add_drawing_options,
@@ -57,10 +59,16 @@ if TYPE_CHECKING:  # slow to import: where it is used, not for --help
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Options."""
     parser = Parser(__doc__)
-    parser.add_argument('config', help='config file that the checkpoint was trained with')
-    parser.add_argument('checkpoint', help=CHECKPOINT_HELP)
+    parser.usage = '%(prog)s CONFIG [CHECKPOINT] INPUT [INPUT ...] [options]'
     parser.add_argument(
-        'inputs', nargs='+', metavar='INPUT', help='image, video, folder, pattern, address, camera'
+        'config', help='config file that the checkpoint was trained with, or a published model'
+    )
+    parser.add_argument(
+        'inputs',
+        nargs='+',
+        metavar='INPUT',
+        help='weights (of a published model its own), then images, videos, folders, patterns, '
+        'addresses, cameras',
     )
     parser.add_argument('--out-dir', default='outputs', help='folder for the results (%(default)s)')
     parser.add_argument(
@@ -82,7 +90,24 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add_drawing_options(parser)
     add_cfg_options(parser)
     add_speed_options(parser)
-    return parser.parse_args(arguments)
+    args = parser.parse_intermixed_args(arguments)
+    args.checkpoint = None
+    if not zoo.named(args.config) or is_weights(args.inputs[0]):
+        args.checkpoint, *args.inputs = args.inputs
+    if not args.inputs:
+        parser.error(f'there is no INPUT after the checkpoint {args.checkpoint}')
+    return args
+
+
+def is_weights(text: str) -> bool:
+    """Whether a command's argument is a file, name or address of weights, by its form alone."""
+    suffix = Path(text.partition('#')[0].partition('?')[0]).suffix
+    prefixes = ('hf://', 'timm/', 'open-mmlab://', 'torchvision://')
+    return (
+        suffix in ('.pth', '.pt', '.pkl', '.ckpt', '.safetensors')
+        or text.startswith(prefixes)
+        or zoo.named(text) is not None
+    )
 
 
 def frames_of(sources: Sequence[ImageFile | Video], problems: list[str]) -> Iterator[Frame]:

@@ -4,6 +4,7 @@
     python tools/test.py CONFIG CHECKPOINT --gpus 4 --eval bbox segm --out result.pkl
     python tools/test.py CONFIG CHECKPOINT --eval mIoU mDice --tta --show-dir shown
     python tools/test.py CONFIG CHECKPOINT --format-only --out for_the_server
+    python tools/test.py MODEL                     a published model with its weights
 
 The config's evaluator prints its metrics, which metrics.json in the work folder (or beside --out)
 holds unrounded, and writes the results:
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from hrdet import zoo
 from hrdet.command_line import (
     CHECKPOINT_HELP,
     Parser,
@@ -49,7 +51,9 @@ def parse_args() -> argparse.Namespace:
     """Options."""
     parser = Parser(__doc__)
     add_run_options(parser)
-    parser.add_argument('checkpoint', help=CHECKPOINT_HELP)
+    parser.add_argument(
+        'checkpoint', nargs='?', help=f'{CHECKPOINT_HELP}; a published model has its own'
+    )
     parser.add_argument(
         '--eval',
         nargs='+',
@@ -81,7 +85,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--no-report', action='store_true', help='write no report.html')
     add_drawing_options(parser)
     add_speed_options(parser)
-    return parser.parse_args()
+    args = parser.parse_intermixed_args()
+    published = zoo.named(args.config)
+    if args.checkpoint is None and published is None:
+        parser.error('give the checkpoint after the config; only a published model has its own')
+    args.checkpoint = args.checkpoint or published.name
+    return args
 
 
 def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:

@@ -13,6 +13,8 @@ from hrdet.command_line import speed_options
 from hrdet.registry import ConfigError
 from hrdet.structures import ClassScores, Detections, LabelMap
 
+MODEL = 'faster_rcnn_hrnetv2p_w18_1x'
+
 
 @pytest.fixture(scope='module')
 def tool(pytestconfig):
@@ -242,3 +244,35 @@ def test_speed_options(tool):
     args = tool.parse_args(['c.py', 'w.pth', 'in', '--no-optimize', '--compile'])
     with pytest.raises(ConfigError, match='--no-optimize excludes'):
         speed_options(args)
+
+
+@pytest.mark.parametrize(
+    ('words', 'checkpoint', 'inputs'),
+    [
+        ('mine.py model.bin a.jpg', 'model.bin', ['a.jpg']),
+        ('mine.py model.pth --tile 9 a.jpg b.jpg', 'model.pth', ['a.jpg', 'b.jpg']),
+        (f'{MODEL} a.jpg', None, ['a.jpg']),
+        (f'{MODEL} --no-pictures photos/ 0', None, ['photos/', '0']),
+        (f'{MODEL} https://host/a.jpg', None, ['https://host/a.jpg']),
+        (f'{MODEL} https://host/b.pth?x=1 a.jpg', 'https://host/b.pth?x=1', ['a.jpg']),
+        (f'{MODEL} {MODEL} a.jpg', MODEL, ['a.jpg']),
+    ],
+)
+def test_a_published_model_needs_no_checkpoint(tool, words, checkpoint, inputs):
+    args = tool.parse_args(words.split())
+    assert (args.checkpoint, args.inputs) == (checkpoint, inputs)
+
+
+def test_a_config_needs_a_checkpoint(tool, capsys):
+    with pytest.raises(SystemExit):
+        tool.parse_args(['mine.py', 'a.jpg'])
+    assert 'there is no INPUT after the checkpoint a.jpg' in capsys.readouterr().err
+
+
+def test_published_weights_that_cannot_be_had(command, tmp_path, monkeypatch):
+    monkeypatch.setenv('HRDET_OFFLINE', '1')
+    monkeypatch.setenv('HRDET_HOME', str(tmp_path))
+    cv2.imwrite(str(tmp_path / 'a.jpg'), np.zeros((8, 8, 3), np.uint8))
+    message = command('infer', MODEL, tmp_path / 'a.jpg')
+    assert 'not there, and HRDET_OFFLINE is set: fetch https://' in message
+    assert len(message.splitlines()) == 1
