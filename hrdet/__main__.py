@@ -14,8 +14,6 @@ from pathlib import Path
 
 from hrdet import command_line
 
-# Modules without which no run begins.
-NEEDED = ('torch', 'numpy', 'cv2')
 _PACKAGE = Path(__file__).resolve().parent
 # Each command: the tool that it is, and what it does.
 COMMANDS = {
@@ -79,13 +77,7 @@ def main() -> int | None:
         folder = tools_folder()
         tools = {name: (tool and folder / tool, text) for name, (tool, text) in COMMANDS.items()}
         return completion.main(tools)
-    try:
-        runpy.run_path(str(tools_folder() / tool), run_name='__main__')
-    except ModuleNotFoundError as error:
-        if error.name not in NEEDED:
-            raise
-        print(f'error: {error}: hrdet doctor says what to install', file=sys.stderr)
-        return 1
+    runpy.run_path(str(tools_folder() / tool), run_name='__main__')
     return None
 
 

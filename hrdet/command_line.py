@@ -4,6 +4,7 @@ import argparse
 import ast
 import sys
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Any
 
 from hrdet.registry import ConfigError
@@ -12,6 +13,8 @@ CONFIG_HELP = 'config file, or the name of a published model'
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 CHECKPOINT_HELP = 'weights: of hrdet, of an OpenMMLab release, or of the HRNet releases'
 PROGRAM: str | None = None  # what help and errors call the program; None: its file
+# Modules that hrdet requires, by the names that they are imported by.
+REQUIRED = ('torch', 'numpy', 'cv2', 'pycocotools', 'rich', 'matplotlib', 'PIL', 'yaml', 'deflate')
 # Of checkpoints that are written.
 LAYOUTS = ('hrdet', 'mmdet3', 'mmpretrain', 'mmseg', 'official', 'safetensors')
 
@@ -39,9 +42,13 @@ class CfgOptions(argparse.Action):
 
 
 class Parser(argparse.ArgumentParser):
-    """Takes every option with dashes or underscores between its words."""
+    """Takes every option with dashes or underscores between its words.
+
+    From then on a missing package ends the program with one line.
+    """
 
     def __init__(self, description: str | None) -> None:
+        sys.excepthook = _missing_package_in_one_line
         super().__init__(
             prog=PROGRAM,
             description=description,
@@ -54,6 +61,27 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(
             [_dashed(text) for text in (sys.argv[1:] if args is None else args)], namespace
         )
+
+
+def missing_package(error: BaseException) -> str | None:
+    """The cure where a package is missing that hrdet requires; None for any other error."""
+    name = (error.name or '').partition('.')[0] if isinstance(error, ImportError) else ''
+    if name not in REQUIRED:
+        return None
+    return (
+        f'{error}, in {sys.executable}: use the Python that hrdet is installed in (after make '
+        f'install .venv/bin/python); python -m hrdet.doctor says what is missing'
+    )
+
+
+def _missing_package_in_one_line(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    message = missing_package(error)
+    if message is None:
+        sys.__excepthook__(kind, error, traceback)
+    else:
+        print(f'error: {message}', file=sys.stderr)
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:

@@ -137,7 +137,7 @@ def infer(
     total = None if None in counts else sum(counts)
     found = islice(frames_of(sources, problems), args.max_frames)
     remaining = iter(track(found, 'images', args.max_frames or total))
-    while chunk := list(islice(remaining, args.batch_size)):
+    for chunk in iter(lambda: list(islice(remaining, args.batch_size)), []):
         pixels = [frame.pixels for frame in chunk]
         results = predict_images(model, pixels, args.batch_size, tiling)
         for frame, result in zip(chunk, results):

@@ -273,10 +273,7 @@ def _set_up_torch(seed: int, cudnn_benchmark: bool, deterministic: bool) -> None
 def _data(
     section: Node, check_images: bool, on_bad_image: str, seed: int | None = None
 ) -> tuple[Any, DataLoader]:
-    """The data set of a section of the config, checked, and this process's loader.
-
-    ``seed`` is of the order of a training.
-    """
+    """The checked data set of a section, and this process's loader; ``seed`` is for training."""
     training = seed is not None
     dataset = build(section['dataset'])
     check = check_images, section.get('num_workers', 2)
