@@ -18,7 +18,7 @@ TRACES = {
     'iteration': (6, 11),
 }
 # (files, raw lines, code lines) of the way from a config to the loss.
-LINES = {'construct': (21, 2210, 1592), 'total': (43, 4205, 2777)}  # every number has a range
+LINES = {'construct': (21, 2215, 1595), 'total': (43, 4210, 2780)}  # every number has a range
 
 SIZES = {
     'hrdet/engine + tools/train.py': 1625,

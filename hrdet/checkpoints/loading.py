@@ -91,7 +91,8 @@ def load_checkpoint(
             entries keep their initial values and the report lists them; a file of which nothing
             fits is refused all the same.
         other_classes: leave classification layers at their initial values where the
-            file has another number of classes (fine-tuning); the report names them.
+            file has another number of classes (fine-tuning), and leave out a semantic branch that
+            the model lacks; the report names both.
         trusted: see ``read_checkpoint``.
         name: what messages call a source that is not a file.
 
@@ -108,6 +109,8 @@ def load_checkpoint(
     if other_classes:
         report.reinitialised = [m for m in report.mismatched if _CLASS_LAYER.fullmatch(m.key)]
         report.mismatched = [m for m in report.mismatched if m not in report.reinitialised]
+        report.dropped += [key for key in report.unexpected if 'semantic_head' in key]
+        report.unexpected = [key for key in report.unexpected if 'semantic_head' not in key]
     _check_convention(model, report)
     # 3. All or nothing: refuse before anything is copied.
     if (strict and not report.complete) or not report.loaded:
@@ -178,7 +181,8 @@ def _copy(model: nn.Module, weights: Mapping[str, Tensor], report: LoadReport) -
     Raises:
         CheckpointError: a weight is NaN or infinite; nothing was copied.
     """
-    skipped = {*report.unexpected, *(m.key for m in (*report.mismatched, *report.reinitialised))}
+    skipped = {*report.unexpected, *report.dropped}
+    skipped |= {m.key for m in (*report.mismatched, *report.reinitialised)}
     fitting = {key: value for key, value in weights.items() if key not in skipped}
     target = model.state_dict()
     for key, value in fitting.items():

@@ -76,6 +76,7 @@ def derive(
     # 2. Weights first: the schedule depends on how much of the model is trained already.
     notes = data.notes
     started = _start(name, run, notes)
+    recipe.drop_semantic_branch(run, notes)
     recipe.set_data(run, data, notes)
     recipe.set_size(run, data, notes)
     recipe.set_batch(run, data, batch, force_cpu, notes)
@@ -101,11 +102,6 @@ def _check_task(name: str, run: RunConfig, data: OwnData) -> None:
         raise ConfigError(
             f'{name} learns {task}, but the data are {data.task}; a model for them is '
             f'{_EXAMPLES[data.task]}'
-        )
-    if 'seg_prefix' in run.train['dataset']:
-        raise ConfigError(
-            f'{name} learns from label maps beside its masks, which such data do not have; take '
-            f'cascade_mask_rcnn_hrnetv2p_w18_20e'
         )
     if run.train['dataset'].get('with_mask') and data.unmasked:
         raise DataError(

@@ -21,6 +21,19 @@ _LEAST_EDGE = 64  # pixels: HRNet divides by 32
 _WARM_UP = 0.1  # of the run, at most
 
 
+def drop_semantic_branch(run: RunConfig, notes: list[str]) -> None:
+    """Leave out the branch of HTC that learns from label maps of whole images."""
+    dataset = run.train['dataset']
+    if 'seg_prefix' not in dataset:
+        return
+    steps = [step for step in dataset['transforms'] if step['type'] != 'SegRescale']
+    rest = {key: value for key, value in dataset.items() if key != 'seg_prefix'}
+    run.train = run.train.replaced(dataset=Node(dataset.path, rest | dict(transforms=steps)))
+    roi_head = run.model['roi_head'].replaced(semantic_head=None, semantic_roi_extractor=None)
+    run.model = run.model.replaced(roi_head=roi_head)
+    notes.append('without the semantic branch: the data have no label maps beside the objects')
+
+
 def set_data(run: RunConfig, data: OwnData, notes: list[str]) -> None:
     """The data sets in place of the published ones, with the same transforms."""
     parts = {'train': data.train, 'val': data.val, 'test': data.test or data.val}

@@ -199,6 +199,9 @@ def test_a_semantic_branch_that_the_model_lacks_is_explained(
     model = key_list_model({key: shape for key, shape in shapes.items() if 'semantic' not in key})
     with pytest.raises(CheckpointError, match=r'set data\.train\.seg_prefix'):
         load_checkpoint(model, weights_for(shapes))
+    report = load_checkpoint(model, weights_for(shapes), other_classes=True)
+    assert report.complete, 'to fine-tune, it is left out'
+    assert any('semantic_head' in key for key in report.dropped)
 
 
 def test_nothing_that_fits_is_refused_even_when_lenient(model):

@@ -13,7 +13,7 @@ from hrdet.config import load_config, lower
 from hrdet.data import DataError
 from hrdet.finetune import config_for, derive
 from hrdet.models import build_model
-from hrdet.registry import ConfigError
+from hrdet.registry import ConfigError, build
 
 QUICKSTART = Path(__file__).resolve().parents[2] / 'configs/quickstart'
 
@@ -99,7 +99,7 @@ def test_a_classifier(config, class_folders):
         ('hrnet-w18_3rdparty_8xb32_in1k', 'label_maps', ConfigError, 'is fcn_hr18s_512x1024_40k'),
         ('faster_rcnn_hrnetv2p_w18_1x', 'class_folders', ConfigError, 'is hrnet-w18_3rdparty'),
         ('fcn_hr18s_512x1024_40k_cityscapes', 'yolo', ConfigError, 'is faster_rcnn_hrnetv2p'),
-        ('htc_hrnetv2p_w18_20e', 'yolo', ConfigError, 'take cascade_mask_rcnn'),
+        ('htc_hrnetv2p_w18_20e', 'yolo', DataError, 'learns masks, but 4 of the'),
         ('mask_rcnn_hrnetv2p_w18_1x', 'yolo', DataError, 'learns masks, but 4 of the'),
         ('faster_rcnn_hrnetv2p_w19_1x', 'yolo', ConfigError, 'did you mean'),
     ],
@@ -109,6 +109,19 @@ def test_a_model_that_does_not_fit_is_one_line(name, fixture, error, message, re
     path = request.getfixturevalue(fixture)(**arguments)
     with pytest.raises(error, match=message):
         derive(name, str(path), tell=lambda line: None)
+
+
+def test_htc_without_its_semantic_branch(config, yolo):
+    root = yolo(train=4, val=2)
+    for labels in Path(root).rglob('*.txt'):
+        labels.write_text('0 0.2 0.2 0.8 0.2 0.5 0.8\n')
+    run, told = config('htc_hrnetv2p_w18_20e', root)
+    assert any(line.startswith('without the semantic branch') for line in told)
+    assert 'SegRescale' not in [step['type'] for step in run.train['dataset']['transforms']]
+    assert build(run.train['dataset'])[0].truth.semantic is None
+    with torch.device('meta'):
+        model = build_model(run, ('cat',))
+    assert not [name for name in model.state_dict() if 'semantic' in name]
 
 
 def test_the_batch_that_is_asked_for(config, yolo):
