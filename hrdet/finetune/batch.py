@@ -1,7 +1,8 @@
 """Estimate how many images fit into memory, from the figures of docs/results/memory.md.
 
-The figures are those of Faster R-CNN with frozen norms in float32: MiB for the model, and for each
-megapixel of the images.  For other models they are multiplied by the factors below.
+The figures are MiB in float32 for the model, and for each megapixel of the images, by the width of
+the HRNet: of Faster R-CNN with frozen norms, whose slope is multiplied by the factors below for
+other detectors, and of classifiers and segmentors, which learn their norms.
 """
 
 import os
@@ -9,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 RESERVE = 1536  # MiB of a GPU: its context, workspaces and gaps between tensors
-_FIGURES = {18: (307, 1433), 32: (534, 1874), 48: (947, 2378)}  # of these widths
+_FIGURES = {
+    'boxes': {18: (307, 1433), 32: (534, 1874), 48: (947, 2378)},
+    'classes': {18: (237, 2380), 48: (700, 4193)},
+    'label maps': {18: (74, 2463), 48: (582, 4374)},
+}
 _LEARNED_NORMS = 1.74  # times the slope where norms are not folded: 2495 / 1433
 _MORE_STAGES = 1.3  # masks and cascades: not measured
 _OF_A_CPU = 0.5  # of the memory that is free: the loader's workers and the system need some
@@ -17,20 +22,25 @@ _MOST = {'boxes': 16, 'label maps': 16, 'classes': 64}
 _MOST_ON_A_CPU = {'boxes': 4, 'label maps': 4, 'classes': 16}
 
 
-def largest_batch(mib: float, megapixels: float, width: int, learned: bool, plain: bool) -> int:
+def largest_batch(
+    task: str, mib: float, megapixels: float, width: int, learned: bool, plain: bool
+) -> int:
     """The number of images of a size that fit into a training step; at least 1.
 
     Args:
+        task: 'boxes', 'label maps' or 'classes'.
         mib: memory to be used.
         megapixels: of one image.
         width: of the HRNet; between the measured widths the larger one counts.
-        learned: norms have statistics of the batch.
-        plain: one stage without masks.
+        learned: of a detector: norms have statistics of the batch.
+        plain: of a detector: one stage without masks.
     """
-    model, slope = _FIGURES[next((w for w in _FIGURES if w >= width), 48)]
+    figures = _FIGURES[task]
+    model, slope = figures[next((w for w in figures if w >= width), 48)]
     if width > 48:
         model, slope = model * width / 48, slope * width / 48
-    slope *= (_LEARNED_NORMS if learned else 1) * (1 if plain else _MORE_STAGES)
+    if task == 'boxes':
+        slope *= (_LEARNED_NORMS if learned else 1) * (1 if plain else _MORE_STAGES)
     return max(1, int((mib - model) / (slope * megapixels)))
 
 

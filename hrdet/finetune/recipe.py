@@ -162,7 +162,7 @@ def set_batch(
         learned = backbone.get('norm_eval') is False
         cascade = run.model['type'].startswith(('Cascade', 'Hybrid'))
         plain = not run.train['dataset'].get('with_mask') and not cascade
-        fits = largest_batch(mib, megapixels, width_of(backbone), learned, plain)
+        fits = largest_batch(data.task, mib, megapixels, width_of(backbone), learned, plain)
         few = max(2, len(data.train.files) // 8)  # a handful of steps in an epoch at least
         batch = min(fits, max_useful_batch(data.task, device == 'CPU'), few)
         if learned and batch < 2:
