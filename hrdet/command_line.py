@@ -2,8 +2,10 @@
 
 import argparse
 import ast
+import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -49,6 +51,9 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, description: str | None) -> None:
         sys.excepthook = _missing_package_in_one_line
+        if PROGRAM is not None:  # the examples, too
+            file = re.escape(Path(sys.argv[0]).name)
+            description = re.sub(rf'python tools/(\w+/)?{file}', PROGRAM, description or '')
         super().__init__(
             prog=PROGRAM,
             description=description,

@@ -189,7 +189,7 @@ def draw_labels(checks: Sequence[DatasetCheck], file: Path) -> None:
 
     sets = {check.name: check.dataset for check in checks if check.dataset is not None}
     if attempt(draw, sets, file=file) and file.exists():
-        print(f'classes, and positions and sizes of boxes: {file}')
+        print(f'picture of the labels: {file}')
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     if args.data is None and args.batch is not None:
         parser.error('--batch goes with --data; otherwise --cfg-options data.imgs_per_gpu=N')
     if args.data is not None and args.launcher != 'none':
-        parser.error('--data writes a config: write it first with tools/print_config.py --data')
+        parser.error('--data writes a config: write it first with hrdet config --data')
     return args
 
 

@@ -12,13 +12,13 @@ MAX_LISTED = 5  # problems that an error or a warning spells out
 
 # Where to get the data that the paths of hrdet's own configs name; the first match counts.
 _SOURCES = {
-    r'(^|/)data/shapes/': 'python tools/make_shapes.py --out data/shapes makes this data set',
-    r'(^|/)data/shapes_maps/': 'python tools/make_shapes.py --task segmentation --out '
-    'data/shapes_maps makes this data set',
-    r'(^|/)data/shapes_folders/': 'python tools/make_shapes.py --task classification --out '
-    'data/shapes_folders makes this data set',
-    r'(^|/)data/(cityscapes|VOCdevkit|loveDA|potsdam|vaihingen|iSAID)/': 'python '
-    'tools/convert_dataset.py --help says how its download becomes this data set',
+    r'(^|/)data/shapes/': 'hrdet shapes --out data/shapes makes this data set',
+    r'(^|/)data/shapes_maps/': 'hrdet shapes --task segmentation --out data/shapes_maps makes this '
+    'data set',
+    r'(^|/)data/shapes_folders/': 'hrdet shapes --task classification --out data/shapes_folders '
+    'makes this data set',
+    r'(^|/)data/(cityscapes|VOCdevkit|loveDA|potsdam|vaihingen|iSAID)/': 'hrdet convert --help '
+    'says how its download becomes this data set',
     r'(^|/)ADEChallengeData2016/': 'ADEChallengeData2016.zip of the ADE20K scene parsing benchmark '
     'has it, as it is unpacked',
     r'(^|/)data/imagenet/': 'ImageNet 2012 has it (image-net.org): a folder for each class',
@@ -68,7 +68,7 @@ def collecting(problems: list[Problem]) -> Iterator[None]:
 
 def raise_or_warn(problems: list[Problem]) -> None:
     """Stop on fatal problems, warn of the others, spelling out the first few of them."""
-    # 1. tools/check_dataset.py collects all problems instead.
+    # 1. hrdet check collects all problems instead.
     collected = _collected.get()
     if collected is not None:
         collected += problems
@@ -80,7 +80,7 @@ def raise_or_warn(problems: list[Problem]) -> None:
         return
     lines = [str(problem) for problem in listed[:MAX_LISTED]]
     if len(listed) > MAX_LISTED:
-        lines.append(f'... and {len(listed) - MAX_LISTED} more; tools/check_dataset.py lists all')
+        lines.append(f'... and {len(listed) - MAX_LISTED} more; hrdet check lists all')
     if fatal:
         raise DataError('\n'.join(lines))
     warnings.warn('\n'.join(lines), DataWarning, stacklevel=2)
@@ -111,6 +111,6 @@ def missing(key: str, path: str, kind: str) -> MissingDataError:
     where = f'{sources[0]}. ' if sources else ''
     return MissingDataError(
         f'{key}: there is no {kind} {path}{here}. hrdet downloads nothing by itself. {where}If it '
-        f'lies elsewhere, write that into {key}; tools/check_dataset.py --config CONFIG lists what '
+        f'lies elsewhere, write that into {key}; hrdet check --config CONFIG lists what '
         f'else is missing'
     )

@@ -1,10 +1,10 @@
 """Build torch's DataLoader; its workers use one thread each and write pixels to shared memory."""
 
+import functools
 import logging
 import os
 import signal
 import threading
-from functools import partial
 
 import cv2
 import numpy as np
@@ -51,17 +51,23 @@ def build_loader(
         batch_sampler = SequentialShard(len(dataset), batch_size, rank, world_size)
     cores = os.cpu_count() or 1
     if num_workers > cores:  # more would compete, and take memory
-        _logger.info('loader workers: %d instead of %d, one for each core', cores, num_workers)
+        _report_workers(cores, num_workers)
         num_workers = cores
     return DataLoader(
         dataset,
         batch_sampler=batch_sampler,
         num_workers=num_workers,
-        collate_fn=partial(collate, pad_size=pad_size, size_divisor=size_divisor),
+        collate_fn=functools.partial(collate, pad_size=pad_size, size_divisor=size_divisor),
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_start_worker,
         persistent_workers=num_workers > 0,
     )
+
+
+@functools.cache
+def _report_workers(started: int, wanted: int) -> None:
+    # Cached: the loaders of training and validation share one line.
+    _logger.info('loader workers: %d instead of %d, one for each core', started, wanted)
 
 
 def _start_worker(worker: int) -> None:

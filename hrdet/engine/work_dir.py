@@ -70,14 +70,14 @@ class WorkDir:
                 leftover.unlink(missing_ok=True)
 
     def log_start(self, device: torch.device, seed: int) -> None:
-        """The first line of a run: versions, processes, device, seed."""
+        """The first lines of a run: versions, processes, device, seed, folder."""
         name = torch.cuda.get_device_name(device) if device.type == 'cuda' else 'CPU'
         self.logger.info(
             f'hrdet {hrdet.__version__}, torch {torch.__version__}, '
             f'{plural(world_size(), "process", "processes")} on {name}, '
-            f'{plural(torch.get_num_threads(), "CPU thread")} each, seed {seed}, '
-            f'work_dir {self.path}'
+            f'{plural(torch.get_num_threads(), "CPU thread")} each, seed {seed}'
         )
+        self.logger.info(f'work_dir {self.path}')
 
     def release(self) -> None:
         """Let others train in the folder."""

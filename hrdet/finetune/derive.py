@@ -120,6 +120,9 @@ def _start(name: str, run: RunConfig, notes: list[str]) -> str:
     for kind, source in sources:
         if not source:
             continue
+        if source.startswith('timm/') and find_spec('safetensors') is None:
+            reasons.append(f'{source}: pip install safetensors to read it')
+            continue
         try:
             if find(source).is_file():
                 run.runtime.load_from = source if kind == 'all' else None
@@ -132,8 +135,8 @@ def _start(name: str, run: RunConfig, notes: list[str]) -> str:
             reasons.append(f'{source}: {_short(error)}')
     run.runtime.load_from = run.runtime.pretrained = None
     run.model = _learned_norms(run.model)
-    reason = '; '.join(reasons) or 'no weights are published'
-    notes.append(f'starts from random weights, with norms that are learned: {reason}')
+    tried = '; '.join(reasons) or 'none are published'
+    notes.append(f'starts from random weights, with norms that are learned. Others: {tried}')
     return 'none'
 
 
@@ -141,7 +144,7 @@ def _imagenet(run: RunConfig) -> list[str]:
     """Where else the ImageNet weights of a backbone that starts from some are published."""
     width = run.model['backbone'].get('width')
     names = [f'open-mmlab://msra/hrnetv2_w{width}']
-    if find_spec('safetensors') and width in _ON_THE_HUB:
+    if width in _ON_THE_HUB:
         names.append(f'timm/hrnet_w{width}.ms_{"aug_" if width == 18 else ""}in1k')
     known = [name for name in names if name in zoo.NICKNAMES or name.startswith('timm/')]
     return known if run.runtime.pretrained else []
@@ -152,7 +155,7 @@ def _short(error: Exception) -> str:
     if os.environ.get('HRDET_OFFLINE', '0') not in ('', '0'):
         return 'not here, and HRDET_OFFLINE is set'
     if isinstance(error, DownloadError):
-        return 'not here, and no address gives it'
+        return 'not here, and could not be downloaded'
     return str(error).splitlines()[0]
 
 

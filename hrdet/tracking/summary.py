@@ -3,7 +3,6 @@
 import datetime
 from pathlib import Path
 
-from hrdet import command_line
 from hrdet.tracking.trackers import LOG_FILE
 from hrdet.visualize.curves import best_entry, read_log
 from hrdet.visualize.run_pictures import BATCH_FILE, CURVES_FILE, LABELS_FILE
@@ -27,6 +26,5 @@ def summary(work_dir: Path, seconds: int) -> list[str]:
         lines.append(f'files: {", ".join(files)} in {work_dir}')
     config = max(work_dir.glob('*.py'), key=lambda path: path.stat().st_mtime, default=None)
     if config is not None and weights.exists():
-        command = 'python tools/test.py' if command_line.PROGRAM is None else 'hrdet test'
-        lines.append(f'next: {command} {config} {weights}')
+        lines.append(f'next: hrdet test {config} {weights}')
     return lines

@@ -224,13 +224,13 @@ class SamplePictures:
 
 
 def build_trackers(nodes: Sequence[dict[str, Any]], work_dir: Path) -> list[Tracker]:
-    """The trackers of a config, on rank 0; one whose package is not installed is a warning."""
+    """The trackers of a config, on rank 0; one whose package is not installed is reported."""
     trackers = []
     for node in nodes if rank() == 0 else ():
         try:
             trackers.append(build(node, work_dir=str(work_dir)))
         except ImportError as error:  # noqa: PERF203 - each is on its own
-            logger.warning(
-                f'{node["type"]}: pip install {error.name} to use it; training continues'
-            )
+            # The configs of 2019 ask for TensorBoard, whether or not it is wanted.
+            level = logging.INFO if node['type'] == 'TensorBoard' else logging.WARNING
+            logger.log(level, f'{node["type"]} gets nothing: pip install {error.name}')
     return trackers

@@ -271,5 +271,5 @@ def _message(iteration: int, losses: dict[str, float], images: list[str]) -> str
     ) + (
         '\nUsual causes: a learning rate too high for the batch, no gradient clipping '
         "(optimizer_config=dict(grad_clip=dict(max_norm=35))), fp16 (amp='bfloat16' has float32's "
-        'range), or boxes that tools/check_dataset.py reports'
+        'range), or boxes that hrdet check reports'
     )

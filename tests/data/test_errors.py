@@ -16,10 +16,10 @@ COCO = 'COCO has it: cocodataset.org/#download'
         ('data/coco/train2017/', COCO),
         ('data/coco/val2017.zip', COCO),
         ('data/coco/stuffthingmaps/train2017/', 'stuffthingmaps_trainval2017.zip'),
-        ('data/shapes/annotations/instances_train.json', 'tools/make_shapes.py --out data/shapes'),
-        ('data/shapes_maps/classes.txt', 'tools/make_shapes.py --task segmentation'),
-        ('data/shapes_folders/train', 'tools/make_shapes.py --task classification'),
-        ('data/cityscapes/leftImg8bit/val', 'tools/convert_dataset.py --help'),
+        ('data/shapes/annotations/instances_train.json', 'hrdet shapes --out data/shapes'),
+        ('data/shapes_maps/classes.txt', 'hrdet shapes --task segmentation'),
+        ('data/shapes_folders/train', 'hrdet shapes --task classification'),
+        ('data/cityscapes/leftImg8bit/val', 'hrdet convert --help'),
         ('data/ade/ADEChallengeData2016/images/training', 'ADEChallengeData2016.zip'),
         ('mine/harvest2017.json', None),
     ],
@@ -41,7 +41,7 @@ def test_without_coco(pytestconfig, tmp_path, monkeypatch):
         path = f'data/coco/annotations/instances_{"val" if key == "test" else key}2017.json'
         assert str(error.value).startswith(f'data.{key}, written in ')
         place = f'configs/_base_/datasets/coco{"_stuff" if key == "train" else ""}.py:'
-        parts = place, '(CocoDataset): ann_file: ', path, str(tmp_path), COCO, 'check_dataset'
+        parts = place, '(CocoDataset): ann_file: ', path, str(tmp_path), COCO, 'hrdet check'
         for part in parts:
             assert part in str(error.value)
 

@@ -14,7 +14,7 @@ _HOOKS = 'checkpoint_config, log_config and evaluation; custom_hooks for your ow
 _TRACKERS = "trackers, such as [dict(type='TensorBoard')]"
 _LOGGERS = 'log_config.hooks'
 _LENGTH = 'total_epochs or total_iters'
-_SEED = 'seed, and --deterministic of tools/train.py'
+_SEED = 'seed, and --deterministic of hrdet train'
 _NOTHING = 'nothing: leave it out'
 # One row for each setting: its path in every language, in the order of TITLES.  ``*.key`` is a key
 # of that name anywhere below a data set.
@@ -45,7 +45,7 @@ _ROWS = (
     ('log_config', 'log_config', 'log_processor'),
     ("fp16, or amp='float16'", 'fp16', "optim_wrapper.type='AmpOptimWrapper'"),
     ('ema', "custom_hooks=[dict(type='EMAHook')]", "custom_hooks=[dict(type='EMAHook')]"),
-    ('resume_from, or --auto-resume of tools/train.py', 'resume_from', 'resume'),
+    ('resume_from, or --auto-resume of hrdet train', 'resume_from', 'resume'),
     ('cudnn_benchmark', 'cudnn_benchmark', 'env_cfg.cudnn_benchmark'),
     ('dist_params', 'dist_params', 'env_cfg.dist_cfg'),
     ('cudnn_benchmark and dist_params', 'cudnn_benchmark and dist_params', 'env_cfg'),

@@ -29,7 +29,7 @@ _FIXED = {
     'opencv_num_threads': (0, 'every worker of a loader has one thread'),
     'mp_start_method': ('fork', "workers start in torch's way"),
     'find_unused_parameters': (False, 'every parameter of a model gets a gradient'),
-    'auto_resume': (None, 'tools/train.py --auto-resume, the default, or --no-auto-resume'),
+    'auto_resume': (None, 'hrdet train --auto-resume, the default, or --no-auto-resume'),
     'device': (None, 'the GPU is used where there is one; --gpus 0 takes the CPU'),
     'gpu_ids': (None, 'the launcher starts a process for each GPU'),
 }

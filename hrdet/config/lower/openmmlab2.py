@@ -167,7 +167,7 @@ def _loop(
     path: str, *, type: Literal['ValLoop', 'TestLoop'] | None = None, fp16: bool = False
 ) -> None:
     """Checked only: validation and test loops have no settings."""
-    own = 'a test in half precision is --dtype float16 of tools/test.py: leave it out'
+    own = 'a test in half precision is --dtype float16 of hrdet test: leave it out'
     check(not fp16, f'{path}.fp16', own)
 
 

@@ -108,7 +108,7 @@ def _inspected(
         count = len(part) if whole else min(16, len(part))
         if everything and not whole:
             _logger.info(
-                '%s: %d of %d images checked; tools/check_dataset.py --config CONFIG checks all',
+                '%s: %d of %d images checked; hrdet check --config CONFIG checks all',
                 part.source,
                 count,
                 len(part),

@@ -117,7 +117,7 @@ def read_values(store: Any, name: str) -> np.ndarray:
         raise DataError(
             f'{origin}: a label map has one number a pixel, 0 to 255, as a grey or palette PNG; '
             f'this is a picture of shape {values.shape} and type {values.dtype}. '
-            f'tools/convert_dataset.py makes label maps of the known data sets'
+            f'hrdet convert makes label maps of the known data sets'
         )
     return values.astype(np.uint8, copy=False)
 

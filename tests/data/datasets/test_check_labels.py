@@ -31,7 +31,7 @@ def test_values_shares_and_sizes(check, label_folders):
 def test_a_picture_of_the_labels(check, tmp_path):
     status, text = check('--labels', tmp_path / 'drawn.png')
     assert status == 0
-    assert text.endswith(f'positions and sizes of boxes: {tmp_path}/drawn.png\n')
+    assert text.endswith(f'picture of the labels: {tmp_path}/drawn.png\n')
     assert cv2.imread(str(tmp_path / 'drawn.png')) is not None
 
 

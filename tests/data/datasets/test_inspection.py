@@ -193,4 +193,4 @@ def test_of_very_many_images_some_are_checked_and_it_is_told(tmp_path, monkeypat
     monkeypatch.setattr(inspection, '_ALL_UP_TO', 39)
     check_images(dataset)
     assert len(read) == 56
-    assert '16 of 40 images checked; tools/check_dataset.py' in caplog.text
+    assert '16 of 40 images checked; hrdet check' in caplog.text
