@@ -171,6 +171,7 @@ EXTRAS = {
     'convert': ['scipy', 'cityscapesscripts'],  # of downloaded data sets
     'hub': ['safetensors'],  # of timm's files
     'export': ['onnx', 'onnxscript', 'onnxruntime'],
+    'openvino': ['onnx', 'onnxscript', 'openvino'],
     'tensorboard': ['tensorboard'],
     'wandb': ['wandb'],
     'mlflow': ['mlflow'],

@@ -4,7 +4,10 @@
     python tools/export.py CONFIG CHECKPOINT model.pt2 --size 512 1024 --image street.jpg
     python tools/export.py CONFIG CHECKPOINT model.onnx --dynamic batch size
 
-The suffix of OUT decides: .onnx for onnxruntime and what else reads ONNX, .pt2 for torch.export.
+The end of OUT decides: .onnx for onnxruntime and what else reads ONNX, .xml for OpenVINO (weights
+are in a .bin beside it), .pt2 for torch.export, .aoti.pt2 for machine code of AOTInductor, which
+takes a C++ compiler and minutes.
+
 Images go in as uint8 (N, 3, H, W) in the order blue, green, red; the file normalises them, and
 returns class scores, label maps or detections in pixels of its input.  docs/export.md has a script
 for each task that needs nothing of hrdet.
@@ -40,7 +43,7 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument('config', help=CONFIG_HELP)
     parser.add_argument('checkpoint', help=CHECKPOINT_HELP)
-    parser.add_argument('out', metavar='OUT', type=Path, help='file to write: *.onnx or *.pt2')
+    parser.add_argument('out', metavar='OUT', type=Path, help='file to write: *.onnx, *.xml, *.pt2')
     parser.add_argument(
         '--size',
         nargs=2,
@@ -128,7 +131,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             picture = draw_scene(size, np.random.default_rng(0)).image
         program = trace(model, (args.batch_size, *size), dynamic)
         write(program, args.out, model)
-        megabytes = args.out.stat().st_size / 2**20
+        parts = (
+            {args.out, args.out.with_suffix('.bin')} if args.out.suffix == '.xml' else {args.out}
+        )
+        megabytes = sum(part.stat().st_size for part in parts) / 2**20
         print(f'{args.out}: {megabytes:.1f} MiB, input {size[0]} x {size[1]} (h x w)')
         inputs = example(picture, size, args.batch_size, model.takes_padded)
         wrong = check(model, args.out, inputs)

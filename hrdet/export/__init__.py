@@ -1,4 +1,4 @@
-"""Models as files that run without hrdet: ONNX and torch.export, each checked after writing.
+"""Models as files that run without hrdet: ONNX, OpenVINO and PyTorch's, checked after writing.
 
 May change: a format is a writer and a runner.  Must stay: models know no format, inputs are pixels
 as OpenCV loads them, and a file is never written without being compared with its model.

@@ -16,7 +16,14 @@ MISSING = [name for name in _ONNX_PACKAGES if find_spec(name) is None]
 needs_onnx = pytest.mark.skipif(
     bool(MISSING), reason=f'needs {", ".join(MISSING)}: the extra export'
 )
-FORMATS = [pytest.param('m.onnx', marks=needs_onnx), 'm.pt2']
+needs_openvino = pytest.mark.skipif(
+    find_spec('openvino') is None, reason='needs openvino: the extra openvino'
+)
+FORMATS = [
+    pytest.param('m.onnx', marks=needs_onnx),
+    'm.pt2',
+    pytest.param('m.xml', marks=[needs_onnx, needs_openvino]),
+]
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 

@@ -7,11 +7,9 @@ import torch
 from hrdet.export import Dynamic, compare, open_exported, trace, write
 from hrdet.models.multiclass_nms import SoftNMS
 from hrdet.registry import ConfigError
-from tests.export.conftest import FORMATS, needs_onnx
+from tests.export.conftest import needs_onnx, needs_openvino
 from tests.models import toy_detectors, toy_fcos
 from tests.models.toy_batches import batch
-
-ONNX, PT2 = FORMATS
 
 
 def exported(model, path, any_batch=False):
@@ -45,6 +43,7 @@ def same_as_predicted(found, model, images):
     [
         pytest.param('m.onnx', 'mask', 'inclusive', marks=needs_onnx),
         pytest.param('m.onnx', 'htc', 'continuous', marks=[needs_onnx, pytest.mark.slow]),
+        pytest.param('m.xml', 'mask', 'inclusive', marks=[needs_onnx, needs_openvino]),
         ('m.pt2', 'cascade_mask', 'continuous'),
     ],
 )

@@ -1,6 +1,7 @@
 """Exported files give what ``predict`` of their model gives, and say what they are."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hrdet.export import Dynamic, check_format, files, open_exported, trace, wri
 from hrdet.models.base import BaseModel
 from hrdet.models.preprocess import Preprocess
 from hrdet.registry import ConfigError
-from tests.export.conftest import FORMATS, make_segmentor
+from tests.export.conftest import FORMATS, make_segmentor, needs_openvino
 
 FIXED, BOTH = Dynamic(), Dynamic(batch=True, size=True)
 
@@ -45,7 +46,7 @@ def test_one_file_for_all_sizes_and_batches(segmentor, whole_batch, tmp_path, na
         assert (labels != expected).mean() < 1e-3  # where two logits are equal to rounding
 
 
-@pytest.mark.parametrize('name', FORMATS)
+@pytest.mark.parametrize('name', FORMATS[:2])
 def test_sliding_windows(whole_batch, tmp_path, name):
     model = make_segmentor(crop_size=(48, 64), stride=(32, 40))
     run, _ = exported(model, tmp_path / name, (2, 80, 96))
@@ -84,9 +85,35 @@ def test_what_cannot_be_exported(segmentor, tmp_path, monkeypatch):
     own = type('Own', (BaseModel,), {})(Preprocess([0] * 3, [1] * 3), nn.Identity())
     with pytest.raises(ConfigError, match='Own has no predict_tensors'):
         trace(own, (1, 32, 32))
-    with pytest.raises(ConfigError, match=r'm\.pth: an exported file ends in \.onnx or \.pt2'):
+    with pytest.raises(
+        ConfigError, match=r'm\.pth: an exported file ends in \.onnx, \.xml, \.pt2 or'
+    ):
         check_format(tmp_path / 'm.pth')
     monkeypatch.setattr(files, 'find_spec', lambda name: name == 'onnx' or None)
     check_format(tmp_path / 'm.pt2')
     with pytest.raises(ConfigError, match='pip install onnxscript onnxruntime'):
         check_format(tmp_path / 'm.onnx')
+    with pytest.raises(ConfigError, match=r"openvino: .* \(or hrdet's extra 'openvino'\)"):
+        check_format(tmp_path / 'm.xml')
+    monkeypatch.setenv('CXX', 'no-such-compiler')
+    with pytest.raises(ConfigError, match=r'needs a C\+\+ compiler: install g\+\+'):
+        check_format(tmp_path / 'm.aoti.pt2')
+
+
+@needs_openvino
+def test_openvino_and_sliding_windows(tmp_path):
+    program = trace(make_segmentor(crop_size=(48, 64), stride=(32, 40)), (2, 80, 96))
+    with pytest.raises(ConfigError, match=r'OpenVINO cannot convert this model .* to \.onnx or'):
+        write(program, tmp_path / 'm.xml', make_segmentor())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which('g++'), reason='needs a C++ compiler')
+def test_machine_code(classifier, whole_batch, tmp_path):
+    run, texts = exported(classifier, tmp_path / 'm.aoti.pt2', (1, 64, 96))
+    batch = whole_batch(1, 64, 96)
+    expected = classifier.predict(batch)[0].scores
+    np.testing.assert_allclose(
+        run(dict(images=batch.images.numpy()))['scores'][0], expected, atol=1e-6
+    )
+    assert json.loads(texts['classes']) == ['ant', 'bee', 'ähre']

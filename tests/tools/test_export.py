@@ -13,7 +13,7 @@ import torch
 
 from hrdet.apis import init_model
 from hrdet.export import place, trace, write
-from tests.export.conftest import needs_onnx
+from tests.export.conftest import make_segmentor, needs_onnx, needs_openvino
 from tests.models import toy_detectors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,6 +78,15 @@ def test_the_scripts_of_the_page(command, trained):
         assert run_script('Run a segmentor', folder) == expected
         written = cv2.imread(str(folder / 'labels.png'), cv2.IMREAD_GRAYSCALE)
         np.testing.assert_array_equal(written, labels)
+
+
+@needs_openvino
+def test_the_script_of_openvino(tmp_path):
+    model = make_segmentor()
+    write(trace(model, (1, 64, 96)), tmp_path / 'model.xml', model)
+    cv2.imwrite(str(tmp_path / 'photo.jpg'), np.zeros((40, 40, 3), np.uint8))
+    (printed,) = run_script('Run an OpenVINO file', tmp_path)
+    assert printed == "['a', 'b', 'c', 'd'] {'labels': (1, 64, 96)}"
 
 
 @needs_onnx
