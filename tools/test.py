@@ -97,6 +97,8 @@ def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
     """Test in one process; ``run_tool.run`` calls it."""
     from hrdet.distributed import rank
     from hrdet.engine.build import build_tester
+    from hrdet.evaluation import error_numbers, mmdetection_names
+    from hrdet.structures.result_files import write_plain
     from hrdet.visualize import Report, Style
 
     # 1. Check options and build everything before the first prediction.
@@ -130,16 +132,19 @@ def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
         folder = Path(args.show_dir or metrics_path(args, work_dir).parent / 'report')
         report = Report(tester.loader, folder, args.score_thr, style, bool(args.show_dir))
     metrics = tester.run(*consumers, *filter(None, [report]))
+    named = metrics | mmdetection_names(metrics)
     left_out = tester.loader.dataset.left_out()
     # 3. Write metrics, results and the report.
     if evaluator is not None and rank() == 0:
-        write_files(evaluator, metrics, results, metrics_path(args, work_dir))
+        write_files(evaluator, named, results, metrics_path(args, work_dir))
     elif rank() == 0:
         logging.getLogger('hrdet').info(f'results: {results}')
     if report:
         about = f'{Path(args.config).name}, {Path(args.checkpoint).name},'
         for file in report.write(evaluator, metrics, about):
             logging.getLogger('hrdet').info(f'look at: {file}')
+        if report.details:
+            write_plain(metrics_path(args, work_dir), named | error_numbers(report.details))
     for line in left_out if rank() == 0 else ():
         logging.getLogger('hrdet').warning(line)
 

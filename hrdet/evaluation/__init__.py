@@ -5,8 +5,16 @@ metrics are unrounded, and equal to those of the field's reference implementatio
 """
 
 from hrdet.evaluation.accuracy import Accuracy
-from hrdet.evaluation.coco import KINDS, Scores, evaluate, evaluate_coco, flatten
+from hrdet.evaluation.coco import (
+    KINDS,
+    Scores,
+    evaluate,
+    evaluate_coco,
+    flatten,
+    mmdetection_names,
+)
 from hrdet.evaluation.coco_annotations import CocoAnnotations
+from hrdet.evaluation.details import error_numbers
 from hrdet.evaluation.evaluator import Evaluator
 from hrdet.evaluation.mean_iou import MeanIoU
 from hrdet.evaluation.metric import CocoMetric
@@ -22,7 +30,9 @@ __all__ = [
     'MeanIoU',
     'Scores',
     'Truth',
+    'error_numbers',
     'evaluate',
     'evaluate_coco',
     'flatten',
+    'mmdetection_names',
 ]

@@ -171,6 +171,17 @@ def flatten(scores: Mapping[str, Scores]) -> dict[str, float]:
     }
 
 
+def mmdetection_names(metrics: Mapping[str, float]) -> dict[str, float]:
+    """COCO's metrics of boxes and masks under mmdetection's names: ``bbox_mAP_50``, ..."""
+    names = dict(AP='mAP', AP50='mAP_50', AP75='mAP_75', APs='mAP_s', APm='mAP_m', APl='mAP_l')
+    return {
+        f'{kind}_{theirs}': metrics[f'{kind}_{ours}']
+        for kind in ('bbox', 'segm')
+        for ours, theirs in names.items()
+        if f'{kind}_{ours}' in metrics
+    }
+
+
 def f1_scores(precision: np.ndarray) -> np.ndarray:
     """F1 (R, ...) of precision (R, ...) at RECALLS; 0 where there is no precision."""
     recall = RECALLS.reshape(-1, *[1] * (precision.ndim - 1))

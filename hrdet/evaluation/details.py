@@ -1,5 +1,6 @@
 """What the report of a test shows beside the metrics: tables of classes, confusion, errors."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,16 @@ class Details:
     curves: Scores | None = None  # of detections
     # Kind of error -> how many detections or objects, and the AP that repairing them all gains.
     errors: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+
+def error_numbers(details: Mapping[str, Details]) -> dict[str, float]:
+    """The kinds of errors as numbers by name, for files: how many, and the AP50 that they cost."""
+    return {
+        f'{kind}_{what}.{name}': value
+        for kind, one in details.items()
+        for name, numbers in one.errors.items()
+        for what, value in zip(('errors', 'error_AP50'), numbers)
+    }
 
 
 def detection_details(

@@ -85,6 +85,7 @@ class Report:
         self._spread_at = set(np.linspace(0, len(self.dataset) - 1, half).round().astype(int))
         self._worst: list[tuple[float, int, Entry]] = []  # a heap, the best of them first
         self._spread: list[Entry] = []
+        self.details: Mapping[str, Details] = {}  # of the evaluation, when it is written
         self._warned = False
 
     def update(self, meta: ImageMeta, result: Any) -> None:
@@ -157,8 +158,8 @@ class Report:
         if evaluator is None:
             return [sheet]
         # 2. Plots, the pictures of the images, and the page that shows them.
-        details = evaluator.details(self.score_thr)
-        sections = [self._section(kind, one) for kind, one in details.items()]
+        self.details = evaluator.details(self.score_thr)
+        sections = [self._section(kind, one) for kind, one in self.details.items()]
         kinds = {outcome.kind for entry in worst for outcome in entry.outcomes}
         content = dict(
             title=f'{len(self.dataset):,} images of {Path(self.dataset.source).name}',

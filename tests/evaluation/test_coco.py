@@ -15,7 +15,13 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from hrdet.evaluation import CocoAnnotations, evaluate, evaluate_coco, flatten
+from hrdet.evaluation import (
+    CocoAnnotations,
+    evaluate,
+    evaluate_coco,
+    flatten,
+    mmdetection_names,
+)
 
 NAMES = ['AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR1', 'AR10', 'AR100', 'ARs', 'ARm', 'ARl']
 
@@ -341,3 +347,13 @@ def test_metrics_by_class_have_flat_names():
     assert next(iter(metrics)) == 'bbox_AP'
     assert {f'bbox_{n}.class 1' for n in ('AP', 'AP50', 'precision', 'recall')} <= set(metrics)
     assert not any(name.endswith('.absent') for name in metrics)
+
+
+def test_the_names_of_mmdetection():
+    metrics = {'bbox_AP': 0.4, 'bbox_AP50': 0.6, 'bbox_APs': -1.0, 'segm_AP75': 0.3, 'mIoU': 0.5}
+    assert mmdetection_names(metrics) == {
+        'bbox_mAP': 0.4,
+        'bbox_mAP_50': 0.6,
+        'bbox_mAP_s': -1.0,
+        'segm_mAP_75': 0.3,
+    }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hrdet.evaluation import CocoAnnotations, evaluate
-from hrdet.evaluation.details import detection_details
+from hrdet.evaluation.details import detection_details, error_numbers
 
 TRUTH = dict(
     images=[dict(id='x', width=100, height=100)],
@@ -42,3 +42,6 @@ def test_confusion_errors_and_counts():
     assert [row['objects'] for row in details.per_class.values()] == [1, 2]
     assert details.per_class['cat']['recall'] == 1
     assert np.shape(details.curves.precision) == (101, 2)
+    numbers = error_numbers(dict(bbox=details))
+    assert (numbers['bbox_errors.class'], numbers['bbox_errors.missed']) == (1, 0)
+    assert numbers['bbox_error_AP50.class'] == details.errors['class'][1]
