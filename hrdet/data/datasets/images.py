@@ -2,6 +2,7 @@
 
 import os
 import posixpath
+import stat
 import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -99,11 +100,19 @@ def read_file(path: str) -> bytes:
 
     Raises:
         OSError: it cannot be read.
-        DataError: it is larger than any image that would be decoded.
+        DataError: it is larger than any image that would be decoded, or a pipe or device.
     """
-    with open(path, 'rb') as file:
-        _check_bytes(os.fstat(file.fileno()).st_size, path)
+    with open(path, 'rb', opener=_open) as file:
+        state = os.fstat(file.fileno())
+        if not stat.S_ISREG(state.st_mode):  # such as a link to /dev/zero, which never ends
+            raise DataError(f'{path}: a pipe or device, not a file')
+        _check_bytes(state.st_size, path)
         return file.read()
+
+
+def _open(path: str, flags: int) -> int:
+    # Opening a pipe would wait for its writer.
+    return os.open(path, flags | getattr(os, 'O_NONBLOCK', 0))
 
 
 def _check_bytes(size: int, path: str) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hrdet.data.errors import DataError
+
 _logger = logging.getLogger('hrdet')
 _UTF8 = ('utf-8', 'surrogatepass')  # any str and back, whatever the locale
 CACHED_FROM = 20_000  # files; fewer are listed quickly enough
@@ -94,13 +96,24 @@ def list_folder(folder: str | os.PathLike) -> FileNames:
 def _walk(root: str) -> tuple[list[str], list[str], list[int]]:
     """The files below ``root``, its folders with itself as '', and when each of them changed."""
     names, folders, times = [], [''], []
-    for folder in folders:  # grows
-        times.append(_changed(os.path.join(root, folder)))
+    above: list[frozenset] = [frozenset()]  # identities of the folders that each one lies in
+    for folder, parents in zip(folders, above):  # both grow
+        path = os.path.join(root, folder)
+        state = os.stat(path)
+        itself = state.st_dev, state.st_ino
+        if itself in parents:
+            raise DataError(f'{path}: a link to a folder that it lies in; remove it')
+        times.append(state.st_mtime_ns)
         start = f'{folder}/' if folder else ''
-        with os.scandir(os.path.join(root, folder)) as entries:
+        with os.scandir(path) as entries:
             for entry in entries:
-                if not entry.name.startswith('.'):
-                    (folders if entry.is_dir() else names).append(start + entry.name)
+                if entry.name.startswith('.'):
+                    continue
+                if entry.is_dir():
+                    folders.append(start + entry.name)
+                    above.append(parents | {itself})
+                else:
+                    names.append(start + entry.name)
     return names, folders, times
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from hrdet.data.errors import DataError
 from hrdet.data.transforms.antialias import resize_antialiased
 from hrdet.data.transforms.crops import centre_crop_box, random_resized_crop_box
 from hrdet.data.transforms.geometry import Transform, crop, follow, size_ratio
@@ -14,7 +15,7 @@ from hrdet.registry import register
 from hrdet.structures import Sample
 
 Size = tuple[int, int]  # (h, w)
-
+_LONGEST = 1 << 20  # pixels of an edge, as of a file that OpenCV reads
 
 _OPENCV = {
     'nearest': cv2.INTER_NEAREST,
@@ -124,7 +125,14 @@ class ResizeEdge(_ByBackend):
         self.scale, self.edge = scale, edge
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        return self.resize(sample, self._target(sample.meta.input_size))
+        before = sample.meta.input_size
+        h, w = self._target(before)
+        if max(h, w) > _LONGEST:  # of a thin image: gigabytes
+            raise DataError(
+                f'{sample.meta.path}: {before[1]} x {before[0]} pixels would become {w} x {h} by '
+                f'ResizeEdge(scale={self.scale}): leave out images that are so thin'
+            )
+        return self.resize(sample, (h, w))
 
     def largest_sizes(self, sizes: np.ndarray) -> np.ndarray:
         rows = [self._target(size) for size in sizes.reshape(-1, 2).tolist()]

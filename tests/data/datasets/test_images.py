@@ -125,6 +125,15 @@ def test_folder_named_like_an_archive(tmp_path):
     assert isinstance(image_store(str(tmp_path / 'odd.zip' / 'images')), FolderImages)
 
 
+def test_pipes_and_devices_are_refused(tmp_path):
+    """One waits for a writer, the other never ends."""
+    os.mkfifo(tmp_path / 'pipe.jpg')
+    (tmp_path / 'zero.jpg').symlink_to('/dev/zero')
+    for name in ('pipe.jpg', 'zero.jpg'):
+        with pytest.raises(DataError, match=rf'{name}: a pipe or device, not a file'):
+            FolderImages(str(tmp_path)).read(name)
+
+
 def test_cut_off_and_empty_images():
     pixels = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
     data = cv2.imencode('.jpg', pixels)[1].tobytes()

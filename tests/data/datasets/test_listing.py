@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hrdet.data import DataError
 from hrdet.data.datasets import listing
 from hrdet.data.datasets.listing import FileNames, list_folder
 
@@ -43,6 +44,20 @@ def test_a_folder_is_listed_below_itself_without_hidden_files(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert list(list_folder(tmp_path)) == ['0.jpg', 'a/x/3.jpg', 'b/1.jpg', 'b/2.jpg']
+
+
+def test_links_that_lead_back_are_named(tmp_path):
+    """Two of them would be followed 2^40 times; one to a folder elsewhere is followed."""
+    for name in ('root/a', 'root/b', 'elsewhere'):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / 'elsewhere' / '1.jpg').touch()
+    for name in ('c', 'd'):
+        (tmp_path / 'root' / name).symlink_to(tmp_path / 'elsewhere')
+    assert list(list_folder(tmp_path / 'root')) == ['c/1.jpg', 'd/1.jpg']
+    for name, target in (('a/to_b', 'b'), ('b/to_a', 'a'), ('b/up', '.')):
+        (tmp_path / 'root' / name).symlink_to(tmp_path / 'root' / target)
+    with pytest.raises(DataError, match=r'root/.*: a link to a folder that it lies in'):
+        list_folder(tmp_path / 'root')
 
 
 @pytest.fixture

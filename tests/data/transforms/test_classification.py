@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hrdet.data import RandomFlip
+from hrdet.data import DataError, RandomFlip
 from hrdet.data.transforms import CenterCrop, RandomResizedCrop, ResizeEdge, apply
 from hrdet.structures import ClassLabel, ImageMeta, Sample, SegmentationMap
 
@@ -19,6 +19,11 @@ def sample_of(image, truth=None):
 @pytest.fixture
 def blank():
     return lambda h, w: sample_of(np.zeros((h, w, 3), np.uint8), ClassLabel(3))
+
+
+def test_a_thin_image_that_would_take_gigabytes_is_named(blank):
+    with pytest.raises(DataError, match=r'x\.jpg: 65000 x 1 pixels would become 16640000 x 256'):
+        ResizeEdge(256)(blank(1, 65000), None)
 
 
 @pytest.mark.parametrize('number', [0, 1])
