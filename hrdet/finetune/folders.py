@@ -10,6 +10,7 @@ import numpy as np
 from hrdet.data import ClassFolders, DataError
 from hrdet.data.datasets.images import FolderImages
 from hrdet.data.datasets.label_values import read_values
+from hrdet.data.errors import read_lines
 from hrdet.data.formats.labels import images_below, split_folders
 from hrdet.finetune.data import OwnData, Part, split_note, train_val_split, typical_size
 from hrdet.messages import plural
@@ -196,7 +197,7 @@ def _map_classes(path: Path, folders: Sequence[Path]) -> tuple[tuple[str, ...], 
     """The classes, and where they are from."""
     listed = path / 'classes.txt'
     if listed.is_file():
-        lines = listed.read_text(encoding='utf-8').splitlines()
+        lines = read_lines(listed, 'classes')
         classes = tuple(line.strip() for line in lines if line.strip())
         return classes, f'{plural(len(classes), "class", "classes")} of {listed}'
     # Without names: the values of a few hundred maps of each folder, evenly chosen.

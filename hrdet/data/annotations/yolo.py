@@ -69,7 +69,11 @@ def label_file(image: Path) -> Path:
 
 def image_size(path: Path, problems: list[Problem]) -> tuple[int, int] | None:
     """(h, w) of an image as it is shown upright; None, and a problem, where that fails."""
+    # Pillow's own limit warns of images that hrdet's limit, which is checked later, allows.
+    bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
+            raise OSError('a folder, pipe or device')
         with Image.open(path) as image:
             size = image.height, image.width
             orientation = image.getexif().get(_ORIENTATION, 1)
@@ -85,6 +89,8 @@ def image_size(path: Path, problems: list[Problem]) -> tuple[int, int] | None:
         reason = (
             'not an image' if 'identify' in str(error) else f'the image cannot be read: {error}'
         )
+    finally:
+        Image.MAX_IMAGE_PIXELS = bound
     problems.append(Problem(str(path), '', reason, True))
     return None
 

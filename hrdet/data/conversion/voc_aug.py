@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hrdet.data import DataError
 from hrdet.data.conversion.plan import Plan, unfinished, write_lines, write_png
 from hrdet.data.conversion.raw_files import RawFile, find_files
+from hrdet.data.errors import DataError, read_lines
 
 
 def plan_voc_aug(raw: Path, out: Path) -> Plan:
@@ -57,7 +57,7 @@ def _voc_list(out: Path, part: str) -> set[str]:
     path = out / f'ImageSets/Segmentation/{part}.txt'
     if not path.is_file():
         raise DataError(f'{path} is missing: OUT is the folder VOC2012 of the VOC devkit')
-    return set(path.read_text(encoding='utf-8').split())
+    return set(' '.join(read_lines(path, part)).split())
 
 
 def _convert(file: RawFile, path: Path) -> None:

@@ -1,7 +1,7 @@
 """YOLO: ``data.yaml``, and text files beside the images (``annotations/yolo.py``)."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ import numpy as np
 
 from hrdet.data.annotations import AnnotationTable, read_yolo
 from hrdet.data.annotations.yolo import label_file
-from hrdet.data.errors import DataError, Problem
+from hrdet.data.errors import DataError, Problem, read_lines
 from hrdet.data.formats.labels import SPLITS, Labels, images_below, split_folders
 from hrdet.messages import plural
 from hrdet.structures.coco_masks import rasterise
 
 KIND = 'YOLO'
+_DEPTH = 20  # of nested values in a YAML file
 _KEYS = {'train': ('train',), 'val': ('val', 'valid', 'validation'), 'test': ('test',)}
 
 
@@ -73,8 +74,7 @@ def _from_folders(path: Path) -> list[Labels] | None:
             f'{path}: YOLO labels without names: write data.yaml (train: images/train, val: '
             f'images/val, names: [...]), or classes.txt with one name a line'
         )
-    classes = [line.strip() for line in names.read_text(encoding='utf-8').splitlines()]
-    classes = [name for name in classes if name]
+    classes = [line.strip() for line in read_lines(names, 'names') if line.strip()]
     return [
         _read(split, [folder / name for name in images_below(folder)], classes, str(folder))
         for split, folder in folders.items()
@@ -85,7 +85,9 @@ def _load(file: Path) -> dict:
     import yaml  # not for the training path
 
     try:
-        content = yaml.safe_load(file.read_text(encoding='utf-8'))
+        text = file.read_text(encoding='utf-8')
+        _check_events(yaml.parse(text, Loader=yaml.SafeLoader))
+        content = yaml.safe_load(text)
     except FileNotFoundError:
         raise DataError(f'{file}: there is no such file') from None
     except OSError as error:
@@ -95,6 +97,18 @@ def _load(file: Path) -> dict:
     if not isinstance(content, dict):
         raise DataError(f"{file}: a YAML file with 'train', 'val' and 'names' is expected")
     return content
+
+
+def _check_events(events: Iterable[Any]) -> None:
+    """Raise a ValueError for small texts that stand for gigabytes, or that take hours to read."""
+    depth = 0
+    for event in events:
+        kind = type(event).__name__
+        depth += kind.endswith('StartEvent') - kind.endswith('EndEvent')
+        if kind == 'AliasEvent':
+            raise ValueError('an alias (*name): write out its value')
+        if depth > _DEPTH:
+            raise ValueError(f'more than {_DEPTH} lists in each other')
 
 
 def _class_names(content: dict, file: Path) -> list[str]:
@@ -155,7 +169,7 @@ def _images(value: Any, root: Path, file: Path, split: str) -> list[Path]:
         if place.is_dir():
             images += [place / name for name in images_below(place)]
         elif place.is_file() and place.suffix == '.txt':
-            lines = place.read_text(encoding='utf-8').split('\n')
+            lines = read_lines(place, split)
             images += [place.parent / line.strip() for line in lines if line.strip()]
         else:
             raise DataError(f'{file}: {split}: there is no folder or list of images {place}')

@@ -1,5 +1,7 @@
 """Reading YOLO's text files: values by hand, and every wrong line is named."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -32,6 +34,19 @@ def test_boxes_and_polygons(read):
     np.testing.assert_allclose(table.areas, [400, 320])  # a box, and half a rectangle of 32 x 20
     assert table.segmentations[0] is None
     np.testing.assert_allclose(table.segmentations[1], [[8, 4, 40, 4, 40, 24]])
+
+
+def test_images_that_cannot_be_measured(read, tmp_path):
+    """A pipe waits for a writer; Pillow raises an error of no common base above 179 megapixels."""
+    read('')
+    os.mkfifo(tmp_path / 'images/pipe.jpg')
+    Image.new('1', (15000, 15000)).save(tmp_path / 'images/large.png')
+    names = ['a.jpg', 'pipe.jpg', 'large.png']
+    table, problems = read_yolo('data.yaml', str(tmp_path / 'images'), names, ['cat'])
+    assert table.sizes.tolist() == [[40, 80], [15000, 15000]]
+    (problem,) = problems
+    assert problem.file.endswith('pipe.jpg')
+    assert 'a folder, pipe or device' in problem.reason
 
 
 @pytest.mark.parametrize(

@@ -81,12 +81,16 @@ def test_yolo_takes_lists_of_images(tmp_path):
             r'kpt_shape: labels of key points',
         ),
         ('names: [cat', r'data\.yaml: not YAML'),
+        ('a: &a [cat]\nnames: [*a, *a]', r'data\.yaml: not YAML: an alias'),
+        ('names: ' + 5000 * '[', r'data\.yaml: not YAML: more than 20 lists'),
+        ('train: list.txt\nnames: [cat]', r'train .*list\.txt: not a text in UTF-8'),
         ('names', r'data\.yaml: a YAML file with'),
         ('names: !!python/object/apply:os.system ["ls"]', r'data\.yaml: not YAML'),
     ],
 )
 def test_a_wrong_yaml_is_one_line(tmp_path, yaml, message):
     root = yolo(tmp_path, '{kind}/{split}', yaml=yaml)
+    (tmp_path / 'list.txt').write_bytes(b'images/caf\xe9.jpg')
     with pytest.raises(DataError, match=message) as caught:
         recognise_labels(root)
     assert len(str(caught.value).splitlines()) == 1
