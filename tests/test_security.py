@@ -18,6 +18,7 @@ from hrdet.config import load_config
 from hrdet.data import CocoDataset, DataError
 from hrdet.data.datasets.archives import ArchiveImages
 from hrdet.data.datasets.images import ZipImages
+from hrdet.data.formats import recognise_labels
 from hrdet.data.inputs import read_image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,6 +90,14 @@ def test_archives_are_read_in_place(tmp_path, monkeypatch):
             store.read('../climbs.png')
     assert os.listdir(tmp_path) == ['a.zip']
     assert not (tmp_path.parent / 'climbs.png').exists()
+
+
+def test_large_json_files_of_an_archive_are_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setenv('HRDET_MAX_PIXELS', '1000')
+    with zipfile.ZipFile(tmp_path / 'a.zip', 'w', zipfile.ZIP_DEFLATED) as file:
+        file.writestr('instances_train.json', bytes(10_000))
+    with pytest.raises(DataError, match=r'a\.zip: instances_train\.json unpacks to more'):
+        recognise_labels(str(tmp_path / 'a.zip'))
 
 
 def test_links_inside_the_folder_are_followed(tmp_path):

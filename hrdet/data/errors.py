@@ -2,12 +2,15 @@
 
 import re
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
+# What zipfile raises for archives that are damaged, or of a kind that it does not know.
+BAD_ARCHIVE = (zipfile.BadZipFile, OSError, ValueError, OverflowError, NotImplementedError)
 MAX_LISTED = 5  # problems that an error or a warning spells out
 
 # Where to get the data that the paths of hrdet's own configs name; the first match counts.

@@ -13,6 +13,7 @@ import numpy as np
 from hrdet.data import DataError
 from hrdet.data.conversion.plan import write_file
 from hrdet.data.datasets.images import decode
+from hrdet.data.errors import BAD_ARCHIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,5 +94,5 @@ def _archive(path: Path) -> zipfile.ZipFile:
     """An archive, kept open; each process has its own."""
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except BAD_ARCHIVE as error:
         raise DataError(f'{path}: not a readable zip archive ({error}); fetch it again') from error

@@ -13,7 +13,7 @@ import numpy as np
 from hrdet.data.datasets.headers import max_bytes
 from hrdet.data.datasets.images import FolderImages, check_name, similar
 from hrdet.data.datasets.listing import CACHED_FROM, FileNames, load_listing, save_listing
-from hrdet.data.errors import DataError, missing
+from hrdet.data.errors import BAD_ARCHIVE, DataError, missing
 
 _LOCAL_HEADER = struct.Struct('<4s22xHH')  # of a zip's member: b'PK\3\4', name and extra length
 _NO_CHECKSUM = -1
@@ -137,12 +137,14 @@ def _contents(archive: str) -> dict[str, np.ndarray]:
     try:
         # Of members of one name the last counts: archives are changed by adding to them.
         rows = sorted({row[0]: row for row in read(archive)}.values())
-    except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:
+        columns = np.array([row[1:] for row in rows], np.int64).reshape(-1, 4).T
+        if (columns[:2] < 0).any():
+            raise OSError('a place or size below 0')
+    except (*BAD_ARCHIVE, tarfile.TarError) as error:
         raise DataError(
             f'{archive}: the archive cannot be read ({error}); fetch the file again'
         ) from error
     names = FileNames(row[0] for row in rows)
-    columns = np.array([row[1:] for row in rows], np.int64).reshape(-1, 4).T
     contents = dict(zip(_FIELDS, (names.text, names.ends, *columns)))
     if len(names) >= CACHED_FROM:
         save_listing(path, stamp=stamp, **contents)
@@ -157,8 +159,10 @@ def _read_zip(archive: str) -> list[tuple[str, int, int, int, int]]:
                 continue
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise zipfile.BadZipFile(f'{member.filename} is neither stored nor deflated')
+            if member.flag_bits & 1:
+                raise zipfile.BadZipFile(f'{member.filename} is encrypted: unpack the archive')
             place = (member.header_offset, member.compress_size, member.compress_type, member.CRC)
-            rows.append((member.filename, *place))
+            rows.append((member.filename.lstrip('/'), *place))
     return rows
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from hrdet.data.datasets import png
 from hrdet.data.datasets.headers import check_pixels, max_bytes, read_header
 from hrdet.data.datasets.listing import FileNames, list_folder
-from hrdet.data.errors import DataError, missing
+from hrdet.data.errors import BAD_ARCHIVE, DataError, missing
 
 # COCO's annotations refer to the pixels as stored, so an EXIF rotation is not applied.
 COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -232,7 +232,7 @@ class ZipImages:
         if self._open_for is None or self._open_for[0] != os.getpid():
             try:
                 archive = zipfile.ZipFile(self.archive)
-            except (zipfile.BadZipFile, OSError) as error:
+            except BAD_ARCHIVE as error:
                 raise self._corrupt('the archive', error) from error
             members: dict[str, list[str]] = {}
             for member in archive.namelist():

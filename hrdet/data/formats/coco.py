@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from hrdet.data.annotations import AnnotationTable, read_coco
-from hrdet.data.errors import DataError, Problem
+from hrdet.data.datasets.headers import max_bytes
+from hrdet.data.errors import BAD_ARCHIVE, DataError, Problem
 from hrdet.data.formats.labels import Labels, folder_of, split_of
 from hrdet.json_files import read_json
 from hrdet.messages import plural
@@ -112,6 +113,12 @@ def _from_zip(path: Path) -> list[Labels] | None:
             # The JSON files are extracted to be read; images are read from the archive later.
             names = archive.namelist()
             members = [name for name in names if name.lower().endswith('.json')]
+            large = [name for name in members if archive.getinfo(name).file_size > max_bytes()]
+            if large:
+                raise DataError(
+                    f'{path}: {large[0]} unpacks to more than {max_bytes():,} bytes; unpack it, or '
+                    f'raise the bound with the environment variable HRDET_MAX_PIXELS'
+                )
             files = [Path(archive.extract(name, folder)) for name in members]
             files = [file for file in files if _is_coco(file)]
             chosen = _by_split(files, Path(folder))
@@ -124,7 +131,9 @@ def _from_zip(path: Path) -> list[Labels] | None:
                 table = replace(table, file=member)
                 problems = [replace(p, file=member) for p in problems]
                 parts.append(Labels(split, table, _inside(path, split, table, names), problems))
-    except (zipfile.BadZipFile, OSError) as error:
+    except DataError:
+        raise
+    except BAD_ARCHIVE as error:
         raise DataError(f'{path}: the archive cannot be read ({error}); fetch it again') from error
     return parts or None
 

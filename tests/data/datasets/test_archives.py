@@ -107,6 +107,26 @@ def test_compressed_archives(tmp_path):
         open_store(str(tmp_path / 'a.zip'), 'data_prefix')
 
 
+@pytest.mark.parametrize(
+    ('offset', 'value', 'reason'),
+    [
+        (6, b'\xff\0', 'zip file version 25.5'),
+        (8, b'\x01\0', '3.jpg is encrypted: unpack the archive'),
+        (9, b'\x08', "'utf-8' codec can't decode byte"),
+        (10, b'\x63\0', '3.jpg is neither stored nor deflated'),
+    ],
+)
+def test_a_damaged_table_of_contents_is_named(files, packed, offset, value, reason):
+    archive = packed(files, 'zip')
+    data = bytearray(archive.read_bytes())
+    entry = data.rfind(b'PK\x01\x02')  # of the last member
+    data[entry + offset : entry + offset + len(value)] = value
+    data[entry + 46] = 0xFF  # the first letter of its name
+    archive.write_bytes(data)
+    with pytest.raises(DataError, match=rf'set\.zip: the archive cannot be read \(.*{reason}'):
+        open_store(str(archive), 'img_prefix')
+
+
 @pytest.mark.parametrize('kind', ['zip', 'tar'])
 def test_the_last_member_of_a_name_counts(tmp_path, kind):
     """Archives are changed by adding to them: as zipfile, tarfile and the commands have it."""
