@@ -112,10 +112,10 @@ def read_checkpoint(
         # Checksums and sizes, which torch does not check.
         archived = archive.is_archive(path)
         mapped = archived and archive.check_records(path) and mapped
+        if archived and not trusted:
+            archive.check_sizes(path)
         with torch.serialization.safe_globals([] if trusted else _BOOKKEEPING):
             content = torch.load(path, map_location='cpu', weights_only=not trusted, mmap=mapped)
-        if archived:
-            archive.check_sizes(path, content)
     except PermissionError:
         raise
     except Exception as error:  # damage makes torch and pickle raise errors of every kind

@@ -50,6 +50,26 @@ def check_optimizer_state(optimizer: torch.optim.Optimizer, state: Any) -> None:
             raise ValueError(f'its optimizer state of parameter {index} is missing')
 
 
+def laid_out(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """A checked state whose tensors lie in memory as their parameters do.
+
+    torch's fused kernels walk through parameters and state in the order of memory: a state in
+    another format, such as that of a run without channels_last, would be of other weights.
+    """
+
+    def like(parameter: Tensor, value: Any) -> Any:
+        if not isinstance(value, Tensor) or value.shape != parameter.shape:
+            return value.clone() if isinstance(value, Tensor) else value
+        return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+
+    parameters = [p for group in optimizer.param_groups for p in group['params']]
+    values = {
+        index: {name: like(parameters[index], value) for name, value in entries.items()}
+        for index, entries in state['state'].items()
+    }
+    return dict(state=values, param_groups=state['param_groups'])
+
+
 def _check_settings(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> None:
     """Learning rate, momentum and so on: finite, and in the ranges that torch accepts."""
     known = optimizer.defaults.keys()

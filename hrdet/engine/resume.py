@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from hrdet.checkpoints import CheckpointError, load_checkpoint, read_checkpoint
-from hrdet.checkpoints.optimizer_state import check_optimizer_state
-from hrdet.checkpoints.run_state import check_counters, check_run
+from hrdet.checkpoints.optimizer_state import check_optimizer_state, laid_out
+from hrdet.checkpoints.run_state import check_counters, check_run, check_schedule
 from hrdet.distributed import world_size
 from hrdet.engine.checkpointing import LATEST
 from hrdet.optim import lr_schedule
@@ -57,8 +57,9 @@ def resume(trainer: Trainer, path: str | os.PathLike) -> None:
     try:
         check_run(meta, trainer.meta | trainer.state() | dict(world_size=world_size()))
         check_optimizer_state(trainer.optimizer, state)
-        check_counters(meta, state.get('loss_scaler') or {}, checkpoint.get('ema'), weights)
+        check_counters(meta, state.get('loss_scaler'), checkpoint.get('ema'), weights)
         schedule = _schedule_of(checkpoint, trainer.training.schedule)
+        check_schedule(schedule, trainer.epoch_length, trainer.max_iters, meta['iter'])
     except ValueError as error:
         raise CheckpointError(
             f'{path}: training cannot resume from it: {error}. Resume with the settings that it '
@@ -107,8 +108,12 @@ def _schedule_of(checkpoint: dict[str, Any], ours: list[dict[str, Any]]) -> list
     schedule is used, which needs the iteration only.
     """
     saved = checkpoint.get('schedule', ours)
-    same_kinds = [node['type'] for node in saved] == [node['type'] for node in ours]
-    if not same_kinds or len(checkpoint.get('param_schedulers', ours)) != len(ours):
+    try:
+        same_kinds = [node['type'] for node in saved] == [node['type'] for node in ours]
+        same_kinds = same_kinds and len(checkpoint.get('param_schedulers', ours)) == len(ours)
+    except (KeyError, TypeError, RuntimeError):
+        raise ValueError('its schedule is damaged') from None
+    if not same_kinds:
         raise ValueError("its schedules are of other kinds than the config's")
     return saved
 
@@ -117,7 +122,7 @@ def _load_optimizer(trainer: Trainer, state: dict[str, Any]) -> dict[str, tuple[
     """Load the state; settings by name, as (the checkpoint's, the config's), that differ."""
     # load_state_dict replaces the settings of the groups, so keep the config's to compare.
     configured = [dict(group) for group in trainer.optimizer.param_groups]
-    trainer.optimizer.load_state_dict({key: state[key] for key in ('state', 'param_groups')})
+    trainer.optimizer.load_state_dict(laid_out(trainer.optimizer, state))
     if state.get('loss_scaler'):  # empty where the run that wrote it used no fp16
         trainer.step.scaler.load_state_dict(state['loss_scaler'])
     differences = {}

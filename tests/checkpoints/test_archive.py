@@ -62,8 +62,30 @@ def test_a_record_shorter_than_its_tensor_is_not_read_from_its_neighbour(read):
     def cut(name, record):
         return record[:-8] if name.endswith('/data/0') else record
 
-    with pytest.raises(CheckpointError, match=r'592 bytes|tensors of 600 bytes have no record'):
+    with pytest.raises(CheckpointError, match=r'record archive/data/0 is 592 bytes, .* need 600'):
         read(repacked(content(), change=cut))
+
+
+def test_records_exchanged_are_found(read):
+    """The sizes are all there, but not where they belong."""
+    data = content()
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        records = {name: file.read(f'archive/data/{name}') for name in '01'}
+
+    def exchange(name, record):
+        return records['10'[int(name[-1])]] if '/data/' in name and name[-1] in '01' else record
+
+    with pytest.raises(CheckpointError, match=r'record archive/data/0 is 80 bytes, .* need 600'):
+        read(repacked(data, change=exchange))
+
+
+def test_a_record_twice_is_found(read):
+    """zipfile takes the last one, torch another."""
+    file = io.BytesIO(repacked(content()))
+    with zipfile.ZipFile(file, 'a') as archive, pytest.warns(UserWarning, match='Duplicate'):
+        archive.writestr('archive/data/1', bytes(80))
+    with pytest.raises(CheckpointError, match='there are two records archive/data/1'):
+        read(file.getvalue())
 
 
 def test_every_cut_is_found(read):

@@ -85,6 +85,12 @@ DAMAGES = {
     'no epoch_length': without('meta', 'epoch_length'),
     'seed text': at('meta', 'seed', value='seven'),
     'loss scale': at('optimizer', 'loss_scaler', value=dict(scale=float('nan'))),
+    'loss scaler a tensor': at('optimizer', 'loss_scaler', value=torch.zeros(3)),
+    'schedule a number': at('schedule', value=5),
+    'classes a tensor': at('meta', 'classes', value=torch.zeros(3)),
+    'classes a number': at('meta', 'classes', value=5),
+    'early stopping': at('meta', 'early_stopping', value=dict(best='x', best_iter=0, waited=0)),
+    'ema a list': at('ema', value=[1]),
     'optimizer a list': at('optimizer', value=[]),
     'optimizer none': at('optimizer', value=None),
     'meta a list': at('meta', value=[]),
@@ -103,6 +109,43 @@ def test_a_damaged_state_is_refused(tmp_path, saved, damage):
             toy_run.settings(**ADAMW),
             resume_from=str(tmp_path / 'damaged.pth'),
         )
+
+
+SCHEDULES = {
+    'tensors': at('schedule', 0, 'begin', value=torch.zeros(3)),
+    'nan': at('schedule', 0, 'begin', value=float('nan')),
+    'an argument missing': without('schedule', 1, 'milestones'),
+    'an argument too many': at('schedule', 1, 'power', value=2),
+    'negative rates': at('schedule', 1, 'gamma', value=-0.5),
+}
+
+
+@pytest.mark.parametrize('damage', SCHEDULES)
+def test_a_damaged_schedule_is_refused(tmp_path, saved, damage):
+    checkpoint = copy.deepcopy(saved['sgd'])
+    SCHEDULES[damage](checkpoint)
+    torch.save(checkpoint, tmp_path / 'damaged.pth')
+    with pytest.raises(CheckpointError, match=r'damaged\.pth: .*its schedule .*load_from='):
+        toy_run.trainer(tmp_path / 'run', resume_from=str(tmp_path / 'damaged.pth'))
+
+
+@pytest.mark.parametrize('name', ['adamw', 'sgd'])
+def test_a_state_in_another_format_is_that_of_the_same_weights(tmp_path, saved, name):
+    """Fused kernels pair the numbers in the order of memory, whatever the strides say."""
+    results = []
+    for change in (torch.Tensor.clone, lambda t: t.mT.contiguous().mT):
+        checkpoint = copy.deepcopy(saved[name])
+        for entries in checkpoint['optimizer']['state'].values():
+            for key in ('momentum_buffer', 'exp_avg', 'exp_avg_sq'):
+                if key in entries and entries[key].ndim > 1:
+                    entries[key] = change(entries[key])
+        torch.save(checkpoint, tmp_path / 'other.pth')
+        settings = toy_run.settings(**(ADAMW if name == 'adamw' else {}))
+        path = str(tmp_path / 'other.pth')
+        trainer = toy_run.trainer(tmp_path / 'run', settings, meta=META, resume_from=path)
+        trainer.run()
+        results.append(trainer.model.state_dict())
+    assert same(*results)
 
 
 def test_momentum_of_another_shape_is_refused(tmp_path, saved):

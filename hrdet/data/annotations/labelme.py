@@ -122,6 +122,8 @@ def _shape(shape: Any, size: tuple[int, int]) -> tuple:
     if kind == 'rectangle' and len(points) in (2, 4):
         return name, group, np.concatenate([points.min(0), points.max(0)])
     if kind == 'circle' and len(points) == 2:
+        if np.abs(points).max() > LONGEST_EDGE:
+            raise ValueError(f'a circle beyond {LONGEST_EDGE:,} pixels')
         return name, group, [_circle(*points)]
     if kind == 'mask' and len(points) == 2:
         return name, group, _mask(shape, points, size)

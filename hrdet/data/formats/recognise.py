@@ -48,6 +48,8 @@ def recognise_labels(path: str) -> LabelledData | None:
         parts = kind.find(Path(path))
         if parts:
             if not any(part.table.classes for part in parts):
-                raise DataError(f'{path}: taken for {kind.KIND}, but it has no object')
+                problems = [problem for part in parts for problem in part.problems]
+                reason = f': {problems[0]}' if problems else ''
+                raise DataError(f'{path}: taken for {kind.KIND}, but it has no object{reason}')
             return LabelledData(path, kind.KIND, same_classes(parts))
     return None

@@ -240,6 +240,13 @@ def test_voc_with_the_list_of_cvat(tmp_path):
     assert summary(recognise_labels(str(tmp_path))) == ('VOC', {'': (1, 1)})
 
 
+def test_labelme_without_an_object_tells_why(tmp_path):
+    page = dict(imagePath='gone.jpg', imageHeight=4, imageWidth=4, shapes=[], version='5')
+    (tmp_path / 'a.json').write_text(json.dumps(page))
+    with pytest.raises(DataError, match=r'it has no object: .*a\.json: .*there is no image'):
+        recognise_labels(str(tmp_path))
+
+
 def test_labelme_beside_its_images(tmp_path):
     shapes = [dict(label='cat', points=[[1, 2], [30, 20]], shape_type='rectangle')]
     for split in ('train', 'val'):
