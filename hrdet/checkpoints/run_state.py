@@ -87,7 +87,7 @@ def check_schedule(
             probe = torch.optim.SGD([torch.zeros(1)], lr=1.0)
             lr_schedule(probe, nodes, epoch_length, max_iters, step)
             lr = probe.param_groups[0]['lr']
-        except (ValueError, TypeError, ArithmeticError) as error:
+        except (ValueError, TypeError, LookupError, ArithmeticError) as error:
             raise ValueError(f'its schedule is damaged: {error}') from None
         if not math.isfinite(lr) or lr < 0:
             raise ValueError(f'its schedule makes the learning rate {lr} times as large')

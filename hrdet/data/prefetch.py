@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hrdet import streams
 from hrdet.structures import Batch
 
 
@@ -19,18 +20,15 @@ class Prefetcher:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.stream = torch.cuda.Stream(device) if device.type == 'cuda' else None
+        self.stream = streams.new_stream(device) if device.type == 'cuda' else None
 
     def __call__(self, batch: Batch) -> Batch:
         if self.stream is None:
             return batch.to(self.device)
         # Asynchronous, since the batch lies in page-locked memory.
-        with torch.cuda.stream(self.stream):
+        with streams.on(self.stream):
             moved = batch.to(self.device, non_blocking=True)
-        compute = torch.cuda.current_stream(self.device)
-        compute.wait_stream(self.stream)  # later kernels wait for the copies, the host does not
-        for tensor in _tensors(moved):
-            tensor.record_stream(compute)  # its memory belongs to the side stream
+        streams.join(self.stream, *_tensors(moved))  # later kernels wait, the host does not
         return moved
 
 

@@ -58,8 +58,7 @@ def resume(trainer: Trainer, path: str | os.PathLike) -> None:
         check_run(meta, trainer.meta | trainer.state() | dict(world_size=world_size()))
         check_optimizer_state(trainer.optimizer, state)
         check_counters(meta, state.get('loss_scaler'), checkpoint.get('ema'), weights)
-        schedule = _schedule_of(checkpoint, trainer.training.schedule)
-        check_schedule(schedule, trainer.epoch_length, trainer.max_iters, meta['iter'])
+        schedule = _schedule_of(checkpoint, trainer)
     except ValueError as error:
         raise CheckpointError(
             f'{path}: training cannot resume from it: {error}. Resume with the settings that it '
@@ -101,19 +100,18 @@ def resume(trainer: Trainer, path: str | os.PathLike) -> None:
     )
 
 
-def _schedule_of(checkpoint: dict[str, Any], ours: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The checkpoint's schedule.
+def _schedule_of(checkpoint: dict[str, Any], trainer: Trainer) -> list[dict[str, Any]]:
+    """The checkpoint's schedule, checked.
 
     Checkpoints of hrdet 0.1 hold states of mmengine's schedulers instead: for them the config's
     schedule is used, which needs the iteration only.
     """
+    ours = trainer.training.schedule
     saved = checkpoint.get('schedule', ours)
-    try:
-        same_kinds = [node['type'] for node in saved] == [node['type'] for node in ours]
-        same_kinds = same_kinds and len(checkpoint.get('param_schedulers', ours)) == len(ours)
-    except (KeyError, TypeError, RuntimeError):
-        raise ValueError('its schedule is damaged') from None
-    if not same_kinds:
+    check_schedule(saved, trainer.epoch_length, trainer.max_iters, checkpoint['meta']['iter'])
+    same_kinds = [node['type'] for node in saved] == [node['type'] for node in ours]
+    older = checkpoint.get('param_schedulers', ours)
+    if not same_kinds or not isinstance(older, list) or len(older) != len(ours):
         raise ValueError("its schedules are of other kinds than the config's")
     return saved
 

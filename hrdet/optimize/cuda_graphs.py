@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hrdet import streams
 from hrdet.models.backbones.hrnet import HRModule
 
 LIMIT = 8  # graphs of a part; each holds its own inputs and results
@@ -67,7 +68,7 @@ class Recorder:
 
     @functools.cached_property
     def _stream(self) -> torch.cuda.Stream:
-        return torch.cuda.Stream(self.device)
+        return streams.new_stream(self.device)
 
     @functools.cached_property
     def _pool(self) -> Any:
@@ -78,21 +79,16 @@ class Recorder:
         # A graph reads its inputs from fixed addresses: these copies.
         own = _map(Tensor.clone, inputs)
         with torch.cuda.device(self.device):  # the current one may be another
-            current = torch.cuda.current_stream()
-            self._stream.wait_stream(current)
-            with torch.cuda.stream(self._stream):
+            streams.fork(self._stream)
+            with streams.on(self._stream):
                 function(own)  # libraries choose and load their kernels outside of the graph
-            current.wait_stream(self._stream)
-            graph = torch.cuda.CUDAGraph()
-            # Other threads may use CUDA meanwhile, such as the loader's, which pins memory.
-            where = dict(pool=self._pool, stream=self._stream, capture_error_mode='thread_local')
-            with torch.cuda.graph(graph, **where):
-                outputs = function(own)
+            streams.join(self._stream)
+            launch, outputs = streams.capture(lambda: function(own), self._stream, self._pool)
 
         def replay(new: Any) -> Any:
             for target, source in zip(_leaves(own), _leaves(new)):
                 target.copy_(source)
-            graph.replay()
+            launch()
             return outputs
 
         return replay
@@ -120,7 +116,7 @@ class ParallelHRModule(HRModule):
     """
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        if not torch.cuda.is_current_stream_capturing():
+        if not streams.capturing():
             return super().forward(features)
         features = _side_by_side(self.branches, features)
         fuse = [functools.partial(self._fuse, features) for _ in features]
@@ -133,21 +129,15 @@ def _side_by_side(functions, inputs) -> list[Tensor]:
     Every stream waits for the current one at the start, and the current one waits for every stream
     at the end; the caller keeps the inputs, so no stream reuses memory that another one reads.
     """
-    current = torch.cuda.current_stream()
-    streams = [_stream(i, current.device) for i in range(len(inputs))]
+    sides = streams.side_streams(len(inputs))
     results = []
-    for function, value, stream in zip(functions, inputs, streams):
-        stream.wait_stream(current)
-        with torch.cuda.stream(stream):
+    for function, value, stream in zip(functions, inputs, sides):
+        streams.fork(stream)
+        with streams.on(stream):
             results.append(function(value))
-    for stream in streams:
-        current.wait_stream(stream)
+    for stream in sides:
+        streams.join(stream)
     return results
-
-
-@functools.cache
-def _stream(index: int, device: torch.device) -> torch.cuda.Stream:
-    return torch.cuda.Stream(device)
 
 
 def _leaves(value: Tensor | list[Tensor]) -> list[Tensor]:

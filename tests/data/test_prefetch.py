@@ -1,15 +1,20 @@
 """Batches arrive whole; on CUDA (played by stand-ins) by their own stream, and are waited for."""
 
-from contextlib import contextmanager
-
 import pytest
 import torch
 from torch import Tensor
 
+from hrdet import streams
 from hrdet.data.prefetch import Prefetcher
 from tests.models import toy_batches
+from tests.recording_streams import RecordingStreams, memory
 
 HOST = torch.device('cpu')
+
+
+@pytest.fixture
+def recording(monkeypatch):
+    return RecordingStreams(monkeypatch)
 
 
 def tensors(batch):
@@ -30,40 +35,35 @@ def test_on_the_host_nothing_is_copied():
     assert moved.metas == batch.metas
 
 
-def test_the_computation_waits_for_the_copies_and_keeps_their_memory(monkeypatch):
-    batch, transfer, told = toy_batches.batch(), Prefetcher(HOST), []
+@pytest.fixture
+def prefetcher(monkeypatch):
+    """One of a device, which copies where a host would return the same tensor."""
+    made = Prefetcher(HOST)
+    made.stream = streams.new_stream(HOST)
+    to = Tensor.to
 
-    class Stream:
-        def wait_stream(self, other):
-            told.append(('waits', self, other))
+    def copied(tensor, target, non_blocking=False):
+        return tensor.clone() if non_blocking else to(tensor, target)
 
-    computing, copying = Stream(), Stream()
+    monkeypatch.setattr(Tensor, 'to', copied)
+    return made
 
-    @contextmanager
-    def stream(used):
-        told.append(('begin', used))
-        yield
-        told.append(('end', used))
 
-    def to(tensor, device, non_blocking):
-        assert non_blocking
-        told.append(('copy',))
-        return tensor.clone()
-
-    monkeypatch.setattr(torch.cuda, 'stream', stream)
-    monkeypatch.setattr(torch.cuda, 'current_stream', lambda device: computing)
-    monkeypatch.setattr(Tensor, 'to', to)
-    monkeypatch.setattr(Tensor, 'record_stream', lambda t, s: told.append(('kept', t, s)))
-    transfer.stream = copying
-    moved = transfer(batch)
-    count = len(tensors(batch))
-    assert told[0] == ('begin', copying)
-    assert told[1 : count + 1] == [('copy',)] * count
-    assert told[count + 1 : count + 3] == [('end', copying), ('waits', computing, copying)]
-    kept = told[count + 3 :]
-    assert {id(tensor) for _, tensor, _ in kept} == set(map(id, tensors(moved)))
-    assert all(stream is computing for *_, stream in kept)
+def test_the_computation_waits_for_the_copies_and_keeps_their_memory(recording, prefetcher):
+    batch = toy_batches.batch()
+    with recording:
+        moved = prefetcher(batch)
+        for tensor in tensors(moved):
+            tensor + 1
+    assert set(recording.kept) == {memory(tensor) for tensor in tensors(moved)}
     assert all(map(torch.equal, tensors(moved), tensors(batch)))
+
+
+def test_the_stand_in_finds_a_copy_that_is_not_waited_for(recording, prefetcher, monkeypatch):
+    batch = toy_batches.batch()
+    monkeypatch.setattr(streams, 'join', lambda *_: None)
+    with recording, pytest.raises(AssertionError, match='main does not wait for side'):
+        prefetcher(batch).images + 1
 
 
 @pytest.mark.gpu

@@ -1,88 +1,64 @@
 """CUDA graphs without a GPU: what is recorded, on which streams, and for which shapes."""
 
 import contextlib
-import functools
-import types
+import copy
 
 import pytest
 import torch
 
-from hrdet.optimize import cuda_graphs, optimize
+from hrdet import streams
+from hrdet.optimize import cuda_graphs
 from hrdet.optimize.cuda_graphs import GraphCache, Recorder
 from tests.models import toy_batches as batches
 from tests.models.trained_detectors import assert_same, detector
+from tests.recording_streams import RecordingStreams
 
 
-class Fakes:
-    """Graphs and streams for a CPU: what is captured is kept as a call, and replayed as one."""
-
-    def __init__(self, monkeypatch):
-        self.capturing, self.captures, self.streams, self.log = False, [], [], []
-        for name in ('Stream', 'CUDAGraph', 'graph', 'stream', 'device'):
-            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
-        monkeypatch.setattr(torch.cuda, 'current_stream', lambda: self.streams[-1])
-        monkeypatch.setattr(torch.cuda, 'is_current_stream_capturing', lambda: self.capturing)
-        monkeypatch.setattr(torch.cuda, 'graph_pool_handle', object)
-        monkeypatch.setattr(cuda_graphs, '_stream', functools.cache(self._branch))
-        self.streams.append(self.Stream('cuda:1'))
-
-    def Stream(self, device):
-        stream = types.SimpleNamespace(device=device, waits=[])
-        stream.wait_stream = stream.waits.append
-        return stream
-
-    def _branch(self, index, device):
-        return self.Stream(device)
-
-    def CUDAGraph(self):
-        return types.SimpleNamespace(replay=lambda: self.log.append('replay'))
-
-    @contextlib.contextmanager
-    def stream(self, stream):
-        self.streams.append(stream)
-        yield
-        self.streams.pop()
-
-    @contextlib.contextmanager
-    def device(self, device):
-        self.log.append(str(device))
-        yield
-
-    @contextlib.contextmanager
-    def graph(self, graph, **where):
-        self.captures.append(where)
-        self.capturing = True
-        with self.stream(where['stream']):
-            yield
-        self.capturing = False
+@pytest.fixture
+def recording(monkeypatch):
+    """Streams and graphs for a CPU: what is captured is kept as a call, and replayed as one."""
+    monkeypatch.setattr(torch.cuda, 'device', lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, 'graph_pool_handle', object)
+    return RecordingStreams(monkeypatch)
 
 
-def test_capture(monkeypatch):
-    """One pool and stream for all graphs, on the model's device, undisturbed by other threads."""
-    fakes = Fakes(monkeypatch)
+def test_capture_and_replay(recording):
+    """Warm, then captured, on a side stream; a replay reads new inputs, after the last one."""
     record, runs = Recorder(torch.device('cuda:1')), []
 
     def function(x):
-        runs.append((fakes.capturing, fakes.streams[-1]))
+        runs.append((recording.capturing(), recording.current.name))
         return x + 1
 
-    images = torch.zeros(2)
-    graphs = [record(function, images) for _ in range(2)]
-    first, second = fakes.captures
-    assert first == second
-    assert first['capture_error_mode'] == 'thread_local'
-    # Warm, then captured, on one stream, which began after the caller's.
-    assert runs == [(captured, first['stream']) for captured in (False, True)] * 2
-    assert first['stream'].waits == [fakes.streams[0]] * 2
-    assert fakes.streams[0].waits == [first['stream']] * 2
-    assert fakes.log == ['cuda:1'] * 2
-    # What was captured read a copy of the inputs, which new ones are written into.
-    images += 5
-    assert graphs[0](torch.full((2,), 7.0)).tolist() == [1, 1]
-    assert fakes.log[2:] == ['replay']
+    with recording:
+        images = torch.zeros(2)
+        graph = record(function, images)
+        assert runs == [(False, 'side'), (True, 'side')]
+        images += 5
+        assert [graph(torch.full((2,), value)).tolist() for value in (7.0, 8.0)] == [[8, 8], [9, 9]]
+    assert len(recording.replays) == 2
 
 
-def test_graphs_replay_a_detector(monkeypatch):
+def test_one_pool_and_stream_for_all_graphs(monkeypatch):
+    captures = []
+    monkeypatch.setattr(torch.cuda, 'device', lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, 'graph_pool_handle', object)
+    RecordingStreams(monkeypatch)
+    monkeypatch.setattr(streams, 'capture', lambda *args: captures.append(args[1:]) or (None, None))
+    record = Recorder(torch.device('cuda:1'))
+    for _ in range(2):
+        record(torch.neg, torch.zeros(2))
+    assert captures[0] == captures[1]
+
+
+@pytest.mark.parametrize('missing', ['fork', 'join'])
+def test_the_stand_in_finds_what_is_not_waited_for(recording, monkeypatch, missing):
+    monkeypatch.setattr(streams, missing, lambda *_: None)
+    with recording, pytest.raises(AssertionError, match='does not wait for'):
+        cuda_graphs._side_by_side([lambda x: x * 2] * 2, [torch.zeros(2)] * 2)[0].sum()
+
+
+def test_graphs_replay_a_detector(recording, monkeypatch):
     """What is recorded where, with plain calls in the place of graphs."""
     recorded = []
 
@@ -94,29 +70,30 @@ def test_graphs_replay_a_detector(monkeypatch):
             recorded.append((function, self.device))
             return function
 
-    fakes = Fakes(monkeypatch)
     monkeypatch.setattr(cuda_graphs, 'Recorder', Record)
     model, batch = detector('mask'), batches.batch(with_truth=False)
-    fast = optimize(model)
+    fast = copy.deepcopy(model)  # on a CPU ``optimize`` takes other modules
     cuda_graphs.graphed(fast)
-    for fakes.capturing in (False, True):
-        assert_same(fast.predict(batch), model.predict(batch))
+    for recording.in_capture in (False, True):
+        with recording:
+            found = fast.predict(batch)
+        assert_same(found, model.predict(batch))
     assert [str(device) for _, device in recorded] == ['cpu'] * 2  # the trunk and the first head
+    assert len(recording.sides) == 4  # the branches of the last stage
 
 
-def test_branches_fork_and_join(monkeypatch):
-    """In a graph every branch waits for the caller's stream, and that one for every branch."""
-    fakes = Fakes(monkeypatch)
-    main, seen = fakes.streams[0], []
+def test_branches_fork_and_join(recording):
+    """In a graph every branch has a stream of its own."""
+    seen = []
 
     def branch(x):
-        seen.append(fakes.streams[-1])
+        seen.append(recording.current.name)
         return x * 2
 
-    assert cuda_graphs._side_by_side([branch] * 3, [1, 2, 3]) == [2, 4, 6]
-    assert len({id(stream) for stream in seen}) == 3
-    assert all(stream.waits == [main] for stream in seen)
-    assert main.waits == seen
+    with recording:
+        results = cuda_graphs._side_by_side([branch] * 3, list(torch.arange(3.0)))
+        assert [(result + 1).item() for result in results] == [1, 3, 5]
+    assert seen == ['side 0', 'side 1', 'side 2']
 
 
 def test_graphs_are_kept_for_the_usual_shapes():
