@@ -40,6 +40,7 @@ OPTIONAL = {
     'onnx': 'onnx',
     'onnxscript': 'onnxscript',
     'onnxruntime': 'onnxruntime',
+    'openvino': 'openvino',
     'wandb': 'wandb',
     'mlflow': 'mlflow',
 }

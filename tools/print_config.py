@@ -48,7 +48,11 @@ def _derived(args: argparse.Namespace) -> str:
     from hrdet.run_tool import mistakes_in_one_line
 
     with mistakes_in_one_line():
-        return derive(args.config, args.data, args.batch)
+        options = dict(args.cfg_options or {})
+        bad = options.pop('on_bad_image', 'error')
+        if options:
+            raise ConfigError('--cfg-options: edit the config that --data prints instead')
+        return derive(args.config, args.data, args.batch, on_bad_image=bad)
 
 
 def _has_parts(value: Any) -> bool:

@@ -63,7 +63,9 @@ def main() -> None:
         from hrdet.finetune import config_for
 
         with mistakes_in_one_line():
-            args.config = str(config_for(args.config, args.data, args.batch, args.gpus == 0))
+            bad = (args.cfg_options or {}).get('on_bad_image', 'error')
+            choices = args.config, args.data, args.batch, args.gpus == 0
+            args.config = str(config_for(*choices, on_bad_image=bad))
     run(train, args)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hrdet.data import DataError
+from hrdet.data.datasets.stored import IMAGE_SUFFIXES
 from hrdet.data.errors import raise_or_warn
 from hrdet.data.formats import Labels, recognise_labels
 from hrdet.data.formats.coco import content_of
@@ -15,7 +16,7 @@ from hrdet.finetune.data import OwnData, Part, median_size, split_note, train_va
 UPRIGHT = ('YOLO', 'labelme')  # their labels are of images turned as EXIF data say
 
 
-def open_boxes(path: Path, folder: Path) -> OwnData | None:
+def open_boxes(path: Path, folder: Path, skip_bad_images: bool = False) -> OwnData | None:
     """Labels of boxes and masks; None where the path holds none.
 
     COCO files that have their parts are used where they are; everything else is written to
@@ -27,7 +28,10 @@ def open_boxes(path: Path, folder: Path) -> OwnData | None:
     # 1. The parts for training and validation: those there are, or a random split.
     notes = [str(found)]
     parts = {part.split: part for part in found.parts}
-    raise_or_warn([problem for part in found.parts for problem in part.problems])
+    problems = [problem for part in found.parts for problem in part.problems]
+    if skip_bad_images:  # they are not among the labels that are read
+        problems = [replace(p, fatal=p.fatal and not _is_image(p.file)) for p in problems]
+    raise_or_warn(problems)
     whole = parts.pop('', None) or parts.get('train')
     if whole is None:
         raise DataError(f'{path}: there is no part for training, only {", ".join(parts)}')
@@ -66,6 +70,10 @@ def open_boxes(path: Path, folder: Path) -> OwnData | None:
         unmasked=unmasked if masks else len(train.table.boxes),
         notes=notes,
     )
+
+
+def _is_image(file: str) -> bool:
+    return Path(file).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _subset(part: Labels, rows: np.ndarray) -> Labels:

@@ -32,6 +32,7 @@ def config_for(
     batch: int | None = None,
     force_cpu: bool = False,
     tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+    on_bad_image: str = 'error',
 ) -> Path:
     """The config file of a model for the data at ``path``: ``work_dirs/NAME_DATA.py``.
 
@@ -41,7 +42,7 @@ def config_for(
     if file.exists():
         tell(f'{file}: taken as it is; delete it to derive it from {path} again')
         return file
-    text = derive(name, path, batch, force_cpu, tell)
+    text = derive(name, path, batch, force_cpu, tell, on_bad_image)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding='utf-8')
     tell(f'written to {file}, which may be edited')
@@ -54,6 +55,7 @@ def derive(
     batch: int | None = None,
     force_cpu: bool = False,
     tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+    on_bad_image: str = 'error',
 ) -> str:
     """The text of a config: the model ``name``, set up for the data at ``path``.
 
@@ -63,6 +65,7 @@ def derive(
         batch: images a GPU; None: as many as memory allows.
         force_cpu: train on the CPU though there is a GPU.
         tell: takes each choice, one line.
+        on_bad_image: of the config; 'skip' also leaves out images whose size cannot be read now.
 
     Raises:
         ConfigError, DataError: with the cure.
@@ -71,7 +74,8 @@ def derive(
     run = lower(load_config(name))
     run.check_trainable()
     folder = _folder(name, path)
-    data = open_data(os.path.expanduser(path), folder / 'labels')
+    skip = on_bad_image == 'skip'
+    data = open_data(os.path.expanduser(path), folder / 'labels', skip)
     _check_task(name, run, data)
     # 2. Weights first: the schedule depends on how much of the model is trained already.
     notes = data.notes
@@ -81,7 +85,7 @@ def derive(
     recipe.set_size(run, data, notes)
     recipe.set_batch(run, data, batch, force_cpu, notes)
     recipe.set_schedule(run, data, started, notes)
-    run.runtime.work_dir = f'./{folder}'
+    run.runtime.work_dir, run.runtime.on_bad_image = f'./{folder}', on_bad_image
     # 3. The choices are reported, and stand at the top of the config.
     for note in notes:
         tell(note)

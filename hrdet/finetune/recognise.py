@@ -18,17 +18,17 @@ from hrdet.finetune.folders import (
 from hrdet.registry import registered
 
 
-def open_data(path: str, folder: Path) -> OwnData:
+def open_data(path: str, folder: Path, skip_bad_images: bool = False) -> OwnData:
     """Recognise what lies at ``path``; lists and labels that have to be written go to ``folder``.
 
     Raises:
         DataError: nothing that is known, or it cannot be read.
     """
-    for reader in (open_boxes, open_label_maps, open_class_folders):
-        data = reader(Path(path), folder)
-        if data is not None:
-            return data
-    raise _unknown(path)
+    data = open_boxes(Path(path), folder, skip_bad_images)
+    data = data or open_label_maps(Path(path), folder) or open_class_folders(Path(path), folder)
+    if data is None:
+        raise _unknown(path)
+    return data
 
 
 def open_parts(path: str) -> tuple[str, dict[str, tuple[type[ImageDataset], dict[str, Any]]]]:

@@ -10,7 +10,7 @@ import hrdet.evaluation
 import hrdet.tracking  # noqa: F401
 from hrdet import zoo
 from hrdet.config import load_config, lower
-from hrdet.data import DataError
+from hrdet.data import DataError, DataWarning
 from hrdet.finetune import config_for, derive
 from hrdet.models import build_model
 from hrdet.registry import ConfigError, build
@@ -128,6 +128,18 @@ def test_the_batch_that_is_asked_for(config, yolo):
     run, told = config('faster_rcnn_hrnetv2p_w18_1x', yolo(train=40, val=5), batch=5)
     assert run.train['batch_size'] == 5
     assert not any('docs/results/memory.md' in line for line in told)
+
+
+def test_bad_images_are_left_out_on_demand(config, yolo):
+    root = Path(yolo(train=4, val=2))
+    (root / 'images/train/train1.jpg').write_bytes(b'')
+    name = 'faster_rcnn_hrnetv2p_w18_1x'
+    with pytest.raises(DataError, match=r'train1\.jpg: not an image'):
+        config(name, root)
+    with pytest.warns(DataWarning, match=r'train1\.jpg: not an image'):
+        run, _ = config(name, root, on_bad_image='skip')
+    assert run.runtime.on_bad_image == 'skip'
+    assert build(run.train['dataset']).image_ids == [1, 2, 3]
 
 
 def test_a_file_that_may_be_edited_is_kept(yolo):

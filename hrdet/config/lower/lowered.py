@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, Literal
 
 from hrdet.config.dump import as_text
 from hrdet.config.node import Node, as_nodes, check, check_typed, read
 from hrdet.config.run_config import RunConfig, Runtime, Training
 
-KEYS = ('model', 'classes', 'train', 'val', 'test', 'training', 'runtime')
+KEYS = ('model', 'classes', 'train', 'val', 'test', 'training', 'runtime', 'on_bad_image')
 
 
 def read_config(config: dict[str, Any]) -> RunConfig:
@@ -37,7 +37,11 @@ def _read(
     test: Node | None = None,
     training: Node | None = None,
     runtime: Node | None = None,
+    on_bad_image: Literal['error', 'skip'] | None = None,  # as in the other languages
 ) -> RunConfig:
+    runtime = Node('runtime', runtime or {})
+    if on_bad_image is not None:
+        runtime['on_bad_image'] = on_bad_image
     for name, split in dict(train=train, val=val, test=test).items():
         check(split is None or 'dataset' in split, f'{name}.dataset', 'this key is required')
     return RunConfig(
@@ -47,7 +51,7 @@ def _read(
         val=val,
         test=test,
         training=None if training is None else read(Training, training, 'training'),
-        runtime=read(Runtime, runtime or {}, 'runtime'),
+        runtime=read(Runtime, runtime, 'runtime'),
     )
 
 
