@@ -1,0 +1,133 @@
+"""The peers' side of ``benchmarks.learning``: the same trainings, written with what the peers ship.
+
+Run by the peers' interpreter: ``python learning_peers.py CASE WORK_DIR SEED``.  The same command
+again resumes.  Metrics go to mmengine's log, ``WORK_DIR/<time>/vis_data/scalars.json``.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def camvid(iterations: int) -> dict[str, Any]:
+    """configs/camvid/fcn_hr18s_camvid_cpu.py as a config of mmsegmentation 1."""
+    import mmseg
+    from mmengine.config import Config
+    from mmseg.utils import register_all_modules
+
+    register_all_modules()
+    configs = Path(mmseg.__file__).parent / '.mim' / 'configs' / 'hrnet'
+    published = Config.fromfile(configs / 'fcn_hr18s_4xb2-40k_cityscapes-512x1024.py')
+    published.merge_from_dict(
+        {
+            'model.pretrained': None,
+            'model.data_preprocessor.size': (128, 128),
+            'model.data_preprocessor.seg_pad_val': 11,
+            'model.decode_head.num_classes': 11,
+            'model.decode_head.ignore_index': 11,
+        }
+    )
+
+    def loader(part: str, images: int, steps: list[dict], train: bool) -> dict[str, Any]:
+        return dict(
+            batch_size=images,
+            num_workers=1,
+            persistent_workers=True,
+            sampler=dict(type='InfiniteSampler' if train else 'DefaultSampler', shuffle=train),
+            dataset=dict(
+                type='BaseSegDataset',
+                data_prefix=dict(
+                    img_path=f'data/camvid/images/{part}', seg_map_path=f'data/camvid/labels/{part}'
+                ),
+                metainfo=dict(classes=[str(label) for label in range(11)]),
+                reduce_zero_label=False,
+                ignore_index=11,
+                pipeline=[dict(type='LoadImageFromFile'), *steps, dict(type='PackSegInputs')],
+            ),
+        )
+
+    labels = dict(type='LoadAnnotations')
+    augment = [
+        labels,
+        dict(type='RandomResize', scale=(240, 180), ratio_range=(0.5, 2.0), keep_ratio=True),
+        dict(type='RandomCrop', crop_size=(128, 128), cat_max_ratio=0.75, ignore_index=11),
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='PhotoMetricDistortion'),
+    ]
+    resize = dict(type='Resize', scale=(240, 180), keep_ratio=True)
+    return dict(
+        default_scope='mmseg',
+        model=published.model,
+        train_dataloader=loader('train', 8, augment, True),
+        val_dataloader=loader('val', 3, [resize, labels], False),
+        val_evaluator=dict(type='IoUMetric', iou_metrics=['mIoU'], ignore_index=11),
+        optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.001, weight_decay=0.05)),
+        param_scheduler=[
+            # mmengine's factors reach their last value one iteration before ``end``.
+            dict(type='LinearLR', start_factor=0.1, begin=0, end=101, by_epoch=False),
+            dict(type='PolyLR', power=0.9, begin=0, end=iterations + 1, by_epoch=False),
+        ],
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=100),
+        val_cfg=dict(type='ValLoop'),
+        default_hooks=dict(
+            logger=dict(type='LoggerHook', interval=20, log_metric_by_epoch=False),
+            checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=100, max_keep_ckpts=1),
+        ),
+    )
+
+
+CASES = {'camvid': camvid}
+
+
+class Batches:
+    """What ``benchmarks.batches`` saved, as a data set of whole batches."""
+
+    def __init__(self, folder: str) -> None:
+        self.paths = [
+            Path(folder, f'batch{i}.npz') for i in range(len([*Path(folder).glob('*.npz')]))
+        ]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict[str, list]:
+        import numpy as np
+        import torch
+        from mmengine.structures import PixelData
+        from mmseg.structures import SegDataSample
+
+        inputs, samples = [], []
+        with np.load(self.paths[index]) as arrays:
+            for i in range(len(arrays) // 2):
+                image, labels = arrays[f'image{i}'], arrays[f'labels{i}'].astype(np.int64)
+                labels[labels == 255] = 11
+                samples.append(SegDataSample(metainfo=dict(img_shape=labels.shape)))
+                samples[i].gt_sem_seg = PixelData(data=torch.from_numpy(labels[None]))
+                inputs.append(torch.from_numpy(image))
+        return dict(inputs=inputs, data_samples=samples)
+
+
+def main(case: str, work_dir: str, seed: str, length: str, batches: str = '') -> None:
+    """Train, or resume; with ``batches`` train on them, from the weights saved with them."""
+    from mmengine.runner import Runner
+    from torch.utils.data import DataLoader
+
+    settings = CASES[case](int(length))
+    window = 10  # iterations over which logged losses are averaged
+    if batches:
+        data, window = Batches(batches), 1
+        settings['train_dataloader'] = DataLoader(data, collate_fn=lambda items: items[0])
+        settings['train_cfg'] |= dict(max_iters=len(data), val_interval=len(data) + 1)
+        settings['default_hooks']['logger']['interval'] = 1
+        settings['load_from'] = str(Path(batches, 'weights.pth'))
+    Runner(
+        **settings,
+        work_dir=work_dir,
+        randomness=dict(seed=int(seed)),
+        resume=not batches,
+        log_processor=dict(by_epoch='Epoch' in settings['train_cfg']['type'], window_size=window),
+    ).train()
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
