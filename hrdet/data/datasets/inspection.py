@@ -54,10 +54,11 @@ def inspect(
     stamps = [dataset.stamp(index) if memory is not None else '' for index in indices]
     known = {} if memory is None else memory.entries
     new = [i for i, stamp in zip(indices, stamps) if stamp not in known]
+    workers = min(workers, os.cpu_count() or 1) if len(new) >= _IN_PARALLEL_FROM else 0
     loader = DataLoader(
         _Inspection(dataset, new),
         batch_size=None,
-        num_workers=workers if len(new) >= _IN_PARALLEL_FROM else 0,
+        num_workers=workers,
         worker_init_fn=_start,
     )
     # 2. In the order of the indices: cached findings, and new ones as the workers deliver them.
