@@ -51,7 +51,8 @@ def load_config(
         if not Path(source).is_file():
             source, _ = zoo.resolve(source)
         if not Path(source).is_file():
-            raise FileNotFoundError(f'config {str(source)!r}: there is no such file')
+            meant = zoo.similar(Path(source).stem).removesuffix('.')
+            raise FileNotFoundError(f'config {str(source)!r}: there is no such file{meant}')
         config = _read(str(source), ())
         config.filename = str(source)
         # A base's folder holds the base's run.
@@ -153,8 +154,8 @@ def _bases(tree: ast.Module, file: str, readers: Sequence[str]) -> Config:
             if not os.path.isfile(other) and (model := zoo.named(name)):
                 other = str(model.config_file())
             if not os.path.isfile(other):
-                text = f'there is no file {_shown(other)}{nearest(name, zoo.MODELS)}'
-                raise ConfigError(f'{place}: _base_ {name!r}: {text}')
+                text = _shown(other) + zoo.similar(Path(name).stem).removesuffix('.')
+                raise ConfigError(f'{place}: _base_ {name!r}: there is no file {text}')
             # Compare real paths, so that a symbolic link cannot hide the cycle.
             if os.path.realpath(other) in readers:
                 chain = ' -> '.join(map(_shown, (*readers, other)))

@@ -102,7 +102,7 @@ model: dict
         ('def f():\n    return z\ny = f()\n', r"^broken\.py:2: NameError: name 'z'"),
         ('import json\ny = json.loads("{")\n', r'^broken\.py:2: JSONDecodeError'),
         ("a = 1\n_base_ = 'no.py'\n", r"^broken\.py:2: _base_ 'no\.py': there is no file no\.py$"),
-        ("_base_ = 'mask_rcnn_hrnetv2p_w18_1x.py'", r"file .*mean 'mask_rcnn_hrnetv2p_w18_1x'\?$"),
+        ("_base_ = 'x/mask_rcnn_hrnetv2p_w18_1x'", r"file .*mean 'mask_rcnn_hrnetv2p_w18_1x'\?$"),
         ("_base_ = ['broken.py']\n", r'^broken\.py:1: .* itself: broken\.py -> broken\.py$'),
         ("_base_ = 'there.py'\n", r'^there\.py:1: .* itself: broken\.py -> there\.py -> broken'),
         ("_base_ = 'worse.py'\n", r'^worse\.py:2: SyntaxError|^worse\.py:2: invalid syntax'),
