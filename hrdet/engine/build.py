@@ -202,7 +202,8 @@ def build_tester(
     logger.info(f'{report}')
     for text in run.warnings if rank() == 0 else ():
         logger.warning(text)
-    logger.info(f'inference model: {"not optimized" if speed is None else f"optimized, {speed}"}')
+    switches = ', '.join(f'{name} {value}' for name, value in (speed or {}).items())
+    logger.info(f'inference model: {"optimized, " if speed else "not optimized"}{switches}')
     if tta:
         logger.info(f'test-time augmentation: {views}')
     work_dir = Path(run.runtime.work_dir or '.')

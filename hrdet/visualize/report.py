@@ -161,9 +161,11 @@ class Report:
         self.details = evaluator.details(self.score_thr)
         sections = [self._section(kind, one) for kind, one in self.details.items()]
         kinds = {outcome.kind for entry in worst for outcome in entry.outcomes}
+        has_boxes = not self.details.keys().isdisjoint(('bbox', 'segm'))
+        drawn = f'. Drawn: scores from {self.score_thr:g}' if has_boxes else ''
         content = dict(
             title=f'{len(self.dataset):,} images of {Path(self.dataset.source).name}',
-            about=f'{about} {datetime.now():%Y-%m-%d %H:%M}. Drawn: scores from {self.score_thr:g}',
+            about=f'{about} {datetime.now():%Y-%m-%d %H:%M}{drawn}',
             metrics=[[k, _per_cent(v)] for k, v in metrics.items() if '.' not in k],
             sections=sections,
             classes=list(self.dataset.classes),

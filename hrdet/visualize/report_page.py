@@ -13,7 +13,7 @@ PAGE = """<!doctype html>
   th, td {
     padding: 2px 10px; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap
   }
-  th:first-child, td:first-child { text-align: left }
+  .text { text-align: left }
   th { cursor: pointer; background: #f4f4f4; position: sticky; top: 0 }
   .scroll {
     max-height: 30em; overflow: auto; display: inline-block; margin-right: 2em;
@@ -26,7 +26,7 @@ PAGE = """<!doctype html>
   }
   #filters label { margin-right: 1.5em }
   #images { display: flex; flex-wrap: wrap; gap: 14px; margin-top: 1em }
-  figure { margin: 0; width: 660px; max-width: 100% }
+  figure { margin: 0; max-width: 100% }
   figure img { max-width: 100%; height: auto; display: block }
   figcaption { font-size: 12px; color: #555 }
 </style>
@@ -65,14 +65,17 @@ function table(columns, rows, parent) {
   const made = element('table', null, box);
   const head = element('tr', null, made), body = element('tbody', null, made);
   let order = 1;
+  // Texts begin at the left, numbers end at the right; a column is one or the other.
+  const kind = index => rows.some(row => typeof row[index] === 'string') ? 'text' : '';
   const fill = () => {
     body.replaceChildren();
     for (const row of rows) {
       const line = element('tr', null, body);
-      row.forEach(value => element('td', shown(value), line));
+      row.forEach((v, index) => element('td', shown(v), line, {className: kind(index)}));
     }
   };
-  columns.forEach((name, index) => element('th', name, head).onclick = () => {
+  const title = (name, index) => element('th', name, head, {className: kind(index)});
+  columns.forEach((name, index) => title(name, index).onclick = () => {
     order = -order;
     rows.sort((a, b) => order * (a[index] > b[index] ? 1 : a[index] < b[index] ? -1 : 0));
     fill();
@@ -99,6 +102,8 @@ const figures = data.images.map(image => {
   const figure = element('figure', null, $('images'));
   const link = element('a', null, figure, {href: image.full || image.file});
   const {width, height, title: alt} = image;
+  // Small pictures stand beside each other; a caption has room for some words.
+  figure.style.width = `${Math.min(660, Math.max(180, width))}px`;
   element('img', null, link, {src: image.file, loading: 'lazy', width, height, alt});
   element('figcaption', `${image.title}: ${image.text}`, figure);
   return figure;

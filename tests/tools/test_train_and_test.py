@@ -95,7 +95,7 @@ def test_results_of_two_processes_are_those_of_one(folder, trained):
     launched = (*launch, *test, '--launcher', 'pytorch', '--gpus', 0)
     run(*launched, '--out', 'two.json', '--show-dir', 'shown', *OPTIONS, cwd=folder)
     assert 'bbox in %' in one
-    assert "inference model: optimized, {'dtype': torch.float32, " in one
+    assert 'inference model: optimized, dtype torch.float32, ' in one
     first, second = (json.loads((folder / n).read_text()) for n in ('one.json', 'two.json'))
     assert first == second
     assert len({r['image_id'] for r in first}) == 3
