@@ -127,8 +127,14 @@ def _plot_losses(axes: Any, train: list[Entry]) -> None:
         label = 'sum' if name == 'loss' else name.replace('loss_', '')
         style = dict(linewidth=2 if name == 'loss' else 1.4, linestyle='--' if index > 10 else '-')
         axes.plot(steps, smooth, color=colour, label=label, **style)
+    axes.set(title='training loss', xlabel='iteration', ylabel='loss')
     # On a logarithmic scale small losses are visible beside large ones.
-    axes.set(title='training loss', xlabel='iteration', ylabel='loss', yscale='log')
+    low, high = axes.dataLim.intervaly
+    if not 0 < high < 10 * low:
+        axes.set_yscale('log')
+        # Numbers at 1, 2 and 5 of each power of ten.
+        axes.yaxis.set_major_formatter('{x:g}')
+        axes.yaxis.set_minor_formatter(lambda x, _: f'{x:g}' if f'{x:.0e}'[0] in '25' else '')
     _finish(axes)
 
 
