@@ -220,7 +220,7 @@ def _hostile(draw: Draw) -> Kind:
         'exec': _Payload(exec, code),
         'eval': _Payload(eval, f'exec({code!r})'),
         'os.system': _Payload(os.system, 'touch hostile'),
-        'getattr': _Payload(getattr, os, 'system'),
+        'getattr': _Payload(getattr, 'text', 'upper'),
         'import': _Payload(__import__, 'antigravity'),
         'open': _Payload(open, 'hostile', 'w'),
         'torch.load': _Payload(torch.load, 'other.pth'),
@@ -247,7 +247,7 @@ def _hostile(draw: Draw) -> Kind:
     return (
         f'{name} in {where}{", old format" if old_format else ""}',
         write,
-        False,
+        None if name == 'getattr' else False,  # read as nothing: mmengine's histories name it
         draw.random() < 0.3,
     )
 
@@ -294,6 +294,7 @@ def _state(draw: Draw) -> Kind:
             'metrics',
             'without_state',
             'data',
+            'initial_lr',  # another one is told, and used
         )
         unread += (
             'foreach',

@@ -179,7 +179,7 @@ def _copy(model: nn.Module, weights: Mapping[str, Tensor], report: LoadReport) -
     """Copy what fits, if all of it is finite.
 
     Raises:
-        CheckpointError: a weight is NaN or infinite; nothing was copied.
+        CheckpointError: a weight is NaN, infinite or no float; nothing was copied.
     """
     skipped = {*report.unexpected, *report.dropped}
     skipped |= {m.key for m in (*report.mismatched, *report.reinitialised)}
@@ -188,6 +188,8 @@ def _copy(model: nn.Module, weights: Mapping[str, Tensor], report: LoadReport) -
     for key, value in fitting.items():
         if value.is_meta and not target[key].is_meta:
             raise CheckpointError(f'{report.path}: {key} has no values (device meta)')
+        if target[key].is_floating_point() and not value.is_floating_point():
+            raise CheckpointError(f'{report.path}: {key} holds {value.dtype}, not weights')
         if not _is_finite(value):
             report.refused = True
             raise CheckpointError(

@@ -79,6 +79,13 @@ def test_weights_that_are_not_finite_are_refused(key_list_model, value, dtype):
     assert load_checkpoint(model, weights).loaded == 2
 
 
+@pytest.mark.parametrize('dtype', [torch.int64, torch.bool, torch.complex64])
+def test_weights_that_are_no_floats_are_refused(key_list_model, dtype):
+    model = key_list_model({'roi_head.a': (2, 3)})
+    with pytest.raises(CheckpointError, match=rf'roi_head\.a holds {dtype}, not weights'):
+        load_checkpoint(model, {'roi_head.a': torch.ones(2, 3).to(dtype)})
+
+
 WEIGHTS = {'roi_head.a': torch.ones(3), 'roi_head.b': torch.full((2,), 2.0)}
 OTHERS = {'roi_head.a': torch.zeros(3), 'roi_head.b': torch.zeros(2)}
 OPTIMIZER = {'state': {0: {'exp_avg': torch.ones(3)}}, 'param_groups': [{'params': [0]}]}
