@@ -117,7 +117,9 @@ def main(case: str, work_dir: str, seed: str, length: str, batches: str = '') ->
     if batches:
         data, window = Batches(batches), 1
         settings['train_dataloader'] = DataLoader(data, collate_fn=lambda items: items[0])
-        settings['train_cfg'] |= dict(max_iters=len(data), val_interval=len(data) + 1)
+        settings['train_cfg']['max_iters'] = len(data)
+        for key in ('val_dataloader', 'val_evaluator', 'val_cfg'):  # it would validate at the end
+            del settings[key]
         settings['default_hooks']['logger']['interval'] = 1
         settings['load_from'] = str(Path(batches, 'weights.pth'))
     Runner(
