@@ -206,8 +206,7 @@ def build_tester(
     logger.info(f'inference model: {"optimized, " if speed else "not optimized"}{switches}')
     if tta:
         logger.info(f'test-time augmentation: {views}')
-    work_dir = Path(run.runtime.work_dir or '.')
-    return Tester(model, loader, evaluator, device, work_dir)
+    return Tester(model, loader, evaluator, device, Path(run.runtime.work_dir or '.'))
 
 
 def _evaluator(node: Node, dataset: Any, metrics: Sequence[str] | None) -> Evaluator:
