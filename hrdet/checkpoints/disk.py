@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from hrdet.checkpoints.files import read_checkpoint, save_checkpoint
+from hrdet.checkpoints.files import CheckpointError, read_checkpoint, save_checkpoint
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -41,6 +41,18 @@ def read_meta(path: str | os.PathLike) -> dict[str, Any]:
     """The ``meta`` of a checkpoint, without reading its tensors."""
     meta = read_checkpoint(path, mapped=True).get('meta')
     return meta if isinstance(meta, dict) else {}
+
+
+def scores_of(meta: dict[str, Any], path: str | os.PathLike) -> dict[str, float]:
+    """The metrics in the ``meta`` of the checkpoint ``path``.
+
+    Raises:
+        CheckpointError: they are no numbers.
+    """
+    scores = meta.get('metrics', {})
+    if not isinstance(scores, dict) or not all(type(s) in (int, float) for s in scores.values()):
+        raise CheckpointError(f'{path}: its metrics are no numbers')
+    return scores
 
 
 def link(source: Path, name: Path) -> None:

@@ -23,7 +23,7 @@ def check_optimizer_state(optimizer: torch.optim.Optimizer, state: Any) -> None:
     try:
         groups, values = list(state['param_groups']), dict(state['state'])
         indices = [index for group in groups for index in group['params']]
-        sizes = [len(group['params']) for group in groups]
+        sizes = [len(group['params']) for group in groups if 'lr' in group]
         without = set(state.get('without_state', indices))
     except (KeyError, TypeError, AttributeError, ValueError):
         raise ValueError('its optimizer state is damaged') from None

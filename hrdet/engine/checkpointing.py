@@ -9,7 +9,7 @@ import torch
 
 import hrdet
 from hrdet.checkpoints import CheckpointError
-from hrdet.checkpoints.disk import link, read_meta, write_checkpoint
+from hrdet.checkpoints.disk import link, read_meta, scores_of, write_checkpoint
 from hrdet.distributed import broadcast_buffers, on_rank_0, world_size
 from hrdet.tracking import NonFiniteLoss
 
@@ -94,6 +94,7 @@ class Checkpoints:
         for path in on_rank_0(lambda: sorted(self.work_dir.glob('best_*.pth'))):
             try:
                 meta = on_rank_0(read_meta, path)
+                scores = scores_of(meta, path)
             except CheckpointError as error:
                 raise CheckpointError(f'{error}. Delete it to resume without it') from None
             saved = meta.get('data', {}).get('val')
@@ -102,9 +103,7 @@ class Checkpoints:
                     f'{path}: scored on other data ({saved}); the next evaluation replaces it'
                 )
                 continue
-            for name, score in meta.get('metrics', {}).items():
-                if _best_name(name) == path.name:
-                    self.best[name] = score
+            self.best |= {n: score for n, score in scores.items() if _best_name(n) == path.name}
 
     def _write(self, trainer: 'Trainer', name: str, resumable: bool = False, **meta: Any) -> Path:
         # 1. Nothing is written unless losses and weights are finite: an older checkpoint stays.

@@ -73,6 +73,7 @@ DAMAGES = {
     'no groups': at('optimizer', 'param_groups', value=None),
     'no state': without('optimizer', 'state'),
     'lr nan': at(*GROUP, 'lr', value=float('nan')),
+    'no lr': without(*GROUP, 'lr'),
     'lr negative': at(*GROUP, 'lr', value=-1.0),
     'initial lr infinite': at(*GROUP, 'initial_lr', value=float('inf')),
     'betas': at(*GROUP, 'betas', value=(2.0, 3.0)),
@@ -88,6 +89,7 @@ DAMAGES = {
     'loss scaler a tensor': at('optimizer', 'loss_scaler', value=torch.zeros(3)),
     'schedule a number': at('schedule', value=5),
     'classes a tensor': at('meta', 'classes', value=torch.zeros(3)),
+    'classes infinite': at('meta', 'classes', value=float('inf')),
     'classes a number': at('meta', 'classes', value=5),
     'early stopping': at('meta', 'early_stopping', value=dict(best='x', best_iter=0, waited=0)),
     'ema a list': at('ema', value=[1]),
@@ -219,9 +221,16 @@ def test_scores_on_other_data_do_not_count(tmp_path):
     assert 'scored on other data' in (tmp_path / 'train.log').read_text()
 
 
-def test_a_broken_best_checkpoint_is_noticed_before_training(tmp_path):
+@pytest.mark.parametrize('metrics', [None, 5, dict(bbox_AP='x')])
+def test_a_broken_best_checkpoint_is_noticed_before_training(tmp_path, metrics):
     toy_run.trainer(tmp_path).run()
-    (tmp_path / 'best_bbox_AP.pth').write_bytes(b'garbage')
+    best = tmp_path / 'best_bbox_AP.pth'
+    if metrics is None:
+        best.write_bytes(b'garbage')
+    else:
+        content = read_checkpoint(best)
+        content['meta']['metrics'] = metrics
+        torch.save(content, best)
     again = toy_run.trainer(tmp_path, resume_from=str(tmp_path / 'epoch_1.pth'))
     with pytest.raises(CheckpointError, match=r'best_bbox_AP\.pth.*Delete it'):
         again.run()
