@@ -194,8 +194,8 @@ def inference_model(
             OpenCV gives it, a tensor (3, h, w) in the order red, green, blue, or an image of
             Pillow.  Several: a folder, a pattern of file names, a list, or another iterable.
         batch_size: how many images of a list go through the network at once.  Detectors pad them to
-            the largest of them, which may change scores in the last digits; the others run images
-            of different sizes one by one.
+            the largest of them, which changes scores unless all have one size; the others run
+            images of different sizes one by one.
         score_thr: detections with a lower score are left out.
 
     Returns:
