@@ -12,6 +12,7 @@ from hrdet.data.errors import raise_or_warn
 from hrdet.data.formats import Labels, recognise_labels
 from hrdet.data.formats.coco import content_of
 from hrdet.finetune.data import OwnData, Part, median_size, split_note, train_val_split
+from hrdet.messages import plural
 
 UPRIGHT = ('YOLO', 'labelme')  # their labels are of images turned as EXIF data say
 
@@ -29,8 +30,10 @@ def open_boxes(path: Path, folder: Path, skip_bad_images: bool = False) -> OwnDa
     notes = [str(found)]
     parts = {part.split: part for part in found.parts}
     problems = [problem for part in found.parts for problem in part.problems]
-    if skip_bad_images:  # they are not among the labels that are read
-        problems = [replace(p, fatal=p.fatal and not _is_image(p.file)) for p in problems]
+    bad = [p for p in problems if p.fatal and _is_image(p.file)] if skip_bad_images else []
+    if bad:  # they are not among the labels that are read
+        problems = [replace(p, fatal=False) if p in bad else p for p in problems]
+        notes.append(f"{plural(len(bad), 'image')} left out (on_bad_image='skip')")
     raise_or_warn(problems)
     whole = parts.pop('', None) or parts.get('train')
     if whole is None:

@@ -137,7 +137,8 @@ def test_bad_images_are_left_out_on_demand(config, yolo):
     with pytest.raises(DataError, match=r'train1\.jpg: not an image'):
         config(name, root)
     with pytest.warns(DataWarning, match=r'train1\.jpg: not an image'):
-        run, _ = config(name, root, on_bad_image='skip')
+        run, told = config(name, root, on_bad_image='skip')
+    assert "1 image left out (on_bad_image='skip')" in told
     assert run.runtime.on_bad_image == 'skip'
     assert build(run.train['dataset']).image_ids == [1, 2, 3]
 
