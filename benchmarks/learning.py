@@ -280,7 +280,7 @@ def write(page: Path, name: str, text: str) -> None:
     _, ended, after = rest.partition(end)
     if not (found and ended):
         raise SystemExit(f'error: {page}: needs one line {begin} and one line {end}')
-    page.write_text(f'{before}{begin}\n{text}\n{end}{after}')
+    page.write_text(f'{before}{begin}\n\n{text}\n\n{end}{after}')
 
 
 def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -89,7 +89,7 @@ def test_pages_are_written_between_markers(tmp_path):
     page = tmp_path / 'page.md'
     page.write_text('a\n<!-- learning toy: begin -->\nold\n<!-- learning toy: end -->\nz\n')
     learning.write(page, 'toy', 'new')
-    assert page.read_text().splitlines()[2:3] == ['new']
+    assert page.read_text().splitlines()[1:5:2] == ['<!-- learning toy: begin -->', 'new']
     with pytest.raises(SystemExit, match='needs one line <!-- learning camvid: begin -->'):
         learning.write(page, 'camvid', 'new')
     learning.curves([run_with(tmp_path, 'peer', 0, (0.1, 0.2))], tmp_path / 'curves' / 'toy.png')
