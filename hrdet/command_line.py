@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
-from hrdet.registry import ConfigError
+from hrdet.registry import ConfigError, nearest
 
 CONFIG_HELP = 'config file, or the name of a published model'
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
@@ -58,6 +58,12 @@ class Parser(argparse.ArgumentParser):
             prog=PROGRAM,
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.match(r'unrecognized arguments: (-\S+)', message)
+        super().error(
+            message + (nearest(unknown[1], self._option_string_actions) if unknown else '')
         )
 
     def parse_known_args(

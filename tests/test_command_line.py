@@ -30,6 +30,16 @@ def test_values():
     }
 
 
+def test_an_unknown_option_suggests_one(capsys):
+    parser = Parser('')
+    add_run_options(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(['--laucher', 'pytorch'])
+    assert "unrecognized arguments: --laucher pytorch; did you mean '--launcher'?" in (
+        capsys.readouterr().err
+    )
+
+
 def test_mistakes(capsys):
     with pytest.raises(SystemExit):
         parse('nothing')

@@ -104,7 +104,9 @@ def read_checkpoint(
     """
     path = find(path)
     if not path.is_file():
-        raise FileNotFoundError(f'checkpoint {str(path)!r}: there is no such file')
+        beside = sorted(path.parent.glob('*.pth'), key=lambda file: file.stat().st_mtime)
+        found = f'; its folder has {", ".join(file.name for file in beside[-5:])}' if beside else ''
+        raise FileNotFoundError(f'checkpoint {str(path)!r}: there is no such file{found}')
     _check_hash(path)
     if path.suffix == '.safetensors':
         return _read_safetensors(path)

@@ -5,8 +5,9 @@ from dataclasses import MISSING, fields
 from typing import Any, Literal
 
 from hrdet.config.dump import as_text
-from hrdet.config.node import Node, as_nodes, check, check_typed, read
+from hrdet.config.node import Node, as_nodes, check_typed, read
 from hrdet.config.run_config import RunConfig, Runtime, Training
+from hrdet.ranges import Count, Natural
 
 KEYS = ('model', 'classes', 'train', 'val', 'test', 'training', 'runtime', 'on_bad_image')
 
@@ -43,7 +44,8 @@ def _read(
     if on_bad_image is not None:
         runtime['on_bad_image'] = on_bad_image
     for name, split in dict(train=train, val=val, test=test).items():
-        check(split is None or 'dataset' in split, f'{name}.dataset', 'this key is required')
+        if split is not None:
+            read(_read_split, split, name)
     return RunConfig(
         model=check_typed(model, 'model'),
         classes=None if classes is None else tuple(classes),
@@ -53,6 +55,20 @@ def _read(
         training=None if training is None else read(Training, training, 'training'),
         runtime=read(Runtime, runtime, 'runtime'),
     )
+
+
+def _read_split(
+    path: str,
+    *,
+    dataset: Node,
+    batch_size: Count,
+    num_workers: Natural = 2,
+    pad_size: tuple[Count, Count] | None = None,
+    size_divisor: Count = 1,
+    evaluator: Node | None = None,
+    tta: dict[str, Any] | None = None,
+) -> None:
+    """Check the keys of ``train``, ``val`` or ``test``, and the arguments of the loader."""
 
 
 def _settings(value: Any) -> dict[str, Any]:

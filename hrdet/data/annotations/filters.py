@@ -200,7 +200,7 @@ def _check_classes(wanted: tuple[str, ...], report: AnnotationReport) -> None:
         name = (misspelt or absent)[0]
         known = plural(len(report.classes), 'class', 'classes')
         raise DataError(
-            f'{report.file} has no class {name!r}{nearest(name, others)}.\n'
+            f'{report.file} has no class {name!r}{nearest(name, others)}\n'
             f'  the file has {known}: {_listed(report.classes)}\n'
             f'  the config wants {len(wanted)}: {_listed(wanted)}\n'
             f'  {report}'

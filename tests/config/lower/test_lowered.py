@@ -44,6 +44,11 @@ def test_custom_imports_stay(config):
         ),
         (dict(model=3), r'model: must be a dict with a type, not 3'),
         (dict(train=dict(batch_size=2)), r'train\.dataset: this key is required'),
+        (
+            dict(train=dict(dataset={}, batchsize=2)),
+            r"train\.batchsize: .*did you mean 'batch_size'",
+        ),
+        (dict(val=dict(dataset={}, batch_size=0)), r'val\.batch_size: .*integer of 1 or more'),
         (dict(training={}), r'training\.optimizer: this key is required'),
         (dict(training=dict(optimizer={}, epochs=2)), r'training\.epochs: .*accepted: optimizer'),
         (dict(runtime=dict(sed=1)), r"runtime\.sed: .*did you mean 'seed'"),
