@@ -21,7 +21,7 @@ TRACES = {
 LINES = {'construct': (21, 2215, 1595), 'total': (43, 4210, 2780)}  # every number has a range
 
 SIZES = {
-    'hrdet/engine + tools/train.py': 1625,
+    'hrdet/engine + tools/train.py': 1626,
     'import cycles': 0,
 }
 LONGEST_FILE, LONGEST_FUNCTION = 300, 60
