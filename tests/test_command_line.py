@@ -35,7 +35,7 @@ def test_an_unknown_option_suggests_one(capsys):
     add_run_options(parser)
     with pytest.raises(SystemExit):
         parser.parse_args(['--laucher', 'pytorch'])
-    assert "unrecognized arguments: --laucher pytorch; did you mean '--launcher'?" in (
+    assert "unrecognized arguments: --laucher; did you mean '--launcher'?" in (
         capsys.readouterr().err
     )
 
