@@ -215,11 +215,11 @@ def hrdet_step(
 
     from hrdet.config import load_config, lower
     from hrdet.engine.trainer import TrainStep
-    from hrdet.ops.malloc import keep_memory
     from hrdet.optim import build_optimizer
+    from hrdet.optimize import fast_training
 
     model = _hrdet_model(config, weights).train()
-    keep_memory()  # as Trainer.run does
+    fast_training(model)  # as Trainer.run does
     settings = lower(load_config(str(ROOT / 'configs' / 'hrnet' / f'{config}.py'))).training
     optimizer = build_optimizer(model, settings.optimizer)
     step = TrainStep(model, optimizer, torch.device('cpu'), grad_clip=settings.grad_clip)

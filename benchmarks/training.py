@@ -62,8 +62,8 @@ def hrdet_step(
     from hrdet.engine.trainer import TrainStep
     from hrdet.matching import RandomSampler
     from hrdet.models import build_model
-    from hrdet.ops.malloc import keep_memory
     from hrdet.optim import build_optimizer
+    from hrdet.optimize import fast_training
     from hrdet.registry import build
 
     if first:
@@ -84,7 +84,7 @@ def hrdet_step(
     load_checkpoint(model, weights)
     model = model.to(device).train()
     if device == 'cpu':
-        keep_memory()  # as Trainer.run does
+        fast_training(model)  # as Trainer.run does
     loaded = collate([dataset[SampleKey(i)] for i in range(batch)], size_divisor=32)
     optimizer = build_optimizer(model, run_config.training.optimizer)
     step = TrainStep(

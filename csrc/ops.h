@@ -35,9 +35,12 @@ HRDET_DECLARE_OPS(cuda)
 std::tuple<Tensor, Tensor> encode_masks_cpu(Tensor probabilities, Tensor boxes, Tensor sizes,
                                             double threshold, bool inclusive);
 
-// 3x3 convolution for inference on a CPU; csrc/cpu/winograd.cpp.
+// 3x3 convolution on a CPU; csrc/cpu/winograd.cpp.
 Tensor winograd_conv_cpu(Tensor input, Tensor weight, Tensor bias, std::optional<Tensor> summand,
                          bool relu);
+
+// Factors of the gradient of its filters; csrc/cpu/winograd_terms.cpp.
+Tensor winograd_terms_cpu(Tensor map, bool gradient, int64_t first, int64_t count);
 
 // Resize and crop while an image is loaded; csrc/cpu/resize.cpp.
 Tensor resize_window_cpu(Tensor image, int64_t new_height, int64_t new_width, int64_t top,

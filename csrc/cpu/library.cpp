@@ -22,6 +22,7 @@ STABLE_TORCH_LIBRARY(hrdet, m) {
   m.def(
       "winograd_conv(Tensor input, Tensor weight, Tensor bias, Tensor? summand, bool relu) -> "
       "Tensor");
+  m.def("winograd_terms(Tensor map, bool gradient, int first, int count) -> Tensor");
   m.def(
       "resize_window(Tensor image, int new_height, int new_width, int top, int left, int height, "
       "int width) -> Tensor");
@@ -41,6 +42,7 @@ STABLE_TORCH_LIBRARY_IMPL(hrdet, CPU, m) {
   m.impl("soft_nms", TORCH_BOX(&hrdet::soft_nms_cpu));
   m.impl("encode_masks", TORCH_BOX(&hrdet::encode_masks_cpu));
   m.impl("winograd_conv", TORCH_BOX(&hrdet::winograd_conv_cpu));
+  m.impl("winograd_terms", TORCH_BOX(&hrdet::winograd_terms_cpu));
   m.impl("resize_window", TORCH_BOX(&hrdet::resize_window_cpu));
   m.impl("interpolate_argmax", TORCH_BOX(&hrdet::interpolate_argmax_cpu));
   m.impl("add_upsampled", TORCH_BOX(&hrdet::add_upsampled_cpu));

@@ -1,5 +1,6 @@
-// Input and output transform of Winograd's F(4x4, 3x3): a 6x6 patch becomes 36 terms; their
-// products with the 36 terms of a filter become 4x4 output pixels.
+// Transforms of Winograd's F(4x4, 3x3): a 6x6 patch becomes 36 terms; their products with the 36
+// terms of a filter become 4x4 output pixels. Backward, a tile of 4x4 gradients becomes 36 terms by
+// the transpose of the output transform.
 #pragma once
 
 namespace hrdet {
@@ -31,6 +32,19 @@ inline void transform_output(V* out, const V* m, int out_step, int step) {
   out[out_step] = a * odd_a + b * odd_b;
   out[2 * out_step] = a2 * even_a + b2 * even_b;
   out[3 * out_step] = a3 * odd_a + b3 * odd_b + m[5 * step];
+}
+
+// d: 4 gradients in 6 places.
+template <typename V>
+inline void transform_gradient(V* d, int step) {
+  const V d0 = d[0], d3 = d[3 * step];
+  const V even_a = d0 + a2 * d[2 * step], odd_a = a * d[step] + a3 * d3;
+  const V even_b = d0 + b2 * d[2 * step], odd_b = b * d[step] + b3 * d3;
+  d[step] = even_a + odd_a;
+  d[2 * step] = even_a - odd_a;
+  d[3 * step] = even_b + odd_b;
+  d[4 * step] = even_b - odd_b;
+  d[5 * step] = d3;
 }
 
 }  // namespace hrdet

@@ -22,8 +22,8 @@ from hrdet.engine.hooks import Hook
 from hrdet.engine.stop_signal import SAVE, StopSignal
 from hrdet.engine.work_dir import WorkDir
 from hrdet.models.base import total_loss
-from hrdet.ops.malloc import keep_memory
 from hrdet.optim import EMA, build_optimizer, lr_schedule, scale_lr
+from hrdet.optimize import fast_training
 from hrdet.structures import Batch
 from hrdet.tracking import SamplePictures, Tracker, Trackers, TrainingLog, explain_out_of_memory
 
@@ -168,7 +168,7 @@ class Trainer:
     def run(self) -> int:
         """Train to the end, or until a signal asks to stop; returns the command's exit code."""
         if self.device.type == 'cpu':
-            keep_memory()
+            fast_training(self.model)
         # With accumulation and fp16 the schedule does step before the first optimizer step.
         warnings.filterwarnings('ignore', 'Detected call of `lr_scheduler.step', UserWarning)
         self.call('before_run')

@@ -13,7 +13,7 @@ from .png import png_unfilter
 from .resize import resize_window
 from .roi_align import roi_align
 from .taps import Taps, bilinear_taps, nearest_taps
-from .winograd import winograd_conv, winograd_weight
+from .winograd import winograd_conv, winograd_conv2d, winograd_weight
 
 cpu.limit()  # before the first operation
 
@@ -37,5 +37,6 @@ __all__ = [
     'roi_align',
     'soft_nms',
     'winograd_conv',
+    'winograd_conv2d',
     'winograd_weight',
 ]

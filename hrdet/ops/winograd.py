@@ -1,12 +1,17 @@
-"""3x3 convolutions with a quarter of the multiplications, for inference on a CPU."""
+"""3x3 convolutions with a quarter of the multiplications, on a CPU."""
+
+import functools
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from . import library
 
 _PANEL, _VECTOR = 48, 16  # output channels of one panel of weights; csrc/cpu/winograd.cpp
+_TILE, _NUM_TERMS = 4, 36  # pixels of an edge; (_TILE + 2) squared
+_CHUNK_BYTES = 8 << 20  # of the terms that exist at once
 
 
 def _filter_matrix() -> list[list[float]]:
@@ -21,6 +26,13 @@ def _filter_matrix() -> list[list[float]]:
     return [*rows, [0, 0, 1]]
 
 
+@functools.cache  # not at import: torch chooses its kernels at the first operation (ops/cpu.py)
+def _filter_terms() -> Tensor:
+    """(36, 9): of the 9 numbers of a filter its 36 terms, the transform of both sides at once."""
+    side = torch.tensor(_filter_matrix(), dtype=torch.float64)
+    return torch.kron(side, side).float()
+
+
 def winograd_weight(weight: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Weights (K, C, 3, 3) in the layout of ``winograd_conv``: (36, panels, C, outputs of a panel).
 
@@ -28,12 +40,13 @@ def winograd_weight(weight: Tensor, dtype: torch.dtype = torch.float32) -> Tenso
     instruction for it (avx512_bf16), slow elsewhere.  Pairs of channels are then adjacent:
     (36, panels, ceil(C / 2), outputs of a panel, 2).
     """
-    # 1. Transform each 3x3 filter: (6, 6, C, K), flattened to (36, C, K).
-    filter_ = torch.tensor(_filter_matrix(), dtype=torch.float64)
-    terms = torch.einsum('ai,kcij,bj->abck', filter_, weight.double(), filter_).flatten(0, 1)
-    # 2. Output channels in panels, the last one padded: (36, panels, C, outputs of a panel).
+    # 1. Output channels in panels, the last one padded: (9, panels, C, outputs of a panel).
     panel = min(_PANEL, -(-weight.shape[0] // _VECTOR) * _VECTOR)
-    panels = F.pad(terms, (0, -weight.shape[0] % panel)).unflatten(2, (-1, panel)).movedim(2, 1)
+    filters = weight.float().permute(2, 3, 1, 0).flatten(0, 1)
+    filters = F.pad(filters, (0, -weight.shape[0] % panel)).unflatten(2, (-1, panel))
+    filters = filters.transpose(1, 2)
+    # 2. Each 3x3 filter becomes 36 terms, by a Kronecker product of the transform of its sides.
+    panels = (_filter_terms() @ filters.flatten(1)).view(-1, *filters.shape[1:])
     if dtype is torch.bfloat16:
         # 3. Pairs of input channels, multiplied by one instruction.
         panels = F.pad(panels, (0, 0, 0, weight.shape[1] % 2))
@@ -72,6 +85,70 @@ def winograd_conv(
         summand = summand.permute(0, 2, 3, 1).contiguous()
     out = library.operators.winograd_conv(rows, weight, bias, summand, relu)
     return out.permute(0, 3, 1, 2)
+
+
+def winograd_conv2d(images: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``F.conv2d(images, weight, bias, padding=1)`` of 3x3 filters, with gradients.
+
+    Gradients too take a quarter of the multiplications: that of the images is a convolution with
+    the filters turned round, that of the weight a sum of products of terms.
+
+    Args:
+        images: (N, C, H, W) float32, on the CPU.
+        weight: (K, C, 3, 3) float32.
+        bias: (K,) float32.
+
+    Returns:
+        (N, K, H, W) float32, channels_last.
+    """
+    return _WinogradConv2d.apply(images, weight, bias)
+
+
+class _WinogradConv2d(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(images, weight)
+        return _convolve(images, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        images, weight = ctx.saved_tensors
+        of_images, *of_parameters = ctx.needs_input_grad
+        grad_images = None
+        if of_images:
+            turned = weight.flip(2, 3).transpose(0, 1)
+            grad_images = _convolve(grad, turned, None)
+        grad_weight = _weight_gradient(images, grad) if of_parameters[0] else None
+        grad_bias = grad.sum(dim=(0, 2, 3)) if of_parameters[1] else None
+        return grad_images, grad_weight, grad_bias
+
+
+def _weight_gradient(images: Tensor, grad: Tensor) -> Tensor:
+    """Of the weight (K, C, 3, 3), for the gradient (N, K, H, W) of the output."""
+    n, channels, height, width = images.shape
+    images, grad = (x.permute(0, 2, 3, 1).contiguous() for x in (images, grad))
+    # 1. The gradient of the 36 terms of each filter: of every tile of 4x4 pixels the terms of its
+    #    input (36, tiles, C) times those of its gradient (36, tiles, K), summed over the tiles.
+    tiles = n * -(-height // _TILE) * -(-width // _TILE)
+    outputs = grad.shape[3]
+    step = max(_CHUNK_BYTES // (4 * _NUM_TERMS * (channels + outputs)), 1)
+    total = images.new_zeros(_NUM_TERMS, channels, outputs)
+    for first in range(0, tiles, step):
+        count = min(step, tiles - first)
+        terms = library.operators.winograd_terms(images, False, first, count)
+        grad_terms = library.operators.winograd_terms(grad, True, first, count)
+        total.baddbmm_(terms.transpose(1, 2), grad_terms)
+    # 2. Of its 9 numbers: the transform of ``winograd_weight``, transposed.
+    return (_filter_terms().T @ total.flatten(1)).view(3, 3, channels, outputs).permute(3, 2, 0, 1)
+
+
+def _convolve(images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    if bias is None:
+        bias = weight.new_zeros(weight.shape[0])
+    out = winograd_conv(images, winograd_weight(weight), bias)
+    # Not a view: layers that follow may write into it, which autograd refuses in a view.
+    return out.new_empty(0).set_(out.untyped_storage(), 0, out.shape, out.stride())
 
 
 def _fake(rows: Tensor, weight: Tensor, bias: Tensor, summand: Tensor | None, relu: bool) -> Tensor:

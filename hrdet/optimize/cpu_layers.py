@@ -220,7 +220,7 @@ def fast_layers(model: nn.Module, dtype: torch.dtype) -> None:
         # 2. Convolutions, each by itself.
         if type(module) is not nn.Conv2d or module.padding_mode != 'zeros':
             continue
-        if winograd and _suits_winograd(module):
+        if winograd and suits_winograd(module):
             module.__class__ = WinogradConv2d
             wide = min(module.in_channels, module.out_channels) >= _BFLOAT16_CHANNELS
             factors = torch.bfloat16 if bfloat16_products and wide else torch.float32
@@ -272,7 +272,8 @@ def _only_fast_convs(part: nn.Module) -> bool:
     return all(isinstance(m, fast) for m in part.modules() if not list(m.children()))
 
 
-def _suits_winograd(conv: nn.Conv2d) -> bool:
+def suits_winograd(conv: nn.Conv2d) -> bool:
+    """Whether Winograd's algorithm convolves the same, and faster."""
     shape = conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups
     wide = min(conv.in_channels, conv.out_channels) >= _LEAST_CHANNELS
-    return wide and shape == ((3, 3), (1, 1), (1, 1), (1, 1), 1)
+    return wide and shape == ((3, 3), (1, 1), (1, 1), (1, 1), 1) and conv.padding_mode == 'zeros'

@@ -19,6 +19,7 @@ from torch.nn.utils import fuse_conv_bn_eval
 from hrdet.models.base import BaseModel
 from hrdet.ops.malloc import keep_memory
 from hrdet.optimize.cpu_layers import WinogradConv2d, fast_layers
+from hrdet.optimize.cpu_training import plain_layers
 from hrdet.optimize.cuda_graphs import graphed
 from hrdet.registry import ConfigError
 from hrdet.structures import Batch, Views
@@ -65,6 +66,7 @@ def optimize(
     device = next(model.parameters()).device
     # 1. Fold batch norms, in float32.
     fast = copy.deepcopy(model).float().requires_grad_(False)
+    plain_layers(fast)
     fold_norms(fast)
     # 2. Faster layers, in the type and memory format of the result.
     fast = fast.to(memory_format=memory_format)

@@ -11,7 +11,7 @@ import torch
 from hrdet.checkpoints import read_checkpoint
 from hrdet.checkpoints.disk import link
 from hrdet.engine import Hook
-from hrdet.engine import trainer as engine_trainer
+from hrdet.optimize import cpu_training
 from hrdet.tracking import NonFiniteLoss, Tracker
 from tests.engine import toy_run
 from tests.engine.test_resume import same
@@ -256,8 +256,14 @@ def test_learning_rate_follows_the_actual_batch(tmp_path, enable, base, factor, 
     assert done in line
 
 
-def test_training_on_a_cpu_keeps_freed_memory(tmp_path, monkeypatch):
+def test_training_on_a_cpu_is_sped_up(tmp_path, monkeypatch):
+    """Memory is kept, and 3x3 convolutions are Winograd's; checkpoints know nothing of it."""
     told = []
-    monkeypatch.setattr(engine_trainer, 'keep_memory', lambda: told.append('keeps'))
-    toy_run.trainer(tmp_path, toy_run.settings(max_epochs=1)).run()
+    monkeypatch.setattr(cpu_training, 'keep_memory', lambda: told.append('keeps'))
+    trainer = toy_run.trainer(tmp_path, toy_run.settings(max_epochs=1))
+    trainer.model.unused = torch.nn.Conv2d(16, 16, 3, padding=1)
+    names = list(trainer.model.state_dict())
+    trainer.run()
     assert told == ['keeps']
+    assert type(trainer.model.unused) is cpu_training.TrainedConv2d
+    assert list(trainer.model.state_dict()) == names

@@ -54,6 +54,55 @@ def test_every_size(n, channels, outputs, height, width, last, add, relu):
     assert_convolves(images, weight, numbers(2, outputs), summand, relu)
 
 
+@settings(max_examples=30)
+@given(
+    n=st.integers(1, 3),
+    channels=st.integers(1, 40),
+    outputs=st.integers(1, 60),
+    height=st.integers(1, 15),
+    width=st.integers(1, 15),
+    last=st.booleans(),
+    with_bias=st.booleans(),
+)
+def test_gradients(n, channels, outputs, height, width, last, with_bias):
+    """Those of the direct convolution in float64, of images in both layouts."""
+    images, weight = numbers(0, n, channels, height, width), numbers(1, outputs, channels, 3, 3)
+    if last:
+        images = images.contiguous(memory_format=torch.channels_last)
+    bias = numbers(2, outputs) if with_bias else None
+    grad = numbers(3, n, outputs, height, width)
+    given = [t for t in (images, weight, bias) if t is not None]
+    exact = [t.double().requires_grad_() for t in given]
+    out = F.conv2d(exact[0], exact[1], *exact[2:], padding=1)
+    expected = torch.autograd.grad(out, exact, grad.double())
+    # Of the largest sums that can arise, as in assert_convolves.
+    sizes = [t.detach().abs().requires_grad_() for t in exact]
+    out = F.conv2d(sizes[0], sizes[1], *sizes[2:], padding=1)
+    scales = torch.autograd.grad(out, sizes, grad.double().abs())
+    given = [t.requires_grad_() for t in given]
+    out = ops.winograd_conv2d(*given)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    found = torch.autograd.grad(out, given, grad)
+    for one, other, scale in zip(found, expected, scales, strict=True):
+        assert (one - other).abs().max().item() <= 2e-6 * scale.max().item() + 1e-6
+
+
+def test_gradients_through_a_layer_that_writes_into_the_result():
+    images, weight = numbers(0, 1, 5, 9, 7).requires_grad_(), numbers(1, 6, 5, 3, 3)
+    out = ops.winograd_conv2d(images, weight).relu_()
+    (found,) = torch.autograd.grad(out.sum(), images)
+    out = F.conv2d(images, weight, padding=1).relu_()
+    (expected,) = torch.autograd.grad(out.sum(), images)
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_terms_of_tiles_that_do_not_exist_are_refused():
+    with pytest.raises(RuntimeError, match='there are 6 tiles'):
+        torch.ops.hrdet.winograd_terms(torch.zeros(1, 5, 9, 3), False, 2, 5)
+    with pytest.raises(RuntimeError, match='float32'):
+        torch.ops.hrdet.winograd_terms(torch.zeros(1, 5, 9, 3).double(), True, 0, 1)
+
+
 @pytest.mark.parametrize('channels', [18, 36, 72, 144, 256])
 def test_sizes_of_hrnet(channels):
     images = numbers(0, 1, channels, 26, 39)

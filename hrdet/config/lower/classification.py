@@ -161,7 +161,13 @@ def _mixing(
     return Node(path, type=type.removeprefix('Batch'), alpha=alpha)
 
 
-def accuracy(path: str, *, type: Literal['Accuracy'], topk: Any = (1,), thrs: Any = 0.0) -> Node:
+def accuracy(
+    path: str,
+    *,
+    type: Literal['Accuracy'],
+    topk: Count | list[Count] = (1,),
+    thrs: Any = 0.0,
+) -> Node:
     """The evaluator, as OpenMMLab 2 writes it."""
     check(thrs in (0, None), f'{path}.thrs', 'thresholds of scores do not exist: leave it out')
     return Node(path, type=type, topk=(topk,) if isinstance(topk, int) else tuple(topk))
@@ -178,7 +184,9 @@ def accuracy_of_mmcls(
     return accuracy(path, type='Accuracy', **{'topk': (1, 5), **options})
 
 
-def _metric_options(path: str, *, topk: Any = (1, 5), thrs: Any = None) -> dict[str, Any]:
+def _metric_options(
+    path: str, *, topk: Count | list[Count] = (1, 5), thrs: Any = None
+) -> dict[str, Any]:
     return dict(topk=topk, thrs=thrs)
 
 

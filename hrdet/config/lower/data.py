@@ -51,14 +51,15 @@ def read_data(
     # 1. Lower each split; ``lowered`` collects the data sets of all of them.
     pad_size = pad_size and tuple(pad_size)
     splits: dict[str, Node | None] = dict(train=train, val=val, test=test)
-    check(any(splits.values()), path, 'there is none of train, val and test')
+    given = {split: section for split, section in splits.items() if section is not None}
+    check(bool(given), path, 'there is none of train, val and test')
     lowered: _Lowered = []
     trained: _Lowered = []
-    for split, section in splits.items():
+    for split, section in given.items():
         training, first = split == 'train', len(lowered)
         context = Context(training, convention, masks, semantics, pad_size is not None, classes)
         plain = partial(_dataset, context=context, lowered=lowered)
-        splits[split] = section and Node(
+        splits[split] = Node(
             f'{path}.{split}',
             dataset=read_dataset(section, f'{path}.{split}', training, plain),
             batch_size=imgs_per_gpu if training else test_imgs_per_gpu,

@@ -7,7 +7,6 @@ image adds to a training step of W18 (docs/results/memory.md).
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -26,13 +25,14 @@ def conv_bn(conv: nn.Conv2d, bn: nn.Module, x: Tensor) -> Tensor:
     shift = bn.bias - bn.running_mean * gain
     # 2. The gain scales the weight (O, I, h, w) of each output channel; the shift is the bias.
     weight = conv.weight * gain[:, None, None, None]
-    return F.conv2d(x, weight, shift, conv.stride, conv.padding, conv.dilation, conv.groups)
+    return conv._conv_forward(x, weight, shift)
 
 
 def _can_fold(conv: nn.Module, bn: nn.Module) -> bool:
     """A plain convolution and a frozen batch norm, without hooks (pruning, for one) on either."""
     return (
-        type(conv) is nn.Conv2d
+        isinstance(conv, nn.Conv2d)
+        and type(conv).forward is nn.Conv2d.forward
         and conv.bias is None
         and conv.padding_mode == 'zeros'
         and isinstance(bn, _BatchNorm)

@@ -150,3 +150,10 @@ def test_test_time_augmentation(config):
     (views,) = run.check().test['dataset']['transforms']
     kinds = [[step['type'] for step in view] for view in views['views']]
     assert kinds == [['ResizeEdge'], ['ResizeEdge', 'RandomFlip']]
+
+
+@pytest.mark.parametrize('topk', [0.5, '1', [1, 0], [None]])
+def test_ranks_that_are_no_counts(config, topk):
+    config['val_evaluator'] = config['test_evaluator'] = dict(type='Accuracy', topk=topk)
+    with pytest.raises(ConfigError, match=r'evaluator\.topk'):
+        lower(config)

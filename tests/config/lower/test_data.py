@@ -266,6 +266,13 @@ def test_mistakes_in_a_data_set(config, change, message):
         lower(config).check()
 
 
+@pytest.mark.parametrize('value', [0, False, '', []])
+def test_a_split_that_is_no_data_set(config, value):
+    config['data']['val'] = value
+    with pytest.raises(ConfigError, match=r'data\.val: '):
+        lower(config).check()
+
+
 SCALES = [(1333, 800), (1000, 600)]
 
 
