@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import contextlib
 import re
 import sys
 from collections.abc import Sequence
@@ -175,7 +176,7 @@ def add_drawing_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--score-thr',
         '--show-score-thr',
-        type=float,
+        type=_score,
         default=0.3,
         help='minimum score of drawn objects (%(default)s)',
     )
@@ -209,6 +210,13 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f'expected an integer of 1 or more, not {text!r}')
     return int(text)
+
+
+def _score(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) <= 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f'expected a number from 0 to 1, not {text!r}')
 
 
 def _batch(text: str) -> int | None:

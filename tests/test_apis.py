@@ -1,5 +1,6 @@
 """From a config, a checkpoint and pictures to detections."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -242,12 +243,17 @@ def test_folders_and_patterns_are_several_images(model, pictures, tmp_path):
 
 
 def test_score_thr(model, pictures):
+    model = copy.deepcopy(model)
+    with torch.no_grad():  # smaller differences between classes: scores below 1
+        model.roi_head.bbox_head.fc_cls.weight.mul_(0.01)
     everything = inference_detector(model, pictures[0])
-    assert len(everything)
     best = float(everything.scores[0])
     found = inference_detector(model, pictures[0], score_thr=best)
     assert same(found, everything.above(best))
+    assert len(found)
     assert len(inference_detector(model, pictures[0], score_thr=best + 1e-3)) == 0
+    with pytest.raises(ValueError, match='score_thr=50: scores lie between 0 and 1'):
+        inference_detector(model, pictures[0], score_thr=50)
 
 
 def test_a_model_from_elsewhere_is_refused(pictures):

@@ -49,6 +49,8 @@ def present_images(
         return present_images(model, [one], batch_size, score_thr, tiling, **options)[0]
     if score_thr is not None and model.task != 'detection':
         raise ValueError(f'score_thr is of detectors; this model is for {model.task}')
+    if score_thr is not None and not 0 <= score_thr <= 1:
+        raise ValueError(f'score_thr={score_thr!r}: scores lie between 0 and 1')
     if isinstance(images, (str, os.PathLike)):  # a folder or a pattern
         images = _files_of(images)
     # Images of a generator are not kept: all of them may not fit into memory.

@@ -201,5 +201,8 @@ def test_options_of_the_commands():
     assert Style.of(args, ('a', 'b')) == Style(3, False, 'class', frozenset({1}))
     assert Style.of(parser.parse_args([]), ('a',)) == Style()
     assert parser.parse_args(['--show-score-thr', '0.5']).score_thr == 0.5
+    for wrong in ('50', 'nan', 'high'):
+        with pytest.raises(SystemExit):
+            parser.parse_args(['--score-thr', wrong])
     with pytest.raises(ConfigError, match=r"no class 'b'; did you mean 'bb'"):
         Style.of(args, ('aa', 'bb'))

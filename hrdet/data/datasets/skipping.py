@@ -119,5 +119,5 @@ def _listed(dataset: ImageDataset, bad: list[int], consequence: str) -> list[str
     ]
     lines += [f'  left out: {examine(dataset, i).error}' for i in bad[:MAX_LISTED]]
     if len(bad) > MAX_LISTED:
-        lines.append(f'  ... and {len(bad) - MAX_LISTED} more; tools/check_dataset.py lists all')
+        lines.append(f'  ... and {len(bad) - MAX_LISTED} more; hrdet check lists all')
     return lines

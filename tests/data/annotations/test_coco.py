@@ -82,7 +82,7 @@ def test_many_problems_are_counted(coco_folder):
     for annotation in coco_folder.content['annotations']:
         annotation['image_id'] = 0
     coco_folder.content['annotations'] *= 2
-    with pytest.raises(DataError, match=r'and 5 more; tools/check_dataset\.py lists all'):
+    with pytest.raises(DataError, match='and 5 more; hrdet check lists all'):
         coco_folder.load()
 
 
