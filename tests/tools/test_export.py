@@ -148,7 +148,7 @@ def wrong_scores(inputs):
 
 
 @pytest.mark.parametrize(('arguments', 'told'), [
-    (('m.pth',), r'm\.pth: an exported file ends in \.onnx or \.pt2'),
+    (('m.pth',), r'm\.pth: an exported file ends in \.onnx, \.xml, \.pt2 or \.aoti\.pt2'),
     (('m.pt2', '--image', 'gone.jpg'), r'gone\.jpg: No such file'),
     (('m.pt2', '--size', '64', '80', '--dynamic', 'size'), 'multiples of 32, not 64 x 80'),
 ])  # fmt: skip

@@ -126,7 +126,7 @@ def test_metrics_of_other_tasks(monkeypatch, tmp_path):
 def test_losses_on_a_logarithmic_scale_the_rate_and_the_best_epoch(monkeypatch, tmp_path):
     axes = {}
     monkeypatch.setattr('hrdet.visualize.curves._finish', lambda a: axes.update({a.get_title(): a}))
-    entries = [losses(step) | dict(lr=0.1 / step) for step in (10, 20, 30)]
+    entries = [losses(step) | dict(lr=0.1 / step, loss_bbox=0.01 / step) for step in (10, 20, 30)]
     entries += [
         entry(10 * e, 'val', epoch=e, bbox_AP=ap) for e, ap in ((1, 0.2), (2, 0.4), (3, 0.3))
     ]

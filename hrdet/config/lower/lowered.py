@@ -46,6 +46,7 @@ def _read(
     for name, split in dict(train=train, val=val, test=test).items():
         if split is not None:
             read(_read_split, split, name)
+            split.setdefault('batch_size', 1)
     return RunConfig(
         model=check_typed(model, 'model'),
         classes=None if classes is None else tuple(classes),
@@ -61,7 +62,7 @@ def _read_split(
     path: str,
     *,
     dataset: Node,
-    batch_size: Count,
+    batch_size: Count = 1,
     num_workers: Natural = 2,
     pad_size: tuple[Count, Count] | None = None,
     size_divisor: Count = 1,
