@@ -117,6 +117,8 @@ def _shape(shape: Any, size: tuple[int, int]) -> tuple:
         raise ValueError("'points' has a coordinate that is not finite")
     # 2. What they mean depends on the type of the shape.
     name, group = shape['label'], shape.get('group_id')
+    if not isinstance(group, (int, str, type(None))):
+        raise ValueError(f'group_id is a whole number or a text, not {group!r}')
     if kind in _NO_AREA:
         return name, kind, None
     if kind == 'rectangle' and len(points) in (2, 4):

@@ -74,6 +74,12 @@ def test_a_group_is_one_object(read):
         (shape('cat', [[1, 2], [3, float('inf')]], 'rectangle'), 'shapes[1]', 'finite', True),
         (shape('cat', [[1, 2], [3, 4]], 'mask'), 'shapes[1]', 'PNG', True),
         (shape('cat', [[1, 2], [1e300, 4]], 'circle'), 'shapes[1]', 'a circle beyond', True),
+        (
+            shape('cat', [[1, 2], [3, 4]], 'rectangle') | dict(group_id=[]),
+            'shapes[1]',
+            'group_id',
+            True,
+        ),
         ('text', 'shapes[1]', 'object', True),
     ],
 )
