@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hrdet.data.datasets.base import ImageDataset
 
+_NO_SIZE = -1  # of members of archives, which are not compared
 _COMPARED = 500  # pairs of files of one name, whose bytes are compared
 
 
@@ -22,6 +23,7 @@ def shared_images(
     similar = defaultdict(list)
     for path in trained:
         similar[key(path)].append(path)
+    similar.pop(_NO_SIZE, None)
     shared, compared = [], 0
     for path in sorted({os.path.abspath(path) for path in _paths(val_set)}):
         others = [] if path in trained else similar.get(key(path), [])
@@ -34,11 +36,11 @@ def shared_images(
 
 
 def _size(path: str) -> int:
-    """Bytes of a file; of members of archives, which are not compared, -1."""
+    """Bytes of a file."""
     try:
         return os.path.getsize(path)
     except OSError:
-        return -1
+        return _NO_SIZE
 
 
 def _paths(dataset: ImageDataset) -> list[str]:

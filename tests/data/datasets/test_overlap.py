@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from hrdet.data import ClassFolders, ConcatDataset, RepeatDataset, shared_images
+from hrdet.data import ClassFolders, ConcatDataset, RepeatDataset
+from hrdet.data.datasets import overlap
+from hrdet.data.datasets.overlap import shared_images
 
 
 @pytest.fixture
@@ -40,3 +42,11 @@ def test_copies_are_found_and_other_images_of_their_names_are_not(folder, tmp_pa
     shutil.copy(train / 'ants' / '2.png', val / 'ants' / '2.png')
     sets = [ClassFolders(data_prefix=str(path)) for path in (train, val)]
     assert names(shared_images(*sets)) == ['1.png', '2.png']
+
+
+def test_members_of_archives_are_not_compared_with_each_other(folder, monkeypatch):
+    """Their sizes are unknown: every pair of two archives would be."""
+    train, val = (ClassFolders(data_prefix=str(folder(*x))) for x in (('a', (1, 2)), ('b', (1, 3))))
+    monkeypatch.setattr(overlap, '_paths', lambda dataset: [f'{dataset.source}.zip/1.png'])
+    monkeypatch.setattr(overlap, '_same_bytes', lambda *paths: pytest.fail(f'compared {paths}'))
+    assert shared_images(train, val, any_name=True) == []
