@@ -3,6 +3,7 @@
 import logging
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from hrdet.distributed import rank
 
@@ -21,7 +22,7 @@ def start_logging(level: str, folder: Path | None = None) -> logging.Logger:
         handler.close()
     logger.propagate = False
     logger.setLevel(level if rank() == 0 else logging.WARNING)
-    handlers = [logging.StreamHandler(sys.stdout)]
+    handlers = [_Console()]
     if folder is not None and rank() == 0:
         handlers.append(_TextLog(folder / TEXT_LOG, delay=True, encoding='utf-8'))
     for handler in handlers:
@@ -38,6 +39,17 @@ class _Format(logging.Formatter):
         level = '' if record.levelno < logging.WARNING else f'{record.levelname} '
         text = f'{self.formatTime(record, "%m/%d %H:%M:%S")} {level}{record.getMessage()}'
         return text.encode(errors='backslashreplace').decode()  # names of files that are no text
+
+
+class _Console(logging.StreamHandler):
+    """Writes to what ``sys.stdout`` is at the time: above a progress bar while there is one."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)  # a StreamHandler's would set ``stream``
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stdout
 
 
 class _TextLog(logging.FileHandler):

@@ -96,7 +96,7 @@ def parse_args() -> argparse.Namespace:
 def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
     """Test in one process; ``run_tool.run`` calls it."""
     from hrdet.distributed import rank
-    from hrdet.engine.build import build_tester
+    from hrdet.engine.build import TestOptions, build_tester
     from hrdet.evaluation import error_numbers, mmdetection_names
     from hrdet.structures.result_files import write_plain
     from hrdet.visualize import Report, Style
@@ -106,17 +106,10 @@ def test(args: argparse.Namespace, launcher: str, force_cpu: bool) -> None:
         raise ConfigError('--format-only computes no metrics: leave --eval and --out-item out')
     if args.out_item == 'metrics' and Path(args.out or '').suffix not in ('.json', '.pkl'):
         raise ConfigError('--out-item metrics: --out names a .json or .pkl file for them')
-    tester = build_tester(
-        load_config(args.config, args.cfg_options),
-        args.checkpoint,
-        args.eval,
-        launcher,
-        force_cpu,
-        speed_options(args),
-        args.tta,
-        not args.format_only,
-        args.check_images,
-    )
+    config = load_config(args.config, args.cfg_options)
+    evaluate, speed = not args.format_only, speed_options(args)
+    options = TestOptions(args.eval, speed, args.tta, evaluate, args.check_images)
+    tester = build_tester(config, args.checkpoint, options, launcher, force_cpu)
     evaluator, work_dir = tester.evaluator, Path(args.work_dir or tester.work_dir)
     results = args.out if args.out_item == 'pred' else None
     consumers = []

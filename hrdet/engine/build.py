@@ -4,7 +4,6 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import randbelow
@@ -19,7 +18,7 @@ import hrdet.models
 import hrdet.optimize
 from hrdet.checkpoints import CheckpointError, load_backbone, load_checkpoint
 from hrdet.checkpoints.disk import read_meta
-from hrdet.config import Config, Node, RunConfig, Training, loader_options, lower
+from hrdet.config import Config, Node, RunConfig, loader_options, lower
 from hrdet.distributed import broadcast_object, on_rank_0, rank, world_size
 from hrdet.engine.checkpointing import LATEST
 from hrdet.engine.evaluate import Tester, Validation
@@ -28,7 +27,6 @@ from hrdet.engine.progress_bar import ProgressBar
 from hrdet.engine.resume import load_weights, resume
 from hrdet.engine.trainer import Trainer
 from hrdet.engine.work_dir import WorkDir
-from hrdet.evaluation import Evaluator
 from hrdet.logger import start_logging
 from hrdet.ops.library import check
 from hrdet.optim import shorten_warm_up
@@ -52,6 +50,19 @@ class TrainOptions:
     check_images: bool = True  # every image before the first iteration; else a few
 
 
+@dataclass(slots=True)
+class TestOptions:
+    """Choices of the command line for a test."""
+
+    __test__ = False  # no class of tests
+
+    metrics: list[str] | None = None  # in place of those of the config's evaluator
+    speed: dict[str, Any] | None = None  # of hrdet.optimize.optimize; None: as it was trained
+    tta: bool = False  # with the views that the config has for test-time augmentation
+    evaluate: bool = True  # False builds no evaluator, for data without truth
+    check_images: bool = True  # every image before the first prediction; else a few
+
+
 def build_trainer(
     config: Config, options: TrainOptions, launcher: str = 'none', force_cpu: bool = False
 ) -> Trainer:
@@ -65,10 +76,8 @@ def build_trainer(
     run = lower(config).check()
     run.check_trainable()
     training, runtime = run.training, run.runtime
-    # 2. Processes, device and work folder.  Missing operators are an error here, before the data
-    #    is read.
-    device = start(launcher, force_cpu, runtime.backend)
-    check(device)
+    # 2. Processes, device and work folder.
+    device = _device(run, launcher, force_cpu)
     work_dir = WorkDir(options.work_dir or runtime.work_dir, runtime.log_level)
     # 3. Where the run starts: a run to resume decides the seed, and needs no other weights.
     resume_from = on_rank_0(_resume_from, options, run, work_dir.path)
@@ -77,7 +86,6 @@ def build_trainer(
     _set_up_torch(seed, runtime.cudnn_benchmark, options.deterministic)
     if not options.auto_scale_lr and training.auto_scale_lr:
         training.auto_scale_lr = training.auto_scale_lr | dict(enable=False)
-
     # 4. Data and model; the number of classes comes from the data set.
     train_set, train_loader = _data(run.train, options.check_images, runtime.on_bad_image, seed)
     model = hrdet.models.build_model(run, train_set.classes)
@@ -86,10 +94,11 @@ def build_trainer(
     # 5. Validation and the trainer, with its hooks and trackers.
     validation = _validation(run, train_set, options)
     val_set = validation and validation.loader.dataset
-    hooks = [build(node) for node in training.hooks]
-    if rank() == 0 and sys.stdout.isatty():
-        hooks.append(ProgressBar())
-    _shorten_warm_up(training, len(train_loader.batch_sampler), run.warnings)
+    bar = [ProgressBar()] if rank() == 0 and sys.stdout.isatty() else []
+    epoch_length = len(train_loader.batch_sampler)
+    max_iters = training.max_iters or training.max_epochs * epoch_length
+    training.schedule, note = shorten_warm_up(training.schedule, epoch_length, max_iters)
+    run.warnings += [note] if note else []
     work_dir.log_start(device, seed)
     trainer = Trainer(
         model,
@@ -100,7 +109,7 @@ def build_trainer(
         seed=seed,
         validation=validation,
         meta=_meta(config, run, train_set, val_set),
-        hooks=hooks,
+        hooks=[*build(training.hooks), *bar],
         trackers=build_trackers(training.trackers, work_dir.path),
     )
     # 6. Weights; on a resume optimizer, schedule and position in the epoch too.
@@ -108,8 +117,10 @@ def build_trainer(
         resume(trainer, resume_from)
     elif load_from:
         load_weights(trainer, load_from)
-    _log_settings(trainer, run.warnings, train_set, val_set)
+    work_dir.logger.info(train_set.report)
     if rank() == 0:
+        for text in run.warnings + doubts(trainer.model, training.amp, train_set, val_set):
+            work_dir.logger.warning(text)
         config.dump(str(work_dir.path / (Path(config.filename or 'config.py').name)))
     return trainer
 
@@ -128,100 +139,75 @@ def _meta(config: Config, run: RunConfig, train_set: Any, val_set: Any) -> dict[
 
     With it other tools need no data set, and a resumed run detects that its data differ.
     """
-    sets = dict(train=train_set, val=val_set)
     meta = dict(classes=list(train_set.classes), config=config.pretty_text)
     if train_set.palette is not None:
         meta['palette'] = [list(colour) for colour in train_set.palette]
     if 'convention' in run.model:
         meta['box_convention'] = str(run.model['convention'])
-    # A line that identifies the content of a data set, wherever its files lie.
-    given = {name: one for name, one in sets.items() if one is not None}
-    meta['data'] = {name: re.sub(r'\S*/', '', one.report) for name, one in given.items()}
+    # A line that identifies the content of each data set, wherever its files lie.
+    sets = dict(train=train_set) | ({} if val_set is None else dict(val=val_set))
+    meta['data'] = {name: re.sub(r'\S*/', '', one.report) for name, one in sets.items()}
     return meta
-
-
-def _shorten_warm_up(training: Training, epoch_length: int, warnings: list[str]) -> None:
-    max_iters = training.max_iters or training.max_epochs * epoch_length
-    training.schedule, note = shorten_warm_up(training.schedule, epoch_length, max_iters)
-    warnings += [note] if note else []
-
-
-def _log_settings(trainer: Trainer, warnings: list[str], train_set: Any, val_set: Any) -> None:
-    trainer.logger.info(train_set.report)
-    if rank() == 0:
-        found = doubts(trainer.model, trainer.training.amp, train_set, val_set)
-        for text in warnings + found:
-            trainer.logger.warning(text)
 
 
 def build_tester(
     config: Config,
     checkpoint: str,
-    metrics: list[str] | None = None,
+    options: TestOptions,
     launcher: str = 'none',
     force_cpu: bool = False,
-    speed: dict[str, Any] | None = None,
-    tta: bool = False,
-    evaluate: bool = True,
-    check_images: bool = True,
 ) -> Tester:
     """Everything a test needs, ready for ``tester.run()``, with the checkpoint's weights.
-
-    Args:
-        config: with a section ``test``.
-        checkpoint: the weights.
-        metrics: replace the metrics of the config's evaluator unless None.
-        launcher: see ``launch.start``.
-        force_cpu: leave GPUs alone.
-        speed: arguments of ``hrdet.optimize.optimize``; None leaves the model as it was trained.
-        tta: test with the views that the config has for test-time augmentation.
-        evaluate: False builds no evaluator, for data without truth.
-        check_images: check every image first; otherwise a few.
 
     Raises:
         ConfigError, DataError, CheckpointError, FileNotFoundError: with what to change.
     """
     run = lower(config)
-    views = run.use_tta() if tta else None
+    views = run.use_tta() if options.tta else None
     run.check()
-    device = start(launcher, force_cpu, run.runtime.backend)
-    check(device)  # missing operators are an error before the data is read
-    logger = start_logging(run.runtime.log_level)
     if run.test is None:
         raise ConfigError('data.test: testing needs this key')
-    test_set, loader = _data(run.test, check_images, run.runtime.on_bad_image)
-    evaluator = _evaluator(run.test['evaluator'], test_set, metrics) if evaluate else None
+    device = _device(run, launcher, force_cpu)
+    logger = start_logging(run.runtime.log_level)
+    test_set, loader = _data(run.test, options.check_images, run.runtime.on_bad_image)
+    evaluator = None
+    if options.evaluate:
+        node = run.test['evaluator']
+        if options.metrics is not None:
+            node = node.replaced(**registered(node['type'], node.path).choose(options.metrics))
+        evaluator = build(node, dataset=test_set)
     # No fresh weights: every one comes from the checkpoint, or the report says so.
     model = hrdet.models.build_model(run, test_set.classes, fresh=False)
     report = load_checkpoint(model, find_shared(checkpoint))
     _check_classes(report.classes, test_set.classes, checkpoint)
     model.palette = test_set.palette
     model = model.to(device)
-    if speed is not None:
-        model = hrdet.optimize.optimize(model.eval(), **speed)
+    if options.speed is not None:
+        model = hrdet.optimize.optimize(model.eval(), **options.speed)
     logger.info(f'{report}')
     for text in run.warnings if rank() == 0 else ():
         logger.warning(text)
-    switches = ', '.join(f'{name} {value}' for name, value in (speed or {}).items())
-    logger.info(f'inference model: {"optimized, " if speed else "not optimized"}{switches}')
-    if tta:
+    switches = ', '.join(f'{name} {value}' for name, value in (options.speed or {}).items())
+    logger.info(f'inference model: {"optimized, " if options.speed else "not optimized"}{switches}')
+    if views:
         logger.info(f'test-time augmentation: {views}')
     return Tester(model, loader, evaluator, device, Path(run.runtime.work_dir or '.'))
 
 
-def _evaluator(node: Node, dataset: Any, metrics: Sequence[str] | None) -> Evaluator:
-    if metrics is not None:
-        node = node.replaced(**registered(node['type'], node.path).choose(metrics))
-    return build(node, dataset=dataset)
+def _device(run: RunConfig, launcher: str, force_cpu: bool) -> torch.device:
+    """Join the run's processes; missing operators are an error here, before the data is read."""
+    device = start(launcher, force_cpu, run.runtime.backend)
+    check(device)
+    return device
 
 
 def _resume_from(options: TrainOptions, run: RunConfig, work_dir: Path) -> str | None:
-    # A checkpoint that is named wins; else latest.pth, unless the user asks for a new run.
-    latest = work_dir / LATEST
+    # A checkpoint that is named wins; else latest.pth, unless the user asks for a new run, also by
+    # naming the weights to start it from.
     named = options.resume_from or run.runtime.resume_from
-    fresh = options.load_from is not None  # asked for by hand: a new run from those weights
-    if named is not None or fresh or not options.auto_resume:
+    if named is not None or options.load_from is not None or not options.auto_resume:
         return named
+    latest = work_dir / LATEST
     if latest.is_symlink() and not latest.exists():
         raise CheckpointError(
             f'{latest}: a link to {os.readlink(latest)}, which does not exist. Restore that file, '

@@ -15,6 +15,7 @@ from hrdet.distributed import broadcast_buffers, on_rank_0
 from hrdet.engine.stop_signal import Stopped
 from hrdet.evaluation import Evaluator
 from hrdet.structures import ImageMeta
+from hrdet.tracking import SamplePictures
 
 if TYPE_CHECKING:
     from hrdet.engine.trainer import Trainer
@@ -64,7 +65,8 @@ class Validation(NamedTuple):
 
     def run(self, trainer: Trainer) -> None:
         """Evaluate the weights (their average with EMA) and keep the best; a signal ends it."""
-        ema, consumers = trainer.step.ema, [self.evaluator, *trainer.consumers]
+        pictures = SamplePictures(trainer.log.trackers, self.loader.dataset, trainer.iter)
+        ema, consumers = trainer.step.ema, [self.evaluator, pictures, *trainer.consumers]
         with ema.swapped() if ema is not None else contextlib.nullcontext():
             broadcast_buffers(trainer.model)
             trainer.call('before_validation')

@@ -15,6 +15,14 @@ import torch.multiprocessing as mp
 
 from hrdet.messages import plural
 
+_RANKS = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK')  # what torch.distributed reads
+# Launcher -> the command that uses it, and the variables that it sets in place of _RANKS.
+_LAUNCHERS = {
+    'pytorch': ('torchrun --nproc_per_node N tools/train.py ... --launcher pytorch', *_RANKS),
+    'slurm': ('srun', 'SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+    'mpi': ('mpirun', *(f'OMPI_COMM_WORLD_{name}' for name in ('RANK', 'SIZE', 'LOCAL_RANK'))),
+}
+
 
 class LaunchError(RuntimeError):
     """The processes of a run cannot be started this way; the message says which way works."""
@@ -39,7 +47,7 @@ def start(launcher: str = 'none', force_cpu: bool = False, backend: str = 'nccl'
         os.environ['CUDA_VISIBLE_DEVICES'] = ''  # also for code that asks torch for GPUs
     gpus = 0 if force_cpu else torch.cuda.device_count()
     if launcher != 'none' and not dist.is_initialized():
-        _ENVIRONMENTS[launcher]()
+        _set_environment(launcher)
         local_rank = int(os.environ['LOCAL_RANK'])
         if gpus:
             if local_rank >= gpus:
@@ -82,46 +90,31 @@ def _refuse_unnamed_launcher() -> None:
             )
 
 
-def _pytorch_environment() -> None:
-    missing = {'RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'} - set(os.environ)
+def _set_environment(launcher: str) -> None:
+    """Set the variables that torch.distributed reads, from those of the launcher."""
+    command, *theirs = _LAUNCHERS[launcher]
+    needed = {*theirs, 'MASTER_ADDR', 'MASTER_PORT'} if launcher == 'pytorch' else {*theirs}
+    missing = sorted(needed - set(os.environ))
     if missing:
         raise LaunchError(
-            f'--launcher pytorch: {", ".join(sorted(missing))} not set; start with torchrun '
-            f'--nproc_per_node N tools/train.py ... --launcher pytorch'
+            f'--launcher {launcher}: {", ".join(missing)} not set; start with {command}'
         )
-
-
-def _slurm_environment() -> None:
-    if 'SLURM_PROCID' not in os.environ:
-        raise LaunchError('--launcher slurm: SLURM_PROCID is not set; start with srun')
-    if 'MASTER_ADDR' not in os.environ:
-        nodes = ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']]
-        names = subprocess.run(nodes, capture_output=True, text=True, check=True).stdout
-        os.environ['MASTER_ADDR'] = names.split()[0]
-    _rename(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS', LOCAL_RANK='SLURM_LOCALID')
-
-
-def _mpi_environment() -> None:
-    if 'OMPI_COMM_WORLD_RANK' not in os.environ:
-        raise LaunchError('--launcher mpi: OMPI_COMM_WORLD_RANK is not set; start with mpirun')
-    if 'MASTER_ADDR' not in os.environ:
-        local = os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE')
-        if local != os.environ['OMPI_COMM_WORLD_SIZE']:
-            raise LaunchError(
-                '--launcher mpi: set MASTER_ADDR to the first machine of the run, with '
-                'mpirun -x MASTER_ADDR=...'
-            )
-        os.environ['MASTER_ADDR'] = '127.0.0.1'
-    names = {name: f'OMPI_COMM_WORLD_{name}' for name in ('RANK', 'LOCAL_RANK')}
-    _rename(**names, WORLD_SIZE='OMPI_COMM_WORLD_SIZE')
-
-
-def _rename(**variables: str) -> None:
+    os.environ |= {ours: os.environ[name] for ours, name in zip(_RANKS, theirs)}
     os.environ.setdefault('MASTER_PORT', '29500')
-    os.environ.update({name: os.environ[other] for name, other in variables.items()})
+    if 'MASTER_ADDR' not in os.environ:
+        os.environ['MASTER_ADDR'] = _first_machine(launcher)
 
 
-_ENVIRONMENTS = dict(pytorch=_pytorch_environment, slurm=_slurm_environment, mpi=_mpi_environment)
+def _first_machine(launcher: str) -> str:
+    if launcher == 'slurm':
+        nodes = ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']]
+        return subprocess.run(nodes, capture_output=True, text=True, check=True).stdout.split()[0]
+    if os.environ.get('OMPI_COMM_WORLD_LOCAL_SIZE') != os.environ['WORLD_SIZE']:
+        raise LaunchError(
+            '--launcher mpi: set MASTER_ADDR to the first machine of the run, with '
+            'mpirun -x MASTER_ADDR=...'
+        )
+    return '127.0.0.1'
 
 
 def stop() -> None:
@@ -189,12 +182,7 @@ def spawn(processes: int, work: Callable[..., None], *args: Any) -> None:
 
 
 def _worker(index: int, count: int, port: int, work: Callable[..., None], args: tuple) -> None:
-    os.environ.update(
-        MASTER_ADDR='127.0.0.1',
-        MASTER_PORT=str(port),
-        RANK=str(index),
-        LOCAL_RANK=str(index),
-        WORLD_SIZE=str(count),
-        LOCAL_WORLD_SIZE=str(count),
-    )
+    ranks = dict(RANK=index, LOCAL_RANK=index, WORLD_SIZE=count, LOCAL_WORLD_SIZE=count)
+    os.environ |= {name: str(value) for name, value in ranks.items()}
+    os.environ |= dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
     work(*args)

@@ -1,6 +1,5 @@
 """A progress bar in a terminal."""
 
-import logging
 import sys
 from typing import Any
 
@@ -19,13 +18,11 @@ class ProgressBar(Hook):
         console = Console(file=sys.stdout)
         self.bar = progress.Progress(*columns, console=console, refresh_per_second=4)
         self.bar.start()
-        _redirect_log()
         self._training = self.bar.add_task('train', total=trainer.max_iters, completed=trainer.iter)
         trainer.consumers.append(self)
 
     def after_run(self, trainer: Any) -> None:
         self.bar.stop()
-        _redirect_log()
 
     def after_iteration(self, trainer: Any, batch: Any, losses: Any) -> None:
         self.bar.advance(self._training)
@@ -45,10 +42,3 @@ class ProgressBar(Hook):
 
     def after_validation(self, trainer: Any, metrics: Any) -> None:
         self.bar.remove_task(self._evaluating)
-
-
-def _redirect_log() -> None:
-    """Log lines go to what sys.stdout is now: above the bar while it runs."""
-    for handler in logging.getLogger('hrdet').handlers:
-        if type(handler) is logging.StreamHandler:
-            handler.setStream(sys.stdout)

@@ -25,7 +25,7 @@ from hrdet.models.base import total_loss
 from hrdet.optim import EMA, build_optimizer, lr_schedule, scale_lr
 from hrdet.optimize import fast_training
 from hrdet.structures import Batch
-from hrdet.tracking import SamplePictures, Tracker, Trackers, TrainingLog, explain_out_of_memory
+from hrdet.tracking import Tracker, Trackers, TrainingLog, explain_out_of_memory
 
 
 class TrainStep:
@@ -33,6 +33,7 @@ class TrainStep:
 
     Args:
         model: on its device; ``model(batch, mode='loss')`` returns losses and accuracies by name.
+            With several processes it is wrapped for DDP.
         optimizer: of the model's parameters.
         device: of the model.
         amp: dtype of autocast, 'float16' or 'bfloat16'; None computes in float32.
@@ -49,7 +50,7 @@ class TrainStep:
         grad_clip: dict[str, Any] | None = None,
         ema: dict[str, Any] | None = None,
     ) -> None:
-        self.model = model
+        self.model = data_parallel(model, device)
         self.optimizer = optimizer
         self.parameters = [p for group in optimizer.param_groups for p in group['params']]
         self.to_device = Prefetcher(device)
@@ -57,8 +58,7 @@ class TrainStep:
         self.autocast |= dict(dtype=getattr(torch, amp) if amp else None)
         self.scaler = torch.amp.GradScaler(device.type, enabled=amp == 'float16')
         self.grad_clip = grad_clip
-        bare = model.module if isinstance(model, DistributedDataParallel) else model
-        self.ema = EMA(bare, **ema) if ema else None
+        self.ema = EMA(model, **ema) if ema else None
 
     def __call__(self, batch: Batch, group: int = 1, update: bool = True) -> dict[str, Tensor]:
         """Train on a batch; returns these values and the ``loss``, detached, on the device.
@@ -99,7 +99,7 @@ class Trainer:
     and the generators are seeded at every iteration.
 
     Args:
-        model: is moved to the device and, with several processes, wrapped for DDP.
+        model: is moved to the device.
         loader: of Batches; its ``batch_sampler`` has ``batch_size``, ``set_epoch(epoch)`` and
             ``skip(batches)``.
         training: how to train.
@@ -141,15 +141,11 @@ class Trainer:
         length = self.epoch_length, self.max_iters
         self.schedule = lr_schedule(self.optimizer, training.schedule, *length)
         options = dict(amp=training.amp, grad_clip=training.grad_clip, ema=training.ema)
-        self.step = TrainStep(data_parallel(self.model, device), self.optimizer, device, **options)
+        self.step = TrainStep(self.model, self.optimizer, device, **options)
         self.early_stopping = training.early_stopping and EarlyStopping(**training.early_stopping)
         self.checkpoints = Checkpoints(work_dir.path, **training.checkpoint)
-        trackers = Trackers(work_dir.path, trackers)
-        self.consumers: list[Consumer] = []  # of predictions, besides the evaluator
-        if validation is not None and trackers.show_pictures:
-            pictures = SamplePictures(trackers, validation.loader.dataset, lambda: self.iter)
-            self.consumers.append(pictures)
-        self.log = TrainingLog(training.log_interval, trackers)
+        self.log = TrainingLog(training.log_interval, Trackers(work_dir.path, trackers))
+        self.consumers: list[Consumer] = []  # of predictions, added by hooks
         self.stopped_by = 0  # the signal that ended the run early
         self.stopped_together = True  # processes agreed on it, or none was asked to stop
         self.stop_reason = ''  # what else ended it early
@@ -216,8 +212,11 @@ class Trainer:
         seed_everything(self.seed, self.iter)
         self.call('before_iteration', batch)
         group, self.updated = self._accumulation()
-        with explain_out_of_memory(batch, self.device):
+        try:
             losses = self.step(batch, group, self.updated)
+        except RuntimeError as error:
+            explain_out_of_memory(error, batch, self.device)
+            raise
         self.iter += 1
         self.log.iteration(self, losses, batch)
         self.schedule.step()

@@ -1,8 +1,5 @@
 """Out of memory in a training step: what the step took, and what to change."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 
 from hrdet.messages import plural
@@ -17,15 +14,10 @@ class OutOfMemory(RuntimeError):
     """A training step needs more memory than the device has; the message says what to change."""
 
 
-@contextmanager
-def explain_out_of_memory(batch: Batch, device: torch.device) -> Iterator[None]:
-    """Within the block, where a batch is trained on, a lack of memory is an ``OutOfMemory``."""
-    try:
-        yield
-    except RuntimeError as error:
-        # On a CPU torch raises a plain RuntimeError.
-        if not isinstance(error, torch.OutOfMemoryError) and _OF_A_CPU not in str(error):
-            raise
+def explain_out_of_memory(error: RuntimeError, batch: Batch, device: torch.device) -> None:
+    """Raise an OutOfMemory for a lack of memory in a step on this batch; return after any other."""
+    # On a CPU torch raises a plain RuntimeError.
+    if isinstance(error, torch.OutOfMemoryError) or _OF_A_CPU in str(error):
         raise OutOfMemory(_advice(batch, device)) from error
 
 

@@ -3,7 +3,7 @@
 import errno
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -196,31 +196,28 @@ class Trackers:
 
 
 class SamplePictures:
-    """A consumer of predictions that draws the first few of every evaluation for the trackers."""
+    """A consumer of predictions that draws the first few of an evaluation for the trackers.
 
-    def __init__(
-        self, trackers: Trackers, dataset: Any, step: Callable[[], int], count: int = 4
-    ) -> None:
-        self.trackers, self.dataset, self.step, self.count = trackers, dataset, step, count
-        self._evaluation, self._drawn = -1, 0
+    ``step`` is the number of finished iterations.
+    """
+
+    def __init__(self, trackers: Trackers, dataset: Any, step: int, count: int = 4) -> None:
+        self.trackers, self.dataset, self.step = trackers, dataset, step
+        # ``SequentialShard`` gives rank 0 the first images of the data set, in order.
+        self._waiting = list(range(count)) if rank() == 0 and trackers.show_pictures else []
 
     def update(self, meta: ImageMeta, result: Any) -> None:
         """Draw a result; an error is a warning."""
-        step = self.step()
-        if self._evaluation != step:
-            self._evaluation, self._drawn = step, 0
-        if rank() > 0 or self._drawn >= self.count:
+        if not self._waiting:
             return
-        dataset, index = self.dataset, self._drawn
-        self._drawn += 1
-        # ``SequentialShard`` gives rank 0 the first images of the data set, in order.
+        dataset, index = self.dataset, self._waiting.pop(0)
         try:
             beside = dict(palette=dataset.palette, truth=dataset.truth(index))
             image = draw(dataset.image(index), result.numpy(), dataset.classes, **beside)
         except Exception as error:
             logger.warning(f'{meta.path}: no sample picture of it ({error})')
             return
-        self.trackers.picture(f'val/{Path(meta.path).stem}', image[..., ::-1], step)
+        self.trackers.picture(f'val/{Path(meta.path).stem}', image[..., ::-1], self.step)
 
 
 def build_trackers(nodes: Sequence[dict[str, Any]], work_dir: Path) -> list[Tracker]:

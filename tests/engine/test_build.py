@@ -14,6 +14,7 @@ from hrdet.checkpoints import CheckpointError, save_checkpoint, saved_palette
 from hrdet.config import load_config, lower
 from hrdet.data.shapes import make_shapes
 from hrdet.engine.build import (
+    TestOptions,
     TrainOptions,
     _check_classes,
     _meta,
@@ -235,7 +236,7 @@ def test_weights_to_start_from_at_an_address(config, server, tmp_path, monkeypat
     other = build_trainer(config, options, force_cpu=True).model.state_dict()
     assert all(torch.equal(other[key], v) for key, v in trainer.model.state_dict().items())
     config.data.test = config.data.val
-    tester = build_tester(config, f'{server.url}/detector.pth', force_cpu=True)
+    tester = build_tester(config, f'{server.url}/detector.pth', TestOptions(), force_cpu=True)
     other = tester.model.state_dict()
     assert all(torch.equal(other[key], v) for key, v in trainer.model.state_dict().items())
 

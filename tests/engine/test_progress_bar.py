@@ -10,7 +10,8 @@ from tests.engine import toy_run
 
 
 def consoles(trainer):
-    return [h.stream for h in trainer.logger.handlers if type(h) is logging.StreamHandler]
+    handlers = trainer.logger.handlers
+    return [h.stream for h in handlers if not isinstance(h, logging.FileHandler)]
 
 
 def test_bars_follow_the_run(tmp_path):

@@ -83,7 +83,7 @@ def step_of_tasks(folder: str) -> None:
     for task in CONFIGS:
         model = model_of(task, small=True).train()
         optimizer = build_optimizer(model, SGD)
-        step = TrainStep(distributed.data_parallel(model, device), optimizer, device)
+        step = TrainStep(model, optimizer, device)
         step(batch_of(task, [rank]))
         torch.save(model.state_dict(), Path(folder, f'{task}_{rank}.pth'))
         del step

@@ -92,22 +92,17 @@ class Pictures(Tracker):
         self.shown.append((name, image.shape, step))
 
 
-def test_sample_pictures(tmp_path):
-    class Data(ImageDataset):
-        classes = ('dark', 'light')
-
-        def image(self, index):
-            return np.zeros((60, 80, 3), np.uint8)
-
+def test_sample_pictures(tmp_path, monkeypatch):
+    """Of every evaluation the first four images."""
+    for name, value in dict(
+        palette=None, truth=lambda *_: None, image=lambda *_: np.zeros((60, 80, 3), np.uint8)
+    ).items():
+        monkeypatch.setattr(toy_run.Noise, name, value, raising=False)
     tracker = Pictures()
-    trackers = Trackers(tmp_path, [tracker])
-    trainer = toy_run.trainer(tmp_path)
-    trainer.consumers.append(SamplePictures(trackers, Data(), lambda: trainer.iter, count=2))
-    trainer.run()
+    toy_run.trainer(tmp_path, trackers=[tracker]).run()
     assert [(name, step) for name, _, step in tracker.shown] == [
-        ('val/image_0', 5), ('val/image_1', 5), ('val/image_0', 10), ('val/image_1', 10)
-    ]  # fmt: skip
-    assert trackers.show_pictures
+        (f'val/image_{i}', step) for step in (5, 10) for i in range(4)
+    ]
     assert not Trackers(tmp_path).show_pictures
 
 
@@ -135,7 +130,7 @@ def test_sample_pictures_of_other_tasks(tmp_path, result, truth):
             return truth
 
     tracker = Pictures()
-    pictures = SamplePictures(Trackers(tmp_path, [tracker]), Data(), lambda: 7, count=1)
+    pictures = SamplePictures(Trackers(tmp_path, [tracker]), Data(), 7, count=1)
     for _ in range(2):
         pictures.update(ImageMeta('a.jpg', 0, (60, 80), (60, 80), (60, 80)), result)
     ((name, shape, step),) = tracker.shown
