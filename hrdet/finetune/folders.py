@@ -61,31 +61,13 @@ def open_label_maps(path: Path, folder: Path) -> OwnData | None:
     found = label_map_sets(path)
     if found is None:
         return None
-    sets, notes = found[0], [found[1]]
-
-    def part(split: str, names: Sequence[str], listed: str = '') -> Part:
-        node = sets[split] | ({'split': listed} if listed else {})
-        return Part(node, [f'{node["img_dir"]}/{name}' for name in names])
-
-    # Training and validation: parts of their own, or a random split of the one there is.
-    whole = _for_training(path, sets)
+    sets, note = found
+    suffix = next(iter(sets.values()))['img_suffix']
     images = {split: images_below(Path(node['img_dir'])) for split, node in sets.items()}
-    if 'val' in sets:
-        train, val = part('train', images['train']), part('val', images['val'])
-    else:
-        suffix = sets[whole]['img_suffix']
-        names = [name for name in images[whole] if name.endswith(suffix)]
-        chosen = train_val_split(len(names), str(path))
-        parts = []
-        for split, rows in zip(('train', 'val'), chosen):
-            own = [names[row] for row in rows]
-            stems = [name.removesuffix(suffix) for name in own]
-            parts.append(part(whole, own, _write_list(folder / f'{split}.txt', stems)))
-        train, val = parts
-        notes.append(split_note(*map(len, chosen)))
-    test = part('test', images['test']) if 'test' in sets else None
-    size, classes = typical_size(train.files), sets[whole]['classes']
-    return OwnData(path.name, 'label maps', classes, size, train, val, test, notes=notes)
+    images = {split: [n for n in names if n.endswith(suffix)] for split, names in images.items()}
+    stems = [name.removesuffix(suffix) for name in images[_for_training(path, sets)]]
+    files = {split: [f'{sets[split]["img_dir"]}/{n}' for n in images[split]] for split in sets}
+    return _own_data(path, 'label maps', sets, files, note, folder, ('split', stems))
 
 
 def class_folder_sets(path: Path) -> tuple[dict[str, dict[str, Any]], str] | None:
@@ -122,30 +104,46 @@ def open_class_folders(path: Path, folder: Path) -> OwnData | None:
     found = class_folder_sets(path)
     if found is None:
         return None
-    nodes, notes = found[0], [found[1]]
+    nodes, note = found
     sets = {split: ClassFolders(data_prefix=node['data_prefix']) for split, node in nodes.items()}
+    whole = sets[_for_training(path, sets)]
+    lines = [f'{name} {label}' for name, label in zip(whole.image_ids, whole.labels)]
+    files = {
+        split: [f'{nodes[split]["data_prefix"]}/{name}' for name in one.image_ids]
+        for split, one in sets.items()
+    }
+    return _own_data(path, 'classes', nodes, files, note, folder, ('ann_file', lines))
 
-    def part(split: str, rows: Sequence[int], listed: str = '') -> Part:
-        node = nodes[split] | ({'ann_file': listed} if listed else {})
-        names = sets[split].image_ids
-        return Part(node, [f'{node["data_prefix"]}/{names[row]}' for row in rows])
 
-    # Training and validation: parts of their own, or a random split of the one there is.
-    split = _for_training(path, sets)
-    whole = sets[split]
-    if 'val' in sets:
-        train, val = part(split, range(len(whole))), part('val', range(len(sets['val'])))
-    else:
-        chosen = train_val_split(len(whole), str(path))
-        parts = []
+def _own_data(
+    path: Path,
+    kind: str,
+    nodes: Mapping[str, dict[str, Any]],
+    files: Mapping[str, Sequence[str]],
+    note: str,
+    folder: Path,
+    listing: tuple[str, Sequence[str]],
+) -> OwnData:
+    """The data sets ``nodes``, whose images are ``files``, with a part for validation.
+
+    Without one it is drawn from the images for training.  ``listing`` is the argument of a data set
+    that names a list of some of its images, and the line of each image in such a list.
+    """
+    split, notes = _for_training(path, nodes), [note]
+    parts = {name: Part(node, files[name]) for name, node in nodes.items()}
+    train, val = parts[split], parts.get('val')
+    if val is None:
+        argument, lines = listing
+        chosen = train_val_split(len(lines), str(path))
+        drawn = []
         for name, rows in zip(('train', 'val'), chosen):
-            lines = [f'{whole.image_ids[row]} {whole.labels[row]}' for row in rows]
-            parts.append(part(split, rows, _write_list(folder / f'{name}.txt', lines)))
-        train, val = parts
+            listed = _write_list(folder / f'{name}.txt', [lines[row] for row in rows])
+            own = [files[split][row] for row in rows]
+            drawn.append(Part(nodes[split] | {argument: listed}, own))
+        train, val = drawn
         notes.append(split_note(*map(len, chosen)))
-    test = part('test', range(len(sets['test']))) if 'test' in sets else None
-    size = typical_size(train.files)
-    return OwnData(path.name, 'classes', whole.classes, size, train, val, test, notes=notes)
+    size, classes = typical_size(train.files), nodes[split]['classes']
+    return OwnData(path.name, kind, classes, size, train, val, parts.get('test'), notes=notes)
 
 
 def _for_training(path: Path, parts: Mapping[str, Any]) -> str:
