@@ -35,27 +35,28 @@ HRDET_DECLARE_OPS(cuda)
 std::tuple<Tensor, Tensor> encode_masks_cpu(Tensor probabilities, Tensor boxes, Tensor sizes,
                                             double threshold, bool inclusive);
 
-// 3x3 convolution on a CPU; csrc/cpu/winograd.cpp.
-Tensor winograd_conv_cpu(Tensor input, Tensor weight, Tensor bias, std::optional<Tensor> summand,
+// 3x3 convolution, + residual, ReLU on a CPU; csrc/cpu/winograd.cpp.
+Tensor winograd_conv_cpu(Tensor input, Tensor weight, Tensor bias, std::optional<Tensor> residual,
                          bool relu);
 
-// Factors of the gradient of its filters; csrc/cpu/winograd_terms.cpp.
+// Transformed tiles, the factors of the gradient of its filters; csrc/cpu/winograd_terms.cpp.
 Tensor winograd_terms_cpu(Tensor map, bool gradient, int64_t first, int64_t count);
 
 // Resize and crop while an image is loaded; csrc/cpu/resize.cpp.
 Tensor resize_window_cpu(Tensor image, int64_t new_height, int64_t new_width, int64_t top,
                          int64_t left, int64_t height, int64_t width);
 
-// The class of every pixel of an enlarged map of logits; csrc/cpu/argmax.cpp.
+// Fused upsampling of logits and argmax over the classes; csrc/cpu/argmax.cpp.
 Tensor interpolate_argmax_cpu(Tensor logits, Tensor rows, Tensor row_weights, Tensor columns,
                               Tensor column_weights);
 
-// Enlarged coarser maps added to a map, in place; csrc/cpu/add_upsampled.cpp.
+// Fused upsampling of coarser maps and addition to a base map, in place;
+// csrc/cpu/add_upsampled.cpp.
 void add_upsampled_cpu(Tensor base, std::vector<Tensor> terms, std::vector<Tensor> rows,
                        std::vector<Tensor> row_weights, std::vector<Tensor> columns,
                        std::vector<Tensor> column_weights, bool relu);
 
-// Rows of a PNG to pixels; csrc/cpu/png.cpp.
+// Undo the row filters of a PNG; csrc/cpu/png.cpp.
 Tensor png_unfilter_cpu(Tensor rows, int64_t height, int64_t width, int64_t channels);
 
 }  // namespace hrdet

@@ -1,5 +1,5 @@
-// Adds enlarged coarser maps to a map in one pass over memory, which HRNet's fuse layers and the
-// heads on top of it do. An enlarged row exists only in the cache.
+// Bilinear upsampling of coarser maps fused with their addition to a base map, as in HRNet's fuse
+// layers and the heads on top of it: one pass over memory, upsampled rows stay in the cache.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -13,7 +13,7 @@ namespace hrdet {
 namespace {
 
 constexpr int64_t kLanes = 16;  // of a vector; buffers have as many more, which vectors may overlap
-constexpr int64_t kBlock = 16;  // pixels that are enlarged at once
+constexpr int64_t kBlock = 16;  // pixels that are upsampled at once
 
 typedef Vector<kLanes>::type Floats;
 
@@ -25,7 +25,7 @@ struct Term {
   Taps rows, columns;
 };
 
-// The map (N, H, W, C), contiguous, that the terms are added to.
+// The base map (N, H, W, C), contiguous, that the terms are added to.
 template <typename Value>
 struct Job {
   Value* base;

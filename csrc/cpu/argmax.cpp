@@ -1,6 +1,6 @@
-// The class of every pixel of an enlarged map of logits, which is never made: each row is
-// interpolated into a buffer that stays in the cache, and each pixel of it is reduced to the number
-// of its largest logit.
+// Bilinear upsampling of logits fused with the argmax over classes: the upsampled map is never
+// materialised. Each row of it is interpolated into a buffer that stays in the cache, and each
+// pixel is reduced to the class of its largest logit.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -16,8 +16,8 @@ namespace hrdet {
 namespace {
 
 constexpr int64_t kLanes = 16;        // classes are padded to a multiple of it
-constexpr int64_t kMaxClasses = 255;  // labels are uint8, and 255 is no label
-// Below every logit. Finite: times a weight of zero an infinity would be no number.
+constexpr int64_t kMaxClasses = 255;  // labels are uint8, and 255 means ignored
+// Below every logit. Finite: an infinity times a weight of zero would be NaN.
 constexpr float kPadding = std::numeric_limits<float>::lowest();
 
 typedef float Floats __attribute__((vector_size(kLanes * sizeof(float))));
@@ -56,8 +56,7 @@ inline void interpolate_row(const Job& job, int64_t y, float* out) {
   }
 }
 
-// Values and labels of `Lanes` lanes, of which the larger half is kept until one is left. Of equal
-// values the smaller label wins.
+// The label of the largest of `Lanes` values, by a tree reduction; ties: the lowest label.
 template <int64_t Lanes>
 inline int32_t label_of_largest(const float* values, const int32_t* labels) {
   if constexpr (Lanes == 1) {
@@ -77,7 +76,7 @@ inline int32_t label_of_largest(const float* values, const int32_t* labels) {
   }
 }
 
-// The number of the largest logit of column x of a row (w, padded); the first of equal ones.
+// The class of the largest logit of column x of a row (w, padded); ties: the lowest class.
 inline uint8_t label_of(const Job& job, int64_t x, const float* row) {
   // 1. The columns that this one is the weighted sum of.
   const int32_t* index = job.columns.index + x * job.columns.taps;

@@ -20,7 +20,7 @@ STABLE_TORCH_LIBRARY(hrdet, m) {
       "encode_masks(Tensor probabilities, Tensor boxes, Tensor sizes, float threshold, "
       "bool inclusive) -> (Tensor, Tensor)");
   m.def(
-      "winograd_conv(Tensor input, Tensor weight, Tensor bias, Tensor? summand, bool relu) -> "
+      "winograd_conv(Tensor input, Tensor weight, Tensor bias, Tensor? residual, bool relu) -> "
       "Tensor");
   m.def("winograd_terms(Tensor map, bool gradient, int first, int count) -> Tensor");
   m.def(

@@ -1,4 +1,4 @@
-// The filters of PNG's rows undone (PNG specification, section 9), for one or three bytes a pixel.
+// Undoes PNG's row filters (PNG specification, section 9), for one or three bytes a pixel.
 #include <cstring>
 #include <vector>
 
@@ -32,8 +32,8 @@ void add_average(uint8_t* out, const uint8_t* raw, const uint8_t* above, int64_t
   }
 }
 
-// The pixel among a, b, c that is nearest to a + b - c; the first of equals.  Without branches:
-// which one it is cannot be predicted.
+// The one of a, b, c that is nearest to a + b - c; ties: the first. Branch-free, because the branch
+// would be unpredictable.
 inline int32_t paeth(int32_t a, int32_t b, int32_t c) {
   const int32_t to_a = b - c, to_b = a - c, both = to_a + to_b;
   const int32_t pa = to_a < 0 ? -to_a : to_a, pb = to_b < 0 ? -to_b : to_b;

@@ -1,4 +1,5 @@
-// Taps of a resized map: what each of its rows (or columns) is the weighted sum of.
+// Filter taps of a resampled map: the source rows (or columns) and weights that each of its rows
+// (or columns) is the weighted sum of.
 #pragma once
 
 #include <algorithm>

@@ -1,7 +1,8 @@
 // Winograd convolution F(4x4, 3x3) of channels-last maps on a CPU (Lavin and Gray, arXiv
 // 1509.09308): 36 multiplications for 16 pixels instead of 144. Tiles are processed in chunks that
-// stay in the cache between 1) input transform, 2) matrix product, 3) output transform. Sums are
-// float32, also for bfloat16 maps.
+// stay in the cache between 1) input transform, 2) GEMM, one for each of the 36 elements of a
+// transformed tile, 3) output transform, with bias, residual and ReLU. Sums are float32, also for
+// bfloat16 maps.
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -16,13 +17,13 @@
 #endif
 
 #include "vector.h"
-#include "winograd_product.h"
+#include "winograd_gemm.h"
 #include "winograd_transform.h"
 
 namespace hrdet {
 namespace {
 
-// Extra bytes between the 36 parts of a buffer, against conflict misses in the L1 cache.
+// Extra bytes between the 36 matrices of a buffer, against conflict misses in the L1 cache.
 constexpr int kPadding = 64;
 constexpr int kChunk = 24;  // tiles per chunk; its buffers fit the L2 cache
 
@@ -32,9 +33,9 @@ inline int64_t round_up(int64_t count, int64_t unit) { return (count + unit - 1)
 template <typename Value>
 struct Job {
   const Value* input;
-  const void* weight;  // (36, panels, words, panel); a word is the factor that Step takes at once
+  const void* weight;  // (36, panels, words, panel); a word is what MultiplyAdd takes at once
   const float* bias;
-  const Value* summand;  // or null
+  const Value* residual;  // or null
   bool relu;
   Value* output;
   int64_t height, width, in_channels, out_channels, panel, rows, columns;  // of tiles
@@ -42,9 +43,9 @@ struct Job {
 
 // Convolves chunks of tiles with vectors of `Lanes` floats and `Rows` x `Width` vectors of sums in
 // registers.
-template <typename Value, typename Step, int Lanes, int Rows, int Width>
+template <typename Value, typename MultiplyAdd, int Lanes, int Rows, int Width>
 class Worker {
-  using Factor = typename Step::Factor;
+  using Factor = typename MultiplyAdd::Factor;
   static constexpr int64_t kWord = static_cast<int64_t>(sizeof(float) / sizeof(Factor));
 
  public:
@@ -55,12 +56,12 @@ class Worker {
                              4 << (job.out_channels % 16 > 4) << (job.out_channels % 16 > 8))),
         patch_step_(kChunk * patch_stride_ + kPadding / sizeof(Factor)),
         sum_step_(kChunk * sum_stride_ + kPadding / sizeof(float)),
-        buffer_(kTerms * (patch_step_ / kWord + sum_step_) + 32),
-        border_(kTerms * job.in_channels) {
+        buffer_(kElements * (patch_step_ / kWord + sum_step_) + 32),
+        border_(kElements * job.in_channels) {
     void* start = buffer_.data();
     size_t space = buffer_.size() * sizeof(float);
     sums_ = static_cast<float*>(std::align(64, space - 64, start, space));
-    patches_ = reinterpret_cast<Factor*>(sums_ + kTerms * sum_step_);
+    patches_ = reinterpret_cast<Factor*>(sums_ + kElements * sum_step_);
   }
 
   inline void run(int64_t first, int64_t last) {
@@ -89,7 +90,7 @@ class Worker {
     Factor* patch = patches_ + slot * patch_stride_;
     for_each_vector<Lanes>(channels, [&](auto zero, int64_t c, int64_t count) {
       using V = decltype(zero);
-      V d[kTerms];
+      V d[kElements];
       for (int i = 0; i < kPatch; ++i) {
         for (int j = 0; j < kPatch; ++j) {
           d[i * kPatch + j] = load<V>(corner + i * row + j * channels + c, count);
@@ -99,7 +100,7 @@ class Worker {
         transform_input(d + i * kPatch, 1);
       }
       for (int i = 0; i < kPatch; ++i) transform_input(d + i, kPatch);
-      for (int i = 0; i < kTerms; ++i) store(patch + i * patch_step_ + c, d[i], count);
+      for (int i = 0; i < kElements; ++i) store(patch + i * patch_step_ + c, d[i], count);
     });
   }
 
@@ -119,23 +120,23 @@ class Worker {
     return border_.data();
   }
 
-  // sums (36, tiles, outputs) = patches (36, tiles, channels) times weights (36, channels, outputs)
+  // 36 GEMMs: sums (tiles, outputs) = patches (tiles, channels) times weights (channels, outputs)
   inline void multiply(int64_t tiles) {
-    Product<Step> product{nullptr,
-                          patch_stride_,
-                          static_cast<const Factor*>(job_.weight),
-                          job_.panel,
-                          round_up(job_.in_channels, kWord) / kWord,
-                          nullptr,
-                          sum_stride_};
-    for (int i = 0; i < kTerms; ++i) {
+    MicroKernel<MultiplyAdd> kernel{nullptr,
+                                    patch_stride_,
+                                    static_cast<const Factor*>(job_.weight),
+                                    job_.panel,
+                                    round_up(job_.in_channels, kWord) / kWord,
+                                    nullptr,
+                                    sum_stride_};
+    for (int i = 0; i < kElements; ++i) {
       for (int64_t done = 0; done < sum_stride_; done += job_.panel) {
         for (int64_t t = 0; t < tiles; t += Rows) {
-          product.rows = patches_ + i * patch_step_ + t * patch_stride_;
-          product.out = sums_ + i * sum_step_ + t * sum_stride_ + done;
-          product.template run_all<Lanes, Rows, Width>(std::min(job_.panel, sum_stride_ - done));
+          kernel.rows = patches_ + i * patch_step_ + t * patch_stride_;
+          kernel.out = sums_ + i * sum_step_ + t * sum_stride_ + done;
+          kernel.template run_all<Lanes, Rows, Width>(std::min(job_.panel, sum_stride_ - done));
         }
-        product.weight += product.words * kWord * job_.panel;
+        kernel.weight += kernel.words * kWord * job_.panel;
       }
     }
   }
@@ -149,7 +150,7 @@ class Worker {
     const int64_t corner = ((image * job_.height + y) * job_.width + x) * job_.out_channels;
     for_each_vector<Lanes>(job_.out_channels, [&](auto zero, int64_t c, int64_t count) {
       using V = decltype(zero);
-      V m[kTerms], half[kTile * kPatch];
+      V m[kElements], half[kTile * kPatch];
       const float* from = sums_ + slot * sum_stride_ + c;
       for (int j = 0; j < kPatch; ++j) {
         for (int i = 0; i < kPatch; ++i)
@@ -165,7 +166,7 @@ class Worker {
           if (j >= width) break;
           const int64_t at = corner + (i * job_.width + j) * job_.out_channels + c;
           V value = out[j] + bias;
-          if (job_.summand) value += load<V>(job_.summand + at, count);
+          if (job_.residual) value += load<V>(job_.residual + at, count);
           if (job_.relu) value = value < 0.0f ? V{} : value;
           store(job_.output + at, value, count);
           __builtin_prefetch(job_.output + at + kTile * job_.out_channels, 1, 2);
@@ -183,9 +184,9 @@ class Worker {
   float* sums_;
 };
 
-template <typename Value, typename Step, int Lanes, int Rows, int Width>
+template <typename Value, typename MultiplyAdd, int Lanes, int Rows, int Width>
 inline void run(const Job<Value>& job, int64_t begin, int64_t end) {
-  Worker<Value, Step, Lanes, Rows, Width> worker(job);
+  Worker<Value, MultiplyAdd, Lanes, Rows, Width> worker(job);
   for (int64_t first = begin; first < end; first += kChunk) {
     worker.run(first, std::min(end, first + kChunk));
   }
@@ -198,13 +199,13 @@ using Run = void (*)(const Job<Value>&, int64_t, int64_t);
 template <typename Value>
 __attribute__((target("avx512f,avx512vl"), flatten)) void run_avx512(const Job<Value>& job,
                                                                      int64_t begin, int64_t end) {
-  run<Value, Float32Product, 16, 8, 3>(job, begin, end);
+  run<Value, Float32MultiplyAdd, 16, 8, 3>(job, begin, end);
 }
 
 template <typename Value>
 __attribute__((target("avx2,fma"), flatten)) void run_avx2(const Job<Value>& job, int64_t begin,
                                                            int64_t end) {
-  run<Value, Float32Product, 8, 6, 2>(job, begin, end);
+  run<Value, Float32MultiplyAdd, 8, 6, 2>(job, begin, end);
 }
 #endif
 
@@ -219,7 +220,7 @@ Run<Value> best_float32_run() {
     return run_avx2<Value>;
   }
 #endif
-  return run<Value, Float32Product, 4, 6, 2>;
+  return run<Value, Float32MultiplyAdd, 4, 6, 2>;
 }
 
 #ifdef HRDET_AVX512_BF16
@@ -238,17 +239,17 @@ Run<Value> best_bfloat16_run() {
     return run_avx512_bf16<Value>;
   }
 #endif
-  return run<Value, BFloat16Product, 4, 6, 2>;
+  return run<Value, BFloat16MultiplyAdd, 4, 6, 2>;
 }
 
 template <typename Value>
 void convolve(const Tensor& input, const Tensor& weight, const Tensor& bias,
-              const std::optional<Tensor>& summand, bool relu, Tensor& output) {
+              const std::optional<Tensor>& residual, bool relu, Tensor& output) {
   const int64_t height = input.size(1), width = input.size(2);
   const Job<Value> job{static_cast<const Value*>(input.data_ptr()),
                        weight.data_ptr(),
                        static_cast<const float*>(bias.data_ptr()),
-                       summand ? static_cast<const Value*>(summand->data_ptr()) : nullptr,
+                       residual ? static_cast<const Value*>(residual->data_ptr()) : nullptr,
                        relu,
                        static_cast<Value*>(output.data_ptr()),
                        height,
@@ -267,14 +268,14 @@ void convolve(const Tensor& input, const Tensor& weight, const Tensor& bias,
 
 }  // namespace
 
-Tensor winograd_conv_cpu(Tensor input, Tensor weight, Tensor bias, std::optional<Tensor> summand,
+Tensor winograd_conv_cpu(Tensor input, Tensor weight, Tensor bias, std::optional<Tensor> residual,
                          bool relu) {
   const bool half = input.scalar_type() == ScalarType::BFloat16;
   const bool pairs = weight.scalar_type() == ScalarType::BFloat16;
   require(input.dim() == 4 && input.is_contiguous() &&
               (half || input.scalar_type() == ScalarType::Float),
           "winograd_conv: the input must be float32 or bfloat16 (N, H, W, C), contiguous");
-  require(weight.dim() == (pairs ? 5 : 4) && weight.size(0) == kTerms &&
+  require(weight.dim() == (pairs ? 5 : 4) && weight.size(0) == kElements &&
               weight.size(2) == (pairs ? (input.size(3) + 1) / 2 : input.size(3)) &&
               weight.size(3) > 0 && weight.size(3) % 16 == 0 && weight.is_contiguous() &&
               (pairs ? weight.size(4) == 2 : weight.scalar_type() == ScalarType::Float),
@@ -286,13 +287,13 @@ Tensor winograd_conv_cpu(Tensor input, Tensor weight, Tensor bias, std::optional
           "winograd_conv: the bias must be float32, one number for each output channel");
   Tensor output =
       torch::stable::new_empty(input, {input.size(0), input.size(1), input.size(2), bias.size(0)});
-  if (summand) {
-    bool same = summand->dim() == 4 && summand->scalar_type() == input.scalar_type() &&
-                summand->is_contiguous();
-    for (int i = 0; same && i < 4; ++i) same = summand->size(i) == output.size(i);
-    require(same, "winograd_conv: the summand must have the shape and type of the output");
+  if (residual) {
+    bool same = residual->dim() == 4 && residual->scalar_type() == input.scalar_type() &&
+                residual->is_contiguous();
+    for (int i = 0; same && i < 4; ++i) same = residual->size(i) == output.size(i);
+    require(same, "winograd_conv: the residual must have the shape and type of the output");
   }
-  (half ? convolve<BFloat16> : convolve<float>)(input, weight, bias, summand, relu, output);
+  (half ? convolve<BFloat16> : convolve<float>)(input, weight, bias, residual, relu, output);
   return output;
 }
 

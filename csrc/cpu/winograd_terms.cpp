@@ -1,6 +1,6 @@
-// What the gradient of a 3x3 filter is the product of, by Winograd's F(4x4, 3x3): the 36 terms of
+// Transformed tiles of a map, for the weight gradient of Winograd's F(4x4, 3x3): 36 elements for
 // every tile of a convolution's input, or of the gradient of its output (winograd_transform.h).
-// The gradient of a filter's 36 terms is the sum over tiles of their products (ops/winograd.py).
+// The gradient of a transformed filter is the sum over tiles of their products (ops/winograd.py).
 #include "../common/tensors.h"
 #include "../ops.h"
 #include "target_clones.h"
@@ -17,10 +17,10 @@ struct Job {
   int64_t height, width, channels;
   int64_t rows, columns;  // of tiles in an image
   int64_t first, count;   // of the tiles
-  float* terms;           // (36, count, channels)
+  float* transformed;     // (36, count, channels)
 };
 
-// The terms of tiles begin to end of the job, whose patches have an edge of `Edge` pixels: kPatch
+// Transforms tiles begin to end of the job, whose patches have an edge of `Edge` pixels: kPatch
 // reads the input from one pixel before the tile, kTile the gradient. Pixels outside are 0.
 template <int Edge>
 inline void run_tiles(const Job& job, int64_t begin, int64_t end) {
@@ -32,10 +32,10 @@ inline void run_tiles(const Job& job, int64_t begin, int64_t end) {
     const int64_t image = tile / (job.rows * job.columns);
     const float* corner = job.map + ((image * job.height + y) * job.width + x) * job.channels;
     const bool inside = y >= 0 && x >= 0 && y + Edge <= job.height && x + Edge <= job.width;
-    float* out = job.terms + slot * job.channels;
+    float* out = job.transformed + slot * job.channels;
     for_each_vector<kLanes>(job.channels, [&](auto zero, int64_t c, int64_t count) {
       using V = decltype(zero);
-      V d[kTerms] = {};
+      V d[kElements] = {};
       // 1. The pixels, in the upper left of a 6x6 patch.
       for (int i = 0; i < Edge; ++i) {
         for (int j = 0; j < Edge; ++j) {
@@ -51,7 +51,8 @@ inline void run_tiles(const Job& job, int64_t begin, int64_t end) {
       for (int j = 0; j < kPatch; ++j) {
         Edge == kPatch ? transform_input(d + j, kPatch) : transform_gradient(d + j, kPatch);
       }
-      for (int i = 0; i < kTerms; ++i) store(out + i * job.count * job.channels + c, d[i], count);
+      for (int i = 0; i < kElements; ++i)
+        store(out + i * job.count * job.channels + c, d[i], count);
     });
   }
 }
@@ -69,7 +70,7 @@ Tensor winograd_terms_cpu(Tensor map, bool gradient, int64_t first, int64_t coun
                 columns = (map.size(2) + kTile - 1) / kTile;
   require(first >= 0 && count >= 0 && count <= map.size(0) * rows * columns - first,
           "winograd_terms: there are ", map.size(0) * rows * columns, " tiles");
-  Tensor terms = torch::stable::new_empty(map, {kTerms, count, map.size(3)});
+  Tensor transformed = torch::stable::new_empty(map, {kElements, count, map.size(3)});
   const Job job{static_cast<const float*>(map.data_ptr()),
                 map.size(1),
                 map.size(2),
@@ -78,10 +79,10 @@ Tensor winograd_terms_cpu(Tensor map, bool gradient, int64_t first, int64_t coun
                 columns,
                 first,
                 count,
-                static_cast<float*>(terms.data_ptr())};
+                static_cast<float*>(transformed.data_ptr())};
   torch::stable::parallel_for(0, count, 16,
                               [&](int64_t begin, int64_t end) { run(job, gradient, begin, end); });
-  return terms;
+  return transformed;
 }
 
 }  // namespace hrdet

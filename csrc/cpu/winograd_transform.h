@@ -1,11 +1,11 @@
-// Transforms of Winograd's F(4x4, 3x3): a 6x6 patch becomes 36 terms; their products with the 36
-// terms of a filter become 4x4 output pixels. Backward, a tile of 4x4 gradients becomes 36 terms by
-// the transpose of the output transform.
+// Transforms of Winograd's F(4x4, 3x3), one axis at a time: the input transform of a 6x6 patch, and
+// the output transform, which takes the element-wise products of patch and filter to 4x4 pixels.
+// Backward, 4x4 gradients become 6x6 elements by the transpose of the output transform.
 #pragma once
 
 namespace hrdet {
 
-constexpr int kTile = 4, kPatch = 6, kTerms = kPatch * kPatch;
+constexpr int kTile = 4, kPatch = 6, kElements = kPatch * kPatch;
 
 // Interpolation points 0, +-a, +-b and infinity. The rounding error is half that of the usual
 // points 1 and 2 (measured), and the powers of these are exact in float32.

@@ -1,4 +1,4 @@
-"""Coarser maps enlarged and added to a map in one pass over memory, for inference on a CPU."""
+"""Upsampling of coarser maps fused with their addition to a base map, for inference on a CPU."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ def add_upsampled(
     columns: Sequence[Taps],
     relu: bool = False,
 ) -> Tensor:
-    """``base`` + each term in the size of ``base``, then ReLU; **may be written into** ``base``.
+    """``base`` + each term upsampled to its size, then ReLU; **may be written into** ``base``.
 
     Sums are float32 and are rounded once.
 

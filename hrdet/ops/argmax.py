@@ -1,4 +1,4 @@
-"""The class of every pixel of an enlarged map of logits, without making that map."""
+"""Bilinear upsampling of logits fused with the argmax over classes, on a CPU."""
 
 import torch
 from torch import Tensor
@@ -8,10 +8,10 @@ from .taps import Taps
 
 
 def interpolate_argmax(logits: Tensor, rows: Taps, columns: Taps) -> Tensor:
-    """Number of the largest logit of every pixel after resizing; the first one of equal ones.
+    """The class of the largest logit of every pixel after resizing; ties: the lowest class.
 
-    On the CPU, by its threads.  Only one row of enlarged logits exists at a time: at 512 x 683
-    pixels and 150 classes it takes a tenth of the time of resizing and ``argmax``.
+    Only one row of upsampled logits exists at a time in each thread: at 512 x 683 pixels and 150
+    classes it takes a tenth of the time of resizing and ``argmax``.
 
     Args:
         logits: (h, w, K) float32 with K of 1 to 255.

@@ -1,4 +1,4 @@
-"""3x3 convolutions with a quarter of the multiplications, on a CPU."""
+"""Winograd convolution on a CPU: 3x3 filters with a quarter of the multiplications."""
 
 import functools
 
@@ -10,14 +10,14 @@ from torch.autograd.function import once_differentiable
 from . import library
 
 _PANEL, _VECTOR = 48, 16  # output channels of one panel of weights; csrc/cpu/winograd.cpp
-_TILE, _NUM_TERMS = 4, 36  # pixels of an edge; (_TILE + 2) squared
-_CHUNK_BYTES = 8 << 20  # of the terms that exist at once
+_TILE, _ELEMENTS = 4, 36  # pixels of an edge; of a transformed tile, (_TILE + 2) squared
+_CHUNK_BYTES = 8 << 20  # of transformed tiles that exist at once
 
 
 def _filter_matrix() -> list[list[float]]:
-    """A filter's polynomial at 0, +-3/4, +-3/2 and infinity, as csrc/cpu/winograd.cpp reads it.
+    """The filter transform G (6, 3) of Lavin and Gray 2016 (arXiv 1509.09308).
 
-    The third of the three transforms of Lavin and Gray 2016 (arXiv 1509.09308).
+    Interpolation points are 0, +-3/4, +-3/2 and infinity, as in csrc/cpu/winograd_transform.h.
     """
     rows = [[(3 / 4 * 3 / 2) ** -2, 0, 0]]
     for x, other in ((3 / 4, 3 / 2), (3 / 2, 3 / 4)):
@@ -27,8 +27,8 @@ def _filter_matrix() -> list[list[float]]:
 
 
 @functools.cache  # not at import: torch chooses its kernels at the first operation (ops/cpu.py)
-def _filter_terms() -> Tensor:
-    """(36, 9): of the 9 numbers of a filter its 36 terms, the transform of both sides at once."""
+def _filter_transform() -> Tensor:
+    """(36, 9): from the 9 weights of a filter to its 36 elements, both axes at once."""
     side = torch.tensor(_filter_matrix(), dtype=torch.float64)
     return torch.kron(side, side).float()
 
@@ -45,8 +45,8 @@ def winograd_weight(weight: Tensor, dtype: torch.dtype = torch.float32) -> Tenso
     filters = weight.float().permute(2, 3, 1, 0).flatten(0, 1)
     filters = F.pad(filters, (0, -weight.shape[0] % panel)).unflatten(2, (-1, panel))
     filters = filters.transpose(1, 2)
-    # 2. Each 3x3 filter becomes 36 terms, by a Kronecker product of the transform of its sides.
-    panels = (_filter_terms() @ filters.flatten(1)).view(-1, *filters.shape[1:])
+    # 2. Transform each 3x3 filter to 36 elements: (36, panels, C, outputs of a panel).
+    panels = (_filter_transform() @ filters.flatten(1)).view(-1, *filters.shape[1:])
     if dtype is torch.bfloat16:
         # 3. Pairs of input channels, multiplied by one instruction.
         panels = F.pad(panels, (0, 0, 0, weight.shape[1] % 2))
@@ -58,10 +58,10 @@ def winograd_conv(
     images: Tensor,
     weight: Tensor,
     bias: Tensor,
-    summand: Tensor | None = None,
+    residual: Tensor | None = None,
     relu: bool = False,
 ) -> Tensor:
-    """3x3 convolution of stride 1 with zero padding 1; then + summand, then ReLU.
+    """3x3 convolution of stride 1 and padding 1; then + residual, then ReLU.
 
     Winograd's F(4x4, 3x3): 36 multiplications for 16 pixels in place of 144.  Sums of products of
     transformed numbers cancel: the rounding error is about 4 times that in a direct convolution.
@@ -71,8 +71,8 @@ def winograd_conv(
             channels_last.  Everything between input and output is float32, or as the weight is.
         weight: from ``winograd_weight``.
         bias: (K,) float32.
-        summand: (N, K, H, W) of the images' type, or None.
-        relu: whether negative results become zero, after the summand.
+        residual: (N, K, H, W) of the images' type, or None.
+        relu: whether negative results become zero, after the residual.
 
     Returns:
         (N, K, H, W) of the images' type, channels_last.
@@ -81,9 +81,9 @@ def winograd_conv(
         RuntimeError: wrong shapes or dtypes.
     """
     rows = images.permute(0, 2, 3, 1).contiguous()
-    if summand is not None:
-        summand = summand.permute(0, 2, 3, 1).contiguous()
-    out = library.operators.winograd_conv(rows, weight, bias, summand, relu)
+    if residual is not None:
+        residual = residual.permute(0, 2, 3, 1).contiguous()
+    out = library.operators.winograd_conv(rows, weight, bias, residual, relu)
     return out.permute(0, 3, 1, 2)
 
 
@@ -91,7 +91,7 @@ def winograd_conv2d(images: Tensor, weight: Tensor, bias: Tensor | None = None) 
     """``F.conv2d(images, weight, bias, padding=1)`` of 3x3 filters, with gradients.
 
     Gradients too take a quarter of the multiplications: that of the images is a convolution with
-    the filters turned round, that of the weight a sum of products of terms.
+    the filters rotated by 180 degrees, that of the weight a sum of products of transformed tiles.
 
     Args:
         images: (N, C, H, W) float32, on the CPU.
@@ -117,8 +117,8 @@ class _WinogradConv2d(torch.autograd.Function):
         of_images, *of_parameters = ctx.needs_input_grad
         grad_images = None
         if of_images:
-            turned = weight.flip(2, 3).transpose(0, 1)
-            grad_images = _convolve(grad, turned, None)
+            rotated = weight.flip(2, 3).transpose(0, 1)
+            grad_images = _convolve(grad, rotated, None)
         grad_weight = _weight_gradient(images, grad) if of_parameters[0] else None
         grad_bias = grad.sum(dim=(0, 2, 3)) if of_parameters[1] else None
         return grad_images, grad_weight, grad_bias
@@ -128,19 +128,20 @@ def _weight_gradient(images: Tensor, grad: Tensor) -> Tensor:
     """Of the weight (K, C, 3, 3), for the gradient (N, K, H, W) of the output."""
     n, channels, height, width = images.shape
     images, grad = (x.permute(0, 2, 3, 1).contiguous() for x in (images, grad))
-    # 1. The gradient of the 36 terms of each filter: of every tile of 4x4 pixels the terms of its
-    #    input (36, tiles, C) times those of its gradient (36, tiles, K), summed over the tiles.
+    # 1. The gradient of the transformed filters (36, C, K): transformed tiles of the input (36,
+    #    tiles, C) times those of the output's gradient (36, tiles, K), summed over the tiles.
     tiles = n * -(-height // _TILE) * -(-width // _TILE)
     outputs = grad.shape[3]
-    step = max(_CHUNK_BYTES // (4 * _NUM_TERMS * (channels + outputs)), 1)
-    total = images.new_zeros(_NUM_TERMS, channels, outputs)
+    step = max(_CHUNK_BYTES // (4 * _ELEMENTS * (channels + outputs)), 1)
+    total = images.new_zeros(_ELEMENTS, channels, outputs)
     for first in range(0, tiles, step):
         count = min(step, tiles - first)
-        terms = library.operators.winograd_terms(images, False, first, count)
-        grad_terms = library.operators.winograd_terms(grad, True, first, count)
-        total.baddbmm_(terms.transpose(1, 2), grad_terms)
-    # 2. Of its 9 numbers: the transform of ``winograd_weight``, transposed.
-    return (_filter_terms().T @ total.flatten(1)).view(3, 3, channels, outputs).permute(3, 2, 0, 1)
+        input_tiles = library.operators.winograd_terms(images, False, first, count)
+        grad_tiles = library.operators.winograd_terms(grad, True, first, count)
+        total.baddbmm_(input_tiles.transpose(1, 2), grad_tiles)
+    # 2. Back to 3x3 by the transpose of the filter transform.
+    weight = _filter_transform().T @ total.flatten(1)  # (9, C * K)
+    return weight.view(3, 3, channels, outputs).permute(3, 2, 0, 1)
 
 
 def _convolve(images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -151,7 +152,9 @@ def _convolve(images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return out.new_empty(0).set_(out.untyped_storage(), 0, out.shape, out.stride())
 
 
-def _fake(rows: Tensor, weight: Tensor, bias: Tensor, summand: Tensor | None, relu: bool) -> Tensor:
+def _fake(
+    rows: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, relu: bool
+) -> Tensor:
     return rows.new_empty(*rows.shape[:3], bias.shape[0])
 
 

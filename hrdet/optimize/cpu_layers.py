@@ -21,7 +21,7 @@ _BFLOAT16_CHANNELS = 128  # from here on products are bfloat16 too: long sums av
 
 
 class FastConv2d(nn.Conv2d):
-    """A convolution by oneDNN, then + ``summand``, then ReLU.
+    """A convolution by oneDNN, then + ``residual``, then ReLU.
 
     With one thread and one image torch does not use oneDNN for 1x1 convolutions, and copies a
     channels_last map to rows and back: 1.5 to 3 times the time.
@@ -38,17 +38,17 @@ class FastConv2d(nn.Conv2d):
     def forward(
         self,
         x: Tensor,
-        summand: Tensor | None = None,
+        residual: Tensor | None = None,
         relu: bool = False,
         in_place: bool = False,
     ) -> Tensor:
-        """``in_place`` writes the result into ``summand``."""
+        """``in_place`` writes the result into ``residual``."""
         weight = self.weight
         if weight.numel() >= _PACKED_WEIGHTS:
             if self._packed is None:
                 self._packed = self._pack(x)
             weight = self._packed
-        return self.with_weight(x, weight, self.bias, summand, relu, in_place)
+        return self.with_weight(x, weight, self.bias, residual, relu, in_place)
 
     def _pack(self, x: Tensor) -> Tensor:
         """The weight in oneDNN's layout for inputs of the shape of ``x``.
@@ -63,7 +63,7 @@ class FastConv2d(nn.Conv2d):
         x: Tensor,
         weight: Tensor,
         bias: Tensor | None = None,
-        summand: Tensor | None = None,
+        residual: Tensor | None = None,
         relu: bool = False,
         in_place: bool = False,
     ) -> Tensor:
@@ -71,22 +71,22 @@ class FastConv2d(nn.Conv2d):
         # oneDNN applies post-ops to the result before it writes it: ReLU, or a sum and ReLU.
         convolve, inputs = torch.ops.mkldnn._convolution_pointwise, (x,)
         post_ops = ('relu' if relu else 'none',)
-        if summand is not None:
-            inputs, post_ops = (x, summand), ('add', 1.0, 'relu' if relu else None)
+        if residual is not None:
+            inputs, post_ops = (x, residual), ('add', 1.0, 'relu' if relu else None)
             if in_place:
-                convolve, inputs = torch.ops.mkldnn._convolution_pointwise_, (summand, x)
+                convolve, inputs = torch.ops.mkldnn._convolution_pointwise_, (residual, x)
         shape = self.padding, self.stride, self.dilation, self.groups
         return convolve(*inputs, weight, bias, *shape, *post_ops, [], '')
 
 
 class WinogradConv2d(nn.Conv2d):
-    """A 3x3 convolution of stride 1, then + ``summand``, then ReLU.
+    """A 3x3 convolution of stride 1, then + ``residual``, then ReLU.
 
     ``weight`` and ``bias`` are in the layout of ``ops.winograd_conv``.
     """
 
-    def forward(self, x: Tensor, summand: Tensor | None = None, relu: bool = False) -> Tensor:
-        return ops.winograd_conv(x, self.weight, self.bias, summand, relu)
+    def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
+        return ops.winograd_conv(x, self.weight, self.bias, residual, relu)
 
 
 class FastBasicBlock(BasicBlock):
@@ -110,8 +110,8 @@ class FastBottleneck(Bottleneck):
 class FastConvNorm(ConvNorm):
     """A folded norm and ReLU cost no pass over the map."""
 
-    def forward(self, x: Tensor, summand: Tensor | None = None, relu: bool = False) -> Tensor:
-        return self[0](x, summand, relu or len(self) > 2)
+    def forward(self, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
+        return self[0](x, residual, relu or len(self) > 2)
 
 
 class FastHRNet(HRNet):
@@ -124,8 +124,8 @@ class FastHRNet(HRNet):
 class FastHRModule(HRModule):
     """Each sum is computed in one map, where convolutions write or in one pass over it.
 
-    Finer terms are added by their last convolution as it writes; coarser ones are enlarged and
-    added at once, and the last of either applies ReLU.
+    Finer terms are added by their last convolution as it writes; coarser ones are upsampled
+    and added at once, and the last of either applies ReLU.
     """
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
@@ -183,7 +183,7 @@ def _resize_concat_conv(features: Sequence[Tensor], conv: FastConv2d, relu: bool
     total = conv.with_weight(features[0], first.contiguous(), conv.bias, relu=relu and not rest)
     if not rest:
         return total
-    # Coarser maps (N, out_channels, h, w), enlarged as they are added.
+    # Coarser maps (N, out_channels, h, w), upsampled as they are added.
     terms = [conv.with_weight(x, weight.contiguous()) for x, weight in zip(features[1:], rest)]
     rows, columns = (
         [ops.bilinear_taps(term.shape[side], total.shape[side]) for term in terms]

@@ -14,13 +14,13 @@ from hrdet import ops
 from hrdet.ops import cpu
 
 
-def assert_convolves(images, weight, bias, summand=None, relu=False):
+def assert_convolves(images, weight, bias, residual=None, relu=False):
     expected = F.conv2d(images.double(), weight.double(), bias.double(), padding=1)
-    if summand is not None:
-        expected = expected + summand
+    if residual is not None:
+        expected = expected + residual
     if relu:
         expected = expected.relu()
-    got = ops.winograd_conv(images, ops.winograd_weight(weight), bias, summand, relu)
+    got = ops.winograd_conv(images, ops.winograd_weight(weight), bias, residual, relu)
     assert got.shape == expected.shape
     assert got.dtype == torch.float32
     assert got.is_contiguous(memory_format=torch.channels_last)
@@ -49,9 +49,9 @@ def test_every_size(n, channels, outputs, height, width, last, add, relu):
     images = numbers(0, n, channels, height, width)
     if last:
         images = images.contiguous(memory_format=torch.channels_last)
-    summand = numbers(3, n, outputs, height, width) if add else None
+    residual = numbers(3, n, outputs, height, width) if add else None
     weight = numbers(1, outputs, channels, 3, 3)
-    assert_convolves(images, weight, numbers(2, outputs), summand, relu)
+    assert_convolves(images, weight, numbers(2, outputs), residual, relu)
 
 
 @settings(max_examples=30)
@@ -118,13 +118,13 @@ def test_bfloat16_is_rounded_once():
     assert torch.equal(got, ops.winograd_conv(images.float(), weight, bias).bfloat16())
 
 
-def test_summand_and_relu_of_bfloat16():
+def test_residual_and_relu_of_bfloat16():
     """Added and cut before the one rounding."""
     images, bias = numbers(0, 2, 20, 13, 10).bfloat16(), numbers(2, 19)
-    summand = numbers(3, 2, 19, 13, 10).bfloat16()
+    residual = numbers(3, 2, 19, 13, 10).bfloat16()
     weight = ops.winograd_weight(numbers(1, 19, 20, 3, 3))
-    got = ops.winograd_conv(images, weight, bias, summand, relu=True)
-    expected = ops.winograd_conv(images.float(), weight, bias) + summand
+    got = ops.winograd_conv(images, weight, bias, residual, relu=True)
+    expected = ops.winograd_conv(images.float(), weight, bias) + residual
     assert torch.equal(got, expected.relu().bfloat16())
 
 
@@ -162,8 +162,9 @@ from tests.ops import test_winograd as tests
 
 for channels, outputs, size in product((1, 7, 18, 36), (3, 20, 56, 100), ((5, 4), (9, 30))):
     images, bias = tests.numbers(0, 2, channels, *size), tests.numbers(2, outputs)
-    weight, summand = tests.numbers(1, outputs, channels, 3, 3), tests.numbers(3, 2, outputs, *size)
-    tests.assert_convolves(images, weight, bias, summand, relu=True)
+    weight = tests.numbers(1, outputs, channels, 3, 3)
+    residual = tests.numbers(3, 2, outputs, *size)
+    tests.assert_convolves(images, weight, bias, residual, relu=True)
     tests.assert_convolves_bfloat16(images, weight, bias)
     tests.assert_convolves_bfloat16(images.bfloat16(), weight, bias)
 # Of numbers that torch computes alike with every capability.

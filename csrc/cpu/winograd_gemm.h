@@ -1,4 +1,4 @@
-// The matrix product of Winograd convolution: rows of patches times a panel of weights, accumulated
+// The micro-kernel of Winograd's GEMM: rows of patches times a packed panel of weights, accumulated
 // in registers. Factors are float32, or bfloat16 in pairs of neighbouring channels.
 #pragma once
 
@@ -13,7 +13,7 @@
 namespace hrdet {
 
 // sums += word * weights; a word is one channel of a row in float32, or two in bfloat16.
-struct Float32Product {
+struct Float32MultiplyAdd {
   using Factor = float;
   using Word = float;
 
@@ -23,7 +23,7 @@ struct Float32Product {
   }
 };
 
-struct BFloat16Product {
+struct BFloat16MultiplyAdd {
   using Factor = BFloat16;
   using Word = uint32_t;
 
@@ -37,8 +37,8 @@ struct BFloat16Product {
 };
 
 #ifdef HRDET_AVX512_BF16
-struct BFloat16DotProduct : BFloat16Product {
-  using BFloat16Product::add;
+struct BFloat16DotProduct : BFloat16MultiplyAdd {
+  using BFloat16MultiplyAdd::add;
 
   __attribute__((target("avx512f,avx512bf16"))) static inline void add(
       Vector<16>::type& sums, Word word, const Vector<16>::type& weights) {
@@ -47,9 +47,9 @@ struct BFloat16DotProduct : BFloat16Product {
 };
 #endif
 
-template <typename Step>
-struct Product {
-  using Factor = typename Step::Factor;
+template <typename MultiplyAdd>
+struct MicroKernel {
+  using Factor = typename MultiplyAdd::Factor;
 
   const Factor* rows;  // (rows, channels), whole words
   int64_t row_stride;
@@ -63,7 +63,7 @@ struct Product {
   inline void run(int64_t column) const {
     using V = typename Vector<Lanes>::type;
     using T = typename Vector<Tail ? Tail : 4>::type;
-    using Word = typename Step::Word;
+    using Word = typename MultiplyAdd::Word;
     V sums[Rows][Count + 1] = {};
     T rest[Rows] = {};
     const auto* words_of = reinterpret_cast<const float*>(weight) + column;
@@ -76,8 +76,8 @@ struct Product {
         Word word;
         std::memcpy(&word, rows + r * row_stride + i * (sizeof(Word) / sizeof(Factor)),
                     sizeof(Word));
-        for (int k = 0; k < Count; ++k) Step::add(sums[r][k], word, w[k]);
-        if (Tail) Step::add(rest[r], word, last);
+        for (int k = 0; k < Count; ++k) MultiplyAdd::add(sums[r][k], word, w[k]);
+        if (Tail) MultiplyAdd::add(rest[r], word, last);
       }
     }
     for (int r = 0; r < Rows; ++r) {
