@@ -106,6 +106,7 @@ def _given(head: nn.Module, levels: Any) -> Any:
     """What a head takes: ``FCNHead`` the branches already concatenated at the finest resolution."""
     if not isinstance(head, FCNHead):
         return levels
+    # One map (1, sum of all C_i, h, w): convolutions are counted on the concatenation.
     channels = sum(level.shape[1] for level in levels)
     return [levels[0].new_zeros(1, channels, *levels[0].shape[2:])]
 

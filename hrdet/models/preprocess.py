@@ -49,6 +49,7 @@ class Preprocess(nn.Module):
 
     def normalise(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) uint8 BGR to float32 in the network's channel order."""
+        # Images are loaded as BGR.  In place: one float32 copy of the batch (N, 3, H, W).
         if self.channel_order == 'rgb':
             images = images.flip(1)
         return images.float().sub_(self.mean[:, None, None]).div_(self.std[:, None, None])

@@ -24,6 +24,7 @@ class AugmentedView:
 
     def to_result(self, boxes: Tensor) -> Tensor:
         """Boxes (N, ..., 4) of the input as boxes of the result."""
+        # Mirrored back first: the width to mirror at is that of the input, before scaling.
         return scale_boxes(self._mirror(boxes), 1 / _spread(self.scale, boxes), self.convention)
 
     def from_result(self, boxes: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from torch import nn
 
-from hrdet.models.layers import checkpointed
+from hrdet.models.layers import checkpointed, init_convs
 
 
 class Backbone(nn.Module):
@@ -37,9 +37,7 @@ class Backbone(nn.Module):
 
     def _finish(self, zero_init_residual: bool) -> None:
         """Initialise and freeze what the constructor of a backbone has built."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
+        init_convs(self)
         # A residual branch whose last norm has the scale 0 adds nothing at first.
         if zero_init_residual:
             for module in self.modules():

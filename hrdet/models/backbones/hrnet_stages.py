@@ -73,6 +73,7 @@ def stages_of_extra(extra: Mapping[str, Any]) -> list[Stage]:
 def _stage(node: Mapping[str, Any], path: str, branches: int) -> Stage:
     # ``fuse_method`` may be left out; everything else is needed.
     _check_keys(node, path, _KEYS, required=_KEYS[:-1])
+    # 1. What every HRNet has: the number of branches, one of two blocks, fusion by summation.
     if node['num_branches'] != branches:
         raise ValueError(
             f'{path}.num_branches: this stage of HRNet has {branches}, not {node["num_branches"]}'
@@ -81,6 +82,7 @@ def _stage(node: Mapping[str, Any], path: str, branches: int) -> Stage:
         raise ValueError(f"{path}.block must be 'BASIC' or 'BOTTLENECK', not {node['block']!r}")
     if node.get('fuse_method', 'SUM') != 'SUM':
         raise ValueError(f"{path}.fuse_method: only 'SUM' is known, not {node['fuse_method']!r}")
+    # 2. One number for each branch, and how many modules follow each other.
     for key in ('num_blocks', 'num_channels'):
         numbers = node[key]
         if not isinstance(numbers, (list, tuple)) or len(numbers) != branches:

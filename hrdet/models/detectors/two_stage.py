@@ -65,6 +65,7 @@ class TwoStageDetector(Detector):
         detections = split_detections(*found)
         if masks is None:
             return detections
+        # All views share the detections, whose pixels are those of the first view's result.
         sizes, threshold = views[0].result_sizes, self.roi_head.mask_thr_binary
         return paste_masks(detections, masks.cpu(), sizes, threshold, self.convention)
 

@@ -3,10 +3,10 @@
 N images, L levels, P points of all levels (P_l of one), K classes, C candidates.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from hrdet.boxes import (
 )
 from hrdet.losses import mean_over_processes
 from hrdet.matching import assign_points
-from hrdet.models.layers import NormCfg, conv_module
+from hrdet.models.layers import NormCfg, conv_tower, init_convs
 from hrdet.models.multiclass_nms import NMS, SoftNMS, multiclass_nms
 from hrdet.models.views import AugmentedView
 from hrdet.ranges import Count, Integer, Limit, Natural, NotNegative, Number, Positive, UpToOne
@@ -123,17 +123,13 @@ class FCOSHead(nn.Module):
         self.nms_pre, self.min_bbox_size = nms_pre, min_bbox_size
         self.score_thr, self.nms, self.max_per_img = score_thr, nms, max_per_img
         widths = [in_channels] + [feat_channels] * stacked_convs
-        self.cls_convs = _tower(widths, norm_cfg)
-        self.reg_convs = _tower(widths, norm_cfg)
+        self.cls_convs = conv_tower(widths, 3, norm_cfg)
+        self.reg_convs = conv_tower(widths, 3, norm_cfg)
         self.conv_cls = nn.Conv2d(widths[-1], num_classes, 3, padding=1)
         self.conv_reg = nn.Conv2d(widths[-1], 4, 3, padding=1)
         self.conv_centerness = nn.Conv2d(widths[-1], 1, 3, padding=1)
         self.scales = nn.ModuleList(Scale() for _ in strides)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.normal_(layer.weight, std=0.01)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        init_convs(self, partial(nn.init.normal_, std=0.01))
         # At first every class has a probability of 0.01 (Lin et al. 2017, section 3.3).
         nn.init.constant_(self.conv_cls.bias, -math.log(99))
 
@@ -251,12 +247,6 @@ class FCOSHead(nn.Module):
         )
         scores = torch.where(above, classes * central, -torch.inf)
         return boxes, scores.gather(1, index[..., None].expand(-1, -1, scores.shape[-1]))
-
-
-def _tower(widths: list[int], norm_cfg: NormCfg | None) -> nn.Sequential:
-    return nn.Sequential(
-        *(conv_module(i, o, 3, norm_cfg=norm_cfg) for i, o in itertools.pairwise(widths))
-    )
 
 
 def _rows(maps: Tensor) -> Tensor:

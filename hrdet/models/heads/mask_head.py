@@ -6,7 +6,7 @@ R regions, K classes, C channels; maps of 14x14 in, masks of 28x28 out, at the u
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hrdet.models.layers import NormCfg, conv_module
+from hrdet.models.layers import NormCfg, conv_module, conv_tower, init_convs
 from hrdet.ranges import Count, Natural
 from hrdet.registry import register
 
@@ -41,17 +41,12 @@ class FCNMaskHead(nn.Module):
         self.upsample_ratio = upsample_ratio
         # The deconvolution follows ``num_convs`` convolutions, and takes their width.
         widths = [in_channels] + [conv_out_channels] * num_convs
-        self.convs = nn.Sequential(
-            *(
-                conv_module(width, conv_out_channels, conv_kernel_size, norm_cfg=norm_cfg)
-                for width in widths[:-1]
-            )
-        )
+        self.convs = conv_tower(widths, conv_kernel_size, norm_cfg)
         self.upsample = nn.ConvTranspose2d(
             widths[-1], conv_out_channels, upsample_ratio, stride=upsample_ratio
         )
         self.conv_logits = nn.Conv2d(conv_out_channels, 1 if class_agnostic else num_classes, 1)
-        initialise(self)
+        init_convs(self)
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (R, C, 14, 14) to logits (R, K or 1, 28, 28), float32."""
@@ -115,7 +110,7 @@ class HTCMaskHead(FCNMaskHead):
         super().__init__(**widths, norm_cfg=norm_cfg, **others)
         if with_conv_res:
             self.conv_res = conv_module(conv_out_channels, in_channels, 1, norm_cfg=norm_cfg)
-            initialise(self.conv_res)
+            init_convs(self.conv_res)
 
     def embed(self, features: Tensor, previous: Tensor | None = None) -> Tensor:
         """As ``FCNMaskHead.embed``; ``previous`` is the embedding of the previous stage."""
@@ -123,12 +118,3 @@ class HTCMaskHead(FCNMaskHead):
         if previous is not None:
             features = features + self.conv_res(previous)
         return super().embed(features)
-
-
-def initialise(head: nn.Module) -> None:
-    """Weights for layers followed by ReLU (He et al. 2015), in place; biases 0."""
-    for layer in head.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.kaiming_normal_(layer.weight, mode='fan_out', nonlinearity='relu')
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)

@@ -6,6 +6,7 @@ N images, L levels, A anchors of all levels (A_l of one), K candidates a level, 
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from hrdet import ops
 from hrdet.boxes import AnchorGenerator, BoxConvention, DeltaCoder, clip_boxes
+from hrdet.models.layers import init_convs
 from hrdet.models.views import AugmentedView
 from hrdet.ranges import Count, Integer, NotNegative, Number, Share
 from hrdet.registry import register
@@ -87,9 +89,7 @@ class RPNHead(nn.Module):
         self.rpn_conv = nn.Conv2d(in_channels, feat_channels, 3, padding=1)
         self.rpn_cls = nn.Conv2d(feat_channels, anchors.num_anchors, 1)
         self.rpn_reg = nn.Conv2d(feat_channels, anchors.num_anchors * 4, 1)
-        for layer in (self.rpn_conv, self.rpn_cls, self.rpn_reg):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
+        init_convs(self, partial(nn.init.normal_, std=0.01))
 
     def forward(self, features: list[Tensor]) -> RPNOutput:
         """Logits and deltas of every anchor, float32 for features of any type."""

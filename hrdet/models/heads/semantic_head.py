@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hrdet.models.heads.mask_head import initialise
-from hrdet.models.layers import NormCfg, conv_module
+from hrdet.models.layers import NormCfg, conv_module, conv_tower, init_convs
 from hrdet.ranges import Count, Label, Natural, NotNegative
 from hrdet.registry import register
 
@@ -46,12 +45,10 @@ class FusedSemanticHead(nn.Module):
         )
         # ``num_convs`` shared convolutions, then one layer each for the embedding and the logits.
         widths = [in_channels] + [conv_out_channels] * num_convs
-        self.convs = nn.Sequential(
-            *(conv_module(width, conv_out_channels, 3, norm_cfg=norm_cfg) for width in widths[:-1])
-        )
+        self.convs = conv_tower(widths, 3, norm_cfg)
         self.conv_embedding = conv_module(widths[-1], conv_out_channels, 1, norm_cfg=norm_cfg)
         self.conv_logits = nn.Conv2d(widths[-1], semantic_classes, 1)
-        initialise(self)
+        init_convs(self)
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Levels, finest first, to float32 logits (N, C, h, w) and an embedding (N, D, h, w).

@@ -1,7 +1,7 @@
 """Layers: building blocks shared by backbones, necks and heads."""
 
 from hrdet.models.layers.checkpointing import checkpointed, run_part
-from hrdet.models.layers.conv import ConvNorm, conv_module
+from hrdet.models.layers.conv import ConvNorm, conv_module, conv_tower, init_convs
 from hrdet.models.layers.frozen_bn import conv_bn
 from hrdet.models.layers.norm import BN, GN, NormCfg, SyncBN, build_norm
 from hrdet.models.layers.residual import BasicBlock, Bottleneck
@@ -20,5 +20,7 @@ __all__ = [
     'checkpointed',
     'conv_bn',
     'conv_module',
+    'conv_tower',
+    'init_convs',
     'run_part',
 ]

@@ -1,6 +1,9 @@
-"""A convolution with norm and activation."""
+"""Convolutions with norm and activation, and their initial weights."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -49,3 +52,22 @@ def conv_module(
     if activation:
         parts['relu'] = nn.ReLU(inplace=True)
     return nn.Sequential(parts)
+
+
+def conv_tower(widths: Sequence[int], kernel_size: int, norm_cfg: NormCfg | None) -> nn.Sequential:
+    """A ``conv_module`` between each two of these numbers of channels."""
+    layers = (conv_module(i, o, kernel_size, norm_cfg=norm_cfg) for i, o in pairwise(widths))
+    return nn.Sequential(*layers)
+
+
+# For layers followed by ReLU (He et al. 2015).
+_kaiming = partial(nn.init.kaiming_normal_, mode='fan_out', nonlinearity='relu')
+
+
+def init_convs(module: nn.Module, init: Callable[[Tensor], Tensor] = _kaiming) -> None:
+    """Initialise the weights of all convolutions inside; their biases are 0."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            init(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hrdet.models.layers import NormCfg, conv_module
+from hrdet.models.layers import NormCfg, conv_module, init_convs
 from hrdet.ranges import Count
 from hrdet.registry import register
 
@@ -40,11 +40,7 @@ class FPN(nn.Module):
         # 1x1 to one width, then 3x3 after the sum; Xavier's initial values, as in mmdetection.
         self.lateral_convs = nn.ModuleList(conv(channels, 1) for channels in in_channels)
         self.fpn_convs = nn.ModuleList(conv(out_channels, 3) for _ in in_channels)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.xavier_uniform_(layer.weight)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        init_convs(self, nn.init.xavier_uniform_)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         # 1. All maps with ``out_channels`` channels.

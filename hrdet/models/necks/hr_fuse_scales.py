@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from torch import Tensor, nn
 
-from hrdet.models.layers import Bottleneck, NormCfg, conv_module
+from hrdet.models.layers import Bottleneck, NormCfg, conv_module, init_convs
 from hrdet.models.layers.norm import norm_maker
 from hrdet.ranges import Count
 from hrdet.registry import ConfigError, register
@@ -48,9 +48,7 @@ class HRFuseScales(nn.Module):
             for fine, coarse in pairwise(widths)
         )
         self.final_layer = conv_module(widths[-1], out_channels, 1, norm_cfg=norm_cfg)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode='fan_out', nonlinearity='relu')
+        init_convs(self)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Maps (N, C_i, h_i, w_i), finest first, to one (N, out_channels, h, w) of the coarsest."""

@@ -1,10 +1,11 @@
 """HRFPN: the feature pyramid of HRNetV2p (Wang et al. 2019, arXiv 1908.07919, figure 4c)."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor, nn
 
-from hrdet.models.layers import NormCfg, checkpointed, conv_module
+from hrdet.models.layers import NormCfg, checkpointed, conv_module, init_convs
 from hrdet.models.layers.resize import resize_concat_conv
 from hrdet.ranges import Count
 from hrdet.registry import register
@@ -58,11 +59,7 @@ class HRFPN(nn.Module):
             for _ in range(1 if share_conv else num_outs)
         )
         self.pool = _POOLS[pooling](2)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_uniform_(module.weight, a=1)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        init_convs(self, partial(nn.init.kaiming_uniform_, a=1))
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Maps (N, C_i, h_i, w_i), finest first, to ``num_outs`` maps (N, out_channels, h, w)."""

@@ -73,6 +73,8 @@ class CascadeRoIHead(RoIHead):
 
     def predict_masks(self, features: list[Tensor], rois: Tensor, labels: Tensor) -> Tensor:
         """Soft masks (R, m, m) of ``rois`` (R, 5) of these classes (R,): the mean over stages."""
+        # Every stage's head sees the same features (R, C, h, h).  The mean is of probabilities,
+        # not of logits.
         roi_features = self.mask_roi_extractor(features, rois)
         masks = [head.probabilities(head(roi_features), labels) for head in self.mask_head]
         return torch.stack(masks).mean(0)
