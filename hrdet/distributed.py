@@ -87,6 +87,7 @@ def on_rank_0(function: Callable[..., Any], *arguments: Any) -> Any:
 
     It may take any time: the others do not run into the timeout of the process group.
     """
+    # 1. Rank 0 works.  Its answer is (result, error); meanwhile a thread of it sends _AT_WORK.
     answer = None
     if rank() == 0:
         with _still_at_work():
@@ -94,6 +95,7 @@ def on_rank_0(function: Callable[..., Any], *arguments: Any) -> Any:
                 answer = function(*arguments), None
             except Exception as error:
                 answer = None, error
+    # 2. The others take what is sent until it is the answer.
     answer = broadcast_object(answer)
     while answer == _AT_WORK:
         answer = broadcast_object(None)

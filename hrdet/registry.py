@@ -153,6 +153,7 @@ def _walk(
         # What the class passes on reaches every part inside of it.
         passed_on = {n: node[n] for n in getattr(cls, 'passes_on', ()) if n in node}
         inherited = {**inherited, **passed_on}
+        # Parts are built first: a constructor receives objects.
         parts = ((name, part) for name, part in node.items() if name != 'type')
         values = {n: _walk(part, f'{path}.{n}', inherited, make, {}) for n, part in parts}
         if 'type' not in node:

@@ -117,6 +117,7 @@ class AnchorGenerator(nn.Module):
         return valid & (near >= -allowed_border).all(-1) & (far < limits).all(-1)
 
     def _origins(self, feature_sizes: Sizes) -> Tensor:
+        # (A, 2), cached: the same for every batch of these sizes.
         device = self.base_anchors.device
         return pixel_origins(self.strides, tuple(feature_sizes), self.num_anchors, device)
 

@@ -86,6 +86,7 @@ def write(program: ExportedProgram, path: Path, model: BaseModel) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # torch warns of its own internals
+        # The suffix decides: compiled by AOTInductor, an ExportedProgram, OpenVINO, or ONNX.
         if path.name.endswith(_COMPILED):
             options = {'aot_inductor.metadata': strings}
             torch._inductor.aoti_compile_and_package(
@@ -137,6 +138,7 @@ def _write_openvino(program: ExportedProgram, path: Path, strings: Mapping[str, 
     """Write ONNX, and what OpenVINO makes of it."""
     import openvino
 
+    # By way of a temporary ONNX file: the same graph as in an exported .onnx.
     with tempfile.TemporaryDirectory() as folder:
         onnx = Path(folder, 'model.onnx')
         _write_onnx(program, onnx, strings)

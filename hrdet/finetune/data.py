@@ -60,6 +60,7 @@ def split_note(train: int, val: int) -> str:
 
 def typical_size(paths: Sequence[str]) -> tuple[int, int]:
     """The median (h, w) of some of the images, in the orientation that most of them have."""
+    # Evenly spread over the data: to read the headers of all images may take minutes.
     step = max(1, len(paths) // _LOOKED_AT)
     sizes = []
     for path in paths[::step]:

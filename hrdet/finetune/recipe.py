@@ -37,6 +37,7 @@ def drop_semantic_branch(run: RunConfig, notes: list[str]) -> None:
 def set_data(run: RunConfig, data: OwnData, notes: list[str]) -> None:
     """The data sets in place of the published ones, with the same transforms."""
     parts = {'train': data.train, 'val': data.val, 'test': data.test or data.val}
+    # The published transforms stay; files, classes and filters become those of the user's data.
     for name, part in parts.items():
         section = getattr(run, name)
         old = _innermost(section['dataset'])

@@ -40,6 +40,7 @@ def open_parts(path: str) -> tuple[str, dict[str, tuple[type[ImageDataset], dict
     Raises:
         DataError: nothing that is known, or it cannot be read.
     """
+    # 1. Labels of boxes.  Every image and object stays, also those that a training would filter.
     labelled = recognise_labels(path)
     if labelled is not None:
         everything = dict(filter_empty=False, min_size=0)
@@ -56,6 +57,7 @@ def open_parts(path: str) -> tuple[str, dict[str, tuple[type[ImageDataset], dict
             )
             for part in labelled.parts
         }
+    # 2. Label maps, or a folder for each class: the first reader that knows the layout wins.
     for reader in (label_map_sets, class_folder_sets):
         found = reader(Path(path))
         if found is not None:

@@ -141,6 +141,7 @@ def find_sources(inputs: Sequence[str], out_dir: str | Path) -> list[ImageFile |
 def _named_by(text: str) -> Iterator[tuple[str, type[ImageFile] | type[Video], str]]:
     """Name, kind and wished title of everything that an input names."""
     path, suffix = Path(text), Path(text.partition('?')[0]).suffix.lower()
+    # A camera by its number, an address, a file; else a folder or a pattern of names.
     if text.isdecimal() and not path.exists():
         yield text, Video, f'camera_{text}'
     elif _is_live(text):

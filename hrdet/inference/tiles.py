@@ -79,6 +79,8 @@ def merge_windows(
 
 def _uncut(found: Detections, window: Window, size: tuple[int, int]) -> Detections:
     """The detections that do not end at an edge of the window inside the image."""
+    # An object at an inner edge of the window is cut off there; windows overlap, so that another
+    # one has it whole.  An edge of the image cuts nothing off.
     y1, y2, x1, x2 = window
     boxes = np.asarray(found.boxes)
     cut = np.zeros(len(boxes), bool)

@@ -59,8 +59,10 @@ class CrossEntropyLoss(Loss):
     use_sigmoid: bool = False
 
     def elements(self, prediction: Tensor, target: Tensor) -> Tensor:
+        # Softmax over K + 1 columns, of which the last is the background.
         if not self.use_sigmoid:
             return F.cross_entropy(prediction, target, reduction='none')
+        # Labels (...) become targets (..., K); a background label is a row of zeros.
         if target.ndim < prediction.ndim:
             target = one_hot(target, prediction.shape[-1])
         target = target.to(prediction.dtype)

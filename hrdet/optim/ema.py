@@ -38,6 +38,7 @@ class EMA:
         """Average in the model as it is after an optimizer step."""
         self.steps += 1
         weight = max(self.momentum, 10 / (10 + self.steps))
+        # All tensors in a few kernel launches.
         torch._foreach_lerp_(list(self.average.values()), list(self._live().values()), weight)
 
     @contextmanager

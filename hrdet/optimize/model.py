@@ -96,6 +96,7 @@ def _predict_in_groups(
 
     One image keeps a thread busy; the maps of more images leave the caches, and take more memory.
     """
+    # As many images as threads, which work on one image each.
     size = torch.get_num_threads()
     groups = (batch.part(slice(i, i + size)) for i in range(0, len(batch.metas), size))
     return [result for group in groups for result in predict(group, rescale, **options)]

@@ -22,6 +22,7 @@ def rasterise(segmentation: list | dict, size: tuple[int, int]) -> np.ndarray:
     check_segmentation(segmentation, size)
     h, w = size
     if isinstance(segmentation, list):
+        # The union of the polygons: a pixel of two of them is 1.
         return decode(coco_mask.merge(coco_mask.frPyObjects(segmentation, h, w)))
     counts = segmentation['counts']
     counts = counts if isinstance(counts, list) else _run_lengths(counts)
@@ -61,6 +62,7 @@ def outlines_nothing(segmentation: list | dict, size: tuple[int, int]) -> bool:
     if isinstance(segmentation, list):
         corners = (np.reshape(polygon, (-1, 2)) for polygon in segmentation)
         return all(((xy.max(0) <= 0) | (xy.min(0) >= (w, h))).any() for xy in corners)
+    # Runs of 0 and 1 alternate, so that every second count, from the second on, is a run of 1.
     counts = segmentation['counts']
     return not any((counts if isinstance(counts, list) else _run_lengths(counts))[1::2])
 

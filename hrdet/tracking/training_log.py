@@ -236,6 +236,7 @@ def log_line(entry: dict[str, Any], epoch_length: int, max_iters: int, by_epoch:
     line = (
         f'{place} lr {entry["lr"]:.1e} {entry["time"]:.2f} s/it eta {eta} loss {entry["loss"]:.3f}'
     )
+    # After the sum the single losses, then accuracies, until the line is full.
     names = [name for name in entry if name.split('.')[-1].startswith('loss_')]
     names = names if len(names) > 1 else []  # a single loss is the sum
     names += [name for name in entry if name.split('.')[-1].startswith('acc_')]

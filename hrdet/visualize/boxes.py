@@ -44,14 +44,17 @@ def _(objects: Detections, canvas: Canvas) -> None:
     if canvas.truth is None:
         _paint_marks(canvas, _marks(objects, texts, canvas))
         return
+    # 1. The outcome of each detection, and which objects of the truth were found.
     verdict = outcomes(objects, canvas.truth)
     wrong = [_frame(kind) for kind in verdict.kinds]
     missed = ['' if found else 'missed' for found in verdict.found]
+    # 2. The truth on a copy of the image, with frames around what was missed; both side by side.
     truth = replace(canvas, pixels=canvas.pixels.copy(), truth=None)
     _paint_truth(canvas.truth, truth, missed)
     _paint_marks(canvas, _marks(objects, texts, canvas, wrong))
     gap = np.full((len(truth.pixels), max(4, truth.pixels.shape[1] // 100), 3), 255, np.uint8)
     canvas.pixels = np.hstack([canvas.pixels, gap, truth.pixels])
+    # 3. A legend of the frames that occur.
     frames = {*missed, *wrong}
     used = [(colour, f'{sign}{name}') for name, (colour, sign) in _FRAMES.items() if name in frames]
     append_legend(canvas, used)
@@ -82,11 +85,13 @@ def _(result: Detections, truth: GroundTruth | None, score_thr: float = 0.3) -> 
         return None
     result = result.above(score_thr)
     verdict = outcomes(result, truth)
+    # Every detection with its outcome, then every object that none of them found.
     listed = [
         Outcome(int(label), kind, float(score))
         for label, kind, score in zip(result.labels, verdict.kinds, result.scores)
     ]
     listed += [Outcome(int(k), 'missed', 0.0) for k in np.asarray(truth.labels)[~verdict.found]]
+    # F1 = 2 TP / (2 TP + FP + FN): wrong are false and double detections, and missed objects.
     found, total = int(verdict.found.sum()), len(verdict.found)
     frames = [_frame(kind) for kind in verdict.kinds]
     counts = {name: frames.count(name) for name in ('false', 'double')}

@@ -151,6 +151,7 @@ def _plot_metrics(axes: Any, val: list[Entry], unit: str | None) -> None:
     epochs = {entry.get('epoch') for entry in val}
     by_epoch = unit != 'iteration' and None not in epochs and len(epochs) == len(val)
     times = [entry['epoch' if by_epoch else 'step'] for entry in val]
+    # A line style for each group of metrics, a colour for each metric of a group.
     top = 0.0
     for group, style in zip(metric_groups(val[-1]), ('-', '--', ':', '-.')):
         for index, name in enumerate(group):
@@ -160,6 +161,7 @@ def _plot_metrics(axes: Any, val: list[Entry], unit: str | None) -> None:
             axes.plot(times, values, f'o{style}', color=f'C{index}', markersize=4, label=label)
     full = 1 if top <= 1 else 100  # fractions, or per cent
     kind = 'epoch' if by_epoch else 'iteration'
+    # Mark the best value of the metric that the best checkpoint is chosen by.
     found = best_entry(val)
     if found is not None:
         name, best = found

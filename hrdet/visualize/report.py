@@ -181,6 +181,8 @@ class Report:
         """The plots and tables of one kind of result."""
         suffix = f'_{kind}' if kind else ''
         pictures, tables = [], [_class_table(details)]
+        # Plots are files beside the page.  A confusion matrix of many classes would be illegible:
+        # then there is only the table of its largest entries.
         if details.curves is not None:
             pictures.append(f'pr_f1{suffix}.png')
             plot_detection_curves(details.curves, self.folder / pictures[-1])

@@ -196,6 +196,7 @@ def _settle_maps(
     pipeline: Pipeline, arguments: dict[str, Any], path: str, context: Context
 ) -> None:
     """Check that semantic maps exist where the pipeline loads them, in the scale of the head."""
+    # The head's output has a stride: the maps must come in that scale, from one SegRescale.
     pipeline.semantic = 'seg_prefix' in arguments
     stride = context.semantics
     check(stride or pipeline.semantic, f'{path}.seg_prefix', 'this key is required for its maps')

@@ -86,6 +86,7 @@ def cascade_rcnn(
     masks = {}
     if mask_head is not None or mask_roi_extractor is not None:
         masks = _mask_parts(path, mask_roi_extractor, mask_head, stages=num_stages)
+    # 1. One box head, and one section of ``train_cfg.rcnn``, for each stage.
     boxes = _for_stages(bbox_head, num_stages, f'{path}.bbox_head')
     is_list = isinstance(train.rcnn, (list, tuple))
     check(is_list, 'train_cfg.rcnn', 'a cascade needs a list with a dict for each stage')
@@ -93,6 +94,7 @@ def cascade_rcnn(
         read(_training, section, section.path, masks=bool(masks))
         for section in _for_stages(train.rcnn, num_stages, 'train_cfg.rcnn')
     ]
+    # 2. What they share: the extractors, the settings of tests, and the size of mask targets.
     # All stages share one mask extractor, so that they need one mask_size.
     sizes = [size for _, size in stages]
     check(sizes.count(sizes[0]) == num_stages, 'train_cfg.rcnn', 'the stages differ in mask_size')

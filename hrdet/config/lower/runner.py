@@ -104,6 +104,7 @@ def _optim_wrapper(
     warnings: list[str],
 ) -> dict[str, Any]:
     """Optimizer, gradient clipping, accumulation and precision."""
+    # A dtype and a loss scale belong to mixed precision; the scale of fp16 always adapts.
     mixed = type == 'AmpOptimWrapper'
     for name, value in dict(loss_scale=loss_scale, dtype=dtype).items():
         check(mixed or value is None, f'{path}.{name}', "belongs to type='AmpOptimWrapper'")

@@ -195,6 +195,7 @@ def _schedule(
     by_epoch = iterations is None if by_epoch is None else by_epoch
     counted = 'total_iters counts iterations, and so does lr_config: leave it out'
     check(not by_epoch or iterations is None, f'{path}.by_epoch', counted)
+    # The schedule is the product of two factors, that of the warm-up and that of the policy.
     factors = [] if warmup is None else _warmup(path, warmup, warmup_iters, warmup_ratio)
     if kind != 'fixed':
         factors.append(dict(by_epoch=by_epoch) | read(_POLICIES[kind], rest, path))
