@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from hrdet.config.lower.backbone import read_backbone
 from hrdet.config.lower.classification_steps import STEPS, ClassificationPipeline, read_steps
-from hrdet.config.lower.data import common_value
-from hrdet.config.lower.splits import Split, common_norm, lower_splits, tta_node
+from hrdet.config.lower.data import common_classes, common_norm
+from hrdet.config.lower.splits import Split, lower_splits, tta_node
 from hrdet.config.node import Node, check, check_choice, check_typed, read
 from hrdet.ranges import Count, Fraction, Positive
 
@@ -43,10 +43,7 @@ def lower_classification(
     norms = [pipeline.norm for _, pipeline in pipelines if pipeline.norm is not None]
     check(norm is not None or norms, 'data', "no pipeline has a step dict(type='Normalize', ...)")
     norm = norm or common_norm(norms)
-    classes = common_value(
-        [(f'{node.path}.classes', node['classes']) for node, _ in pipelines if 'classes' in node],
-        '{} and {} differ, but a model has one list of classes: {} and {}',
-    )
+    classes = common_classes([node for node, _ in pipelines])
     model = read(_classifier, model, 'model', preprocess=norm)
     # 3. A file of class names is left to the data set, which reads it.
     named = isinstance(classes, tuple)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,16 +16,6 @@ _NAMES = {'skip_img_without_anno': 'filter_empty', 'semantic_scale_factor': 'seg
 _FILES = ('ann_file', 'img_prefix', 'seg_prefix', 'proposal_file')
 # The data sets lowered so far, each with its pipeline, which has settings for the model.
 _Lowered = list[tuple[Node, Pipeline]]
-
-
-@dataclass(slots=True)
-class Data:
-    """The lowered section ``data``: data sets with loader arguments, and settings of the model."""
-
-    splits: dict[str, Node | None]
-    preprocess: Node
-    classes: tuple[str, ...] | None
-    semantics: bool | None  # has the training set semantic maps? None: there is no training set
 
 
 def read_data(
@@ -42,20 +32,23 @@ def read_data(
     convention: str,
     masks: bool,
     semantics: int | None,
-) -> Data:
+) -> tuple[dict[str, Node], Node, tuple[str, ...] | None, bool | None]:
     """Lower the section for a model of this box convention.
 
     ``masks``: the model has a mask head.  ``semantics``: stride of its semantic head, or None.
     ``classes``: class names of data sets that have none of their own.
+
+    Returns:
+        The splits that are there, the model's node ``Preprocess``, the class names, and whether the
+        training set has semantic maps (None: there is no training set).
     """
     # 1. Lower each split; ``lowered`` collects the data sets of all of them.
     pad_size = pad_size and tuple(pad_size)
-    splits: dict[str, Node | None] = dict(train=train, val=val, test=test)
-    given = {split: section for split, section in splits.items() if section is not None}
-    check(bool(given), path, 'there is none of train, val and test')
+    splits: dict[str, Node] = {}
     lowered: _Lowered = []
-    trained: _Lowered = []
-    for split, section in given.items():
+    for split, section in dict(train=train, val=val, test=test).items():
+        if section is None:
+            continue
         training, first = split == 'train', len(lowered)
         context = Context(training, convention, masks, semantics, pad_size is not None, classes)
         plain = partial(_dataset, context=context, lowered=lowered)
@@ -67,22 +60,17 @@ def read_data(
             pad_size=pad_size if training else None,
             size_divisor=max((pipeline.size_divisor for _, pipeline in lowered[first:]), default=1),
         )
-        if training:
-            trained = list(lowered)
+    check(bool(splits), path, 'there is none of train, val and test')
     # 2. What they must agree on, because one model serves all of them.
-    return Data(
-        splits,
-        preprocess=_preprocess([pipeline for _, pipeline in lowered]),
-        classes=common_value(
-            [(f'{node.path}.classes', node['classes']) for node, _ in lowered if 'classes' in node],
-            '{} and {} differ, but a model has one list of classes: {} and {}',
-        ),
-        semantics=common_value(
-            [(node.path, pipeline.semantic) for node, pipeline in trained],
-            '{} and {}: one has semantic maps (seg_prefix), the other has none; a model learns '
-            'from both kinds of images only without its semantic_head',
-        ),
+    divisor = max(pipeline.size_divisor for _, pipeline in lowered)
+    preprocess = common_norm([pipeline.norm for _, pipeline in lowered])
+    names = common_classes([node for node, _ in lowered])
+    has_maps = common_value(
+        [(node.path, pipeline.semantic) for node, pipeline in lowered if not node['test_mode']],
+        '{} and {}: one has semantic maps (seg_prefix), the other has none; a model learns '
+        'from both kinds of images only without its semantic_head',
     )
+    return splits, preprocess.replaced(size_divisor=divisor), names, has_maps
 
 
 def common_value(values: list[tuple[str, Any]], message: str) -> Any:
@@ -93,13 +81,20 @@ def common_value(values: list[tuple[str, Any]], message: str) -> Any:
     return values[0][1] if values else None
 
 
-def _preprocess(pipelines: list[Pipeline]) -> Node:
-    """The node that normalises images for all data sets, and pads batches."""
-    norms = [pipeline.norm for pipeline in pipelines]
+def common_classes(datasets: list[Node]) -> Any:
+    """The class names of all data sets that name theirs; None if none does."""
+    return common_value(
+        [(f'{node.path}.classes', node['classes']) for node in datasets if 'classes' in node],
+        '{} and {} differ, but a model has one list of classes: {} and {}',
+    )
+
+
+def common_norm(norms: list[Node]) -> Node:
+    """The node ``Preprocess`` that all data sets share."""
     wrong = '{{}} and {{}} differ in {} ({{}} and {{}}), but the model normalises all images alike'
     for name in ('mean', 'std', 'channel_order'):
         common_value([(norm.path, norm[name]) for norm in norms], wrong.format(name))
-    return norms[0].replaced(size_divisor=max(pipeline.size_divisor for pipeline in pipelines))
+    return norms[0]
 
 
 def read_dataset(section: Any, path: str, training: bool, plain: Callable[[Node], Node]) -> Node:

@@ -31,7 +31,7 @@ def lower_detection(
     check(kind in DETECTORS, 'model.type', supported + ', '.join(DETECTORS))
     # 1. The data, which depend on what the model learns: masks, semantic maps.
     masks, semantics = (model.get(head) is not None for head in ('mask_head', 'semantic_head'))
-    lowered = read(
+    splits, preprocess, names, has_maps = read(
         read_data,
         data,
         'data',
@@ -42,18 +42,17 @@ def lower_detection(
     )
     # 2. Warnings about settings that are valid but probably wrong.
     warnings: list[str] = []
-    if semantics and lowered.semantics is False:
+    if semantics and has_maps is False:
         model = _without_semantics(model, warnings)
     warnings += _proposal_warnings(data)
     # 3. The model and its evaluator.
     cfgs = dict(train_cfg=train_cfg, test_cfg=test_cfg)
-    model = DETECTORS[kind](model, 'model', **cfgs, preprocess=lowered.preprocess)
+    model = DETECTORS[kind](model, 'model', **cfgs, preprocess=preprocess)
     wanted = {} if evaluation is None else evaluation
     evaluator = read(_evaluator, wanted, 'evaluation', masks=masks)
-    for split in ('val', 'test'):
-        if lowered.splits[split]:
-            lowered.splits[split]['evaluator'] = evaluator
-    return dict(model=model, classes=lowered.classes, **lowered.splits, warnings=warnings)
+    for name in splits.keys() - {'train'}:
+        splits[name]['evaluator'] = evaluator
+    return dict(model=model, classes=names, **splits, warnings=warnings)
 
 
 def _evaluator(

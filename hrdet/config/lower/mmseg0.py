@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from hrdet.config.lower.data import common_norm
 from hrdet.config.lower.segmentation import label_map_dataset, segmentor
 from hrdet.config.lower.segmentation_steps import SegPipeline, as_views, augmentation
-from hrdet.config.lower.splits import Split, check_disk, common_norm, lower_splits
+from hrdet.config.lower.splits import Split, check_disk, lower_splits
 from hrdet.config.lower.transforms import read_scales
 from hrdet.config.node import Node, check, check_choice, check_typed, read
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from hrdet.config.lower.data import common_value, read_dataset
+from hrdet.config.lower.data import read_dataset
 from hrdet.config.lower.transforms import ThreeNumbers
 from hrdet.config.node import Node, check, check_typed
 from hrdet.ranges import Count, Natural
@@ -51,14 +51,6 @@ def norm_node(path: str, mean: Any, std: Any, to_rgb: bool) -> Node:
     order = 'rgb' if to_rgb else 'bgr'
     values = dict(mean=tuple(mean), std=tuple(std), channel_order=order, size_divisor=1)
     return Node(path, type='Preprocess', **values)
-
-
-def common_norm(norms: list[Node]) -> Node:
-    """The node ``Preprocess`` that all data sets share."""
-    wrong = '{{}} and {{}} differ in {} ({{}} and {{}}), but the model normalises all images alike'
-    for name in ('mean', 'std', 'channel_order'):
-        common_value([(norm.path, norm[name]) for norm in norms], wrong.format(name))
-    return norms[0]
 
 
 def has_reader(step: Any, path: str, readers: Mapping[str, Any], task: str) -> bool:

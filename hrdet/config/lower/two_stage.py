@@ -20,13 +20,10 @@ ROI_HEADS = {
 
 def two_stage(section: Node, path: str, **context: Any) -> Node:
     """The tree of a detector whose section ``model`` is given; ``context`` as ``_detector``'s."""
-    # The keys of the second stage depend on the type, so they are split off for their own reader.
-    roi_reader = ROI_HEADS[section['type']]
-    roi_keys = keys_of(roi_reader, ['train', 'test'])
-    check_keys(section, [*keys_of(_detector, [*context, 'roi']), *roi_keys], path)
-    roi = {key: section[key] for key in roi_keys if key in section}
-    rest = {key: value for key, value in section.items() if key not in roi}
-    return read(_detector, rest, path, roi=(roi_reader, roi), **context)
+    # The keys of the second stage depend on the type: they are left to their own reader.
+    roi_keys = keys_of(ROI_HEADS[section['type']], ['train', 'test'])
+    check_keys(section, [*keys_of(_detector, context), *roi_keys], path)
+    return read(_detector, section, path, **context)
 
 
 def _detector(
@@ -38,10 +35,10 @@ def _detector(
     rpn_head: Node,
     pretrained: str | None = None,
     box_convention: Convention = 'inclusive',
-    roi: tuple[Any, dict[str, Any]],
     train_cfg: Node,
     test_cfg: Node,
     preprocess: Node,
+    **roi: Any,
 ) -> Node:
     train = read(TrainCfg, train_cfg, 'train_cfg')
     test = read(TestCfg, test_cfg, 'test_cfg')
@@ -51,7 +48,6 @@ def _detector(
     rpn |= dict(train_proposals=proposals, test_proposals=proposals)
     if train.rpn_proposal is not None:
         rpn['train_proposals'] = read(_proposals, train.rpn_proposal, 'train_cfg.rpn_proposal')
-    roi_reader, roi_section = roi
     return Node(
         path,
         type=type,
@@ -59,7 +55,7 @@ def _detector(
         backbone=check_typed(backbone, f'{path}.backbone'),
         neck=read_neck(neck, backbone, f'{path}.neck'),
         rpn_head=read(_rpn_head, rpn_head, f'{path}.rpn_head', settings=rpn),
-        roi_head=read(roi_reader, roi_section, path, train=train, test=test),
+        roi_head=read(ROI_HEADS[type], roi, path, train=train, test=test),
         convention=box_convention,
     )
 
