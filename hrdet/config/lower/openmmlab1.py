@@ -13,14 +13,13 @@ from hrdet.config.lower.release import (
     RUNTIME,
     TRAINING,
     check_names,
-    check_workflow,
     part,
-    read_dist_params,
+    read_runtime,
 )
 from hrdet.config.lower.splits import Split
 from hrdet.config.lower.training import lower_training
 from hrdet.config.node import Node, as_nodes, check, check_typed, read
-from hrdet.config.run_config import RunConfig, Runtime, Training
+from hrdet.config.run_config import RunConfig, Training
 from hrdet.ranges import Count, Natural
 from hrdet.registry import ConfigError, check_keys, nearest
 
@@ -78,15 +77,10 @@ def read_config(config: Mapping[str, Any]) -> RunConfig:
     warnings += lowered.pop('warnings', [])
     # 2. Training and runtime settings.
     training = _training(values, runner, interval, warnings)
-    if 'workflow' in values:
-        check_workflow(values['workflow'])
     for name, (value, reason) in _FIXED.items():
         if values.get(name) not in (None, value):
             warnings.append(f'{name}: has no effect here: {reason}')
-    runtime = Node('', part(values, RUNTIME), pretrained=pretrained)
-    if 'dist_params' in values:
-        runtime['backend'] = read(read_dist_params, values['dist_params'], 'dist_params')
-    runtime = read(Runtime, runtime, '')
+    runtime = read_runtime(values, pretrained)
     return RunConfig(**lowered, training=training, runtime=runtime, warnings=warnings)
 
 

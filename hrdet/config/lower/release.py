@@ -34,12 +34,7 @@ def read_config(config: Mapping[str, Any]) -> RunConfig:
     task = read(lower_detection, part(values, _TASK), '')
     warnings += task.pop('warnings')
     training = read(lower_training, part(values, TRAINING), '', warnings=warnings)
-    if 'workflow' in values:
-        check_workflow(values['workflow'])
-    runtime = Node('', part(values, RUNTIME), pretrained=values['model'].get('pretrained'))
-    if 'dist_params' in values:
-        runtime['backend'] = read(read_dist_params, values['dist_params'], 'dist_params')
-    runtime = read(Runtime, runtime, '')
+    runtime = read_runtime(values, values['model'].get('pretrained'))
     return RunConfig(**task, training=training, runtime=runtime, warnings=warnings)
 
 
@@ -48,7 +43,17 @@ def part(values: Node, keys: list[str]) -> dict[str, Any]:
     return {key: values[key] for key in keys if key in values}
 
 
-def check_workflow(workflow: Any) -> None:
+def read_runtime(values: Node, pretrained: str | None) -> Runtime:
+    """The settings of a program in the top level of a config; checks ``workflow``, too."""
+    if 'workflow' in values:
+        _check_workflow(values['workflow'])
+    runtime = Node('', part(values, RUNTIME), pretrained=pretrained)
+    if 'dist_params' in values:
+        runtime['backend'] = read(_dist_params, values['dist_params'], 'dist_params')
+    return read(Runtime, runtime, '')
+
+
+def _check_workflow(workflow: Any) -> None:
     """Raise a ConfigError unless it only trains."""
     only = (
         f"only [('train', 1)] exists, not {workflow!r}; evaluation=dict(interval=1) evaluates "
@@ -58,7 +63,7 @@ def check_workflow(workflow: Any) -> None:
     check(workflow in trains, 'workflow', only)
 
 
-def read_dist_params(
+def _dist_params(
     path: str, *, backend: Literal['nccl', 'gloo', 'mpi'] = 'nccl', port: int | None = None
 ) -> str:
     """``dist_params``: the backend of torch.distributed; launchers choose the port."""

@@ -42,14 +42,7 @@ def lower_training(
     trackers = [] if visualizer is None else read(runner_hooks.visualizer, visualizer, 'visualizer')
     scheduler = read_schedule(param_scheduler, loop, warnings)
     more = runner_hooks.custom_hooks(custom_hooks)
-    if auto_scale_lr is None:
-        warnings.append(
-            'auto_scale_lr: the config does not say how many images a step its learning rate is '
-            'for, so it is used as it is; write auto_scale_lr=dict(base_batch_size=16)'
-        )
-        scaling = dict(enable=False, base_batch_size=None)
-    else:
-        scaling = read(read_auto_scale_lr, auto_scale_lr, 'auto_scale_lr')
+    scaling = read_auto_scale_lr(auto_scale_lr, warnings)
     if optim_wrapper is None:
         return None
     return Training(

@@ -12,10 +12,6 @@ _TRACKERS = {
     'WandbLoggerHook': 'WandB',
     'MlflowLoggerHook': 'MLflow',
 }
-_UNSCALED = (
-    'auto_scale_lr: the config does not say how many images a step its learning rate is for, so it '
-    'is used as it is; write auto_scale_lr=dict(enable=True, base_batch_size=16)'
-)
 
 Factor = dict[str, Any]
 
@@ -55,8 +51,6 @@ def lower_training(
     if fp16 is not None:
         check(not amp, 'fp16', 'amp gives the precision already; keep one of them')
         amp = _section(_fp16, fp16, 'fp16', warnings=warnings)
-    if auto_scale_lr is None:
-        warnings.append(_UNSCALED)
     settings = dict(
         schedule=factors,
         max_epochs=total_epochs,
@@ -64,8 +58,7 @@ def lower_training(
         val_interval=(evaluation or {}).get('interval', interval),
         amp=amp or None,
         ema=_optional(_ema, ema, 'ema'),
-        auto_scale_lr=_optional(read_auto_scale_lr, auto_scale_lr, 'auto_scale_lr')
-        or dict(enable=False, base_batch_size=None),
+        auto_scale_lr=read_auto_scale_lr(auto_scale_lr, warnings),
         early_stopping=_optional(read_early_stopping, early_stopping, 'early_stopping'),
         checkpoint=checkpoint,
         hooks=nodes(custom_hooks, 'custom_hooks'),
@@ -163,7 +156,18 @@ def _fp16(path: str, *, loss_scale: Any = None, warnings: list[str]) -> str:
     return 'float16'
 
 
-def read_auto_scale_lr(path: str, *, enable: bool = True, base_batch_size: Count) -> dict[str, Any]:
+def read_auto_scale_lr(section: Node | None, warnings: list[str]) -> dict[str, Any]:
+    """Without the section the learning rate is used as it is, with a warning."""
+    if section is None:
+        warnings.append(
+            'auto_scale_lr: the config does not say how many images a step its learning rate is '
+            'for, so it is used as it is; write auto_scale_lr=dict(base_batch_size=16)'
+        )
+        return dict(enable=False, base_batch_size=None)
+    return read(_auto_scale_lr, section, 'auto_scale_lr')
+
+
+def _auto_scale_lr(path: str, *, enable: bool = True, base_batch_size: Count) -> dict[str, Any]:
     """``base_batch_size``: images per optimizer step for which the learning rate is meant."""
     return dict(enable=enable, base_batch_size=base_batch_size)
 
