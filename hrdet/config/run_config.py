@@ -30,11 +30,6 @@ class Training:
     trackers: list[Node] = field(default_factory=list)  # besides log.jsonl
     hooks: list[Node] = field(default_factory=list)  # a user's own
 
-    @property
-    def nodes(self) -> list[Node]:
-        """What is built beside the model and its data."""
-        return [*self.trackers, *self.hooks]
-
 
 @dataclass(slots=True, kw_only=True)
 class Runtime:

@@ -78,8 +78,8 @@ def lower(config: Mapping[str, Any]) -> RunConfig:
         error.locate(origins)
         raise
     run.warnings += _doubts_about_pixels(run.model.get('preprocess'))
-    nodes = run.training.nodes if run.training else []
-    for _, node, _ in values_of([run.model, run.train, run.val, run.test, nodes]):
+    others = [run.training.trackers, run.training.hooks] if run.training else []
+    for _, node, _ in values_of([run.model, run.train, run.val, run.test, others]):
         if isinstance(node, Node):
             node.origins = origins
     return run
