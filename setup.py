@@ -169,7 +169,8 @@ class BuildPython(build_py):
 # What users of each need; `all` is all of these.
 EXTRAS = {
     'convert': ['scipy', 'cityscapesscripts'],  # of downloaded data sets
-    'hub': ['safetensors'],  # of timm's files
+    'hub': ['safetensors'],  # is required, too: the name is known from other packages
+    'browse': ['hotcoco[browse]'],  # the data set in a browser: coco explore
     'json': ['orjson'],  # annotations and results in half the time
     'export': ['onnx', 'onnxscript', 'onnxruntime'],
     'openvino': ['onnx', 'onnxscript', 'openvino'],
@@ -226,6 +227,7 @@ setup(
         'pillow',
         'pyyaml',  # the data.yaml of YOLO data sets
         'deflate',  # libdeflate: PNG files in half the time
+        'safetensors',  # the format of timm's weights
     ],
     extras_require=EXTRAS
     | {

@@ -27,6 +27,7 @@ COMMANDS = {
     'convert-checkpoint': ('convert_checkpoint.py', 'weights in the layout of another project'),
     'download': ('download.py', 'fetch published weights ahead'),
     'flops': ('analysis/get_flops.py', 'parameters and FLOPs of a model'),
+    'curves': ('analysis/curves.py', 'compare the curves of training runs'),
     'benchmark': ('analysis/benchmark.py', 'images a second and memory of a model'),
     'shapes': ('make_shapes.py', 'make a small data set to try things with'),
     'doctor': (None, 'say what is installed, what is missing and the cure'),

@@ -125,7 +125,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """--data and --batch of the commands that take a model's name."""
+    """--data, --batch and --epochs of the commands that take a model's name."""
     parser.add_argument(
         '--data',
         metavar='PATH',
@@ -138,6 +138,16 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help="with --data: images a GPU, or 'auto': as many as memory allows (auto)",
     )
+    parser.add_argument(
+        '--epochs', type=count, metavar='N', help='with --data: length of training (by its size)'
+    )
+
+
+def check_data_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End the program if an option goes with --data and there is none."""
+    for option, key in (('batch', 'data.imgs_per_gpu'), ('epochs', 'total_epochs')):
+        if args.data is None and getattr(args, option) is not None:
+            parser.error(f'--{option} goes with --data; otherwise --cfg-options {key}=N')
 
 
 def add_speed_options(parser: argparse.ArgumentParser) -> None:

@@ -30,12 +30,12 @@ REQUIRED = {
     'pillow': 'PIL.Image',
     'pyyaml': 'yaml',
     'deflate': 'deflate',
+    'safetensors': 'safetensors',
 }
 OPTIONAL = {
     'orjson': 'orjson',
     'torchvision': 'torchvision',
     'tensorboard': 'tensorboard',
-    'safetensors': 'safetensors',
     'scipy': 'scipy',
     'onnx': 'onnx',
     'onnxscript': 'onnxscript',

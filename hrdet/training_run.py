@@ -59,6 +59,7 @@ def train(
     data: str | Path | None = None,
     batch: int | None = None,
     device: str | None = None,
+    epochs: int | None = None,
     **overrides: Any,
 ) -> TrainingRun:
     """Train a model on one device, until it is done or Ctrl-C stops it.
@@ -71,6 +72,7 @@ def train(
             ``tools/train.py MODEL --data``.
         batch: with ``data``, images of a batch; None: as many as memory allows.
         device: 'cpu' or 'cuda'; None: the GPU if there is one.
+        epochs: with ``data``, length of the training; None: by the size of the data.
         overrides: options of ``hrdet.engine.build.TrainOptions`` (``work_dir``, ``load_from``,
             ``seed``, ``validate``, ...), and values of the config, as in
             ``optimizer=dict(lr=0.01)`` or ``**{'data.imgs_per_gpu': 4}``.
@@ -80,7 +82,7 @@ def train(
     """
     force_cpu = device is not None and torch.device(device).type == 'cpu'
     if data is not None:
-        config = config_for(str(config), str(data), batch, force_cpu)
+        config = config_for(str(config), str(data), batch, force_cpu, epochs=epochs)
     names = [item.name for item in fields(TrainOptions)]
     options = TrainOptions(**{name: overrides.pop(name) for name in names if name in overrides})
     loaded = load_config(config, overrides)

@@ -33,7 +33,7 @@ TOOLS = (
     *('train', 'test', 'infer', 'print_config', 'check_dataset', 'convert_checkpoint'),
     *('download', 'export'),
     *('paint_semantic', 'make_shapes'),
-    *(f'analysis/{name}' for name in ('benchmark', 'get_flops', 'memory', 'model_table')),
+    *(f'analysis/{name}' for name in ('benchmark', 'curves', 'get_flops', 'memory', 'model_table')),
 )
 
 PREDICT = """

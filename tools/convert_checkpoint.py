@@ -17,7 +17,7 @@ out; half precision becomes float32; module. prefixes are removed.  The tool pri
     mmseg        a segmentor, with class names and colours where mmsegmentation looks for them
     official     a classifier or segmentor under the names of HRNet's own releases, which timm has,
                  too: convolutions that have a bias there get one of zeros
-    safetensors  hrdet's layout in the safetensors format (pip install safetensors)
+    safetensors  hrdet's layout in the safetensors format
 
 hrdet reads all of them.  IN is never changed and is read without running any code in it.
 """

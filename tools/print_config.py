@@ -20,7 +20,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.command_line import CONFIG_HELP, Parser, add_cfg_options, add_data_options
+from hrdet.command_line import (
+    CONFIG_HELP,
+    Parser,
+    add_cfg_options,
+    add_data_options,
+    check_data_options,
+)
 from hrdet.config import load_config, lower, lowered_text, values_of
 from hrdet.registry import ConfigError
 
@@ -32,7 +38,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--lowered', action='store_true', help='what is built and run')
     add_data_options(parser)
     add_cfg_options(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    check_data_options(parser, args)
+    return args
 
 
 def _import_parts() -> None:
@@ -52,7 +60,7 @@ def _derived(args: argparse.Namespace) -> str:
         bad = options.pop('on_bad_image', 'error')
         if options:
             raise ConfigError('--cfg-options: edit the config that --data prints instead')
-        return derive(args.config, args.data, args.batch, on_bad_image=bad)
+        return derive(args.config, args.data, args.batch, on_bad_image=bad, epochs=args.epochs)
 
 
 def _has_parts(value: Any) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hrdet.command_line import Parser, add_data_options, add_run_options
+from hrdet.command_line import Parser, add_data_options, add_run_options, check_data_options
 from hrdet.config import load_config
 
 
@@ -38,8 +38,7 @@ def parse_args() -> argparse.Namespace:
         dest = option.replace('-', '_')
         parser.add_argument(f'--no-{option}', dest=dest, action='store_false', help=text)
     args = parser.parse_args()
-    if args.data is None and args.batch is not None:
-        parser.error('--batch goes with --data; otherwise --cfg-options data.imgs_per_gpu=N')
+    check_data_options(parser, args)
     if args.data is not None and args.launcher != 'none':
         parser.error('--data writes a config: write it first with hrdet config --data')
     return args
@@ -65,7 +64,7 @@ def main() -> None:
         with mistakes_in_one_line():
             bad = (args.cfg_options or {}).get('on_bad_image', 'error')
             choices = args.config, args.data, args.batch, args.gpus == 0
-            args.config = str(config_for(*choices, on_bad_image=bad))
+            args.config = str(config_for(*choices, on_bad_image=bad, epochs=args.epochs))
     run(train, args)
 
 

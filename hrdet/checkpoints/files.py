@@ -84,7 +84,7 @@ def read_checkpoint(
     """Read a checkpoint file onto the CPU.
 
     Args:
-        path: a file written by ``torch.save``, or ``.safetensors`` where that package is installed;
+        path: a file written by ``torch.save``, or ``.safetensors``;
             or a name or an address that ``hrdet.weights.find`` takes.
         trusted: read with full unpickling, which runs whatever code the file carries. Only for
             files whose origin you know.

@@ -13,6 +13,7 @@ from hrdet.download import DownloadError
 from hrdet.finetune import recipe
 from hrdet.finetune.data import OwnData
 from hrdet.finetune.recognise import open_data
+from hrdet.messages import plural
 from hrdet.registry import ConfigError
 from hrdet.weights import find
 
@@ -33,6 +34,7 @@ def config_for(
     force_cpu: bool = False,
     tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
     on_bad_image: str = 'error',
+    epochs: int | None = None,
 ) -> Path:
     """The config file of a model for the data at ``path``: ``work_dirs/NAME_DATA.py``.
 
@@ -40,9 +42,14 @@ def config_for(
     """
     file = _folder(name, path).with_suffix('.py')
     if file.exists():
-        tell(f'{file}: taken as it is; delete it to derive it from {path} again')
+        run = lower(load_config(file))
+        length = run.training.max_epochs
+        tell(
+            f'{file}: taken as it is, with {plural(run.train["batch_size"], "image")} a batch'
+            f'{f" and {length} epochs" if length else ""}; delete it to derive it from {path} again'
+        )
         return file
-    text = derive(name, path, batch, force_cpu, tell, on_bad_image)
+    text = derive(name, path, batch, force_cpu, tell, on_bad_image, epochs)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding='utf-8')
     tell(f'written to {file}, which may be edited')
@@ -56,6 +63,7 @@ def derive(
     force_cpu: bool = False,
     tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
     on_bad_image: str = 'error',
+    epochs: int | None = None,
 ) -> str:
     """The text of a config: the model ``name``, set up for the data at ``path``.
 
@@ -66,6 +74,7 @@ def derive(
         force_cpu: train on the CPU though there is a GPU.
         tell: takes each choice, one line.
         on_bad_image: of the config; 'skip' also leaves out images whose size cannot be read now.
+        epochs: length of the training; None: by the size of the data.
 
     Raises:
         ConfigError, DataError: with the cure.
@@ -84,7 +93,7 @@ def derive(
     recipe.set_data(run, data, notes)
     recipe.set_size(run, data, notes)
     recipe.set_batch(run, data, batch, force_cpu, notes)
-    recipe.set_schedule(run, data, started, notes)
+    recipe.set_schedule(run, data, started, epochs, notes)
     run.runtime.work_dir, run.runtime.on_bad_image = f'./{folder}', on_bad_image
     # 3. The choices are reported, and stand at the top of the config.
     for note in notes:
@@ -140,7 +149,10 @@ def _start(name: str, run: RunConfig, notes: list[str]) -> str:
     run.runtime.load_from = run.runtime.pretrained = None
     run.model = _learned_norms(run.model)
     tried = '; '.join(reasons) or 'none are published'
-    notes.append(f'starts from random weights, with norms that are learned. Others: {tried}')
+    notes.append(
+        'starts from random weights, with norms that are learned, for twice as many epochs. Not to '
+        f'be had: {tried}. A file that you have goes into {zoo.cache_folder()}, or --load-from FILE'
+    )
     return 'none'
 
 

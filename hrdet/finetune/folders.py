@@ -18,6 +18,7 @@ from hrdet.messages import plural
 _IMAGES = ('images', 'img_dir', 'img', 'imgs', 'JPEGImages', 'leftImg8bit')
 _MAPS = ('labels', 'masks', 'ann_dir', 'annotations', 'label_maps', 'SegmentationClass', 'gtFine')
 _IGNORED = 255
+_NO_CLASS = ('unlabelled', 'unlabeled', 'ignored', 'void')  # in classes.txt
 _READ = 300  # label maps whose values are read where nobody names the classes
 
 
@@ -25,7 +26,8 @@ def label_map_sets(path: Path) -> tuple[dict[str, dict[str, Any]], str] | None:
     """Images with label maps: ``images/train`` and ``labels/train``, or ``train/images`` and
     ``train/labels``; None where the path holds none.
 
-    Names of the classes are the lines of ``classes.txt``, else their numbers.
+    Names of the classes are the lines of ``classes.txt``, else their numbers.  A first or a last
+    line such as 'unlabelled' stands for pixels that are ignored.
 
     Returns:
         Type and arguments of the data set of each part, and one line about them.
@@ -39,14 +41,14 @@ def label_map_sets(path: Path) -> tuple[dict[str, dict[str, Any]], str] | None:
     if suffixes is None:
         return None
     # 2. Classes, and the data set of each part.
-    classes, note = _map_classes(path, [maps for _, maps in pairs.values()])
-    _check_classes(path, classes)
+    labels, note = _map_classes(path, [maps for _, maps in pairs.values()])
+    _check_classes(path, labels['classes'])
     sets = {
         split: dict(
             type='LabelMapDataset',
             img_dir=str(images),
             ann_dir=str(maps),
-            classes=classes,
+            **labels,
             img_suffix=suffixes[0],
             seg_map_suffix=suffixes[1],
         )
@@ -191,13 +193,23 @@ def _suffixes(images: Path, maps: Path) -> tuple[str, str] | None:
     return (ending, rest[0]) if rest else None
 
 
-def _map_classes(path: Path, folders: Sequence[Path]) -> tuple[tuple[str, ...], str]:
-    """The classes, and where they are from."""
+def _map_classes(path: Path, folders: Sequence[Path]) -> tuple[dict[str, Any], str]:
+    """The classes and what is ignored, as arguments of the data set; and where they are from."""
     listed = path / 'classes.txt'
     if listed.is_file():
         lines = read_lines(listed, 'classes')
         classes = tuple(line.strip() for line in lines if line.strip())
-        return classes, f'{plural(len(classes), "class", "classes")} of {listed}'
+        last, zero = classes[-1:], classes[:1]
+        ignored: dict[str, Any] = {}
+        if last and last[0].lower() in _NO_CLASS:
+            classes, ignored = classes[:-1], dict(ignore_index=len(classes) - 1)
+        elif zero and zero[0].lower() in _NO_CLASS:
+            classes, ignored = classes[1:], dict(reduce_zero_label=True)
+        note = f'{plural(len(classes), "class", "classes")} of {listed}'
+        if ignored:
+            value = ignored.get('ignore_index', 0)
+            note += f'; pixels of {value} ({(last if value else zero)[0]}) are ignored'
+        return dict(classes=classes, **ignored), note
     # Without names: the values of a few hundred maps of each folder, evenly chosen.
     values: set[int] = set()
     for folder in folders:
@@ -209,7 +221,7 @@ def _map_classes(path: Path, folders: Sequence[Path]) -> tuple[tuple[str, ...], 
     if not values:
         raise DataError(f'{folders[0]}: no label map has a value but {_IGNORED}, which is ignored')
     classes = tuple(str(value) for value in range(max(values) + 1))
-    return classes, (
+    return dict(classes=classes), (
         f'{plural(len(classes), "class", "classes")} without names, by the values 0 to '
         f'{max(values)} ({_IGNORED} is ignored); {listed} with one name a line names them'
     )

@@ -190,15 +190,18 @@ def _train_pixels(run: RunConfig) -> int:
     return size[0] * size[1]
 
 
-def set_schedule(run: RunConfig, data: OwnData, started: str, notes: list[str]) -> None:
+def set_schedule(
+    run: RunConfig, data: OwnData, started: str, epochs: int | None, notes: list[str]
+) -> None:
     """Epochs, warm-up, learning rate and kept checkpoints for a data set of this size."""
-    # 1. Epochs for about ``_ITERATIONS`` iterations, in whole intervals of validation.
-    training, steps = run.training, max(1, len(data.train.files) // run.train['batch_size'])
+    # 1. The epochs asked for, or those of about ``_ITERATIONS`` iterations, in whole intervals of
+    #    validation.
+    training, steps = run.training, max(1, -(-len(data.train.files) // run.train['batch_size']))
     longer = 2 if started == 'none' else 1
     least, most_epochs = (bound * longer for bound in _EPOCHS)
-    epochs = min(max(-(-_ITERATIONS * longer // steps), least), most_epochs)
-    interval = max(1, round(epochs / _VALIDATIONS))
-    epochs = -(-epochs // interval) * interval  # ends with a validation
+    rule = min(max(-(-_ITERATIONS * longer // steps), least), most_epochs)
+    interval = max(1, round((epochs or rule) / _VALIDATIONS))
+    epochs = epochs or -(-rule // interval) * interval  # ends with a validation
     warm_up = max(1, min(500, int(_WARM_UP * epochs * steps)))
     training.schedule = [
         dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=warm_up),

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ _PER_GROUP = 3  # metrics drawn of those that share a prefix; the most important
 _SMOOTHED_OVER = 0.02  # of the run
 
 Entry = dict[str, Any]
+Log = tuple[list[Entry], list[Entry], str | None]  # of ``read_log``
 
 
 def plot_curves(log_path: str | os.PathLike, out_png: str | os.PathLike) -> None:
@@ -51,6 +53,85 @@ def plot_curves(log_path: str | os.PathLike, out_png: str | os.PathLike) -> None
     figure.savefig(out_png, dpi=110)
 
 
+def plot_runs(
+    runs: Mapping[str, Log], out_png: str | os.PathLike, metrics: Sequence[str] | None = None
+) -> None:
+    """Draw the sum of losses and metrics of several runs, a line for each run.
+
+    Args:
+        runs: the title of each run, and its log as ``read_log`` returns it.
+        out_png: the picture to write.
+        metrics: their names (default: ``main_metrics``).
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    metrics = main_metrics(runs) if metrics is None else metrics
+    figure = Figure(figsize=(6 * (1 + len(metrics)), 4.8), layout='constrained')
+    FigureCanvasAgg(figure)
+    losses, *panels = np.ravel(figure.subplots(1, 1 + len(metrics)))
+    by_epoch = all(_by_epoch(val, unit) for _, val, unit in runs.values() if val)
+    for index, (title, (train, val, _)) in enumerate(runs.items()):
+        style = dict(color=f'C{index % 10}', linestyle='--' if index >= 10 else '-')
+        values = np.array([entry.get('loss', np.nan) for entry in train], float)
+        losses.plot([entry['step'] for entry in train], _smoothed(values), label=title, **style)
+        for name, axes in zip(metrics, panels):
+            _plot_metric(axes, name, val, 'epoch' if by_epoch else 'step', style)
+    losses.set(title='training loss', xlabel='iteration', ylabel='sum of losses')
+    for name, axes in zip(metrics, panels):
+        axes.set(title=name, xlabel='epoch' if by_epoch else 'iteration')
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    for axes in (losses, *panels):
+        axes.grid(alpha=0.25)
+        axes.spines[['top', 'right']].set_visible(False)
+    figure.legend(loc='outside lower center', ncols=min(len(runs), 3), frameon=False)
+    Path(out_png).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out_png, dpi=110)
+
+
+def _plot_metric(axes: Any, name: str, val: list[Entry], time: str, style: dict[str, str]) -> None:
+    """One metric of one run, its best value marked."""
+    entries = [entry for entry in val if np.isfinite(entry.get(name, np.nan))]
+    if entries:
+        axes.plot([e[time] for e in entries], [e[name] for e in entries], 'o', ms=3, **style)
+        best = max(entries, key=lambda entry: entry[name])
+        axes.plot(best[time], best[name], '*', color=style['color'], markersize=12)
+
+
+def runs_table(runs: Mapping[str, Log], metrics: Sequence[str] | None = None) -> str:
+    """A line for each run: iterations, last loss, and the best and the last value of metrics."""
+    metrics = main_metrics(runs) if metrics is None else metrics
+    rows = [['run', 'iterations', 'loss']]
+    for name in metrics:
+        rows[0] += [f'best {name}', 'in epoch', 'last']
+    for title, (train, val, _) in runs.items():
+        loss = _smoothed(np.array([entry.get('loss', np.nan) for entry in train], float))
+        row = [title, str(max(entry['step'] for entry in (*train, *val))), _number(loss[-1:])]
+        for name in metrics:
+            entries = [entry for entry in val if np.isfinite(entry.get(name, np.nan))]
+            best = max(entries, key=lambda entry: entry[name], default={})
+            last = [entry[name] for entry in entries[-1:]]
+            row += [_number([best[name]] if best else []), str(best.get('epoch', '-'))]
+            row.append(_number(last))
+        rows.append(row)
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = []
+    for title, *cells in rows:
+        numbers = (f'{cell:>{width}}' for cell, width in zip(cells, widths[1:]))
+        lines.append('  '.join([f'{title:<{widths[0]}}', *numbers]))
+    return '\n'.join(lines)
+
+
+def _number(values: Sequence[float]) -> str:
+    return f'{values[0]:.4f}' if len(values) else '-'
+
+
+def main_metrics(runs: Mapping[str, Log]) -> list[str]:
+    """The first metric of each kind, such as 'bbox_AP' and 'segm_AP', of all runs."""
+    last = [val[-1] for _, val, _ in runs.values() if val]
+    return list(dict.fromkeys(group[0] for entry in last for group in metric_groups(entry)))
+
+
 def best_entry(val: list[Entry]) -> tuple[str, Entry] | None:
     """The name of the first metric, and the validation entry with its largest finite value."""
     groups = metric_groups(val[-1]) if val else []
@@ -61,7 +142,7 @@ def best_entry(val: list[Entry]) -> tuple[str, Entry] | None:
     return (name, max(finite, key=lambda entry: entry[name])) if finite else None
 
 
-def read_log(path: str | os.PathLike) -> tuple[list[Entry], list[Entry], str | None]:
+def read_log(path: str | os.PathLike) -> Log:
     """The training and validation entries that lead to the last state, in order of their steps.
 
     The third value is the unit of the run's length, 'epoch' or 'iteration'; None in old logs.
@@ -147,9 +228,7 @@ def _plot_rate(axes: Any, train: list[Entry]) -> None:
 
 
 def _plot_metrics(axes: Any, val: list[Entry], unit: str | None) -> None:
-    # By epoch if every evaluation has an epoch of its own, else by iteration.
-    epochs = {entry.get('epoch') for entry in val}
-    by_epoch = unit != 'iteration' and None not in epochs and len(epochs) == len(val)
+    by_epoch = _by_epoch(val, unit)
     times = [entry['epoch' if by_epoch else 'step'] for entry in val]
     # A line style for each group of metrics, a colour for each metric of a group.
     top = 0.0
@@ -173,6 +252,12 @@ def _plot_metrics(axes: Any, val: list[Entry], unit: str | None) -> None:
     axes.set_ylabel('metric, as a fraction' if full == 1 else 'metric in %')
     axes.xaxis.get_major_locator().set_params(integer=True)
     _finish(axes)
+
+
+def _by_epoch(val: list[Entry], unit: str | None) -> bool:
+    """Whether every evaluation has an epoch of its own; else the axis counts iterations."""
+    epochs = {entry.get('epoch') for entry in val}
+    return unit != 'iteration' and None not in epochs and len(epochs) == len(val)
 
 
 def metric_groups(entry: Entry) -> list[list[str]]:

@@ -73,6 +73,13 @@ def test_published_weights_are_fine_tuned(config, yolo):
     assert 'starts from the published weights faster_rcnn_hrnetv2p_w18_1x' in told
 
 
+def test_epochs_that_are_asked_for(config, yolo):
+    run, told = config('faster_rcnn_hrnetv2p_w18_1x', yolo(train=42, val=5), batch=4, epochs=7)
+    assert (run.training.max_epochs, run.training.val_interval) == (7, 1)
+    assert [part['end'] for part in run.training.schedule] == [7, 7]  # of 77 iterations; of 7
+    assert any(line.startswith('7 epochs of 11 iterations, the first 7 ') for line in told)
+
+
 def test_a_segmentor(config, label_maps):
     run, _ = config('fcn_hr18s_512x1024_40k_cityscapes', label_maps())
     steps = {step['type']: step for step in run.train['dataset']['transforms']}
@@ -152,7 +159,7 @@ def test_a_file_that_may_be_edited_is_kept(yolo):
     file.write_text(text)
     assert config_for('faster_rcnn_hrnetv2p_w18_1x', path, tell=told.append) == file
     assert file.read_text() == text
-    assert 'taken as it is' in told[-1]
+    assert 'taken as it is, with 2 images a batch and 3 epochs;' in told[-1]
 
 
 def test_the_model_is_built_for_the_classes(config, yolo):

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -82,6 +84,28 @@ def test_label_maps_in_both_layouts(label_maps, layout, tmp_path):
     assert (len(load(data.train)), len(load(data.val))) == (4, 4)
     (root / 'classes.txt').write_text('earth\nsky\n')
     assert open_data(str(root), tmp_path / 'lists').classes == ('earth', 'sky')
+
+
+@pytest.mark.parametrize(
+    ('lines', 'ignored', 'labels'),
+    [
+        ('earth\nsky\nvoid\n', dict(ignore_index=2), [0, 1, 255]),
+        ('Unlabelled\nearth\nsky\n', dict(reduce_zero_label=True), [0, 1, 255]),
+    ],
+)
+def test_a_line_of_classes_txt_for_pixels_without_a_class(
+    label_maps, tmp_path, lines, ignored, labels
+):
+    root = label_maps()
+    (root / 'classes.txt').write_text(lines)
+    values = np.repeat(np.arange(3, dtype=np.uint8), 20)[:, None] + np.zeros((60, 100), np.uint8)
+    for path in root.glob('masks/train/*.png'):
+        cv2.imwrite(str(path), values)
+    data = open_data(str(root), tmp_path / 'lists')
+    assert data.classes == ('earth', 'sky')
+    assert data.train.dataset.items() >= ignored.items()
+    assert 'are ignored' in data.notes[0]
+    assert np.unique(load(data.train).truth(0).labels).tolist() == labels
 
 
 def test_label_maps_without_parts_are_split(label_maps, tmp_path):

@@ -57,9 +57,12 @@ class LabelValues:
         # With zero_ignored the values of classes are 1..K, otherwise 0..K-1.
         count, first = len(self.file_classes), int(self.zero_ignored)
         cures = ['name every class in classes']
-        if not self.zero_ignored and value == count:
+        follows = not self.zero_ignored and value == count
+        if follows:
             cures.append('set reduce_zero_label=True if 0 means no class')
         cures.append(f'set ignore_index={value} if these pixels have none')
+        if follows:
+            cures[-1] += " (with --data: add the line 'unlabelled' to classes.txt)"
         return (
             f'label {value} in {origin} ({pixels:,} pixels), but {count} classes end at '
             f'{count - 1 + first}; {", or ".join(cures)}'

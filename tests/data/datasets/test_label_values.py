@@ -97,7 +97,7 @@ def test_translation_is_that_of_each_pixel(count, zero, ignore, raw, random):
             3,
             'label 3 in x.png (2 pixels), but 3 classes end at 2; name every class in classes, or '
             'set reduce_zero_label=True if 0 means no class, or set ignore_index=3 if these pixels '
-            'have none',
+            "have none (with --data: add the line 'unlabelled' to classes.txt)",
         ),
         (
             LabelValues(ABC, ABC, True),
