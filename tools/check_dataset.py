@@ -9,7 +9,8 @@
 PATH is recognised: YOLO, COCO (a folder, a .json, a .zip), VOC, labelme, images with label maps,
 class folders (also in a .zip or .tar); the first line says what it is taken for.  Of each part
 problems are listed, then labels of each class and sizes, and of label maps values and shares; then
-images that two parts share.
+images that two parts share.  --browse draws the labels of up to 500 images of each part on a page,
+browse/index.html, with filters by class and part.
 
 The exit status is 1 if there is an error, that is, something that stops training.  Missing masks
 stop the training of a config that loads masks; without --config they are not needed, and broken
@@ -52,6 +53,13 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
         nargs='?',
         metavar='IMAGES',
         help='images of a .json; VOC folder of a .txt; label maps of images',
+    )
+    parser.add_argument(
+        '--browse',
+        nargs='?',
+        const='browse',
+        metavar='FOLDER',
+        help='write a page with pictures of the labels, doubtful images first (browse)',
     )
     parser.add_argument('--config', help='check the data sets of this config instead')
     parser.add_argument('--no-images', action='store_true', help='check annotations only')
@@ -192,6 +200,15 @@ def draw_labels(checks: Sequence[DatasetCheck], file: Path) -> None:
         print(f'picture of the labels: {file}')
 
 
+def browse(checks: Sequence[DatasetCheck], folder: Path) -> None:
+    """The page with pictures of all data sets that could be opened."""
+    from hrdet.visualize.browse import write_browser
+
+    sets = {check.part or check.name: check.dataset for check in checks if check.dataset}
+    problems = [problem for check in checks for problem in check.problems]
+    print(f'look at: {write_browser(sets, problems, folder)}')
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
     args = parse_args(arguments)
@@ -204,6 +221,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in shared_images(checks):
             print(f'warning: {problem}')
         draw_labels(checks, Path(args.labels))
+        if args.browse:
+            browse(checks, Path(args.browse))
     except (ConfigError, DataError, FileNotFoundError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

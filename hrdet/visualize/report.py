@@ -166,6 +166,8 @@ class Report:
         content = dict(
             title=f'{len(self.dataset):,} images of {Path(self.dataset.source).name}',
             about=f'{about} {datetime.now():%Y-%m-%d %H:%M}{drawn}',
+            heading='Images, the worst first',
+            kind='outcome',
             metrics=[[k, _per_cent(v)] for k, v in metrics.items() if '.' not in k],
             sections=sections,
             classes=list(self.dataset.classes),

@@ -34,13 +34,13 @@ PAGE = """<!doctype html>
 <p id="about"></p>
 <div id="metrics"></div>
 <div id="sections"></div>
-<h2>Images, the worst first</h2>
+<h2 id="heading"></h2>
 <div id="filters">
   <label>class <select id="class"></select></label>
-  <label>outcome <select id="outcome"></select></label>
-  <label>score of it at least
+  <label><span id="kind"></span> <select id="outcome"></select></label>
+  <label class="scores">score of it at least
     <input id="score" type="range" min="0" max="1" step="0.05" value="0"> <output></output></label>
-  <label>score of the image at most
+  <label class="scores">score of the image at most
     <input id="worst" type="range" min="0" max="1" step="0.05" value="1"> <output></output></label>
   <b id="count"></b>
 </div>
@@ -84,8 +84,9 @@ function table(columns, rows, parent) {
 }
 
 $('title').textContent = data.title;
-$('about').textContent = data.about;
-table(['metric', '%'], data.metrics, $('metrics'));
+for (const id of ['about', 'heading', 'kind']) $(id).textContent = data[id];
+if (data.metrics.length) table(['metric', '%'], data.metrics, $('metrics'));
+else for (const label of document.querySelectorAll('.scores')) label.hidden = true;
 for (const section of data.sections) {
   element('h2', section.title, $('sections'));
   for (const file of section.pictures)

@@ -29,6 +29,7 @@ class DatasetCheck:
         self.problems = [problem for problem in arguments.get('problems', ()) if problem.fatal]
         self.findings: list[Findings] = []
         self.evaluators: list[Mapping[str, Any]] = []  # nodes
+        self.part = part
         self.dataset: ImageDataset | None = None  # None where it cannot be opened at all
         keys = ('data_root', 'ann_file', 'img_dir', 'data_prefix', 'split')
         parts = (arguments.get(key) for key in keys)
