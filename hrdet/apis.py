@@ -147,6 +147,8 @@ def _build(
         config = load_config(config, cfg_options)
     run = lower(config)
     for text in run.warnings:
+        if text.startswith('auto_scale_lr'):
+            continue  # matters in training alone
         _logger.warning('%s', text)
     content = None if checkpoint is None else read_checkpoint(checkpoint, mapped=True)
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))

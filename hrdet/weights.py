@@ -146,3 +146,10 @@ def _addresses(url: str) -> list[str]:
             raise ConfigError(f'HRDET_MIRRORS: {base!r} does not begin with https://')
     bases = [*filter(None, mirrors), *_MIRRORS.get(parts.netloc, ()), own]
     return [base + url.removeprefix(own) for base in dict.fromkeys(bases)]
+
+
+def timm_classifier(width: int | str | None) -> str | None:
+    """The name of timm's ImageNet classifier with an HRNet of that width."""
+    if width not in (18, 30, 32, 40, 44, 48, 64):
+        return None
+    return f'timm/hrnet_w{width}.ms_{"aug_" if width == 18 else ""}in1k'

@@ -21,7 +21,7 @@ from hrdet.apis import (
     init_model,
 )
 from hrdet.checkpoints import CheckpointError, save_checkpoint
-from hrdet.config import load_config
+from hrdet.config import load_config, lower
 from hrdet.data import CocoDataset, DataError, Pad, RandomFlip, Resize, collate
 from hrdet.data.inputs import read_image
 from hrdet.data.transforms import apply
@@ -121,6 +121,14 @@ def test_a_detector_is_one_kind_of_model(config_file, checkpoint, model, picture
     other = init_model(config_file, checkpoint, 'cpu', QUICK)
     assert type(other) is type(model)
     assert same(inference_model(other, pictures[0]), inference_detector(model, pictures[0]))
+
+
+def test_what_matters_in_training_alone_is_not_told(config_file, caplog):
+    config = load_config(config_file)
+    del config['auto_scale_lr']
+    assert lower(config).warnings[0].startswith('auto_scale_lr')
+    init_model(config, None, 'cpu', {'classes': CLASSES})
+    assert 'auto_scale_lr' not in caplog.text
 
 
 def test_files_arrays_and_lists_are_the_same(model, pictures):

@@ -16,7 +16,7 @@ from hrdet.checkpoints.families import Conversion, Family, convert, recognise, s
 from hrdet.checkpoints.files import CheckpointError
 from hrdet.distributed import rank
 from hrdet.messages import plural
-from hrdet.weights import is_address
+from hrdet.weights import is_address, timm_classifier
 
 _logger = logging.getLogger('hrdet')
 
@@ -273,7 +273,9 @@ def _where_to_fetch(path: str) -> str:
     width = width[1] if width else 18
     name = f'torchvision://resnet{depth[1]}' if depth else f'open-mmlab://msra/hrnetv2_w{width}'
     if name in zoo.NICKNAMES:
-        cure = f'model.pretrained={name!r} downloads the ImageNet weights'
+        timm = None if depth or not str(width).isdecimal() else timm_classifier(int(width))
+        other = f', and so does {timm!r}' if timm else ''
+        cure = f'model.pretrained={name!r} downloads the ImageNet weights{other}'
     elif depth:
         cure = f"Fetch the weights of torchvision's resnet{depth[1]} (IMAGENET1K_V1)"
     else:

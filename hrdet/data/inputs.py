@@ -18,7 +18,7 @@ from hrdet.data.collate import collate
 from hrdet.data.datasets.damage import decode_sound
 from hrdet.data.datasets.headers import max_bytes
 from hrdet.data.datasets.images import UPRIGHT, read_file
-from hrdet.data.datasets.stored import IMAGE_SUFFIXES
+from hrdet.data.datasets.stored import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from hrdet.data.errors import DataError
 from hrdet.data.transforms import AugmentedViews, Transform, apply
 from hrdet.download import TIMEOUT, offline, reason_of
@@ -144,6 +144,11 @@ def _fetched(address: str) -> bytes:
 
 
 def _from_file(name: str) -> np.ndarray:
+    if name.lower().endswith(VIDEO_SUFFIXES):
+        raise DataError(
+            f'{name}: a video, not an image; hrdet infer takes videos, and a generator of frames '
+            '(cv2.VideoCapture) may stand in place of an image'
+        )
     try:
         return decode_sound(read_file(name), name, UPRIGHT)
     except OSError as error:

@@ -1,47 +1,77 @@
 """Estimate how many images fit into memory, from the figures of docs/results/memory.md.
 
-The figures are MiB in float32 for the model, and for each megapixel of the images, by the width of
-the HRNet: of Faster R-CNN with frozen norms, whose slope is multiplied by the factors below for
-other detectors, and of classifiers and segmentors, which learn their norms.
+The figures are MiB in float32 for the model, and for each megapixel of the images, by the shape of
+the HRNet: of Faster R-CNN with frozen norms, to which the other detectors add what their heads
+take, and of classifiers and segmentors, which learn their norms.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 RESERVE = 1536  # MiB of a GPU: its context, workspaces and gaps between tensors
 _FIGURES = {
-    'boxes': {18: (307, 1433), 32: (534, 1874), 48: (947, 2378)},
-    'classes': {18: (237, 2380), 48: (700, 4193)},
-    'label maps': {18: (74, 2463), 48: (582, 4374)},
+    'boxes': {'18-small': (40, 700), '18': (307, 1433), '32': (534, 1874), '48': (947, 2378)},
+    'classes': {
+        '18-small-v1': (174, 796), '18-small': (193, 1367), '18': (237, 2380), '48': (700, 4193),
+    },
+    'label maps': {'18-small': (30, 1449), '18': (74, 2463), '48': (582, 4374)},
+}  # fmt: skip
+# MiB that heads add to a model, and to each image: by (cascade, masks).
+_HEADS = {
+    (False, False): (0, 0),
+    (False, True): (25, 50),
+    (True, False): (307, 54),
+    (True, True): (351, 101),
 }
 _LEARNED_NORMS = 1.74  # times the slope where norms are not folded: 2495 / 1433
-_MORE_STAGES = 1.3  # masks and cascades: not measured
 _OF_A_CPU = 0.5  # of the memory that is free: the loader's workers and the system need some
 _MOST = {'boxes': 16, 'label maps': 16, 'classes': 64}
 _MOST_ON_A_CPU = {'boxes': 4, 'label maps': 4, 'classes': 16}
 
 
-def largest_batch(
-    task: str, mib: float, megapixels: float, width: int, learned: bool, plain: bool
-) -> int:
-    """The number of images of a size that fit into a training step; at least 1.
+def largest_batch(mib: float, of_model: float, of_image: float) -> int:
+    """The number of images that fit into a training step of ``mib``; at least 1."""
+    return max(1, int((mib - of_model) / of_image))
+
+
+def memory_of(
+    task: str,
+    megapixels: float,
+    shape: str,
+    learned: bool = False,
+    cascade: bool = False,
+    masks: bool = False,
+) -> tuple[float, float]:
+    """MiB of a model, and of each image of a training step.
 
     Args:
         task: 'boxes', 'label maps' or 'classes'.
-        mib: memory to be used.
         megapixels: of one image.
-        width: of the HRNet; between the measured widths the larger one counts.
+        shape: of the HRNet, such as '18' or '18-small'; of one that was not measured the next wider
+            one counts.
         learned: of a detector: norms have statistics of the batch.
-        plain: of a detector: one stage without masks.
+        cascade: of a detector: it has three stages (HTC counts as one with masks).
+        masks: of a detector: it learns masks.
     """
-    figures = _FIGURES[task]
-    model, slope = figures[next((w for w in figures if w >= width), 48)]
-    if width > 48:
-        model, slope = model * width / 48, slope * width / 48
-    if task == 'boxes':
-        slope *= (_LEARNED_NORMS if learned else 1) * (1 if plain else _MORE_STAGES)
-    return max(1, int((mib - model) / (slope * megapixels)))
+    # 1. What the backbone takes, 2. norms and heads.
+    model, slope = _figures(_FIGURES[task], shape)
+    image = slope * megapixels * (_LEARNED_NORMS if task == 'boxes' and learned else 1)
+    more, more_of_image = _HEADS[cascade, masks]
+    return model + more, image + more_of_image
+
+
+def _figures(measured: Mapping[str, tuple[int, int]], shape: str) -> tuple[float, float]:
+    """Of a shape; where it was not measured, of the next wider one, or in proportion."""
+    if shape in measured:
+        return measured[shape]
+    width, widths = int(shape.split('-')[0]), [int(n) for n in measured if n.isdecimal()]
+    widest = max(widths)
+    if width <= widest:
+        return measured[str(min(w for w in widths if w >= width))]
+    model, slope = measured[str(widest)]
+    return model * width / widest, slope * width / widest
 
 
 def available_memory(force_cpu: bool) -> tuple[float, str]:
@@ -78,10 +108,14 @@ def _read(path: str) -> str:
         return ''
 
 
-def width_of(backbone: dict[str, Any]) -> int:
-    """The width of an HRNet in a lowered config: of its highest resolution."""
+def shape_of(backbone: dict[str, Any]) -> str:
+    """The shape of an HRNet in a lowered config, such as '18' or '18-small'."""
     width = backbone.get('width')
-    if width is None:
-        channels = backbone.get('extra', {}).get('stage4', {}).get('num_channels', (18,))
-        return int(channels[0])
-    return int(str(width).split('-')[0])
+    if width is not None:
+        return str(width)
+    # W18-small has half the blocks; its first version also has narrower branches.
+    stage = backbone.get('extra', {}).get('stage4', {})
+    finest = int(stage.get('num_channels', (18,))[0])
+    if min(stage.get('num_blocks', (4,))) >= 4:
+        return str(finest)
+    return '18-small-v1' if finest == 16 else f'{finest}-small'

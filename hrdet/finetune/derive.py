@@ -15,11 +15,10 @@ from hrdet.finetune.data import OwnData
 from hrdet.finetune.recognise import open_data
 from hrdet.messages import plural
 from hrdet.registry import ConfigError
-from hrdet.weights import find
+from hrdet.weights import find, timm_classifier
 
 # Evaluator of a config -> kind of data that it needs.
 _TASKS = {'CocoMetric': 'boxes', 'IoUMetric': 'label maps', 'MeanIoU': 'label maps'}
-_ON_THE_HUB = (18, 30, 32, 40, 44, 48, 64)  # widths that timm publishes
 _EXAMPLES = {
     'boxes': 'faster_rcnn_hrnetv2p_w18_1x',
     'label maps': 'fcn_hr18s_512x1024_40k_cityscapes',
@@ -159,11 +158,10 @@ def _start(name: str, run: RunConfig, notes: list[str]) -> str:
 def _imagenet(run: RunConfig) -> list[str]:
     """Where else the ImageNet weights of a backbone that starts from some are published."""
     width = run.model['backbone'].get('width')
-    names = [f'open-mmlab://msra/hrnetv2_w{width}']
-    if width in _ON_THE_HUB:
-        names.append(f'timm/hrnet_w{width}.ms_{"aug_" if width == 18 else ""}in1k')
-    known = [name for name in names if name in zoo.NICKNAMES or name.startswith('timm/')]
-    return known if run.runtime.pretrained else []
+    nickname, timm = f'open-mmlab://msra/hrnetv2_w{width}', timm_classifier(width)
+    names = [nickname] if nickname in zoo.NICKNAMES else []
+    names += [timm] if timm else []
+    return names if run.runtime.pretrained else []
 
 
 def _short(error: Exception) -> str:

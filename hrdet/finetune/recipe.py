@@ -3,7 +3,13 @@
 from typing import Any
 
 from hrdet.config import Node, RunConfig
-from hrdet.finetune.batch import available_memory, largest_batch, max_useful_batch, width_of
+from hrdet.finetune.batch import (
+    available_memory,
+    largest_batch,
+    max_useful_batch,
+    memory_of,
+    shape_of,
+)
 from hrdet.finetune.data import OwnData
 from hrdet.messages import plural
 
@@ -162,14 +168,16 @@ def set_batch(
         backbone = run.model['backbone']
         learned = backbone.get('norm_eval') is False
         cascade = run.model['type'].startswith(('Cascade', 'Hybrid'))
-        plain = not run.train['dataset'].get('with_mask') and not cascade
-        fits = largest_batch(data.task, mib, megapixels, width_of(backbone), learned, plain)
+        masks = bool(run.train['dataset'].get('with_mask'))
+        shape = shape_of(backbone)
+        needed = memory_of(data.task, megapixels, shape, learned, cascade, masks)
+        fits = largest_batch(mib, *needed)
         few = max(2, len(data.train.files) // 8)  # a handful of steps in an epoch at least
         batch = min(fits, max_useful_batch(data.task, device == 'CPU'), few)
         if learned and batch < 2:
             batch = 2  # batch statistics need two images
         notes.append(
-            f'{plural(batch, "image")} a batch: up to {fits} of {megapixels:.2f} megapixels fit '
+            f'{plural(batch, "image")} a batch: up to {fits} of {megapixels:.2g} megapixels fit '
             f'into {mib / 1024:.1f} GB ({device}), by docs/results/memory.md'
         )
     run.train = run.train.replaced(batch_size=batch)

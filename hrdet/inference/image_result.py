@@ -61,12 +61,15 @@ class ImageResult:
         return read_image(self.origin.source, self.path)
 
     def plot(self, image: np.ndarray | None = None, **options: Any) -> np.ndarray:
-        """The picture (H, W, 3) uint8 BGR; ``options`` are those of ``hrdet.visualize.draw``."""
-        from hrdet.visualize import draw  # slow to import
+        """The picture (H, W, 3) uint8 BGR.
+
+        ``options`` are those of ``hrdet.visualize.draw`` and of its ``Style``.
+        """
+        from hrdet.visualize import draw, with_style  # slow to import
 
         image = self.image if image is None else image
         options = {'classes': self.names, 'palette': self.origin.palette} | options
-        return draw(image, self.drawn(), **options)
+        return draw(image, self.drawn(), **with_style(options))
 
     def show(self, **options: Any) -> None:
         """Show the picture in the notebook, else in the viewer of the system."""

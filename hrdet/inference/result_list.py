@@ -36,14 +36,14 @@ class Results(list[R]):
     def plot(self, limit: int = 12, **options: Any) -> np.ndarray:
         """A sheet (H, W, 3) uint8 BGR of the first ``limit`` images with their results.
 
-        ``options`` are those of ``hrdet.visualize.contact_sheet``.
+        ``options`` are those of ``hrdet.visualize.contact_sheet`` and of its ``Style``.
         """
-        from hrdet.visualize import Pair, contact_sheet
+        from hrdet.visualize import Pair, contact_sheet, with_style
 
         pairs = [Pair(Path(r.path).name, r.image, r.drawn(), None) for r in self[:limit]]
         palette = self[0].origin.palette if self else None
         options = {'classes': self.names, 'palette': palette} | options
-        return contact_sheet(pairs, **options)
+        return contact_sheet(pairs, **with_style(options))
 
     def show(self, **options: Any) -> None:
         """Show the sheet in the notebook, else in the viewer of the system."""

@@ -13,6 +13,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from hrdet.inference.image_result import ImageResult, Origin, optional
+from hrdet.registry import nearest
 from hrdet.structures import ClassScores, Detection, Detections, LabelMap
 from hrdet.structures.result_files import prediction, write_label_map, write_plain
 
@@ -130,6 +131,8 @@ class SegmentationResult(ImageResult, LabelMap):
 
     def mask(self, name: str | int) -> np.ndarray:
         """(h, w) bool: the pixels of a class, by its name or label."""
+        if isinstance(name, str) and name not in self.names:
+            raise ValueError(f'there is no class {name!r}{nearest(name, self.names)}')
         return np.asarray(self) == (self.names.index(name) if isinstance(name, str) else name)
 
     def save_labels(self, path: str | Path) -> None:

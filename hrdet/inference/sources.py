@@ -10,11 +10,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from hrdet.data.datasets.stored import IMAGE_SUFFIXES
+from hrdet.data.datasets.stored import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from hrdet.data.errors import DataError
 from hrdet.data.inputs import image_files, is_address, read_image
 
-VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.flv')
 STREAM_SUFFIXES = ('.m3u8', '.mpd', '.sdp', *VIDEO_SUFFIXES)  # of addresses that are no image
 
 

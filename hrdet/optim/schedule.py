@@ -67,13 +67,13 @@ def shorten_warm_up(
         # The iteration that has the whole learning rate: an epoch's factor is that of its begin.
         by_epoch, smooth = node.get('by_epoch', True), node.get('convert_to_iter_based', False)
         end = (node.get('end') or math.inf) * (epoch_length if by_epoch else 1)
-        length = min(end - (epoch_length if by_epoch and not smooth else 1), max_iters)
+        length = end - (epoch_length if by_epoch and not smooth else 1)
         if rises and not node.get('begin', 0) and length > longest:
             node = {k: v for k, v in node.items() if k != 'convert_to_iter_based'}
             node |= dict(by_epoch=False, end=longest + 1)
             note = (
-                f'a warm-up of {length} of {max_iters} iterations is longer than a fifth of the '
-                f'run: shortened to {longest}'
+                f'a warm-up of {length:,} iterations is longer than a fifth of the run of '
+                f'{max_iters}: shortened to {longest}'
             )
         changed.append(node)
     return changed, note

@@ -270,7 +270,8 @@ def _message(iteration: int, losses: dict[str, float], images: list[str]) -> str
         [f'the loss is not finite at iteration {iteration + 1}: {values}. Images of that batch:']
         + images
     ) + (
-        '\nUsual causes: a learning rate too high for the batch, no gradient clipping '
-        "(optimizer_config=dict(grad_clip=dict(max_norm=35))), fp16 (amp='bfloat16' has float32's "
-        'range), or boxes that hrdet check reports'
+        '\nUsual causes: a learning rate too high for the batch, frozen norms on random weights '
+        '(norm_eval=False learns them), no gradient clipping (optimizer_config.grad_clip, '
+        "optim_wrapper.clip_grad: dict(max_norm=35)), fp16 (amp='bfloat16' has float32's range), "
+        'or boxes that hrdet check reports'
     )

@@ -19,6 +19,7 @@ from hrdet.visualize.draw import (
     draw,
     paint,
     save_picture,
+    with_style,
 )
 from hrdet.visualize.label_plot import plot_labels
 from hrdet.visualize.report import Report
@@ -42,4 +43,5 @@ __all__ = [
     'plot_curves',
     'plot_labels',
     'save_picture',
+    'with_style',
 ]

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,85 +50,6 @@ def plot_curves(log_path: str | os.PathLike, out_png: str | os.PathLike) -> None
     figure.suptitle(Path(log_path).resolve().parent.name, fontsize=11)
     Path(out_png).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out_png, dpi=110)
-
-
-def plot_runs(
-    runs: Mapping[str, Log], out_png: str | os.PathLike, metrics: Sequence[str] | None = None
-) -> None:
-    """Draw the sum of losses and metrics of several runs, a line for each run.
-
-    Args:
-        runs: the title of each run, and its log as ``read_log`` returns it.
-        out_png: the picture to write.
-        metrics: their names (default: ``main_metrics``).
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    metrics = main_metrics(runs) if metrics is None else metrics
-    figure = Figure(figsize=(6 * (1 + len(metrics)), 4.8), layout='constrained')
-    FigureCanvasAgg(figure)
-    losses, *panels = np.ravel(figure.subplots(1, 1 + len(metrics)))
-    by_epoch = all(_by_epoch(val, unit) for _, val, unit in runs.values() if val)
-    for index, (title, (train, val, _)) in enumerate(runs.items()):
-        style = dict(color=f'C{index % 10}', linestyle='--' if index >= 10 else '-')
-        values = np.array([entry.get('loss', np.nan) for entry in train], float)
-        losses.plot([entry['step'] for entry in train], _smoothed(values), label=title, **style)
-        for name, axes in zip(metrics, panels):
-            _plot_metric(axes, name, val, 'epoch' if by_epoch else 'step', style)
-    losses.set(title='training loss', xlabel='iteration', ylabel='sum of losses')
-    for name, axes in zip(metrics, panels):
-        axes.set(title=name, xlabel='epoch' if by_epoch else 'iteration')
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    for axes in (losses, *panels):
-        axes.grid(alpha=0.25)
-        axes.spines[['top', 'right']].set_visible(False)
-    figure.legend(loc='outside lower center', ncols=min(len(runs), 3), frameon=False)
-    Path(out_png).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out_png, dpi=110)
-
-
-def _plot_metric(axes: Any, name: str, val: list[Entry], time: str, style: dict[str, str]) -> None:
-    """One metric of one run, its best value marked."""
-    entries = [entry for entry in val if np.isfinite(entry.get(name, np.nan))]
-    if entries:
-        axes.plot([e[time] for e in entries], [e[name] for e in entries], 'o', ms=3, **style)
-        best = max(entries, key=lambda entry: entry[name])
-        axes.plot(best[time], best[name], '*', color=style['color'], markersize=12)
-
-
-def runs_table(runs: Mapping[str, Log], metrics: Sequence[str] | None = None) -> str:
-    """A line for each run: iterations, last loss, and the best and the last value of metrics."""
-    metrics = main_metrics(runs) if metrics is None else metrics
-    rows = [['run', 'iterations', 'loss']]
-    for name in metrics:
-        rows[0] += [f'best {name}', 'in epoch', 'last']
-    for title, (train, val, _) in runs.items():
-        loss = _smoothed(np.array([entry.get('loss', np.nan) for entry in train], float))
-        row = [title, str(max(entry['step'] for entry in (*train, *val))), _number(loss[-1:])]
-        for name in metrics:
-            entries = [entry for entry in val if np.isfinite(entry.get(name, np.nan))]
-            best = max(entries, key=lambda entry: entry[name], default={})
-            last = [entry[name] for entry in entries[-1:]]
-            row += [_number([best[name]] if best else []), str(best.get('epoch', '-'))]
-            row.append(_number(last))
-        rows.append(row)
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = []
-    for title, *cells in rows:
-        numbers = (f'{cell:>{width}}' for cell, width in zip(cells, widths[1:]))
-        lines.append('  '.join([f'{title:<{widths[0]}}', *numbers]))
-    return '\n'.join(lines)
-
-
-def _number(values: Sequence[float]) -> str:
-    return f'{values[0]:.4f}' if len(values) else '-'
-
-
-def main_metrics(runs: Mapping[str, Log]) -> list[str]:
-    """The first metric of each kind, such as 'bbox_AP' and 'segm_AP', of all runs."""
-    last = [val[-1] for _, val, _ in runs.values() if val]
-    return list(dict.fromkeys(group[0] for entry in last for group in metric_groups(entry)))
 
 
 def best_entry(val: list[Entry]) -> tuple[str, Entry] | None:
@@ -202,21 +122,25 @@ def _plot_losses(axes: Any, train: list[Entry]) -> None:
     for index, name in enumerate(names):
         values = np.array([entry.get(name, np.nan) for entry in train], float)
         colour = '#222222' if name == 'loss' else f'C{max(index - 1, 0)}'
-        smooth = _smoothed(values)
+        smooth = smoothed(values)
         if len(values) > 20:
             axes.plot(steps, values, color=colour, alpha=0.2, linewidth=0.8)
         label = 'sum' if name == 'loss' else name.replace('loss_', '')
         style = dict(linewidth=2 if name == 'loss' else 1.4, linestyle='--' if index > 10 else '-')
         axes.plot(steps, smooth, color=colour, label=label, **style)
     axes.set(title='training loss', xlabel='iteration', ylabel='loss')
-    # On a logarithmic scale small losses are visible beside large ones.
+    choose_scale(axes)
+    _finish(axes)
+
+
+def choose_scale(axes: Any) -> None:
+    """A logarithmic scale where small losses would not be visible beside large ones."""
     low, high = axes.dataLim.intervaly
     if not 0 < high < 10 * low:
         axes.set_yscale('log')
         # Numbers at 1, 2 and 5 of each power of ten.
         axes.yaxis.set_major_formatter('{x:g}')
         axes.yaxis.set_minor_formatter(lambda x, _: f'{x:g}' if f'{x:.0e}'[0] in '25' else '')
-    _finish(axes)
 
 
 def _plot_rate(axes: Any, train: list[Entry]) -> None:
@@ -228,7 +152,7 @@ def _plot_rate(axes: Any, train: list[Entry]) -> None:
 
 
 def _plot_metrics(axes: Any, val: list[Entry], unit: str | None) -> None:
-    by_epoch = _by_epoch(val, unit)
+    by_epoch = has_epochs(val, unit)
     times = [entry['epoch' if by_epoch else 'step'] for entry in val]
     # A line style for each group of metrics, a colour for each metric of a group.
     top = 0.0
@@ -254,7 +178,7 @@ def _plot_metrics(axes: Any, val: list[Entry], unit: str | None) -> None:
     _finish(axes)
 
 
-def _by_epoch(val: list[Entry], unit: str | None) -> bool:
+def has_epochs(val: list[Entry], unit: str | None) -> bool:
     """Whether every evaluation has an epoch of its own; else the axis counts iterations."""
     epochs = {entry.get('epoch') for entry in val}
     return unit != 'iteration' and None not in epochs and len(epochs) == len(val)
@@ -275,9 +199,13 @@ def metric_groups(entry: Entry) -> list[list[str]]:
     return [group[:_PER_GROUP] for group in groups.values()]
 
 
-def _finish(axes: Any) -> None:
+def draw_frame(axes: Any) -> None:
     axes.grid(alpha=0.25)
     axes.spines[['top', 'right']].set_visible(False)
+
+
+def _finish(axes: Any) -> None:
+    draw_frame(axes)
     handles, _ = axes.get_legend_handles_labels()
     if handles:
         # beside the axes, where no line is: constrained layout makes the room
@@ -289,7 +217,7 @@ def _highest(values: np.ndarray) -> float:
     return float(np.max(values[np.isfinite(values)], initial=0))
 
 
-def _smoothed(values: np.ndarray) -> np.ndarray:
+def smoothed(values: np.ndarray) -> np.ndarray:
     """An exponential average without the bias to its start (Kingma and Ba 2014)."""
     # The weight of the average so far corrects its bias to 0 at the start.
     keep = 1 - 1 / max(1.0, _SMOOTHED_OVER * len(values))

@@ -48,7 +48,7 @@ def plot_detection_curves(scores: Scores, out_png: str | os.PathLike) -> None:
         axes.set(xlim=(0, 1), ylim=(0, 1.02))
         axes.grid(alpha=0.25)
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=8, frameon=False, loc=place)
+            axes.legend(fontsize=8, framealpha=0.8, edgecolor='none', loc=place)
     Path(out_png).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out_png, dpi=110)
 

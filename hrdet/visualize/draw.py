@@ -8,7 +8,7 @@ and pixels.
 import argparse
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import singledispatch
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -55,6 +55,15 @@ class Style:
 
 
 DEFAULT_STYLE = Style()
+
+
+def with_style(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of ``draw``, in which values of a ``Style`` may stand by themselves."""
+    named = {f.name: options[f.name] for f in fields(Style) if f.name in options}
+    if not named:
+        return options
+    style = replace(options.get('style', DEFAULT_STYLE), **named)
+    return {key: value for key, value in options.items() if key not in named} | dict(style=style)
 
 
 @dataclass(slots=True)

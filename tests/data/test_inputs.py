@@ -93,6 +93,7 @@ def test_bfloat16():
         (b'text', 'bytes of an image: not an image'),
         (None, 'cv2.imread returns'),
         ({}, 'not dict'),
+        ('street.MP4', 'street.MP4: a video, not an image; hrdet infer takes videos'),
     ],
 )
 def test_what_is_no_image(image, message):

@@ -64,7 +64,9 @@ def test_a_wrong_number_of_classes_is_refused(config):
 
 def test_missing_pretrained_weights_say_what_to_fetch(config):
     config.model.pretrained = 'nowhere/hrnetv2_w18_imagenet_pretrained.pth'
-    with pytest.raises(FileNotFoundError, match=r'(?s)hrnetv2_w18.*pretrained=None'):
+    with pytest.raises(
+        FileNotFoundError, match=r'(?s)hrnetv2_w18.*timm/hrnet_w18\.ms_aug_in1k.*pretrained=None'
+    ):
         build_trainer(config, TrainOptions(), force_cpu=True)
 
 
@@ -82,7 +84,8 @@ def test_what_makes_a_run_worthless_is_said(config, capsys):
     trainer = build_trainer(config, TrainOptions(), force_cpu=True)
     told = ''.join(capsys.readouterr())
     assert 'frozen norms of the backbone have no statistics' in told
-    assert f'of {trainer.max_iters} iterations is longer than a fifth of the run' in told
+    fifth = f'is longer than a fifth of the run of {trainer.max_iters}: shortened to 1'
+    assert f'a warm-up of 500 iterations {fifth}' in told
     assert '4 of 4 validation images are training images' in told
 
 

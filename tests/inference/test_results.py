@@ -14,6 +14,7 @@ from hrdet.inference import Results
 from hrdet.inference.image_result import Origin
 from hrdet.inference.results import present
 from hrdet.structures import ClassScores, Detections, LabelMap
+from hrdet.visualize import Style
 
 NAMES = ('ant', 'bee', 'cat')
 IMAGE = np.full((60, 80, 3), 128, np.uint8)
@@ -75,6 +76,11 @@ class TestDetections:
         picture = cv2.imread(str(tmp_path / 'new/a.png'))
         np.testing.assert_array_equal(picture, result.plot(score_thr=0))
         assert (picture != result.plot(score_thr=1)).any()
+        thick = result.plot(score_thr=0, line_width=9, names=False)
+        assert (thick != picture).any()
+        np.testing.assert_array_equal(
+            thick, result.plot(score_thr=0, style=Style(line_width=9, names=False))
+        )
 
     def test_table(self):
         pandas = pytest.importorskip('pandas')
@@ -118,6 +124,8 @@ class TestSegmentation:
         np.testing.assert_array_equal(result[10:20], labels[10:20])
         np.testing.assert_array_equal(result.mask('cat'), labels == 2)
         np.testing.assert_array_equal(result.mask(0), labels == 0)
+        with pytest.raises(ValueError, match="no class 'cta'; did you mean 'cat'"):
+            result.mask('cta')
         assert result.classes == result.names == NAMES
 
     def test_other_forms(self, tmp_path):
@@ -211,6 +219,7 @@ class TestSeveral:
     def test_pictures_and_files(self, make, tmp_path):
         results = Results([make(), make()])
         sheet = results.plot()
+        assert results.plot(names=False).ndim == 3
         assert sheet.ndim == 3
         assert results._repr_png_().startswith(b'\x89PNG')
         assert Results()._repr_png_() is Results([make(None)])._repr_png_() is None

@@ -142,7 +142,7 @@ def test_a_warm_up_of_more_than_a_fifth_of_the_run_is_shortened(node, longest):
     assert nodes[1] == decay
     assert (nodes[0]['end'], nodes[0]['by_epoch']) == (longest + 1, False)
     assert f'shortened to {longest}' in note
-    assert f'of {EPOCH * EPOCHS} iterations' in note
+    assert f'of the run of {EPOCH * EPOCHS}:' in note
     found = rates(*nodes)
     assert found[0] < BASE
     assert found[longest : 6 * EPOCH] == [BASE] * (6 * EPOCH - longest)

@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The whole command; the exit status."""
     args = parse_args(arguments)
     # Slow to import: not for --help.
-    from hrdet.visualize.curves import plot_runs, read_log, runs_table
+    from hrdet.visualize.compared_runs import plot_runs, runs_table
+    from hrdet.visualize.curves import read_log
 
     files = [Path(run, 'log.jsonl') if Path(run).is_dir() else Path(run) for run in args.runs]
     folders = [file.resolve().parent for file in files]

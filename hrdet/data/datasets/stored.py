@@ -14,6 +14,7 @@ from hrdet.structures import Annotation, ImageMeta, Sample
 
 # Suffixes, in small letters, of the image files that OpenCV reads.
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp')
+VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.flv')
 
 
 class StoredImages(ImageDataset):
