@@ -11,7 +11,7 @@ from hrdet.boxes.windows import sliding_windows
 from hrdet.models.base import BaseModel
 from hrdet.models.heads.fcn_head import FCNHead
 from hrdet.models.preprocess import Preprocess
-from hrdet.models.segmentors.label_maps import ResizedLogits, WindowSums
+from hrdet.models.segmentors.label_maps import ResizedLogits, WindowMeans
 from hrdet.models.views import augmented_batches
 from hrdet.ranges import Count
 from hrdet.registry import ConfigError, register
@@ -131,24 +131,19 @@ class EncoderDecoder(BaseModel):
     def _slide(self, image: Tensor) -> Iterator[Tensor]:
         """Mean logits of all windows over an image (1, 3, H, W) uint8, as bands (K, rows, W).
 
-        Rows are handed out when no later window reaches them: memory holds one row of windows.
+        Rows are handed out when no later window reaches them.
         """
         height, width = image.shape[-2:]
         windows = sliding_windows((height, width), self.crop_size, self.stride)
-        rows = min(self.crop_size[0], height)  # of every window
-        sums = WindowSums(self.decode_head.num_classes, rows, width, image.device)
+        means = WindowMeans(self.decode_head.num_classes, width, image.device)
         first = 0  # of the rows that have not been handed out
         for top, row in groupby(windows, key=lambda window: window[0]):
-            yield from sums.means(first, top)
+            yield from means.rows(first, top)
             first = top
-            # Add up the logits of the windows, each resized to its own pixels.
             for y1, y2, x1, x2 in row:
-                logits = self._logits(self.preprocess.normalise(image[..., y1:y2, x1:x2]))
-                logits = F.interpolate(
-                    logits, size=(y2 - y1, x2 - x1), mode='bilinear', align_corners=False
-                )[0]
-                sums.add(logits, y1, x1)
-        yield from sums.means(first, height)
+                logits = self._logits(self.preprocess.normalise(image[..., y1:y2, x1:x2]))[0]
+                means.add(logits, (y1, y2, x1, x2))
+        yield from means.rows(first, height)
 
 
 def _mean_of_views(

@@ -1,6 +1,8 @@
 """Segmentors: the published layout, whole and sliding inference, and the loss."""
 
+import itertools
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -112,27 +114,29 @@ def test_images_of_different_sizes_do_not_change_each_other():
         assert close(together[i].logits, result.logits)
 
 
+@pytest.mark.parametrize('rows', [500, 7])  # of a band of means
 @pytest.mark.parametrize('size', [(64, 96), (101, 77), (40, 150), (30, 30)])
-def test_sliding_windows_are_averaged(size):
+def test_sliding_windows_are_averaged(monkeypatch, size, rows):
     model = segmentor(crop_size=(48, 48), stride=(32, 20)).eval()
     one = batch((size,))
-    image = normalised(one.images[0])
     total, count = torch.zeros(5, *size), torch.zeros(size)
-    rows, columns = (max(edge - 48 + s - 1, 0) // s + 1 for edge, s in zip(size, (32, 20)))
+    starts = [max(edge - 48 + s - 1, 0) // s + 1 for edge, s in zip(size, (32, 20))]
     with torch.no_grad():
-        for row in range(rows):
-            for column in range(columns):
-                y2, x2 = min(row * 32 + 48, size[0]), min(column * 20 + 48, size[1])
-                y1, x1 = max(y2 - 48, 0), max(x2 - 48, 0)
-                window = image[:, y1:y2, x1:x2]
-                total[:, y1:y2, x1:x2] += reference_logits(model, window, [window.shape[1:]])
-                count[y1:y2, x1:x2] += 1
+        for row, column in itertools.product(*map(range, starts)):
+            y2, x2 = min(row * 32 + 48, size[0]), min(column * 20 + 48, size[1])
+            y1, x1 = max(y2 - 48, 0), max(x2 - 48, 0)
+            window = model.preprocess.normalise(one.images[..., y1:y2, x1:x2])[0]
+            total[:, y1:y2, x1:x2] += reference_logits(model, window, [window.shape[1:]])
+            count[y1:y2, x1:x2] += 1
+    monkeypatch.setattr('hrdet.models.segmentors.label_maps.BAND_BYTES', 4 * 5 * size[1] * rows)
     (result,) = model.predict(one, with_logits=True)
+    # 30 rows in bands: their weights are exact here and float32 in interpolate.
     assert close(result.logits, total / count)
+    assert size == (30, 30) or torch.equal(result.logits, total / count)
 
 
 def test_sliding_windows_make_no_map_of_the_whole_image(monkeypatch):
-    """The largest float tensor holds the logits of one row of windows."""
+    """At most two rows of windows wait, and the largest float tensor is a band."""
 
     class Largest(TorchDispatchMode):
         size = 0
@@ -143,13 +147,24 @@ def test_sliding_windows_make_no_map_of_the_whole_image(monkeypatch):
                 self.size = max(self.size, out.numel())
             return out
 
+    alive, most = weakref.WeakSet(), 0
+
+    def logits(images):
+        nonlocal most
+        out = images.new_zeros(1, 5, 12, 12)
+        alive.add(out)
+        most = max(most, len(alive))
+        return out
+
     model = segmentor(crop_size=(48, 48), stride=(32, 32)).eval()
-    monkeypatch.setattr(model, '_logits', lambda images: images.new_zeros(1, 5, 12, 12))
+    monkeypatch.setattr(model, '_logits', logits)
     monkeypatch.setattr('hrdet.models.segmentors.label_maps.STRIPE_BYTES', 4 * 5 * 100 * 7)
+    monkeypatch.setattr('hrdet.models.segmentors.label_maps.BAND_BYTES', 4 * 5 * 100 * 20)
     with Largest() as largest:
         (result,) = model.predict(batch(((1600, 100),)))
     assert result.labels.shape == (1600, 100)
-    assert largest.size == 5 * 48 * 100
+    assert largest.size == 5 * 100 * 20
+    assert most <= 2 * 3
 
 
 def test_several_views_are_averaged_as_probabilities():
