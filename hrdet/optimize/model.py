@@ -76,7 +76,7 @@ def optimize(
     # 3. Images in that type; with graphs padded to few sizes, as each size is a graph of its own.
     if graph is not True and graph:
         fast.preprocess.size_divisor = math.lcm(graph, fast.preprocess.size_divisor)
-    fast.preprocess = nn.Sequential(fast.preprocess, _Cast(dtype, memory_format))
+    fast.preprocess = _CastPreprocess(fast.preprocess, dtype, memory_format)
     # 4. How it runs: compiled, as CUDA graphs, or on a CPU in groups of images.
     if compile:
         fast.backbone.compile()
@@ -121,15 +121,21 @@ def _in_float32(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
     return (inputs[0].float(),)
 
 
-class _Cast(nn.Module):
-    """Images to the type and memory format of the network."""
+class _CastPreprocess(nn.Module):
+    """A model's ``Preprocess``, whose images get the type and memory format of the network."""
 
-    def __init__(self, dtype: torch.dtype, memory_format: torch.memory_format) -> None:
+    def __init__(
+        self, exact: nn.Module, dtype: torch.dtype, memory_format: torch.memory_format
+    ) -> None:
         super().__init__()
+        self.exact = exact
         self.target = dict(dtype=dtype, memory_format=memory_format)
 
-    def forward(self, images: Tensor) -> Tensor:
-        return images.to(**self.target)
+    def forward(self, batch: Batch) -> Tensor:
+        return self.exact(batch).to(**self.target)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        return self.exact.normalise(images).to(**self.target)
 
 
 @torch.no_grad()
@@ -180,7 +186,7 @@ def _is_frozen_bn(layer: nn.Module, channels: int) -> bool:
 def _check(model: BaseModel, dtype: torch.dtype, graph: bool | int, compile: bool) -> None:
     if not isinstance(model, BaseModel):
         raise ConfigError(f'optimize takes a whole model, not a {type(model).__name__}')
-    if isinstance(model.preprocess, nn.Sequential):
+    if isinstance(model.preprocess, _CastPreprocess):
         raise ConfigError('this model is optimized already: start from the one it was made from')
     training = next((name for name, part in model.named_modules() if part.training), None)
     if training is not None:

@@ -226,5 +226,5 @@ def test_padding_to_a_multiple_keeps_that_of_the_config(monkeypatch):
     model = detector('faster')
     model.preprocess.size_divisor = 24
     fast = optimize(model, graph=32)
-    assert fast.preprocess[0].size_divisor == 96
+    assert fast.preprocess.exact.size_divisor == 96
     assert model.preprocess.size_divisor == 24

@@ -26,3 +26,13 @@ def test_optimized_logits(task):
     assert (half - expected).pow(2).mean().sqrt() < 0.1 * spread
     rows = logits_of(optimize(model, memory_format=torch.contiguous_format), task)
     assert (rows - expected).abs().max() < 1e-4 * spread.clamp(min=1)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_optimized_sliding_windows(dtype):
+    model = model_of('segmentation').eval()
+    model.crop_size, model.stride = (48, 48), (32, 32)
+    expected = torch.stack([result.labels for result in model.predict(batch_of('segmentation'))])
+    found = optimize(model, dtype=dtype).predict(batch_of('segmentation'))
+    same = (torch.stack([result.labels for result in found]) == expected).float().mean()
+    assert same > (0.999 if dtype == torch.float32 else 0.9)
