@@ -77,6 +77,8 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if (args.annotations is None) == (args.config is None):
         parser.error('give either PATH or --config')
+    if args.annotations and args.annotations.endswith('.py'):
+        parser.error(f'{args.annotations} is a config: write --config {args.annotations}')
     if args.annotations and args.annotations.endswith('.txt') and args.images is None:
         parser.error('a .txt list needs the VOC folder after it')
     if args.images and not args.annotations.endswith(('.json', '.txt')) and not args.classes:

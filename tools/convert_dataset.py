@@ -64,7 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         name, raw, out = args.paths
         if name not in CONVERTERS:
             names = ', '.join(CONVERTERS)
-            raise SystemExit(f'error: NAME: no conversion for {name!r}; there are {names}')
+            raise SystemExit(
+                f'error: NAME: no conversion for {name!r}; there are {names}. ADE20K and CamVid '
+                f'come in the layout that the configs expect'
+            )
         print(convert(name, Path(raw), Path(out), args.processes))
     except DataError as error:
         raise SystemExit(f'error: {error}') from error

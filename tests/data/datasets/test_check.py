@@ -160,6 +160,12 @@ def test_a_config(coco_folder, tmp_path, run, pytestconfig):
     assert text.count('1 error, 0 warnings') == 1, 'one data set used three times is checked once'
 
 
+def test_a_config_without_its_option_is_named(run):
+    status, text = run('configs/mine.py')
+    assert status == 2
+    assert 'configs/mine.py is a config: write --config configs/mine.py' in text
+
+
 def test_images_step_by_step(coco_folder):
     coco_folder.write()
     check = open_coco(coco_folder.ann_file, coco_folder.img_prefix)
