@@ -143,7 +143,8 @@ def _train_cfg(
     """Mixup and CutMix; one of them is drawn for each batch."""
     rows = augments if isinstance(augments, (list, tuple)) else [augments] if augments else []
     even = 'each is drawn as often as the others: leave it out'
-    check(probs is None or all(p == 1 / len(rows) for p in probs), f'{path}.probs', even)
+    shares = [1 / len(rows) for _ in rows]
+    check(probs is None or list(probs) == shares, f'{path}.probs', even)
     return dict(batch_augments=[read(_mixing, row, row.path) for row in rows]) if rows else {}
 
 

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from hrdet.config.lower.data import common_norm
-from hrdet.config.lower.segmentation import label_map_dataset, segmentor
-from hrdet.config.lower.segmentation_steps import SegPipeline, as_views, augmentation
-from hrdet.config.lower.splits import Split, check_disk, lower_splits
+from hrdet.config.lower.segmentation import METRICS, label_map_dataset, segmentor
+from hrdet.config.lower.segmentation_steps import STEPS_OF_BOTH, SegPipeline, augmentation
+from hrdet.config.lower.splits import Split, as_views, check_disk, lower_splits
 from hrdet.config.lower.transforms import read_scales
 from hrdet.config.node import Node, check, check_choice, check_typed, read
 
-METRICS = ('mIoU', 'mDice', 'mFscore')
 # Scales of --aug-test in tools/test.py of mmsegmentation 0.x, each with and without a flip.
 _RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
@@ -98,19 +97,10 @@ def _resize(
     result.resize(path, scales, keep_ratio, multiscale_mode, ratio_range)
 
 
-def _random_crop(path, *, type, crop_size, cat_max_ratio=1.0, ignore_index=255, result):
-    check(ignore_index == 255, f'{path}.ignore_index', '255 is ignored: leave it out')
-    result.crop(path, crop_size, cat_max_ratio)
-
-
 def _random_flip(path, *, type, prob=None, flip_ratio=None, direction='horizontal', result):
     twice = 'the earlier name of prob; keep one'
     check(prob is None or flip_ratio is None, f'{path}.flip_ratio', twice)
     result.flip(path, flip_ratio if prob is None else prob, direction)
-
-
-def _distort(path, *, type, result, **rest):
-    result.distort(path, rest)
 
 
 def _normalize(path, *, type, mean, std, to_rgb=True, result):
@@ -179,9 +169,8 @@ _STEPS = {
     'LoadImageFromFile': _load_image,
     'LoadAnnotations': _load_annotations,
     'Resize': _resize,
-    'RandomCrop': _random_crop,
     'RandomFlip': _random_flip,
-    'PhotoMetricDistortion': _distort,
+    **STEPS_OF_BOTH,
     'Normalize': _normalize,
     'Pad': _pad,
     'DefaultFormatBundle': _to_tensor,

@@ -3,14 +3,12 @@
 from functools import partial
 from typing import Any, Literal
 
-from hrdet.config.lower.segmentation import label_map_dataset, segmentor
-from hrdet.config.lower.segmentation_steps import SegPipeline, augmentation
+from hrdet.config.lower.segmentation import METRICS, label_map_dataset, segmentor
+from hrdet.config.lower.segmentation_steps import STEPS_OF_BOTH, SegPipeline, augmentation
 from hrdet.config.lower.splits import Split, lower_splits, tta_node
 from hrdet.config.lower.transforms import ThreeNumbers, read_scales
 from hrdet.config.node import Node, check, check_choice, read
 from hrdet.ranges import Positive
-
-METRICS = ('mIoU', 'mDice', 'mFscore')
 
 
 def lower_mmseg1(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
@@ -215,17 +213,8 @@ def _choose_resize(
     result.resize(path, read_scales(scales, path), keep_ratio, 'value')
 
 
-def _random_crop(path, *, type, crop_size, cat_max_ratio=1.0, ignore_index=255, result):
-    check(ignore_index == 255, f'{path}.ignore_index', '255 is ignored: leave it out')
-    result.crop(path, crop_size, cat_max_ratio)
-
-
 def _random_flip(path, *, type, prob: float | None = None, direction: str = 'horizontal', result):
     result.flip(path, prob, direction)
-
-
-def _distort(path, *, type, result, **rest):
-    result.distort(path, rest)
 
 
 def _pad(path, *, type, size, pad_val: Any = None, size_divisor: None = None, result):
@@ -252,9 +241,8 @@ _STEPS = {
     'Resize': _resize,
     'RandomResize': _random_resize,
     'RandomChoiceResize': _choose_resize,
-    'RandomCrop': _random_crop,
     'RandomFlip': _random_flip,
-    'PhotoMetricDistortion': _distort,
+    **STEPS_OF_BOTH,
     'Pad': _pad,
     'PackSegInputs': _pack,
 }

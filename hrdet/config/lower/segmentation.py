@@ -27,6 +27,7 @@ DATASETS = {
     'iSAIDDataset': False,
     'CamVidDataset': False,
 }
+METRICS = ('mIoU', 'mDice', 'mFscore')
 EXAMPLE = 'configs/hrnet/fcn_hr18_512x1024_40k_cityscapes.py'
 _IGNORED = 255
 

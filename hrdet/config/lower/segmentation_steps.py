@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hrdet.config.lower.splits import has_reader, norm_node
+from hrdet.config.lower.splits import as_views, has_reader, norm_node
 from hrdet.config.node import Node, check, read
 
 _IGNORED = 255
@@ -100,16 +100,24 @@ class SegPipeline:
         self.add(path, type='PadToSize', size=size)
 
 
-def as_views(path: str, views: list[list[Node]]) -> list[Node]:
-    """Transforms of a test that takes every view of an image."""
-    return views[0] if len(views) == 1 else [Node(path, type='AugmentedViews', views=views)]
-
-
 def augmentation(
     path: str, views: list[list[Node]], ratios: Sequence[float], flip: bool, rule: str
 ) -> Node:
     """A split's ``tta`` with its description; ``rule`` says what the ratios multiply."""
     numbers = ', '.join(f'{ratio:g}' for ratio in ratios)
-    mirrored = ', each also mirrored' if flip else ''
-    text = f'{len(views)} views of each image{mirrored}: {numbers} times {rule}'
+    mirrored = '; each plain and mirrored' if flip else ''
+    text = f'{len(views)} views of each image: {numbers} times {rule}{mirrored}'
     return Node(path, transforms=as_views(path, views), description=text)
+
+
+def _random_crop(path, *, type, crop_size, cat_max_ratio=1.0, ignore_index=255, result):
+    check(ignore_index == 255, f'{path}.ignore_index', '255 is ignored: leave it out')
+    result.crop(path, crop_size, cat_max_ratio)
+
+
+def _distort(path, *, type, result, **rest):
+    result.distort(path, rest)
+
+
+# Steps that mmsegmentation 0.x and 1.x write alike.
+STEPS_OF_BOTH = {'RandomCrop': _random_crop, 'PhotoMetricDistortion': _distort}

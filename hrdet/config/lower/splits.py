@@ -76,8 +76,12 @@ def check_disk(path: str, file_client_args: Node | None) -> None:
     check(disk, f'{path}.file_client_args', only)
 
 
+def as_views(path: str, views: list[list[Node]]) -> list[Node]:
+    """Transforms of a test that takes every view of an image."""
+    return views[0] if len(views) == 1 else [Node(path, type='AugmentedViews', views=views)]
+
+
 def tta_node(path: str, views: list[list[Node]]) -> Node:
     """A split's ``tta`` (see ``RunConfig``) from the transforms of each view."""
-    transforms = [Node(path, type='AugmentedViews', views=views)] if len(views) > 1 else views[0]
     text = f'{len(views)} views of each image, those of {path.partition("[")[0]}'
-    return Node(path, transforms=transforms, description=text)
+    return Node(path, transforms=as_views(path, views), description=text)

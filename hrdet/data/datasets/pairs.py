@@ -43,7 +43,8 @@ def pair_up(images: Any, maps: Any, img_suffix: str, seg_map_suffix: str, split:
         stems = _listed(split)
         absent = _missing([stem + img_suffix for stem in stems], set(known))
         _note(problems, absent, images.path(''), f'named in {split}: no image', fatal=True)
-        stems = [stem for stem in stems if stem + img_suffix not in set(absent)]
+        left_out = set(absent)
+        stems = [stem for stem in stems if stem + img_suffix not in left_out]
     if maps is None:
         return Pairs(FileNames(stem + img_suffix for stem in stems), None, problems)
     # 2. Report images without a label map and label maps without an image; keep the pairs.

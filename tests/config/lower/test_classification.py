@@ -114,9 +114,10 @@ def test_mixed_batches_and_smooth_labels(config):
         dict(type='CutMix', alpha=1.0),
     ]
     assert (model['head']['label_smoothing'], model['head']['loss_weight']) == (0.1, 2.0)
-    config['model']['train_cfg']['probs'] = [0.9, 0.1]
-    with pytest.raises(ConfigError, match=r'model\.train_cfg\.probs: each is drawn as often'):
-        lower(config)
+    for wrong in (dict(augments=augments, probs=[0.9, 0.1]), dict(probs=[1.0])):
+        config['model']['train_cfg'] = wrong
+        with pytest.raises(ConfigError, match=r'model\.train_cfg\.probs: each is drawn as often'):
+            lower(config)
 
 
 def test_classes_of_the_data_set(config):

@@ -71,8 +71,8 @@ def test_test_time_augmentation_multiplies_the_size_of_the_image(published):
     """12 views: each ratio of the image's own size, and its mirror image."""
     run = lower(published['fcn_hr18_4xb2-40k_cityscapes-512x1024'])
     assert run.use_tta() == (
-        '12 views of each image, each also mirrored: 0.5, 0.75, 1, 1.25, 1.5, 1.75 times the size '
-        'of the image, as in mmsegmentation 1.x'
+        '12 views of each image: 0.5, 0.75, 1, 1.25, 1.5, 1.75 times the size '
+        'of the image, as in mmsegmentation 1.x; each plain and mirrored'
     )
     (views,) = run.check().test['dataset']['transforms']
     factors = [view[0]['factor'] for view in views['views']]

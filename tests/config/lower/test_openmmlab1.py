@@ -198,8 +198,8 @@ def test_test_time_augmentation_multiplies_the_scale_of_the_test(config):
     plain = run.test['dataset']['transforms']
     text = run.use_tta()
     assert text == (
-        '12 views of each image, each also mirrored: 0.5, 0.75, 1, 1.25, 1.5, 1.75 times the scale '
-        '(2048, 1024) of the test, as in mmsegmentation 0.x'
+        '12 views of each image: 0.5, 0.75, 1, 1.25, 1.5, 1.75 times the scale '
+        '(2048, 1024) of the test, as in mmsegmentation 0.x; each plain and mirrored'
     )
     (node,) = run.test['dataset']['transforms']
     scales = [view[0]['scales'][0] for view in node['views']]
