@@ -271,7 +271,7 @@ def _diagnose(truth: CocoAnnotations, results: Any, kind: str) -> None:
     if not any(not annotation['iscrowd'] for annotation in truth.annotations):
         _logger.warning(
             '%s: the annotations have no object on these %d images and %d classes, so every '
-            'metric is -1',
+            'metric is -1; hrdet infer predicts images without labels',
             kind,
             len(truth.images),
             len(truth.categories),

@@ -29,13 +29,15 @@ def _advice(batch: Batch, device: torch.device) -> str:
         taken = torch.cuda.max_memory_allocated(device) / 2**30
         had = f' of {total:.1f} GiB; it took {taken / count:.2f} GiB an image before it failed'
     batch_size = (
-        f'set data.imgs_per_gpu={count // 2} (the learning rate follows), or '
+        f'set data.imgs_per_gpu={count // 2} (train.batch_size={count // 2} in a config of --data; '
+        f'the learning rate follows), or '
         if count > 1
         else 'set a smaller img_scale, or '
     )
     return (
         f'out of memory: a training step on {plural(count, "image")} of {height} x {width} does '
         f'not fit into the memory{had}: {batch_size}model.backbone.with_cp=True '
-        f'({_WITH_CP:g} times the memory an image) or amp=bfloat16 ({_BFLOAT16:g} times), with '
-        f'--cfg-options; tools/analysis/memory.py CONFIG computes what fits'
+        f'({_WITH_CP:g} times the memory an image) or amp=bfloat16 (training.amp in a config of '
+        f'--data; {_BFLOAT16:g} times), with --cfg-options; tools/analysis/memory.py CONFIG '
+        f'computes what fits'
     )

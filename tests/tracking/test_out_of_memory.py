@@ -14,7 +14,10 @@ def batch(count):
 
 @pytest.mark.parametrize(
     ('count', 'cure'),
-    [(5, r'5 images of 8 x 8 .*imgs_per_gpu=2 '), (1, r'1 image of 8 x 8 .*smaller img_scale')],
+    [
+        (5, r'5 images of 8 x 8 .*imgs_per_gpu=2 \(train.batch_size=2 in .*training\.amp'),
+        (1, r'1 image of 8 x 8 .*smaller img_scale'),
+    ],
 )
 def test_a_smaller_batch_or_image(count, cure):
     """By the error that torch raises on a CPU, and by that of a GPU."""
