@@ -1,17 +1,42 @@
-"""JSON files: large ones read fast, and the garbage collector paused over many objects."""
+"""Files of users: pipes refused, large JSON read fast, the garbage collector paused meanwhile."""
 
 import contextlib
+import errno
 import gc
 import json
 import os
+import stat
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 try:
     import orjson
 except ImportError:  # json reads the same, in twice the time
     orjson = None
+
+
+@contextlib.contextmanager
+def open_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Within the block a file is open to read its bytes.
+
+    Raises:
+        OSError: it cannot be opened, or is a pipe or device, which may never end.
+    """
+    with open(path, 'rb', opener=_open) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, 'a pipe or device, not a file', os.fspath(path))
+        yield file
+
+
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """The bytes of a file; errors as of ``open_file``."""
+    with open_file(path) as file:
+        return file.read()
+
+
+def _open(path: str, flags: int) -> int:
+    # Opening a pipe would wait for its writer.
+    return os.open(path, flags | getattr(os, 'O_NONBLOCK', 0))
 
 
 @contextlib.contextmanager
@@ -37,7 +62,7 @@ def read_json(path: str | os.PathLike) -> Any:
         OSError: the file cannot be read.
         ValueError, RecursionError: it is not JSON.
     """
-    data = Path(path).read_bytes()
+    data = read_bytes(path)
     if orjson is not None:
         # orjson refuses what json adds to the standard: NaN, Infinity, lone surrogates, UTF-16.
         with contextlib.suppress(orjson.JSONDecodeError):

@@ -3,6 +3,7 @@
 import ast
 import builtins
 import os
+import signal
 import zipfile
 from pathlib import Path
 
@@ -15,11 +16,15 @@ from hypothesis import strategies as st
 
 from hrdet.checkpoints import CheckpointError, read_checkpoint
 from hrdet.config import load_config
-from hrdet.data import CocoDataset, DataError
+from hrdet.data import ClassFolders, CocoDataset, DataError, LabelMapDataset, VOCDataset
+from hrdet.data.annotations import read_labelme, read_proposals
 from hrdet.data.datasets.archives import ArchiveImages
 from hrdet.data.datasets.images import ZipImages
+from hrdet.data.errors import raise_or_warn
 from hrdet.data.formats import recognise_labels
 from hrdet.data.inputs import read_image
+from hrdet.evaluation.coco_annotations import read_results
+from hrdet.run_tool import one_line
 
 ROOT = Path(__file__).resolve().parents[1]
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
@@ -139,3 +144,64 @@ def test_any_bytes_give_an_image_or_a_data_error(suffix, edits, cut):
 def test_noise_is_no_image(data):
     with pytest.raises(DataError):
         read_image(data)
+
+
+def _labels(text='train: images\nnames: [cat]\n'):
+    def read(root):
+        if not (root / 'data.yaml').exists():
+            (root / 'data.yaml').write_text(text)
+        for part in recognise_labels(str(root)).parts:
+            raise_or_warn(part.problems)
+
+    return read
+
+
+def _maps(**options):
+    def read(root):
+        images, maps = str(root / 'images'), str(root / 'maps')
+        options.setdefault('classes', ('cat', 'dog'))
+        LabelMapDataset(str(root), images, maps, img_suffix='.png', **options).truth(0)
+
+    return read
+
+
+# The name of a pipe -> what reads it.
+READERS = {
+    'coco.json': lambda root: CocoDataset(str(root / 'coco.json'), str(root)),
+    'voc.txt': lambda root: VOCDataset(str(root / 'voc.txt'), str(root)),
+    'Annotations/a.xml': lambda root: VOCDataset(str(root / 'list'), str(root)),
+    'labels/a.txt': _labels(),
+    'data.yaml': _labels(),
+    'images/b.png': _labels(),
+    'images.txt': _labels('train: images.txt\nnames: [cat]\n'),
+    'labelme.json': lambda root: read_labelme([root / 'labelme.json'], str(root))[1],
+    'images/beside.json': lambda root: recognise_labels(str(root / 'images')),
+    'split.txt': _maps(split='split.txt'),
+    'maps/a.png': _maps(),
+    'names.txt': lambda root: ClassFolders(str(root), 'images', 'names.txt'),
+    'classes.txt': lambda root: ClassFolders(str(root), '', classes=str(root / 'classes.txt')),
+    'p.json': lambda root: read_proposals(str(root / 'p.json')),
+    'p.npz': lambda root: read_proposals(str(root / 'p.npz')),
+    'results.json': lambda root: read_results(str(root / 'results.json')),
+}
+
+
+@pytest.mark.parametrize('name', READERS)
+def test_a_pipe_is_no_file(tmp_path, name):
+    """Reading it would wait for a writer, for ever."""
+    for folder in ('images', 'Annotations', 'maps', 'labels', 'JPEGImages'):
+        (tmp_path / folder).mkdir()
+    (tmp_path / 'list').write_text('a\n')
+    (tmp_path / 'labels/a.txt').write_text('0 0.5 0.5 0.5 0.5\n')
+    (tmp_path / 'images/a.png').write_bytes(ENCODED['.png'])
+    (tmp_path / 'maps/a.png').write_bytes(cv2.imencode('.png', PIXELS[..., 0] // 200)[1])
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    signal.alarm(30)  # against a hang only
+    try:
+        with pytest.raises((DataError, OSError)) as error:
+            raise_or_warn(READERS[name](tmp_path) or [])
+    finally:
+        signal.alarm(0)
+    assert Path(name).name in (one_line(error.value) or '')
+    assert 'a pipe or device, not a file' in one_line(error.value)

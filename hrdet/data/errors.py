@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
+from hrdet.json_files import read_bytes
+
 # What zipfile raises for archives that are damaged, or of a kind that it does not know.
 BAD_ARCHIVE = (zipfile.BadZipFile, OSError, ValueError, OverflowError, NotImplementedError)
 MAX_LISTED = 5  # problems that an error or a warning spells out
@@ -96,7 +98,7 @@ def read_lines(path: str | Path, key: str) -> list[str]:
         DataError: it is missing, cannot be read, or is in another encoding.
     """
     try:
-        return Path(path).read_text(encoding='utf-8-sig').splitlines()
+        return read_bytes(path).decode('utf-8-sig').splitlines()
     except FileNotFoundError:
         raise missing(key, str(path), 'file') from None
     except OSError as error:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hrdet.data import DataError
 from hrdet.data.datasets.headers import read_header
+from hrdet.json_files import read_bytes
 from hrdet.messages import plural
 
 VALIDATION = 0.2  # of the images, where a data set has one part only
@@ -65,7 +65,7 @@ def typical_size(paths: Sequence[str]) -> tuple[int, int]:
     sizes = []
     for path in paths[::step]:
         try:
-            header = read_header(Path(path).read_bytes())
+            header = read_header(read_bytes(path))
         except OSError as error:
             raise DataError(f'{path}: {error.strerror}') from error
         if header is not None:

@@ -1,7 +1,6 @@
 """Reading labelme's JSON files, one for each image, as an annotation table."""
 
 import base64
-import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,6 +12,7 @@ from pycocotools import mask as coco_mask
 from hrdet.data.annotations.coco import LONGEST_EDGE
 from hrdet.data.annotations.table import AnnotationTable
 from hrdet.data.errors import Problem
+from hrdet.json_files import read_json
 
 _NO_AREA = ('point', 'points', 'line', 'linestrip')
 _SAGITTA = 0.25  # pixels between a circle and the polygon that stands for it
@@ -54,12 +54,12 @@ def _read(file: Path, root: str, problems: list[Problem]) -> tuple | None:
         problems.append(Problem(str(file), where, reason, fatal))
 
     try:
-        page = json.loads(file.read_bytes())
+        page = read_json(file)
         image = page['imagePath'].replace('\\', '/')
         size = (page['imageHeight'], page['imageWidth'])
         shapes = page['shapes']
     except (OSError, ValueError, RecursionError) as error:
-        fault('', f'not JSON: {error}')
+        fault('', getattr(error, 'strerror', None) or f'not JSON: {error}')
         return None
     except (KeyError, TypeError, AttributeError):
         fault('', "no labelme file: it has 'shapes', 'imagePath', 'imageHeight' and 'imageWidth'")

@@ -5,7 +5,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from hrdet.data.errors import DataError, missing
-from hrdet.json_files import read_json
+from hrdet.json_files import open_file, read_json
 
 
 def read_proposals(path: str, limit: int | None = None) -> dict:
@@ -24,7 +24,7 @@ def read_proposals(path: str, limit: int | None = None) -> dict:
         if path.endswith('.json'):
             ids, boxes, scores = _from_json(path)
         elif path.endswith('.npz'):
-            with np.load(path, allow_pickle=False) as arrays:
+            with open_file(path) as file, np.load(file, allow_pickle=False) as arrays:
                 ids, boxes, scores = (arrays[key] for key in ('image_ids', 'boxes', 'scores'))
         else:
             raise DataError(

@@ -10,6 +10,7 @@ import numpy as np
 from hrdet.data.annotations.coco import LONGEST_EDGE
 from hrdet.data.annotations.table import AnnotationTable
 from hrdet.data.errors import DataError, Problem, read_lines
+from hrdet.json_files import read_bytes
 
 _DIFFICULT = {'0': False, 'false': False, 'unspecified': False, '1': True, 'true': True}
 _FLAG = re.compile(r'\s+(-1|0|1)$')  # after the names in a list of one class
@@ -118,7 +119,7 @@ class _Page:
 
 def _parse(file: Path, problems: list[Problem]) -> _Page | None:
     try:
-        return _Page(file, ElementTree.fromstring(_decoded(file.read_bytes())), problems)
+        return _Page(file, ElementTree.fromstring(_decoded(read_bytes(file))), problems)
     except OSError as error:
         problems.append(Problem(str(file), '', f'{error.strerror}', True))
     except (ElementTree.ParseError, ValueError, LookupError) as error:

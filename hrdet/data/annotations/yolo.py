@@ -12,6 +12,7 @@ from PIL import Image
 
 from hrdet.data.annotations.table import AnnotationTable
 from hrdet.data.errors import Problem
+from hrdet.json_files import open_file, read_bytes
 
 _ORIENTATION = 274  # the EXIF tag
 _OUTSIDE = 0.01  # of an image: how far rounding may take a box over its edge
@@ -42,7 +43,7 @@ def read_yolo(
             continue
         # A line that cannot be parsed is a problem, and the other lines still count.
         labels = label_file(path)
-        if labels.is_file():
+        if labels.exists():
             lines = _read_lines(labels, problems)
             for number, line in enumerate(lines, 1):
                 try:
@@ -72,9 +73,7 @@ def image_size(path: Path, problems: list[Problem]) -> tuple[int, int] | None:
     # Pillow's own limit warns of images that hrdet's limit, which is checked later, allows.
     bound, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
-            raise OSError('a folder, pipe or device')
-        with Image.open(path) as image:
+        with open_file(path) as file, Image.open(file) as image:
             size = image.height, image.width
             orientation = image.getexif().get(_ORIENTATION, 1)
         if orientation not in range(2, 9):
@@ -98,7 +97,7 @@ def image_size(path: Path, problems: list[Problem]) -> tuple[int, int] | None:
 def _read_lines(path: Path, problems: list[Problem]) -> list[str]:
     """The lines of a text file, without empty ones at its end."""
     try:
-        return path.read_text(encoding='utf-8-sig').rstrip().splitlines()
+        return read_bytes(path).decode('utf-8-sig').rstrip().splitlines()
     except (OSError, ValueError) as error:
         problems.append(Problem(str(path), '', f'not a text file: {error}', True))
         return []

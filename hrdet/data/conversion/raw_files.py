@@ -14,6 +14,7 @@ from hrdet.data import DataError
 from hrdet.data.conversion.plan import write_file
 from hrdet.data.datasets.images import decode
 from hrdet.data.errors import BAD_ARCHIVE
+from hrdet.json_files import read_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class RawFile:
         try:
             if self.member:
                 return _archive(self.path).read(self.member)
-            return self.path.read_bytes()
+            return read_bytes(self.path)
         except OSError as error:
             raise DataError(f'{self}: {error.strerror}') from error
         except Exception as error:  # the errors of zipfile's decompressors have no common base

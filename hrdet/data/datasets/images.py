@@ -2,7 +2,6 @@
 
 import os
 import posixpath
-import stat
 import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -15,6 +14,7 @@ from hrdet.data.datasets import png
 from hrdet.data.datasets.headers import check_pixels, max_bytes, read_header
 from hrdet.data.datasets.listing import FileNames, list_folder
 from hrdet.data.errors import BAD_ARCHIVE, DataError, missing
+from hrdet.json_files import open_file
 
 # COCO's annotations refer to the pixels as stored, so an EXIF rotation is not applied.
 COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -99,20 +99,12 @@ def read_file(path: str) -> bytes:
     """The bytes of a file that may be an image.
 
     Raises:
-        OSError: it cannot be read.
-        DataError: it is larger than any image that would be decoded, or a pipe or device.
+        OSError: it cannot be read, or is a pipe or device.
+        DataError: it is larger than any image that would be decoded.
     """
-    with open(path, 'rb', opener=_open) as file:
-        state = os.fstat(file.fileno())
-        if not stat.S_ISREG(state.st_mode):  # such as a link to /dev/zero, which never ends
-            raise DataError(f'{path}: a pipe or device, not a file')
-        _check_bytes(state.st_size, path)
+    with open_file(path) as file:
+        _check_bytes(os.fstat(file.fileno()).st_size, path)
         return file.read()
-
-
-def _open(path: str, flags: int) -> int:
-    # Opening a pipe would wait for its writer.
-    return os.open(path, flags | getattr(os, 'O_NONBLOCK', 0))
 
 
 def _check_bytes(size: int, path: str) -> None:

@@ -2,9 +2,9 @@
 
 import os
 from collections import defaultdict
-from pathlib import Path
 
 from hrdet.data.datasets.base import ImageDataset
+from hrdet.json_files import read_bytes
 
 _NO_SIZE = -1  # of members of archives, which are not compared
 _COMPARED = 500  # pairs of files of one name, whose bytes are compared
@@ -52,6 +52,6 @@ def _paths(dataset: ImageDataset) -> list[str]:
 def _same_bytes(path: str, other: str) -> bool:
     try:
         same_size = _size(path) == _size(other)
-        return same_size and Path(path).read_bytes() == Path(other).read_bytes()
+        return same_size and read_bytes(path) == read_bytes(other)
     except OSError:  # members of archives
         return False

@@ -10,7 +10,7 @@ from hrdet.data.annotations import AnnotationTable, read_coco
 from hrdet.data.datasets.headers import max_bytes
 from hrdet.data.errors import BAD_ARCHIVE, DataError, Problem
 from hrdet.data.formats.labels import Labels, folder_of, split_of
-from hrdet.json_files import read_json
+from hrdet.json_files import read_bytes, read_json
 from hrdet.messages import plural
 
 KIND = 'COCO'
@@ -36,7 +36,7 @@ def find(path: Path) -> list[Labels] | None:
 
 
 def _is_coco(file: Path) -> bool:
-    content = file.read_bytes()
+    content = read_bytes(file)
     return all(key in content for key in _KEYS)
 
 
@@ -65,7 +65,7 @@ def _by_split(files: Sequence[Path], path: Path) -> dict[str, Path]:
 
 def _read(split: str, file: Path, root: Path) -> Labels:
     # 1. The table.  ``ann_file`` stays only where the file itself can be trained on.
-    by_cvat = _CVAT in file.read_bytes()
+    by_cvat = _CVAT in read_bytes(file)
     table, problems = _table(file, by_cvat)
     ann_file = str(file)
     if by_cvat and _has_crowd_runs(file):
@@ -124,7 +124,7 @@ def _from_zip(path: Path) -> list[Labels] | None:
             chosen = _by_split(files, Path(folder))
             parts = []
             for split, file in chosen.items():
-                by_cvat = _CVAT in file.read_bytes()
+                by_cvat = _CVAT in read_bytes(file)
                 table, problems = _table(file, by_cvat)
                 member = f'{path}/{file.relative_to(folder).as_posix()}'
                 # Messages name the member of the archive, not the extracted copy.

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from hrdet.data.annotations import read_labelme
 from hrdet.data.formats.labels import Labels, split_folders
+from hrdet.json_files import read_bytes
 
 KIND = 'labelme'
 
@@ -21,7 +22,7 @@ def find(path: Path) -> list[Labels] | None:
 
 
 def _is_labelme(file: Path) -> bool:
-    content = file.read_bytes()
+    content = read_bytes(file)
     return b'"shapes"' in content and b'"imagePath"' in content
 
 

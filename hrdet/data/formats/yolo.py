@@ -12,6 +12,7 @@ from hrdet.data.annotations import AnnotationTable, read_yolo
 from hrdet.data.annotations.yolo import label_file
 from hrdet.data.errors import DataError, Problem, read_lines
 from hrdet.data.formats.labels import SPLITS, Labels, images_below, split_folders
+from hrdet.json_files import read_bytes
 from hrdet.messages import plural
 from hrdet.structures.coco_masks import rasterise
 
@@ -27,7 +28,7 @@ def find(path: Path) -> list[Labels] | None:
     if not path.is_dir():
         return None
     files = sorted([*path.glob('*.yaml'), *path.glob('*.yml')])
-    files = [file for file in files if b'names' in file.read_bytes()]
+    files = [file for file in files if b'names' in read_bytes(file)]
     if len(files) > 1 and path / 'data.yaml' not in files:
         raise DataError(f'{path}: several YAML files; give one: {", ".join(map(str, files[:5]))}')
     if files:
@@ -85,7 +86,7 @@ def _load(file: Path) -> dict:
     import yaml  # not for the training path
 
     try:
-        text = file.read_text(encoding='utf-8')
+        text = read_bytes(file).decode()
         _check_events(yaml.parse(text, Loader=yaml.SafeLoader))
         content = yaml.safe_load(text)
     except FileNotFoundError:
@@ -168,7 +169,7 @@ def _images(value: Any, root: Path, file: Path, split: str) -> list[Path]:
             place = root / str(entry).removeprefix('../')
         if place.is_dir():
             images += [place / name for name in images_below(place)]
-        elif place.is_file() and place.suffix == '.txt':
+        elif place.exists() and place.suffix == '.txt':
             lines = read_lines(place, split)
             images += [place.parent / line.strip() for line in lines if line.strip()]
         else:
@@ -179,7 +180,7 @@ def _images(value: Any, root: Path, file: Path, split: str) -> list[Path]:
 
 
 def _read(split: str, images: Sequence[Path], classes: Sequence[str], file: str) -> Labels:
-    if not any(label_file(image).is_file() for image in images):
+    if not any(label_file(image).exists() for image in images):
         expected = f', such as {label_file(images[0])}' if images else ''
         raise DataError(
             f'{file}: {split or "images"}: none of {plural(len(images), "image")} has a text file '

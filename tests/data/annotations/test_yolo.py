@@ -46,7 +46,7 @@ def test_images_that_cannot_be_measured(read, tmp_path):
     assert table.sizes.tolist() == [[40, 80], [15000, 15000]]
     (problem,) = problems
     assert problem.file.endswith('pipe.jpg')
-    assert 'a folder, pipe or device' in problem.reason
+    assert 'a pipe or device, not a file' in problem.reason
 
 
 @pytest.mark.parametrize(
