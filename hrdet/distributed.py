@@ -130,6 +130,12 @@ class LostProcessError(RuntimeError):
     """Another process of the run has ended or no longer answers; the message names it."""
 
 
+def lost_process(error: Exception) -> bool:
+    """Whether an error of communication says that another process is gone."""
+    signs = any(sign in str(error) for sign in _SIGNS_OF_LOSS)
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and signs)
+
+
 class RollCall:
     """Finds out which process of a run is missing, when communication has failed.
 
@@ -144,9 +150,7 @@ class RollCall:
 
     def explain(self, error: Exception) -> None:
         """Raise a LostProcessError for an error of communication; return after any other."""
-        text = str(error)
-        lost = isinstance(error, dist.DistError) or any(sign in text for sign in _SIGNS_OF_LOSS)
-        if world_size() == 1 or not lost:
+        if world_size() == 1 or not lost_process(error):
             return
         # Those that live notice the failure too, within moments of each other.
         self._hold(world_size() + rank())

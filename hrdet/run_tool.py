@@ -9,11 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch.distributed as dist
-
 from hrdet.checkpoints import CheckpointError
 from hrdet.data import DataError, DataWarning
-from hrdet.distributed import LostProcessError
+from hrdet.distributed import LostProcessError, lost_process
 from hrdet.engine.launch import LaunchError, run_on_gpus, stop
 from hrdet.engine.work_dir import WorkDirError
 from hrdet.ops.library import MissingOperatorsError
@@ -113,6 +111,6 @@ def one_line(error: Exception) -> str | None:
             f'a loader worker died ({text.splitlines()[0]}), usually for want of memory: set '
             f'data.workers_per_gpu or data.imgs_per_gpu lower, and run the same command again'
         )
-    if isinstance(error, dist.DistError) or 'Connection closed by peer' in text:
+    if lost_process(error):
         return 'another process of this run has ended (see its message); run the same command again'
     return None

@@ -27,6 +27,10 @@ LINES = [
         '--shm-size',
     ),
     (RuntimeError('[gloo] Connection closed by peer [127.0.0.1]'), 'another process of this run'),
+    (
+        RuntimeError('[gloo/pair.cc:537] Read error [::1]:7: Connection reset by peer. GLHF!'),
+        'another process of this run',
+    ),
     (torch.distributed.DistBackendError('NCCL error'), 'another process of this run has ended'),
 ]
 

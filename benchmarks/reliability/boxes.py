@@ -278,16 +278,16 @@ def _mutated_xml(text: str, draw: Draw) -> tuple[str, bytes]:
 
 def _compare_with_voc(dataset: Any, folder: Path) -> None:
     told, total = Counter(), 0
-    for line in (folder / 'ImageSets/Main/train.txt').read_text('utf-8-sig').splitlines():
-        if not line.split():
-            continue
-        text = (folder / 'Annotations' / f'{line.split()[0]}.xml').read_bytes()
+    lines = (folder / 'ImageSets/Main/train.txt').read_text('utf-8-sig').splitlines()
+    # A name that is listed twice counts once, which a warning says.
+    for name in dict.fromkeys(line.split()[0] for line in lines if line.split()):
+        text = (folder / 'Annotations' / f'{name}.xml').read_bytes()
         # The inputs are ASCII, whatever they declare.
         text = (
             text.decode('utf-16') if text.startswith((b'\xff\xfe', b'\xfe\xff')) else text.decode()
         )
         root = ElementTree.fromstring(re.sub(r'<\?.*?\?>', '', text))
-        image = next((n for n in dataset.table.file_names if Path(n).stem == line.split()[0]), '')
+        image = next((n for n in dataset.table.file_names if Path(n).stem == name), '')
         for entry in root.iter('object'):
             box = [
                 float(entry.find('bndbox').find(key).text)

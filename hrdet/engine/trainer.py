@@ -138,8 +138,7 @@ class Trainer:
         self.optimizer = build_optimizer(self.model, training.optimizer)
         batch = world_size(), self.images_per_process, training.accumulate
         self.logger.info(scale_lr(self.optimizer, *batch, training.auto_scale_lr))
-        length = self.epoch_length, self.max_iters
-        self.schedule = lr_schedule(self.optimizer, training.schedule, *length)
+        self.schedule = lr_schedule(self.optimizer, training.schedule, len(loader), self.max_iters)
         options = dict(amp=training.amp, grad_clip=training.grad_clip, ema=training.ema)
         self.step = TrainStep(self.model, self.optimizer, device, **options)
         self.early_stopping = training.early_stopping and EarlyStopping(**training.early_stopping)
@@ -149,7 +148,7 @@ class Trainer:
         self.stopped_by = 0  # the signal that ended the run early
         self.stopped_together = True  # processes agreed on it, or none was asked to stop
         self.stop_reason = ''  # what else ended it early
-        self.updated = True  # the last iteration ended with an optimizer step
+        self.updated = True  # the state is that after an optimizer step, and nothing half done
 
     @property
     def epoch(self) -> int:
@@ -211,13 +210,14 @@ class Trainer:
         self.log.batch_arrived()
         seed_everything(self.seed, self.iter)
         self.call('before_iteration', batch)
-        group, self.updated = self._accumulation()
+        group, update = self._accumulation()
+        self.updated = False  # torch may tell of a dead loader worker in the middle of the step
         try:
-            losses = self.step(batch, group, self.updated)
+            losses = self.step(batch, group, update)
         except RuntimeError as error:
             explain_out_of_memory(error, batch, self.device)
             raise
-        self.iter += 1
+        self.iter, self.updated = self.iter + 1, update
         self.log.iteration(self, losses, batch)
         self.schedule.step()
         self.call('after_iteration', batch, losses)

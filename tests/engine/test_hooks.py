@@ -178,3 +178,21 @@ def test_an_error_of_the_data_leaves_a_state_to_resume_from(tmp_path):
     meta = read_checkpoint(tmp_path / 'latest.pth')['meta']
     assert meta['iter'] == trainer.iter >= 5
     assert done['step'] <= meta['iter']
+
+
+def test_a_worker_that_dies_in_the_middle_of_a_step_leaves_no_state_of_that_step(tmp_path):
+    """torch raises the error wherever the program is: here between optimizer and schedule."""
+    trainer = toy_run.trainer(tmp_path, toy_run.settings(max_epochs=1))
+    step, count = trainer.optimizer.step, 0
+
+    def killed(*arguments):
+        nonlocal count
+        count += 1
+        step(*arguments)
+        if count == 3:
+            raise RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed.')
+
+    trainer.optimizer.step = killed
+    with pytest.raises(RuntimeError, match='DataLoader worker'):
+        trainer.run()
+    assert not (tmp_path / 'latest.pth').exists(), 'weights of 3 iterations, called 2'
