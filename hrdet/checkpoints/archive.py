@@ -1,7 +1,7 @@
 """The zip archives that ``torch.save`` writes: checksums and sizes, which torch does not check."""
 
+import io
 import mmap
-import pickle
 import struct
 import zipfile
 import zlib
@@ -9,9 +9,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-# Of an element of torch.FloatStorage and so on.
-_BYTES = dict(Double=8, Float=4, Half=2, BFloat16=2, Long=8, Int=4, Short=2, QInt32=4)
-_BYTES |= dict(ComplexDouble=16, ComplexFloat=8)
+import torch
+
+from hrdet.checkpoints.pickles import Pickle
+from hrdet.json_files import collector_paused
+
+_MOST_BYTES = 1 << 30  # of all records of a file that is smaller; of others four times its size
 _LOCAL_HEADER = struct.Struct('<26xHH')  # before each record: lengths of its name and extra field
 
 
@@ -36,26 +39,44 @@ def check_records(path: Path) -> bool:
     """
     try:
         with zipfile.ZipFile(path) as archive, path.open('rb') as file:
-            # 1. Of records of one name zipfile and torch each read another.
+            # 1. zipfile and torch's reader must see the same records.
             records = archive.infolist()
-            names = Counter(record.filename.lower() for record in records)
-            if names and max(names.values()) > 1:
-                name = max(names, key=names.__getitem__)
-                raise DamagedArchiveError(f'there are two records {name}')
-            # 2. Records without any checksum cannot be compared.
-            if not any(record.CRC for record in records):
-                return True  # written with torch's save.compute_crc32 off
-            # 3. Compare through a memory map: nothing is copied, and the pages are used again when
-            #    the tensors are loaded.
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                for record in records:
-                    if not _is_whole(archive, record, content):
-                        raise DamagedArchiveError(f'the checksum of {record.filename} is wrong')
+            _check_places(records, torch._C.PyTorchFileReader(str(path)))
+            # 2. Small files that unpack to large ones, or whose records share their bytes.
+            unpacked = sum(record.file_size for record in records)
+            if unpacked > max(_MOST_BYTES, 4 * path.stat().st_size):
+                raise DamagedArchiveError(f'its records unpack to {unpacked:,} bytes')
+            # 3. Compare the checksums through a memory map: nothing is copied, and the pages are
+            #    used again when the tensors are loaded.  torch's save.compute_crc32 = False writes
+            #    none.
+            if any(record.CRC for record in records):
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                    for record in records:
+                        if not _is_whole(archive, record, content):
+                            raise DamagedArchiveError(f'the checksum of {record.filename} is wrong')
             return all(record.compress_type == zipfile.ZIP_STORED for record in records)
     except DamagedArchiveError:
         raise
     except Exception as error:  # zipfile, struct and zlib raise what a wrong number leads to
         raise DamagedArchiveError(f'{error or type(error).__name__}') from error
+
+
+def _check_places(records: list[zipfile.ZipInfo], reader: Any) -> None:
+    """Refuse an archive in which torch's ``reader`` finds other records than zipfile does."""
+    # Of records of one name, in letters of any size, each takes another.
+    counts = Counter(record.filename.lower() for record in records)
+    name, count = counts.most_common(1)[0]
+    if count > 1:
+        raise DamagedArchiveError(f'there are two records {name}')
+    # All names begin with one folder, which torch leaves out.
+    ours = {record.filename.partition('/')[2]: record for record in records}
+    if sorted(ours) != sorted(reader.get_all_records()):
+        raise DamagedArchiveError('its records are listed in two ways')
+    for name, record in ours.items():
+        if reader.get_record_size(name) != record.file_size:
+            raise DamagedArchiveError(f'the record {record.filename} has two sizes')
+        if reader.get_record_header_offset(name) != record.header_offset:
+            raise DamagedArchiveError(f'the record {record.filename} is in two places')
 
 
 def _is_whole(archive: zipfile.ZipFile, record: zipfile.ZipInfo, content: mmap.mmap) -> bool:
@@ -68,62 +89,41 @@ def _is_whole(archive: zipfile.ZipFile, record: zipfile.ZipInfo, content: mmap.m
         return len(data) == record.file_size and zlib.crc32(data) == record.CRC
 
 
-def check_sizes(path: Path) -> None:
-    """Check that every storage has a record of its size in the file.
+def check_pickle(path: Path) -> None:
+    """Check that the pickled part is harmless, and every storage has a record of its size.
 
     torch trusts the sizes in the pickled part and would read beyond a record.
 
     Raises:
-        DamagedArchiveError: a record is shorter or longer than its tensors need.
+        DamagedArchiveError: a record is shorter or longer than its tensors need, or the pickled
+            part is not of the kind that torch writes.
     """
-    with zipfile.ZipFile(path) as archive:
-        records = {record.filename: record.file_size for record in archive.infolist()}
-        pickled = next((name for name in records if name.endswith('/data.pkl')), 'data.pkl')
-        record = archive.getinfo(pickled)
-        del record.CRC  # compared before, unless the file has no checksums
-        with archive.open(record) as file:
-            reader = _Storages(file)
-            reader.load()
-    for key, size in reader.sizes.items():
-        name = f'{pickled.removesuffix("data.pkl")}data/{key}'
-        if records.get(name, 0) != size:
-            found = f'{records[name]} bytes' if name in records else 'missing'
+    reader = torch._C.PyTorchFileReader(str(path))
+    for key, size in _followed(io.BytesIO(reader.get_record('data.pkl'))).sizes.items():
+        name = f'data/{key}'
+        found = reader.get_record_size(name) if reader.has_record(name) else None
+        if found != size and (found or size):
+            found = 'missing' if found is None else f'{found} bytes'
             raise DamagedArchiveError(f'the record {name} is {found}, its tensors need {size}')
 
 
-class _Storages(pickle.Unpickler):
-    """Collects ``sizes``, the bytes of each storage by key; nothing is imported or called."""
+def check_old_file(path: Path) -> None:
+    """``check_pickle`` for the format of torch before 1.6, whose sizes torch checks.
 
-    def __init__(self, file: Any) -> None:
-        super().__init__(file)
-        self.sizes: dict[str, int] = {}
-
-    def find_class(self, module: str, name: str) -> type:
-        size = _BYTES.get(name.removesuffix('Storage'), 1)  # UntypedStorage counts bytes
-        return type(name, (_Nothing,), dict(itemsize=size))
-
-    def persistent_load(self, pid: Any) -> Any:
-        _, kind, key, _, count = pid
-        self.sizes[str(key)] = max(self.sizes.get(str(key), 0), int(count) * kind.itemsize)
-        return _Nothing()
+    Raises:
+        DamagedArchiveError: storages without bytes in the file, or a pickle that is not torch's.
+    """
+    with path.open('rb') as file:
+        # Three pickles of numbers and settings, the content, and the keys of its storages.
+        *_, content, keys = (_followed(file) for _ in range(5))
+    if sorted(keys.value.parts) != sorted(content.sizes):
+        raise DamagedArchiveError('its tensors and the list of its storages differ')
 
 
-class _Nothing(dict):
-    """Stands for whatever a pickle would make: takes any call, item, attribute or state."""
-
-    itemsize = 1
-    __hash__ = object.__hash__
-
-    def __new__(cls, *_: Any, **__: Any) -> '_Nothing':
-        return super().__new__(cls)
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        super().__init__()
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-    def ignore(self, *_: Any) -> None:
-        pass
-
-    append = extend = add = ignore
+@collector_paused()
+def _followed(file: Any) -> Pickle:
+    try:
+        return Pickle(file)
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        reason = f'{error}' if isinstance(error, ValueError) else 'its pickle cannot be read'
+        raise DamagedArchiveError(reason) from error

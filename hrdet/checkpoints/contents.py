@@ -1,7 +1,7 @@
 """Find the weights, meta, class names and averaged weights in the content of a checkpoint."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -80,7 +80,9 @@ def unpack(
         weights.update(_in_training(outer, weights, name))
     named = (*_WRAPPINGS, *_AVERAGES, 'meta')
     rest = () if content is outer else tuple(k for k in outer if k not in named)
-    return Content(name, weights, dict(meta) if isinstance(meta, Mapping) else {}, rest)
+    meta = dict(meta) if isinstance(meta, Mapping) else {}
+    _check_classes(meta, name)
+    return Content(name, weights, meta, rest)
 
 
 def _inside(content: Mapping[str, Any], name: str, average: bool) -> Mapping[str, Any] | None:
@@ -111,12 +113,31 @@ def _holds_weights(table: Mapping[str, Any], depth: int = _DEEPEST) -> bool:
 
 def class_names(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Class names: hrdet's ``classes``, mmdetection's ``CLASSES``, 3.x's ``dataset_meta``."""
-    for table in (meta, _table(meta.get('dataset_meta'))):
+    return next((tuple(names) for _, names in _stated_classes(meta) if _are_names(names)), None)
+
+
+def _stated_classes(meta: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Each place in a meta that says which classes there are, and what it says."""
+    for place, table in (('meta', meta), ('meta.dataset_meta', _table(meta.get('dataset_meta')))):
         for key in ('classes', 'CLASSES'):
-            names = table.get(key)
-            if isinstance(names, (list, tuple)) and all(isinstance(n, str) for n in names):
-                return tuple(names)
-    return None
+            if table.get(key) is not None:
+                yield f'{place}.{key}', table[key]
+
+
+def _check_classes(meta: Mapping[str, Any], name: str) -> None:
+    """Refuse names of classes that are no texts: they are compared with those of the data."""
+    for place, names in _stated_classes(meta):
+        if not _are_names(names):
+            keys = ''.join(f'[{key!r}]' for key in place.split('.'))
+            raise CheckpointError(
+                f'{name}: {place} is not a list of the names of the classes: {repr(names)[:60]}. '
+                f'Correct it: content = read_checkpoint(file); content{keys} = [...]; '
+                f'save_checkpoint(new, content)'
+            )
+
+
+def _are_names(names: Any) -> bool:
+    return isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
 
 
 def class_count(key: str, shape: tuple[int, ...]) -> int | None:

@@ -114,8 +114,8 @@ def read_checkpoint(
         # Checksums and sizes, which torch does not check.
         archived = archive.is_archive(path)
         mapped = archived and archive.check_records(path) and mapped
-        if archived and not trusted:
-            archive.check_sizes(path)
+        if not trusted:
+            archive.check_pickle(path) if archived else archive.check_old_file(path)
         with torch.serialization.safe_globals([] if trusted else _BOOKKEEPING):
             content = torch.load(path, map_location='cpu', weights_only=not trusted, mmap=mapped)
     except PermissionError:

@@ -62,7 +62,7 @@ def test_a_record_shorter_than_its_tensor_is_not_read_from_its_neighbour(read):
     def cut(name, record):
         return record[:-8] if name.endswith('/data/0') else record
 
-    with pytest.raises(CheckpointError, match=r'record archive/data/0 is 592 bytes, .* need 600'):
+    with pytest.raises(CheckpointError, match=r'record data/0 is 592 bytes, .* need 600'):
         read(repacked(content(), change=cut))
 
 
@@ -75,7 +75,7 @@ def test_records_exchanged_are_found(read):
     def exchange(name, record):
         return records['10'[int(name[-1])]] if '/data/' in name and name[-1] in '01' else record
 
-    with pytest.raises(CheckpointError, match=r'record archive/data/0 is 80 bytes, .* need 600'):
+    with pytest.raises(CheckpointError, match=r'record data/0 is 80 bytes, .* need 600'):
         read(repacked(data, change=exchange))
 
 

@@ -1,5 +1,7 @@
 """What is taken for the weights of a file, and odd files that hold none a model can use."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -41,12 +43,25 @@ def test_no_weights(content):
 
 
 @pytest.mark.parametrize('meta', [
-    None, 'text', [1], {'classes': 3}, {'classes': [1, 2]}, {'dataset_meta': [1]},
-    {'dataset_meta': {'classes': 'cat'}}, {'mmdet_version': 3, 'CLASSES': None},
+    None, 'text', [1], {'dataset_meta': [1]}, {'mmdet_version': 3, 'CLASSES': None},
 ])  # fmt: skip
 def test_meta_that_tells_nothing(meta):
     weights = {'bbox_head.fc_cls.weight': torch.zeros(4, 2), 'roi_head.x': torch.zeros(())}
     assert saved_classes({'state_dict': weights, 'meta': meta}) == 3
+
+
+@pytest.mark.parametrize(('meta', 'place'), [
+    ({'classes': 3}, 'meta.classes'), ({'classes': [1, 2]}, 'meta.classes'),
+    ({'CLASSES': 'abc'}, 'meta.CLASSES'), ({'classes': {'a': 0}}, 'meta.classes'),
+    ({'dataset_meta': {'classes': 'cat'}}, 'meta.dataset_meta.classes'),
+])  # fmt: skip
+def test_classes_that_are_no_names_are_refused(tmp_path, key_list_model, meta, place):
+    """By everything that reads weights: training, testing, prediction, export."""
+    content = {'state_dict': {'roi_head.a': torch.ones(3)}, 'meta': meta}
+    torch.save(content, tmp_path / 'a.pth')
+    for read in (unpack, partial(load_checkpoint, key_list_model({'roi_head.a': (3,)}))):
+        with pytest.raises(CheckpointError, match=rf'a\.pth: {place} is not a list of the names'):
+            read(tmp_path / 'a.pth')
 
 
 @pytest.mark.parametrize('ema', [None, 'text', [1], {'training': 3}, {'training': {0: 1}}])
