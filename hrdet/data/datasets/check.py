@@ -20,7 +20,7 @@ class DatasetCheck:
 
     Args:
         kind: the class of the data set.
-        arguments: of its constructor; transforms are left out.
+        arguments: of its constructor.
         part: what the part of a larger data set is called, such as 'train'.
     """
 
@@ -39,7 +39,9 @@ class DatasetCheck:
             self.problems.append(Problem(kind.__name__, '', reason, fatal=False))
             return
         with self._collecting():
-            self.dataset = kind(**{**arguments, 'transforms': ()})
+            # Of the transforms only one that refuses images: others may need more than the data.
+            first = [step for step in arguments.get('transforms', ())[:1] if _may_refuse(step)]
+            self.dataset = kind(**{**arguments, 'transforms': build(first)})
             self.name = f'{self.dataset.source} ({part})' if part else self.dataset.source
             if isinstance(self.dataset, AnnotatedImages):
                 self.problems += suspicious_boxes(self.dataset.table)
@@ -77,6 +79,10 @@ class DatasetCheck:
                 yield
             except (DataError, ConfigError) as error:
                 self.problems.append(Problem('', '', str(error), fatal=True))
+
+
+def _may_refuse(step: Any) -> bool:
+    return isinstance(step, Mapping) and hasattr(registered(step['type']), 'check_size')
 
 
 def examine(node: Mapping[str, Any]) -> DatasetCheck:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hrdet.data.datasets.inspection import Findings
+from hrdet.data.errors import Problem
 from hrdet.messages import plural
 from hrdet.structures.truth import SEMANTIC_IGNORE
 
@@ -22,31 +23,54 @@ def pixels_of(findings: Sequence[Findings]) -> np.ndarray:
     return pixels
 
 
-def why_doubtful(dataset: 'LabelMapDataset', pixels: np.ndarray, whole: bool) -> str:
-    """A reason to doubt label maps of these values, or ''.
+def doubts(
+    dataset: 'LabelMapDataset', folder: str, findings: Sequence[Findings], whole: bool
+) -> list[Problem]:
+    """Reasons to doubt the label maps in a folder, and an error if no pixel has a class.
 
-    Classes without a pixel are one only of ``whole`` data sets.
+    Classes and maps without a pixel are named only of ``whole`` data sets.
     """
+    pixels, values = pixels_of(findings), dataset.reader.values
     if not pixels.any():
-        return ''
-    present, values = np.flatnonzero(pixels), dataset.reader.values
-    shares = _shares(dataset, pixels)
-    absent = [name for name, share in zip(dataset.classes, shares) if share == 0]
-    names = values.file_classes
+        return []
+    # 1. The second class written as 255.
+    present, names = np.flatnonzero(pixels), values.file_classes
     if present.tolist() == [0, SEMANTIC_IGNORE] and not values.zero_ignored and names[1:]:
-        return (
+        reason = (
             f'the label maps hold 0 and 255 only: 255 is ignored, and your second class '
             f'{names[1]!r} is empty; if 255 means {names[1]!r}, write 1 instead'
         )
+        return [Problem(folder, '', reason, fatal=False)]
+    # 2. Nothing to learn.
+    shares = _shares(dataset, pixels)
+    absent = [name for name, share in zip(dataset.classes, shares) if share == 0]
     if len(absent) == len(dataset.classes):
-        listed = ', '.join(map(str, present[:10]))
-        reason = f'no pixel has a class: the label maps hold {listed}'
-        zero_ignored = values.zero_ignored and present[0] == 0
-        return f'{reason}, and reduce_zero_label ignores 0' if zero_ignored else reason
-    if absent and whole:
+        reason = f'no pixel has a class: the label maps hold {", ".join(map(str, present[:10]))}'
+        if values.zero_ignored and present[0] == 0:
+            reason = f'{reason}, and reduce_zero_label ignores 0'
+        first = int(values.zero_ignored)
+        reason = (
+            f'{reason}. Write the number of its class into each pixel, {first} to '
+            f'{len(names) - 1 + first}, or name another ann_dir'
+        )
+        return [Problem(folder, '', reason, fatal=whole)]
+    if not whole:
+        return []
+    # 3. Classes, and maps, without a pixel.
+    problems = []
+    if absent:
         listed = ', '.join(absent[:5]) + (', ...' if len(absent) > 5 else '')
-        return f'{plural(len(absent), "class", "classes")} without a pixel: {listed}'
-    return ''
+        reason = f'{plural(len(absent), "class", "classes")} without a pixel: {listed}'
+        problems.append(Problem(folder, '', reason, fatal=False))
+    ignored = set(np.flatnonzero(values.table() == SEMANTIC_IGNORE).tolist())
+    empty = [i for i, one in enumerate(findings) if one.values and not one.values.keys() - ignored]
+    if empty:
+        reason = (
+            f'{len(empty)} of {plural(len(findings), "label map")} have no pixel of a class, such '
+            f'as {dataset.map_path(empty[0])}: nothing is learned from them'
+        )
+        problems.append(Problem(folder, '', reason, fatal=False))
+    return problems
 
 
 def shares_text(dataset: 'LabelMapDataset', pixels: np.ndarray) -> str:

@@ -63,14 +63,12 @@ def inspect(
     )
     # 2. In the order of the indices: cached findings, and new ones as the workers deliver them.
     new_findings = iter(loader)
-    for stamp in stamps:
-        if stamp in known:
-            yield Findings(**known[stamp])
-            continue
-        findings = next(new_findings)
+    for index, stamp in zip(indices, stamps):
+        findings = Findings(**known[stamp]) if stamp in known else next(new_findings)
         # Errors are not cached: the user repairs the file, perhaps without a new time stamp.
-        if memory is not None and stamp and not findings.error:
+        if memory is not None and stamp and stamp not in known and not findings.error:
             memory.added[stamp] = asdict(findings)
+        _check_resize(dataset, index, findings)
         yield findings
     if memory is not None:
         memory.save()
@@ -169,6 +167,16 @@ def examine(dataset: 'ImageDataset', index: int) -> Findings:
     if damage and not findings.error:
         findings.error = f'{dataset.path(index)}: {damage}'
     return findings
+
+
+def _check_resize(dataset: 'ImageDataset', index: int, findings: Findings) -> None:
+    """Add the error of the first transform, if it refuses an image of that size."""
+    first = next(iter(getattr(dataset, 'transforms', ())), None)
+    if findings.size and not findings.error and hasattr(first, 'check_size'):
+        try:
+            first.check_size(dataset.path(index), findings.size)
+        except DataError as error:
+            findings.error = str(error)
 
 
 def sizes_text(sizes: Iterable[tuple[int, int] | None]) -> str:

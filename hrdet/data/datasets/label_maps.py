@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hrdet.data.datasets.archives import open_store
-from hrdet.data.datasets.check_labels import pixels_of, shares_text, why_doubtful
+from hrdet.data.datasets.check_labels import doubts, pixels_of, shares_text
 from hrdet.data.datasets.inspection import Findings
 from hrdet.data.datasets.label_values import MAX_CLASSES, LabelReader, LabelValues, read_values
 from hrdet.data.datasets.pairs import pair_up
@@ -152,8 +152,8 @@ class LabelMapDataset(StoredImages):
         return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
 
     def doubts(self, findings: Sequence[Findings], whole: bool) -> list[Problem]:
-        reason = why_doubtful(self, pixels_of(findings), whole)
-        return [Problem(self.source, '', reason, fatal=False)] if reason else []
+        folder = self._maps.path('').rstrip('/') if self.has_maps else ''
+        return doubts(self, folder, findings, whole)
 
     def about_orientation(self) -> str:
         if not self.has_maps:

@@ -125,14 +125,17 @@ class ResizeEdge(_ByBackend):
         self.scale, self.edge = scale, edge
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        before = sample.meta.input_size
-        h, w = self._target(before)
-        if max(h, w) > _LONGEST:  # of a thin image: gigabytes
+        self.check_size(sample.meta.path, sample.meta.input_size)
+        return self.resize(sample, self._target(sample.meta.input_size))
+
+    def check_size(self, path: str, size: Size) -> None:
+        """Refuse an image of ``size`` (h, w) so thin that it would become huge."""
+        h, w = self._target(size)
+        if max(h, w) > _LONGEST:  # gigabytes
             raise DataError(
-                f'{sample.meta.path}: {before[1]} x {before[0]} pixels would become {w} x {h} by '
+                f'{path}: {size[1]} x {size[0]} pixels would become {w} x {h} by '
                 f'ResizeEdge(scale={self.scale}): leave out images that are so thin'
             )
-        return self.resize(sample, (h, w))
 
     def largest_sizes(self, sizes: np.ndarray) -> np.ndarray:
         rows = [self._target(size) for size in sizes.reshape(-1, 2).tolist()]

@@ -75,6 +75,18 @@ def test_classes_that_never_occur(check, label_folders):
     assert 'values 0, 2; by class: road 0.00%, car 100.00%' in text
 
 
+def test_maps_of_ignored_pixels(check, label_folders):
+    """One of them teaches nothing; all of them are no data set."""
+    for i in range(4):
+        ignored = np.full((12, 16), 255, np.uint8)
+        cv2.imwrite(str(label_folders / f'map/{i}.png'), ignored)
+        status, text = check()
+        warned = f'{i + 1} of 4 label maps have no pixel of a class, such as {label_folders}/map/0'
+        assert (status, warned in text) == ((0, True) if i < 3 else (1, False))
+    assert f'error: {label_folders}/map: no pixel has a class: the label maps hold 255. ' in text
+    assert 'Write the number of its class into each pixel, 0 to 2, or name another ann_dir' in text
+
+
 def test_sizes_that_differ_and_files_that_are_broken(check, label_folders):
     cv2.imwrite(str(label_folders / 'map/0.png'), np.zeros((11, 16), np.uint8))
     (label_folders / 'map/1.png').write_bytes(b'broken')

@@ -2,6 +2,7 @@
 
 import re
 
+import cv2
 import numpy as np
 import pytest
 
@@ -17,6 +18,7 @@ from hrdet.data import (
     build_loader,
     check_images,
 )
+from hrdet.data.datasets.check import examine
 from hrdet.data.datasets.imagenet_names import imagenet_classes
 from hrdet.registry import build
 
@@ -238,3 +240,21 @@ def test_real_photos(data_dir):
     assert dataset.classes == ('ants', 'bees')
     assert len(dataset) == 153
     check_images(dataset)
+
+
+def test_an_image_that_a_resize_refuses_is_found_at_the_start(class_folders):
+    """By a training and by hrdet check, in the words of the resize."""
+    thin = class_folders / 'train/ant/thin.png'
+    cv2.imwrite(str(thin), np.zeros((1, 65000, 3), np.uint8))
+    reason = rf'{thin}: 65000 x 1 pixels would become \d+ x 256 by ResizeEdge.*so thin'
+    prefix = str(class_folders / 'train')
+    with pytest.raises(DataError, match=reason):
+        check_images(ClassFolders(data_prefix=prefix, transforms=[ResizeEdge(256)]))
+    steps = [dict(type='ResizeEdge', scale=256), dict(type='CenterCrop', crop_size=224)]
+    checked = examine(dict(type='ClassFolders', data_prefix=prefix, transforms=steps))
+    list(checked.check_images())
+    (problem,) = checked.problems
+    assert re.match(reason, str(problem))
+    check_images(
+        ClassFolders(data_prefix=prefix, transforms=[CenterCrop(8)])
+    )  # other transforms take it

@@ -204,9 +204,10 @@ def test_the_start_of_training_sees_values_that_mean_nothing(label_folders):
         r"'car' is empty; if 255 means 'car', write 1 instead",
     ):
         check_images(load(label_folders))
-    with pytest.warns(
-        DataWarning,
-        match='no pixel has a class: the label maps hold 0, 255, and reduce_zero_label ignores 0',
+    with pytest.raises(
+        DataError,
+        match=r'map: no pixel has a class: the label maps hold 0, 255, and reduce_zero_label '
+        r'ignores 0\. Write the number of its class into each pixel, 1 to 3',
     ):
         check_images(load(label_folders, reduce_zero_label=True))
 
