@@ -13,6 +13,8 @@ from hrdet.registry import nearest
 
 _THIN = 2  # pixels: a narrower box is a slip of the hand, most likely
 _WHOLE = 0.99  # of an image: a box that covers it is one drawn for the picture, not for an object
+_REPEATED = 'the box and the class of another box of their image; remove them'
+_OFTEN = 0.05  # of all boxes: a few that are there twice are usual
 _MOSTLY = 0.5  # of the objects of a class: crowd regions beyond it are a mistake, most likely
 
 
@@ -71,6 +73,7 @@ def select(
     wanted = table.classes if classes is None else tuple(classes)
     table = _select_boxes(table, wanted, report)
     _note_crowds(table, report)
+    _note_repeated(table, report)
     table = _select_images(table, filter_empty, min_size, report)
     report.images_kept = len(table.image_ids)
     report.crowds_kept = int(table.crowd.sum())
@@ -146,6 +149,31 @@ def _note_crowds(table: AnnotationTable, report: AnnotationReport) -> None:
             report.problems.append(Problem(report.file, 'annotations', reason, fatal=False))
 
 
+def _note_repeated(table: AnnotationTable, report: AnnotationReport) -> None:
+    """Warnings about files that are two images, and about many boxes that are two objects."""
+    seen: set[str] = set()
+    again = [name for name in table.file_names if name in seen or seen.add(name)]
+    if again:
+        reason = (
+            f'{plural(len(again), "image is", "images are")} of a file that another image has, '
+            f'such as {again[0]}: objects of one are background in the other. Give them one id'
+        )
+        report.problems.append(Problem(report.file, 'images', reason, fatal=False))
+    boxes = _repeated_boxes(table)
+    if boxes.sum() > _OFTEN * len(boxes):
+        report.problems.append(_about(table, boxes, _REPEATED))
+
+
+def _repeated_boxes(table: AnnotationTable) -> np.ndarray:
+    """(m,) the second and later of boxes with equal image, label and corners, to a pixel."""
+    rows = np.column_stack([table.image_rows, table.labels, table.boxes.round().astype(np.int64)])
+    # One number for each row, since sorting rows takes seconds for COCO.
+    keys = rows @ np.random.default_rng(0).integers(1, 1 << 62, rows.shape[1])
+    again = np.ones(len(rows), bool)
+    again[np.unique(keys, return_index=True)[1]] = False
+    return again & ~table.crowd
+
+
 def _note_single_class(report: AnnotationReport) -> None:
     """A warning where all objects of several classes are of one."""
     present = [name for name, boxes in report.by_class.items() if boxes]
@@ -161,28 +189,28 @@ def suspicious_boxes(table: AnnotationTable) -> list[Problem]:
     """Warnings about boxes (m,) that can be learned, but are mistakes in most data sets."""
     x1, y1, x2, y2 = table.boxes.T
     height, width = table.sizes[table.image_rows].T
-    # The second and later of boxes with equal image, label and corners, to a pixel.
-    rows = np.column_stack([table.image_rows, table.labels, table.boxes.round().astype(np.int64)])
-    again = np.ones(len(rows), bool)
-    again[np.unique(rows, axis=0, return_index=True)[1]] = False
+    repeated = _repeated_boxes(table)
+    if repeated.sum() > _OFTEN * len(repeated):  # ``select`` tells of them
+        repeated[:] = False
     kinds = {
-        'the box and the class of another box of their image; remove them': again,
+        _REPEATED: repeated,
         f'a side below {_THIN} pixels': np.minimum(x2 - x1, y2 - y1) < _THIN,
         'the size of their whole image': (x2 - x1) * (y2 - y1) >= _WHOLE * width * height,
     }
-    problems = []
-    for what, found in kinds.items():
-        found &= ~table.crowd
-        if found.any():
-            i = int(np.argmax(found))
-            name, label = table.file_names[table.image_rows[i]], table.classes[table.labels[i]]
-            corners = [round(float(edge), 1) for edge in table.boxes[i]]
-            reason = (
-                f'{plural(int(found.sum()), "box has", "boxes have")} {what}: such as {label!r} '
-                f'with the corners {corners} in {name}'
-            )
-            problems.append(Problem(table.file, '', reason, fatal=False))
-    return problems
+    found = {what: boxes & ~table.crowd for what, boxes in kinds.items()}
+    return [_about(table, boxes, what) for what, boxes in found.items() if boxes.any()]
+
+
+def _about(table: AnnotationTable, boxes: np.ndarray, what: str) -> Problem:
+    """A warning about some boxes (m,), of which the first is shown."""
+    i = int(np.argmax(boxes))
+    name, label = table.file_names[table.image_rows[i]], table.classes[table.labels[i]]
+    corners = [round(float(edge), 1) for edge in table.boxes[i]]
+    reason = (
+        f'{plural(int(boxes.sum()), "box has", "boxes have")} {what}: such as {label!r} '
+        f'with the corners {corners} in {name}'
+    )
+    return Problem(table.file, '', reason, fatal=False)
 
 
 def _check_classes(wanted: tuple[str, ...], report: AnnotationReport) -> None:

@@ -15,6 +15,7 @@ from hrdet.data.datasets.inspection import Findings, sizes_text
 from hrdet.data.datasets.statistics import LabelStatistics, of_boxes
 from hrdet.data.errors import DataError, Problem, raise_or_warn
 from hrdet.data.transforms import apply
+from hrdet.messages import plural
 from hrdet.ranges import Natural
 from hrdet.structures import GroundTruth, ImageMeta, LoadedProposals, Sample
 from hrdet.structures.coco_masks import rasterise
@@ -98,6 +99,7 @@ class AnnotatedImages(DetectionDataset):
         names = zip(self.category_ids, self.classes)
         self.absent_classes = {i: name for i, name in names if name not in report.classes}
         self.image_ids, self.sizes = table.image_ids, table.sizes
+        self._check_proposals()
 
     def sample(self, index: int, rng: np.random.Generator) -> Sample | list[Sample]:
         name = self.table.file_names[index]
@@ -197,6 +199,19 @@ class AnnotatedImages(DetectionDataset):
     def _training_truth(self, index: int) -> GroundTruth:
         truth = self.truth(index)
         return truth if self.with_crowd else replace(truth, ignored=truth.ignored[:0])
+
+    def _check_proposals(self) -> None:
+        """Refuse proposals that are none of these images'; warn of images without any."""
+        known = {} if self._proposals is None else self._proposals
+        lacking = [image_id for image_id in self.image_ids if image_id not in known]
+        if self._proposals is None or not lacking:
+            return
+        reason = (
+            f'proposal_file: {len(lacking)} of {plural(len(self), "image")} have no proposals, '
+            f'such as the image with the id {lacking[0]!r}; the file has the ids '
+            f'{", ".join(map(repr, list(known)[:3])) or "of none"}, ...'
+        )
+        raise_or_warn([Problem(self.source, '', reason, fatal=len(lacking) == len(self))])
 
     def _proposals_of(self, index: int) -> LoadedProposals | None:
         if self._proposals is None:

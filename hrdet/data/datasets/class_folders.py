@@ -12,10 +12,12 @@ from hrdet.data.datasets.images import FolderImages
 from hrdet.data.datasets.inspection import Findings, sizes_text
 from hrdet.data.datasets.listing import FileNames
 from hrdet.data.datasets.stored import IMAGE_SUFFIXES, StoredImages, names_of_classes
-from hrdet.data.errors import DataError, read_lines
+from hrdet.data.errors import DataError, Problem, raise_or_warn, read_lines
 from hrdet.messages import plural
 from hrdet.registry import nearest, register
 from hrdet.structures import ClassLabel
+
+_UNREADABLE = ('.gif', '.jfif', '.jpe', '.jp2', '.jxl', '.avif', '.heic', '.heif', '.tga')
 
 
 @register('CustomDataset', 'ClassFolders')
@@ -63,17 +65,19 @@ class ClassFolders(StoredImages):
             self.classes = wanted or _numbered(self.labels)
             _check_range(path, names, self.labels, self.classes)
         else:
-            files = _images_among(store.files(), extensions)
+            files = _images_among(store.files(), extensions, prefix)
             if not with_label:
                 names, self.classes = files, wanted or ()
             else:
                 names, self.labels, folders = _by_folder(files, store, prefix, wanted)
                 self.classes = _shown(folders, wanted, prefix)
         super().__init__(store, names, transforms, test_mode)
+        self.listed = bool(ann_file)
         self.source = os.path.join(data_root, ann_file) if ann_file else prefix
         if not len(names):
             raise DataError(f'{self.source}: there are no images (suffixes {" ".join(extensions)})')
         self.report = self._describe()
+        raise_or_warn(self._doubts())
 
     def truth(self, index: int) -> ClassLabel | None:
         return None if self.labels is None else ClassLabel(int(self.labels[index]))
@@ -84,6 +88,26 @@ class ClassFolders(StoredImages):
     def class_counts(self) -> np.ndarray:
         """(K,) images of each class."""
         return np.bincount(self.labels, minlength=len(self.classes))
+
+    def _doubts(self) -> list[Problem]:
+        """Classes without an image, and images that are listed twice."""
+        problems = []
+        if self.labels is None:
+            return problems
+        empty = [name for name, n in zip(self.classes, self.class_counts()) if n == 0]
+        if empty and not self.test_mode:
+            listed = ', '.join(empty[:5]) + (', ...' if len(empty) > 5 else '')
+            reason = (
+                f'{plural(len(empty), "class", "classes")} without an image: {listed}; labels '
+                f'count from 0'
+            )
+            problems.append(Problem(self.source, '', reason, fatal=False))
+        labels: dict[str, int] = {}
+        for name, label in zip(self.image_ids, self.labels.tolist()) if self.listed else ():
+            if labels.setdefault(name, label) != label:
+                reason = f'the labels {labels[name]} and {label}: keep one of the lines'
+                problems.append(Problem(self.source, name, reason, fatal=True))
+        return problems
 
     def _describe(self) -> str:
         text = f'{self.source}: {plural(len(self), "image")}'
@@ -157,12 +181,22 @@ class ImageNet(ClassFolders):
         return super().stated_classes(classes, **arguments)
 
 
-def _images_among(files: FileNames, extensions: Sequence[str]) -> FileNames:
+def _images_among(files: FileNames, extensions: Sequence[str], prefix: str) -> FileNames:
     if isinstance(extensions, str):
         raise ValueError(f'extensions must be a tuple of suffixes: ({extensions!r},)')
     suffixes = tuple(suffix.lower() for suffix in extensions)
     images = [name for name in files if name.lower().endswith(suffixes)]
-    return files if len(images) == len(files) else FileNames(images)
+    if len(images) == len(files):
+        return files
+    # Images of formats that OpenCV cannot read are left out, and told of.
+    others = [name for name in files if name.lower().endswith(_UNREADABLE)]
+    if others:
+        reason = (
+            f'{plural(len(others), "image")} of formats that are not read, such as {others[0]}: '
+            f'convert to JPEG or PNG'
+        )
+        raise_or_warn([Problem(prefix, '', reason, fatal=False)])
+    return FileNames(images)
 
 
 def _by_folder(

@@ -136,7 +136,11 @@ def _decode_by_pillow(data: bytes, origin: str) -> np.ndarray:
                     f'{origin}: a {picture.format} file: its compression changes the values of '
                     f'pixels, and with them the classes. Make the label maps anew as PNG'
                 )
-            return np.asarray(picture)
+            values = np.asarray(picture)
+            # Pillow spreads grey of 2 and 4 bits over 0 to 255, as for a picture.
+            depth = data[24] if data.startswith(png.SIGNATURE) else 8
+            spread = 255 // (2**depth - 1) if depth in (2, 4) and data[25] == png.GREY else 1
+            return values // spread if spread > 1 else values
     except Image.UnidentifiedImageError:
         raise DataError(f'{origin}: not an image; a label map is a PNG file') from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

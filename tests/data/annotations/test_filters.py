@@ -120,3 +120,18 @@ def test_one_class_of_several_in_training_is_doubtful(coco_folder):
         warnings.simplefilter('error')
         coco_folder.load(classes=('dog',))
         coco_folder.load(filter_empty=False)
+
+
+def test_a_file_that_is_two_images(coco_folder):
+    """Its objects are split between them, and each has the others as background."""
+    coco_folder.content['images'][2]['file_name'] = coco_folder.content['images'][0]['file_name']
+    with pytest.warns(DataWarning, match='images: 1 image is of a file that another image has'):
+        coco_folder.load()
+
+
+def test_annotations_that_are_there_twice(coco_folder):
+    """As joined exports have them; a few of many boxes are usual."""
+    again = [dict(entry, id=entry['id'] + 100) for entry in coco_folder.content['annotations']]
+    coco_folder.content['annotations'] += again
+    with pytest.warns(DataWarning, match='4 boxes have the box and the class of another box'):
+        coco_folder.load()

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from hrdet.data import DataError, RandomFlip, build_loader
+from hrdet.data import DataError, DataWarning, RandomFlip, build_loader
 from hrdet.data.annotations.proposals import read_proposals
 
 BOXES = np.array([[1, 2, 11, 22], [5, 5, 25, 15], [0, 0, 9, 9]], np.float32)
@@ -41,14 +41,23 @@ def test_best_first_by_image(proposal_file):
 
 
 def test_they_travel_with_the_sample(coco_folder, proposal_file):
-    dataset = coco_folder.load(
-        [RandomFlip(1)], proposal_file=proposal_file, num_max_proposals=1, test_mode=True
-    )
+    with pytest.warns(DataWarning, match='proposal_file: 1 of 3 images have no proposals'):
+        dataset = coco_folder.load(
+            [RandomFlip(1)], proposal_file=proposal_file, num_max_proposals=1, test_mode=True
+        )
     assert dataset[0].proposals.rows.tolist() == [[64 - 25, 5, 64 - 5, 15, np.float32(0.9)]]
     assert dataset[2].proposals.rows.shape == (0, 5)
     batches = list(build_loader(dataset, 2, num_workers=0, training=False))
     assert batches[0].proposals.shape == (2, 1, 5)
     assert batches[1].proposals[0, 0, 4] == -1
+
+
+def test_proposals_of_other_images_are_refused(coco_folder, tmp_path):
+    """Each image would have none, without a word: ids that are texts are other ids."""
+    ids = np.array(['7', '7', '8'])
+    np.savez(tmp_path / 'p.npz', image_ids=ids, boxes=BOXES, scores=SCORES)
+    with pytest.raises(DataError, match=r"3 of 3 images have no .* has the ids '7', '8'"):
+        coco_folder.load(proposal_file=str(tmp_path / 'p.npz'))
 
 
 def test_bad_files(tmp_path):

@@ -12,6 +12,7 @@ from hrdet.data import (
     ClassFolders,
     ConcatDataset,
     DataError,
+    DataWarning,
     ImageNet,
     RepeatDataset,
     ResizeEdge,
@@ -258,3 +259,18 @@ def test_an_image_that_a_resize_refuses_is_found_at_the_start(class_folders):
     check_images(
         ClassFolders(data_prefix=prefix, transforms=[CenterCrop(8)])
     )  # other transforms take it
+
+
+def test_what_is_left_out_or_contradicts_itself_is_told(class_folders):
+    """Formats that are not read, classes without an image, images with two classes."""
+    prefix = str(class_folders / 'train')
+    (class_folders / 'train/ant/x.gif').write_bytes(b'GIF89a')
+    with pytest.warns(DataWarning, match=r'1 image of formats that are not read, .*ant/x\.gif'):
+        ClassFolders(data_prefix=prefix)
+    listed = class_folders / 'list.txt'
+    listed.write_text('ant/0.jpg 1\nbee/0.jpg 2\n')
+    with pytest.warns(DataWarning, match='1 class without an image: 0; labels count from 0'):
+        ClassFolders(data_prefix=prefix, ann_file=str(listed))
+    listed.write_text('ant/0.jpg 0\nbee/0.jpg 1\nant/0.jpg 1\n')
+    with pytest.raises(DataError, match=r'ant/0\.jpg: the labels 0 and 1: keep one'):
+        ClassFolders(data_prefix=prefix, ann_file=str(listed))

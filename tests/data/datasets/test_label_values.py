@@ -1,6 +1,9 @@
 """From values in files to labels."""
 
 import io
+import struct
+import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -147,6 +150,22 @@ def test_grey_and_palette_pngs_are_read_as_numbers(store):
 def test_a_bitmap_has_labels_0_and_1(store):
     write(store, 'bits.png', Image.fromarray(INDICES > 0))
     np.testing.assert_array_equal(read_values(store, 'bits.png'), INDICES > 0)
+
+
+@pytest.mark.parametrize('bits', [2, 4])
+def test_grey_of_few_bits_is_not_spread(store, bits):
+    """Pillow makes 0, 85, 170 of the samples 0, 1, 2 of 2 bits: other classes."""
+    length = -(-3 * bits // 8)  # bytes of a row
+    texts = [''.join(f'{value:0{bits}b}' for value in row) for row in INDICES.tolist()]
+    numbers = [int(text.ljust(8 * length, '0'), 2) for text in texts]
+    rows = b''.join(b'\0' + number.to_bytes(length, 'big') for number in numbers)
+    header = struct.pack('>IIBBBBB', 3, 2, bits, 0, 0, 0, 0)
+    data = b'\x89PNG\r\n\x1a\n'
+    for kind, content in ((b'IHDR', header), (b'IDAT', zlib.compress(rows)), (b'IEND', b'')):
+        check = struct.pack('>I', zlib.crc32(kind + content))
+        data += struct.pack('>I', len(content)) + kind + content + check
+    Path(store.path('few.png')).write_bytes(data)
+    np.testing.assert_array_equal(read_values(store, 'few.png'), INDICES)
 
 
 def test_pictures_of_colours_are_refused(store):
