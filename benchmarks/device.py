@@ -131,7 +131,8 @@ def graphs(device: str) -> bool:
         _, model, batch = made(name)
         model, batch = model.to(device).eval(), batch.to(device)
         fast = optimize(copy.deepcopy(model), graph=device != 'cpu')
-        expected = model.predict(batch)
+        # As optimized, but without graphs: folding norms moves scores of random weights by 1e-3.
+        expected = optimize(copy.deepcopy(model), graph=False).predict(batch)
         captured = 0
         for _ in range(2):  # captured, then replayed
             found = fast.predict(batch)

@@ -3,7 +3,8 @@
 #
 #     benchmarks/gpu.sh                                    beside what peers this environment has
 #     HRDET_PEER_PYTHON=.../bin/python benchmarks/gpu.sh   beside the peers of that environment
-#     DRY=1 benchmarks/gpu.sh                              the same steps on the CPU, all small
+#     DRY=1 benchmarks/gpu.sh          the same steps on the CPU, all small; PATIENCE=20 for 20
+#                                      times the limits, where it does other work too
 #
 # Every step prints what it found as it ends, and ends by itself or at its limit; the page
 # docs/results/gpu.md ($PAGE) has all of it.  PYTHON is hrdet's interpreter.  CUDA operators that are
@@ -33,7 +34,7 @@ step() {
     local limit=$1 title=$2 found begin=$SECONDS
     shift 2
     printf '\n## %s\n\n' "$title" | tee -a "$page"
-    timeout "$limit" "$@" 2>&1 | tee -a "$page"
+    timeout $((limit * ${PATIENCE:-1})) "$@" 2>&1 | tee -a "$page"
     found=${PIPESTATUS[0]}
     [ "$found" = 124 ] && echo "**Ended at its limit of $limit s.**" | tee -a "$page"
     [ "$found" = 0 ] || status=$found

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from hrdet.apis import init_detector
 from hrdet.checkpoints import CheckpointError, save_checkpoint, saved_palette
 from hrdet.config import load_config, lower
 from hrdet.data.shapes import make_shapes
@@ -248,3 +249,29 @@ def test_checkpoints_tell_the_colours_of_a_segmentor_s_classes(config):
     train_set = SimpleNamespace(classes=('a', 'b'), palette=((1, 2, 3), (4, 5, 6)), report='')
     meta = _meta(config, lower(config), train_set, None)
     assert saved_palette({'state_dict': {'a': torch.zeros(1)}, 'meta': meta}) == train_set.palette
+
+
+def test_every_tool_tells_of_a_doubtful_config(config, tmp_path, capsys):
+    """Training, testing and the Python API, once each."""
+    norm = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=False)
+    for part in ('train', 'val', 'test'):
+        config.data[part].img_norm_cfg = norm
+    config.data.test.ann_file, config.data.test.img_prefix = (
+        config.data.val.ann_file,
+        config.data.val.img_prefix,
+    )
+    trainer = build_trainer(config, TrainOptions(), force_cpu=True)
+    path = tmp_path / 'a.pth'
+    save_checkpoint(path, dict(state_dict=trainer.model.state_dict(), meta=trainer.meta))
+    tools = dict(
+        training=lambda: build_trainer(config, TrainOptions(), force_cpu=True),
+        testing=lambda: build_tester(config, str(path), force_cpu=True),
+        api=lambda: init_detector(config, str(path), 'cpu'),
+    )
+    trainer.folder.release()
+    for name, use in tools.items():
+        capsys.readouterr()
+        use()
+        shown = capsys.readouterr()
+        found = (shown.out + shown.err).count('WARNING data.train.img_norm_cfg: to_rgb=False')
+        assert found == 1, name
