@@ -37,9 +37,10 @@ class Comparison:
     """A training of both sides.
 
     Args:
-        config: hrdet's, in ``configs``; ``options`` override its values.
+        config: hrdet's; ``options`` override its values.
         length: in iterations; the peer gets it as an argument.
-        metric: as both logs name it; the peer's is in percent.
+        metric: as hrdet's log names it.
+        peer_metric: as the peer's log names it, and what it is multiplied by to be hrdet's.
     """
 
     peer: str
@@ -47,25 +48,24 @@ class Comparison:
     options: tuple[str, ...]
     length: int
     metric: str
+    peer_metric: tuple[str, float]
 
 
+_CAMVID = ('runner.max_iters=800', 'evaluation.interval=100', 'checkpoint_config.interval=100')
+_QUARTER = (
+    'data.train.pipeline.2.img_scale=(240,180)',
+    'data.train.pipeline.3.crop_size=(128,128)',
+    'data.train.pipeline.7.size=(128,128)',
+    'data.val.pipeline.1.img_scale=(240,180)',
+)
+_SEGMENTATION = ('mmsegmentation', 'configs/camvid/fcn_hr18s_camvid_cpu.py')
+_DETECTION = ('mmdetection', 'benchmarks/learning_configs/bccd.py')
+_MIOU = ('mIoU', ('mIoU', 0.01))
 COMPARISONS = {
+    'camvid': Comparison(*_SEGMENTATION, _CAMVID, 800, *_MIOU),
     # Crops of 128 x 128 from images of 240 x 180: a quarter of the pixels of the config.
-    'camvid': Comparison(
-        'mmsegmentation',
-        'camvid/fcn_hr18s_camvid_cpu.py',
-        (
-            'data.train.pipeline.2.img_scale=(240,180)',
-            'data.train.pipeline.3.crop_size=(128,128)',
-            'data.train.pipeline.7.size=(128,128)',
-            'data.val.pipeline.1.img_scale=(240,180)',
-            'runner.max_iters=800',
-            'evaluation.interval=100',
-            'checkpoint_config.interval=100',
-        ),
-        800,
-        'mIoU',
-    ),
+    'camvid_quarter': Comparison(*_SEGMENTATION, _QUARTER + _CAMVID, 800, *_MIOU),
+    'bccd': Comparison(*_DETECTION, (), 1000, 'bbox_AP', ('coco/bbox_mAP', 1)),
 }
 
 
@@ -88,10 +88,10 @@ class Run:
             *(
                 sys.executable,
                 str(ROOT / 'tools' / 'train.py'),
-                str(ROOT / 'configs' / about.config),
+                str(ROOT / about.config),
             ),
             *('--gpus=0', f'--seed={self.seed}', f'--work-dir={self.folder}'),
-            *('--cfg-options', *about.options, *options),
+            *(('--cfg-options', *about.options, *options) if about.options + options else ()),
         ]
 
     def logged(self, key: str) -> dict[int, dict[str, Any]]:
@@ -148,8 +148,8 @@ class Watched:
             wall=self._before['wall'] + time.monotonic() - self._start,
             cpu=self._before['cpu'] + self._cpu,
         )
-        metric = COMPARISONS[self._run.name].metric
-        scale = 1 if self._run.side == 'hrdet' else 0.01
+        about = COMPARISONS[self._run.name]
+        metric, scale = about.peer_metric if self._run.side == about.peer else (about.metric, 1)
         known = {row['step'] for row in self._run.record()}
         with (self._run.folder / 'record.jsonl').open('a') as record:
             for step, entry in sorted(self._run.logged(metric).items()):

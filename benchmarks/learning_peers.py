@@ -5,11 +5,14 @@ again resumes.  Metrics go to mmengine's log, ``WORK_DIR/<time>/vis_data/scalars
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 
-def camvid(iterations: int) -> dict[str, Any]:
+def camvid(
+    iterations: int, scale: tuple[int, int] = (480, 360), crop: tuple[int, int] = (256, 256)
+) -> dict[str, Any]:
     """configs/camvid/fcn_hr18s_camvid_cpu.py as a config of mmsegmentation 1."""
     import mmseg
     from mmengine.config import Config
@@ -21,7 +24,7 @@ def camvid(iterations: int) -> dict[str, Any]:
     published.merge_from_dict(
         {
             'model.pretrained': None,
-            'model.data_preprocessor.size': (128, 128),
+            'model.data_preprocessor.size': crop,
             'model.data_preprocessor.seg_pad_val': 11,
             'model.decode_head.num_classes': 11,
             'model.decode_head.ignore_index': 11,
@@ -49,12 +52,12 @@ def camvid(iterations: int) -> dict[str, Any]:
     labels = dict(type='LoadAnnotations')
     augment = [
         labels,
-        dict(type='RandomResize', scale=(240, 180), ratio_range=(0.5, 2.0), keep_ratio=True),
-        dict(type='RandomCrop', crop_size=(128, 128), cat_max_ratio=0.75, ignore_index=11),
+        dict(type='RandomResize', scale=scale, ratio_range=(0.5, 2.0), keep_ratio=True),
+        dict(type='RandomCrop', crop_size=crop, cat_max_ratio=0.75, ignore_index=11),
         dict(type='RandomFlip', prob=0.5),
         dict(type='PhotoMetricDistortion'),
     ]
-    resize = dict(type='Resize', scale=(240, 180), keep_ratio=True)
+    resize = dict(type='Resize', scale=scale, keep_ratio=True)
     return dict(
         default_scope='mmseg',
         model=published.model,
@@ -76,7 +79,23 @@ def camvid(iterations: int) -> dict[str, Any]:
     )
 
 
-CASES = {'camvid': camvid}
+def bccd(iterations: int) -> dict[str, Any]:
+    """The config that hrdet reads too, as it is."""
+    from mmdet.utils import register_all_modules
+    from mmengine.config import Config
+
+    register_all_modules()
+    config = Config.fromfile(Path(__file__).with_name('learning_configs') / 'bccd.py')
+    assert config.train_cfg.max_iters == iterations
+    # Helper variables, and what mmdetection's own tools/train.py reads, are not the runner's.
+    return {k: v for k, v in config.items() if k[0] != '_' and k != 'auto_scale_lr'}
+
+
+CASES = {
+    'bccd': bccd,
+    'camvid': camvid,
+    'camvid_quarter': partial(camvid, scale=(240, 180), crop=(128, 128)),
+}
 
 
 class Batches:

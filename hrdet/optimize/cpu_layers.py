@@ -1,5 +1,6 @@
 """Faster implementations of layers for inference on a CPU."""
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -16,7 +17,9 @@ from hrdet.models.necks import HRFPN
 from hrdet.ops import cpu
 
 _LEAST_CHANNELS = 16  # one AVX-512 vector; with fewer channels a direct convolution is faster
-_PACKED_WEIGHTS = 1 << 20  # from here on packing them for oneDNN takes as long as convolving
+# From here on packing weights for oneDNN takes as long as convolving one small image; matrix units
+# convolve so fast that it is soon so in bfloat16.
+_PACKED_WEIGHTS = {torch.float32: 1 << 20, torch.bfloat16: 1 << 12}
 _BFLOAT16_CHANNELS = 128  # from here on products are bfloat16 too: long sums average the rounding
 
 
@@ -44,7 +47,7 @@ class FastConv2d(nn.Conv2d):
     ) -> Tensor:
         """``in_place`` writes the result into ``residual``."""
         weight = self.weight
-        if weight.numel() >= _PACKED_WEIGHTS:
+        if weight.numel() >= _PACKED_WEIGHTS.get(weight.dtype, math.inf):
             if self._packed is None:
                 self._packed = self._pack(x)
             weight = self._packed

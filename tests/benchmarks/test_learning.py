@@ -21,7 +21,8 @@ sum(range(10 ** 6))
 @pytest.fixture(autouse=True)
 def toy(monkeypatch):
     monkeypatch.setattr(learning, '_POLL', 0.05)
-    monkeypatch.setitem(learning.COMPARISONS, 'toy', Comparison('peer', '', (), 30, 'mIoU'))
+    toy = Comparison('peer', '', (), 30, 'mIoU', ('IoU', 0.01))
+    monkeypatch.setitem(learning.COMPARISONS, 'toy', toy)
 
 
 def run_with(folder, side='hrdet', seed=0, metrics=()):
@@ -60,11 +61,11 @@ def test_a_failed_training_ends_the_others_with_its_output(tmp_path):
         learning.train(pairs)
 
 
-def test_peers_log_percent(tmp_path):
+def test_peers_log_other_names_and_percent(tmp_path):
     run = run_with(tmp_path, 'peer')
     log = run.folder / 'now' / 'vis_data' / 'scalars.json'
     log.parent.mkdir(parents=True)
-    log.write_text('{"step": 10, "mIoU": 50.0}\n{"step": 20, "mIo')
+    log.write_text('{"step": 10, "IoU": 50.0}\n{"step": 20, "Io')
     learning.train([(run, [sys.executable, '-c', ''])])
     assert [(row['step'], row['metric']) for row in run.record()] == [(10, 0.5)]
 
