@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 
 from hrdet.checkpoints import archive
@@ -153,18 +154,11 @@ def save_checkpoint(path: str | os.PathLike, checkpoint: dict[str, Any]) -> None
 def save_safetensors(
     path: str | os.PathLike, weights: dict[str, torch.Tensor], meta: dict[str, Any]
 ) -> None:
-    """Write weights (contiguous, sharing no memory) and ``meta`` (JSON's types), as atomically.
-
-    Raises:
-        CheckpointError: the package safetensors is not installed.
-    """
-    try:
-        from safetensors.torch import save
-    except ImportError:
-        raise CheckpointError(f'{path}: pip install safetensors to write this format') from None
+    """Write weights (contiguous, sharing no memory) and ``meta`` (JSON's types), as atomically."""
     with _atomic(Path(path)) as temporary:
         # Not save_file, whose file only its owner may read.
-        temporary.write_bytes(save(weights, metadata={'format': 'pt', _META: json.dumps(meta)}))
+        metadata = {'format': 'pt', _META: json.dumps(meta)}
+        temporary.write_bytes(safetensors.torch.save(weights, metadata=metadata))
 
 
 @contextmanager
@@ -194,10 +188,6 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
-    try:
-        import safetensors
-    except ImportError:
-        raise CheckpointError(f'{path}: pip install safetensors to read this format') from None
     try:
         with safetensors.safe_open(path, framework='pt') as file:
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

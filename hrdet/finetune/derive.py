@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 from hrdet import zoo
@@ -131,9 +130,6 @@ def _start(name: str, run: RunConfig, notes: list[str]) -> str:
     reasons = []
     for kind, source in sources:
         if not source:
-            continue
-        if source.startswith('timm/') and find_spec('safetensors') is None:
-            reasons.append(f'{source}: pip install safetensors to read it')
             continue
         try:
             if find(source).is_file():

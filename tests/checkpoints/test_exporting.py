@@ -55,8 +55,6 @@ def equal(ours, theirs):
 def test_every_layout_gives_the_same_model(
     layout, weights, modern, write, tmp_path, key_list_model
 ):
-    if layout == 'safetensors':
-        pytest.importorskip('safetensors', reason='safetensors is an extra')
     source = write({'state_dict': weights, 'meta': {'CLASSES': CLASSES, 'epoch': 12}})
     out = tmp_path / ('out.safetensors' if layout == 'safetensors' else 'out.pth')
     export(source, out, layout)
@@ -216,8 +214,6 @@ class TestTasks:
     def test_official_names_and_back(
         self, ours, official, ending, shapes_of, weights_for, write, key_list_model, tmp_path
     ):
-        if ending == 'safetensors':
-            pytest.importorskip('safetensors', reason='safetensors is an extra')
         shapes = shapes_of(ours)
         weights = weights_for(shapes)
         out = tmp_path / f'out.{ending}'

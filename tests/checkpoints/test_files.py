@@ -8,6 +8,7 @@ from datetime import date
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 from hrdet.checkpoints import CheckpointError, read_checkpoint, save_checkpoint
@@ -219,15 +220,13 @@ def test_what_could_not_be_read_back_is_not_written(tmp_path, weights):
 
 
 def test_safetensors(tmp_path, weights):
-    safetensors = pytest.importorskip('safetensors.torch', reason='safetensors is an extra')
-    safetensors.save_file(weights, tmp_path / 'a.safetensors', metadata={'note': 'x'})
+    safetensors.torch.save_file(weights, tmp_path / 'a.safetensors', metadata={'note': 'x'})
     back = read_checkpoint(tmp_path / 'a.safetensors')
     assert torch.equal(back['state_dict']['conv.weight'], weights['conv.weight'])
     assert back['meta'] == {'note': 'x'}
 
 
 def test_safetensors_keep_meta(tmp_path, weights):
-    pytest.importorskip('safetensors', reason='safetensors is an extra')
     meta = {'classes': ['a', 'b'], 'epoch': 3}
     save_safetensors(tmp_path / 'a.safetensors', weights, meta)
     path = named_by_hash(tmp_path / 'a.safetensors')
@@ -237,18 +236,6 @@ def test_safetensors_keep_meta(tmp_path, weights):
     assert list(tmp_path.iterdir()) == [path]
     (tmp_path / 'any').touch()
     assert path.stat().st_mode == (tmp_path / 'any').stat().st_mode
-
-
-@pytest.mark.parametrize('act', [
-    read_checkpoint, lambda path: save_safetensors(path, {'a': torch.zeros(1)}, {}),
-])  # fmt: skip
-def test_safetensors_is_an_extra(tmp_path, monkeypatch, act):
-    monkeypatch.setitem(sys.modules, 'safetensors', None)
-    monkeypatch.setitem(sys.modules, 'safetensors.torch', None)
-    path = tmp_path / 'a.safetensors'
-    path.touch()
-    with pytest.raises(CheckpointError, match='pip install safetensors'):
-        act(path)
 
 
 @pytest.mark.parametrize(
