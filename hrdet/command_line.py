@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from hrdet.registry import ConfigError, nearest
 
-CONFIG_HELP = 'config file, or the name of a published model'
+CONFIG_HELP = 'config file, or the name of a published model or of a config of hrdet'
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 CHECKPOINT_HELP = 'weights: of hrdet, of an OpenMMLab release, or of the HRNet releases'
 PROGRAM: str | None = None  # what help and errors call the program; None: its file

@@ -15,6 +15,7 @@ from hrdet.registry import ConfigError, nearest
 
 RELEASE = 'https://github.com/HRNet/HRNet-Object-Detection'
 _PACKAGE = Path(__file__).resolve().parent
+_CONFIGS = (_PACKAGE.parent / 'configs', _PACKAGE / '_share' / 'configs')
 
 # Detectors on COCO val2017: name, box AP, mask AP (per cent), address; - for none.
 
@@ -195,13 +196,12 @@ class Published:
         Raises:
             ConfigError: it is in neither.
         """
-        folders = (_PACKAGE.parent / 'configs', _PACKAGE / '_share' / 'configs')
-        for folder in folders:
+        for folder in _CONFIGS:
             if (folder / self.config).is_file():
                 return folder / self.config
         raise ConfigError(
-            f'{self.name}: there is no {self.config} in {folders[0]} or {folders[1]}: install '
-            f'hrdet again, or give the path of the config file'
+            f'{self.name}: {self.config} is neither in {_CONFIGS[0]} nor in {_CONFIGS[1]}: '
+            f'install hrdet again, or give the path of the config file'
         )
 
 
@@ -279,18 +279,20 @@ def similar(text: str) -> str:
 def resolve(config: Any, checkpoint: Any = None) -> tuple[Any, Any]:
     """``(config, checkpoint)`` with a model's name replaced by its config, and its weights' name.
 
-    A name is a text without folder and suffix that does not name a file.  Everything else passes
-    unchanged, and so does a checkpoint that is given.
+    A name is a text without folder and suffix that does not name a file; other configs in hrdet's
+    ``configs`` have names, too.  All else passes unchanged, and so does a checkpoint.
 
     Raises:
         ConfigError: no such name, or its config is not here.
     """
-    if not isinstance(config, str) or Path(config).suffix or Path(config).name != config:
-        return config, checkpoint
-    if Path(config).exists():
+    plain = isinstance(config, str) and not Path(config).suffix and Path(config).name == config
+    if not plain or Path(config).exists():
         return config, checkpoint
     model = named(config)
     if model is None:
+        for file in (file for folder in _CONFIGS for file in folder.glob('[!_]*/*.py')):
+            if file.stem == config:
+                return file, checkpoint
         raise ConfigError(
             f'{config!r} is neither a config file nor a published model{similar(config)} The names '
             f'are those of hrdet.zoo.MODELS'

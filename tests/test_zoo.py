@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,8 @@ from hrdet import zoo
 from hrdet.apis import init_detector
 from hrdet.registry import ConfigError
 from hrdet.weights import find
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 
 NAME = 'faster_rcnn_hrnetv2p_w18_1x'
 LINKED = f'{NAME}_20190522-e368c387.pth'  # what its address ends in
@@ -133,6 +136,14 @@ def test_another_name_suggests_the_nearest():
         zoo.resolve('faster_rcnn_hrnetv2_w18_1x')
 
 
+@pytest.mark.parametrize('folder', ['hrnet', 'camvid'])
+def test_configs_without_published_weights_have_names_too(folder):
+    for file in (CONFIGS / folder).glob('*.py'):
+        if zoo.named(file.stem) is None:
+            assert zoo.resolve(file.stem) == (file, None)
+            assert zoo.resolve(file.stem, 'x.pth') == (file, 'x.pth')
+
+
 @pytest.mark.parametrize('config', ['a/b', 'a.py', 'configs/hrnet/x.py', {'model': {}}, None])
 def test_what_is_no_name_passes(config):
     assert zoo.resolve(config, 'x.pth') == (config, 'x.pth')
@@ -145,7 +156,8 @@ def test_a_file_of_that_name_passes(tmp_path, monkeypatch):
 
 
 def test_an_installed_package_holds_the_configs(tmp_path, monkeypatch):
-    monkeypatch.setattr(zoo, '_PACKAGE', tmp_path / 'site-packages' / 'hrdet')
+    package = tmp_path / 'site-packages' / 'hrdet'
+    monkeypatch.setattr(zoo, '_CONFIGS', (tmp_path / 'configs', package / '_share' / 'configs'))
     with pytest.raises(ConfigError, match=r'install hrdet again, or give the path'):
         zoo.resolve(NAME, 'x.pth')
     file = tmp_path / 'site-packages/hrdet/_share/configs/hrnet' / f'{NAME}.py'
