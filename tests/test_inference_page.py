@@ -69,16 +69,20 @@ def test_blocks(index, folder, blocks, monkeypatch):
 
 def test_training(blocks, tmp_path, monkeypatch):
     """Without the training itself."""
-    asked = []
+    derived, asked = [], []
+
+    def config_for(name, path, batch, force_cpu, epochs):
+        derived.append((name, path, batch, epochs))
+        return zoo.MODELS[name].config_file()
 
     def build_trainer(config, options, force_cpu):
         asked.append((config, options))
         return SimpleNamespace(work_dir=tmp_path, hooks=[], run=lambda: 0)
 
-    published = zoo.MODELS['faster_rcnn_hrnetv2p_w18_1x'].config_file()
-    monkeypatch.setattr(training_run, 'config_for', lambda *_: published)
+    monkeypatch.setattr(training_run, 'config_for', config_for)
     monkeypatch.setattr(training_run, 'build_trainer', build_trainer)
     exec(textwrap.dedent(blocks[len(NAMES)]), names := {})
-    ((config, options),) = asked
-    assert (options.seed, config.total_epochs, config.data.imgs_per_gpu) == (0, 12, 4)
+    assert derived == [('faster_rcnn_hrnetv2p_w18_1x', 'data/mine', 4, 12)]
+    ((_, options),) = asked
+    assert options.seed == 0
     assert names['run'].complete

@@ -265,7 +265,7 @@ def test_every_tool_tells_of_a_doubtful_config(config, tmp_path, capsys):
     save_checkpoint(path, dict(state_dict=trainer.model.state_dict(), meta=trainer.meta))
     tools = dict(
         training=lambda: build_trainer(config, TrainOptions(), force_cpu=True),
-        testing=lambda: build_tester(config, str(path), force_cpu=True),
+        testing=lambda: build_tester(config, str(path), TestOptions(), force_cpu=True),
         api=lambda: init_detector(config, str(path), 'cpu'),
     )
     trainer.folder.release()

@@ -1,5 +1,6 @@
 """tools/download.py as a user runs it."""
 
+import logging
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,8 @@ from tools.download import main
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv('HRDET_HOME', str(tmp_path))
+    # The logger as it is in a new process, not on the console of a training before.
+    monkeypatch.setattr(logging.getLogger('hrdet'), 'handlers', [])
     return tmp_path
 
 
