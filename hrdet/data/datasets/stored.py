@@ -70,9 +70,10 @@ def names_of_classes(classes: Sequence[str] | str | None) -> tuple[str, ...] | N
     """Class names as a tuple, from the names or from a text file with one name a line."""
     if not isinstance(classes, str):
         return None if classes is None else tuple(classes)
-    if '/' in classes and not os.path.exists(classes):
+    there = os.path.exists(classes) and not os.path.isdir(classes)
+    if '/' in classes and not there:
         raise missing('classes', classes, 'file')
-    if not os.path.exists(classes):
+    if not there:
         raise DataError(
             f'classes: there is no file {classes!r} with one name a line; the names themselves '
             f'are given as a tuple: ({classes!r},)'

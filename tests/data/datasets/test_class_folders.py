@@ -196,6 +196,13 @@ class TestErrors:
         )
         assert "there is no file 'ant'" in error_of(str(class_folders), 'train', classes='ant')
 
+    def test_a_folder_of_that_name_is_no_list_of_classes(
+        self, class_folders, tmp_path, monkeypatch
+    ):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / 'ant').mkdir()
+        assert "as a tuple: ('ant',)" in error_of(str(class_folders), 'train', classes='ant')
+
     def test_lists(self, class_folders):
         listed = class_folders / 'meta.txt'
         listed.write_text('a.jpg 0\nb.jpg five\n')
