@@ -74,6 +74,10 @@ def _read(file: Path, root: str, problems: list[Problem]) -> tuple | None:
             fault('imagePath', f'there is no image {path}; put it beside the JSON file')
             return None
         path = beside
+    same_name = file.with_suffix(path.suffix)
+    if path.stem != file.stem and same_name.is_file():
+        reason = f'{image} is taken, not {same_name.name}, which has the name of this file'
+        fault('imagePath', f'{reason}: correct it if the files were renamed', fatal=False)
     # Parts of one object by their label and group; a shape without a group is an object.
     objects: dict[Any, list] = {}
     for index, shape in enumerate(shapes if isinstance(shapes, list) else ()):

@@ -34,7 +34,7 @@ def read_yolo(
         The table, without the images that cannot be read, and the problems.  An image without a
         text file has no objects.
     """
-    problems: list[Problem] = []
+    problems = _shared_files(root, images)
     names, sizes, objects = [], [], []
     for name in images:
         path = Path(root, name)
@@ -66,6 +66,28 @@ def label_file(image: Path) -> Path:
             parts[i] = 'labels'
             break
     return Path(*parts).with_suffix('.txt')
+
+
+def _shared_files(root: str, images: Sequence[str]) -> list[Problem]:
+    """An error for each text file that belongs to two images, such as a.jpg and a.png."""
+    problems: list[Problem] = []
+    first: dict[Path, str] = {}
+    for name in images:
+        labels = label_file(Path(root, name))
+        other = first.setdefault(labels, name)
+        if other != name and labels.exists():
+            reason = f'it belongs to two images, {other} and {name}: remove or rename one of them'
+            problems.append(Problem(str(labels), '', reason, True))
+    return problems
+
+
+def has_objects(path: Path) -> bool:
+    """Whether a text file begins as labels do; others may lie beside them, such as classes.txt."""
+    words = next(iter(_read_lines(path, [])), '').split()
+    try:
+        return len([float(word) for word in words]) >= 5
+    except ValueError:
+        return False
 
 
 def image_size(path: Path, problems: list[Problem]) -> tuple[int, int] | None:

@@ -12,11 +12,12 @@ import numpy as np
 
 from hrdet.data.datasets.headers import read_header
 from hrdet.data.datasets.images import COLOUR, decode
-from hrdet.data.errors import DataError
+from hrdet.data.errors import DataError, Problem, raise_or_warn
 
 _TWELVE_BITS = 4096  # a 16-bit file without larger values has 12 bits or fewer
 # What libjpeg says of files whose pixels are right.
 _HARMLESS = 'extraneous bytes'
+FIRST_ONLY = 'only the first is read; save each that counts as a file of its own'
 _one_at_a_time = threading.RLock()
 
 
@@ -25,13 +26,15 @@ def decode_sound(data: bytes, origin: str, flags: int = COLOUR) -> np.ndarray:
 
     Raises:
         DataError: as ``decode``; also a JPEG whose pixels are partly made up, and samples of more
-            than 8 bits that would be nearly black.
+            than 8 bits that would be nearly black.  Frames after the first are a ``DataWarning``.
     """
     if not data.startswith(b'\xff\xd8'):
         image = decode(data, origin, flags)
         header = read_header(data)
         if header is not None and header.bits > 8:
             check_depth(data, origin)
+        if header is not None and header.more_frames:
+            raise_or_warn([Problem(origin, '', f'several frames or pages: {FIRST_ONLY}', False)])
         return image
     with native_messages() as messages:
         image = decode(data, origin, flags)

@@ -3,7 +3,7 @@
 import io
 import os
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hrdet.data.datasets import png
 from hrdet.data.errors import DataError
@@ -13,16 +13,20 @@ _JPEG_START = b'\xff\xd8'
 # Markers of frame headers (SOF0 to SOF15 without DHT, JPG and DAC), which hold the size.
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 _ORIENTATION = 0x112
+_KIND_OF_PAGE, _SMALLER, _MASK = 254, 1, 4  # the TIFF tag NewSubfileType, and two of its bits
+_PAGES = 32  # of a TIFF file that are looked at
 _BITS = {'I;16': 16, 'I;16L': 16, 'I;16B': 16, 'I': 32, 'F': 32}  # of Pillow's modes; else 8
 
 
 class ImageHeader(NamedTuple):
-    """Size, bits of one sample, and the EXIF orientation (1: as it should be shown)."""
+    """What is known of an image file before its pixels are decoded."""
 
     height: int
     width: int
-    bits: int = 8
-    orientation: int = 1
+    bits: int = 8  # of one sample
+    orientation: int = 1  # of EXIF; 1: as it should be shown
+    more_frames: bool = False  # pages or frames follow the first, which alone is decoded
+    mode: str = ''  # Pillow's, of files that Pillow had to open
 
 
 def read_header(data: bytes) -> ImageHeader | None:
@@ -31,17 +35,26 @@ def read_header(data: bytes) -> ImageHeader | None:
         return _jpeg(data)
     info = png.header(data)
     if info is not None and b'eXIf' not in data:
-        return ImageHeader(info.height, info.width, info.depth)
+        # The chunk acTL of an animation comes before the pixels.
+        animated = data.find(b'acTL', 0, data.find(b'IDAT')) > 0
+        return ImageHeader(info.height, info.width, info.depth, more_frames=animated)
     return _by_pillow(data)
 
 
-def check_pixels(header: ImageHeader | None, origin: str) -> None:
-    """Raise an error for an image with more pixels than the limit.
+def check_header(header: ImageHeader | None, origin: str) -> None:
+    """Raise an error for an image that is not decoded, or not to the right colours.
 
     Raises:
-        DataError: names the file, its size and the limit.
+        DataError: more pixels than the limit, or colours in CIELAB; it names the file.
     """
-    if header is not None and header.height * header.width > max_pixels():
+    if header is None:
+        return
+    if header.mode == 'LAB':
+        raise DataError(
+            f'{origin}: its colours are in CIELAB, which decoders turn into different RGB: save '
+            f'the file in RGB'
+        )
+    if header.height * header.width > max_pixels():
         raise DataError(
             f'{origin}: an image of {header.width} x {header.height} pixels; more than '
             f'{max_pixels():,} are refused, because a small file can claim any size. Cut it into '
@@ -115,10 +128,40 @@ def _by_pillow(data: bytes) -> ImageHeader | None:
             warnings.simplefilter('ignore')
             width, height = picture.size
             bits = 16 if png.header(data) and data[24] == 16 else _BITS.get(picture.mode, 8)
-            orientation = picture.getexif().get(_ORIENTATION, 1)
+            orientation = _orientation(picture)
+            return ImageHeader(
+                height, width, bits, orientation, _more_frames(picture), picture.mode
+            )
     except Exception:  # Pillow's readers raise any error; OpenCV's own limit still applies
         return None
     finally:
         Image.MAX_IMAGE_PIXELS = bound
-    known = type(orientation) is int and 1 <= orientation <= 8
-    return ImageHeader(height, width, bits, orientation if known else 1)
+
+
+# Neither of these may raise: the size of an image is checked whatever else is damaged.
+def _orientation(picture: Any) -> int:
+    """That of EXIF; 1 where it says nothing, or nonsense."""
+    try:
+        value = picture.getexif().get(_ORIENTATION, 1)
+    except Exception:
+        return 1
+    return value if type(value) is int and 1 <= value <= 8 else 1
+
+
+def _more_frames(picture: Any) -> bool:
+    """Whether frames or pages follow the first of Pillow's picture that show something else.
+
+    Smaller copies and masks of the first page, which maps and slides have, do not count.
+    """
+    if not getattr(picture, 'is_animated', False):
+        return False
+    try:
+        for page in range(1, _PAGES if picture.format == 'TIFF' else 1):
+            picture.seek(page)
+            if not picture.tag_v2.get(_KIND_OF_PAGE, 0) & (_SMALLER | _MASK):
+                return True
+    except EOFError:  # no further page
+        return False
+    except Exception:  # a damaged page
+        return True
+    return True

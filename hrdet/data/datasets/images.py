@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from hrdet.data.datasets import png
-from hrdet.data.datasets.headers import check_pixels, max_bytes, read_header
+from hrdet.data.datasets.headers import check_header, max_bytes, read_header
 from hrdet.data.datasets.listing import FileNames, list_folder
 from hrdet.data.errors import BAD_ARCHIVE, DataError, missing
 from hrdet.json_files import open_file
@@ -38,12 +38,12 @@ def decode(data: bytes, origin: str, flags: int = COLOUR) -> np.ndarray:
     A JPEG without its end marker is an error: OpenCV would fill the missing part with grey.
 
     Raises:
-        DataError: not an image, cut off, or with more pixels than the bound (``check_pixels``).
+        DataError: not an image, cut off, or refused by ``check_header``.
     """
     # 1. Checks that need no decoding: the number of pixels, and the end marker of a JPEG, which is
     #    in the last bytes.
     header = read_header(data)
-    check_pixels(header, origin)
+    check_header(header, origin)
     if data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < 0:
         raise DataError(f'{origin}: the JPEG is cut off after {len(data)} bytes; fetch it again')
     # 2. Ordinary RGB PNGs by hrdet's decoder, everything else by OpenCV.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from hrdet.data.datasets.damage import check_depth, jpeg_damage, native_messages
+from hrdet.data.datasets.damage import FIRST_ONLY, check_depth, jpeg_damage, native_messages
 from hrdet.data.datasets.headers import read_header
 from hrdet.data.datasets.listing import load_listing, save_listing
 from hrdet.data.errors import DataError, Problem, raise_or_warn
@@ -37,6 +37,7 @@ class Findings:
     size: tuple[int, int] | None = None  # (h, w) as it is loaded
     orientation: int = 1  # of EXIF
     bits: int = 8  # of one sample in the file
+    more_frames: bool = False  # which are not read
     values: dict[int, int] = field(default_factory=dict)  # pixels of each value of its label map
 
 
@@ -121,7 +122,8 @@ def conclude(
     dataset: 'ImageDataset', indices: Sequence[int], findings: Sequence[Findings]
 ) -> list[Problem]:
     """Errors of single images and truths, and warnings about all of them together."""
-    # 1. Errors of single images; 2. EXIF orientation; 3. bit depth; 4. doubts of the data set.
+    # 1. Errors of single images; 2. EXIF orientation; 3. bit depth; 4. frames; 5. doubts of the
+    #    data set.
     problems = [Problem('', '', one.error, fatal=True) for one in findings if one.error]
     turned = [i for i, one in zip(indices, findings) if one.orientation != 1]
     if turned:
@@ -139,6 +141,13 @@ def conclude(
             f'as {dataset.path(deep[0])}: the upper 8 are used'
         )
         problems.append(Problem(dataset.source, '', reason, fatal=False))
+    several = [i for i, one in zip(indices, findings) if one.more_frames and not one.error]
+    if several:
+        reason = (
+            f'{len(several)} of {plural(len(findings), "image")} have several frames or pages, '
+            f'such as {dataset.path(several[0])}: {FIRST_ONLY}'
+        )
+        problems.append(Problem(dataset.source, '', reason, fatal=False))
     return problems + dataset.doubts(findings, whole=len(findings) == len(dataset))
 
 
@@ -153,6 +162,7 @@ def examine(dataset: 'ImageDataset', index: int) -> Findings:
             header = read_header(data) if data else None
             if header is not None:
                 findings.bits, findings.orientation = header.bits, header.orientation
+                findings.more_frames = header.more_frames
             findings.size = dataset.image(index).shape[:2]
             if findings.bits > 8:
                 check_depth(data, dataset.path(index))
@@ -211,7 +221,9 @@ class _Memory:
     """What was found of the files of a data set, in a file of the cache folder."""
 
     def __init__(self, dataset: 'ImageDataset'):
-        self.key = f'inspection of {os.path.abspath(dataset.source)}, {dataset.load_options()}'
+        self.key = (
+            f'frames and inspection of {os.path.abspath(dataset.source)}, {dataset.load_options()}'
+        )
         self.entries: dict[str, dict] = {}
         self.added: dict[str, dict] = {}
         arrays = load_listing(self.key)

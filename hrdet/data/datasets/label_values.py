@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from hrdet.data.datasets import png
-from hrdet.data.datasets.headers import check_pixels, read_header
+from hrdet.data.datasets.headers import check_header, read_header
 from hrdet.data.errors import DataError
 from hrdet.data.transforms.labels import reduce_zero_label
 from hrdet.structures.truth import SEMANTIC_IGNORE
@@ -112,7 +112,12 @@ def read_values(store: Any, name: str) -> np.ndarray:
     """
     # Ordinary PNGs by hrdet's decoder, all others by Pillow, which keeps palette indices.
     origin, data = store.path(name), store.read(name)
-    check_pixels(read_header(data), origin)
+    header = read_header(data)
+    check_header(header, origin)
+    if header is not None and header.more_frames:
+        raise DataError(
+            f'{origin}: a label map of several frames or pages: save the one that is meant as a PNG'
+        )
     values = png.decode_indices(data)
     if values is None:
         values = _decode_by_pillow(data, origin)

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from hrdet.data.datasets.listing import FileNames
+from hrdet.data.datasets.stored import IMAGE_SUFFIXES
 from hrdet.data.errors import Problem, read_lines
 
 _SHOWN = 5  # names in a message
@@ -32,10 +33,11 @@ def pair_up(images: Any, maps: Any, img_suffix: str, seg_map_suffix: str, split:
     """
     # 1. Stems of the images: all with the suffix, or those that ``split`` lists.
     problems: list[Problem] = []
-    known = [name for name in images.files() if name.endswith(img_suffix)]
+    files = images.files()
+    known = [name for name in files if name.endswith(img_suffix)]
     stems = [name[: len(name) - len(img_suffix)] for name in known]
     if not known:
-        suffixes = _suffixes(images.files())
+        suffixes = _suffixes(files)
         suffixes_there = f'it has {", ".join(suffixes)}' if suffixes else 'it is empty'
         reason = f'no file ends in {img_suffix}, which img_suffix says; {suffixes_there}'
         problems.append(Problem(images.path(''), '', reason, fatal=True))
@@ -45,6 +47,14 @@ def pair_up(images: Any, maps: Any, img_suffix: str, seg_map_suffix: str, split:
         _note(problems, absent, images.path(''), f'named in {split}: no image', fatal=True)
         left_out = set(absent)
         stems = [stem for stem in stems if stem + img_suffix not in left_out]
+    else:
+        # Label maps may lie in the folder of the images.
+        mixed = maps is not None and maps.path('').startswith(images.path(''))
+        no_images = (img_suffix, seg_map_suffix) if mixed else (img_suffix,)
+        others = [name for name in files if name.lower().endswith(IMAGE_SUFFIXES)]
+        others = [name for name in others if not name.endswith(no_images)]
+        where = f'left out: it does not end in {img_suffix}, as img_suffix says'
+        _note(problems, others, images.path(''), where, fatal=False)
     if maps is None:
         return Pairs(FileNames(stem + img_suffix for stem in stems), None, problems)
     # 2. Report images without a label map and label maps without an image; keep the pairs.

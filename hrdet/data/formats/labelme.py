@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hrdet.data.annotations import read_labelme
-from hrdet.data.formats.labels import Labels, split_folders
+from hrdet.data.formats.labels import Labels, split_folders, without_label
 from hrdet.json_files import read_bytes
 
 KIND = 'labelme'
@@ -28,4 +28,5 @@ def _is_labelme(file: Path) -> bool:
 
 def _table(files: list[Path], folder: Path) -> tuple:
     table, problems = read_labelme(files, str(folder))
+    problems += without_label(folder, table.file_names, 'a JSON')
     return table, str(folder), problems

@@ -1,15 +1,16 @@
 """One part of a set of labelled images, whatever its format, and what the formats share."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from hrdet.data.annotations import AnnotationTable
 from hrdet.data.datasets.stored import IMAGE_SUFFIXES
 from hrdet.data.errors import Problem
+from hrdet.messages import plural
 
 SPLITS = ('train', 'val', 'test')
 _SPLIT_NAMES = {
@@ -55,6 +56,46 @@ def images_below(folder: Path) -> list[str]:
         for path in folder.rglob('*')
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')
     )
+
+
+def without_label(folder: Path, labelled: Iterable[str], kind: str) -> list[Problem]:
+    """A warning about images below a folder that are not ``labelled``, by files of a ``kind``."""
+    images = images_below(folder)
+    others = sorted(set(images) - set(labelled))
+    if not others:
+        return []
+    reason = (
+        f'{len(others)} of {plural(len(images), "image")} without {kind} file, such as '
+        f'{others[0]}, left out: one without objects is written for an image that shows none'
+    )
+    return [Problem(str(folder), '', reason, fatal=False)]
+
+
+def without_image(
+    folders: Mapping[Path, Path], suffix: str, is_label: Callable[[Path], bool]
+) -> list[Problem]:
+    """Warnings about files of labels whose image is not there.
+
+    Args:
+        folders: from a folder of such files to that of the images.
+        suffix: of the files.
+        is_label: whether a file of that suffix holds labels.
+    """
+    problems = []
+    for labels, images in folders.items():
+        if any(parent in folders for parent in labels.parents):
+            continue  # the turn of that folder finds these files
+        known = {str(PurePosixPath(name).with_suffix('')) for name in images_below(images)}
+        files = [path.relative_to(labels) for path in sorted(labels.rglob(f'*{suffix}'))]
+        files = [name for name in files if name.with_suffix('').as_posix() not in known]
+        lone = [name.as_posix() for name in files if is_label(labels / name)]
+        if lone:
+            reason = (
+                f'{plural(len(lone), "file")} of labels without an image in {images}, such as '
+                f'{lone[0]}: add the image ({" ".join(IMAGE_SUFFIXES)}) or remove the file'
+            )
+            problems.append(Problem(str(labels), '', reason, fatal=False))
+    return problems
 
 
 def same_classes(parts: Sequence[Labels]) -> list[Labels]:

@@ -6,8 +6,15 @@ from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 from hrdet.data.annotations import AnnotationTable, read_voc, read_voc_files
-from hrdet.data.errors import DataError
-from hrdet.data.formats.labels import SPLITS, Labels, images_below, split_folders, split_of
+from hrdet.data.errors import DataError, Problem
+from hrdet.data.formats.labels import (
+    SPLITS,
+    Labels,
+    images_below,
+    split_folders,
+    split_of,
+    without_label,
+)
 
 KIND = 'VOC'
 
@@ -50,7 +57,9 @@ def _from_lists(path: Path, lists: Sequence[Path]) -> list[Labels]:
 
 def _from_files(split: str, folder: Path, files: Sequence[Path]) -> Labels:
     table, problems = read_voc_files(str(folder), files)
-    return _located(Labels(split, table, '', problems), folder)
+    part = _located(Labels(split, table, '', problems), folder)
+    names = part.table.file_names
+    return replace(part, problems=part.problems + without_label(Path(part.images), names, 'an XML'))
 
 
 def _located(part: Labels, folder: Path) -> Labels:
@@ -60,9 +69,19 @@ def _located(part: Labels, folder: Path) -> Labels:
             break
     else:
         raise DataError(f'{folder}: there are no images in JPEGImages, images or beside the labels')
-    by_stem = {PurePosixPath(name).stem: name for name in known}
-    names = [by_stem.get(PurePosixPath(name).stem, name) for name in part.table.file_names]
-    return replace(part, table=replace(part.table, file_names=names), images=str(folder / name))
+    # The file that the label names; else the one of its stem, in any folder and format.
+    by_stem: dict[str, list[str]] = {}
+    for image in known:
+        by_stem.setdefault(PurePosixPath(image).stem, []).append(image)
+    exact, names, problems = set(known), [], list(part.problems)
+    for image in part.table.file_names:
+        found = [image] if image in exact else by_stem.get(PurePosixPath(image).stem, [image])
+        names.append(found[0])
+        if len(found) > 1:
+            reason = f'which image is meant, {" or ".join(found[:4])}? Remove or rename the others'
+            problems.append(Problem(str(folder / name), image, reason, fatal=True))
+    table = replace(part.table, file_names=names)
+    return replace(part, table=table, images=str(folder / name), problems=problems)
 
 
 def xml_of(table: AnnotationTable, image: int, file_name: str) -> bytes:

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from hrdet.data.annotations import AnnotationTable, read_yolo
-from hrdet.data.annotations.yolo import label_file
+from hrdet.data.annotations.yolo import has_objects, label_file
 from hrdet.data.errors import DataError, Problem, read_lines
-from hrdet.data.formats.labels import SPLITS, Labels, images_below, split_folders
+from hrdet.data.formats.labels import SPLITS, Labels, images_below, split_folders, without_image
 from hrdet.json_files import read_bytes
 from hrdet.messages import plural
 from hrdet.structures.coco_masks import rasterise
@@ -189,6 +189,8 @@ def _read(split: str, images: Sequence[Path], classes: Sequence[str], file: str)
     root = os.path.commonpath([image.parent for image in images])
     names = [os.path.relpath(image, root).replace(os.sep, '/') for image in images]
     table, problems = read_yolo(file, root, names, classes)
+    folders = {label_file(image).parent: image.parent for image in images}
+    problems += without_image(folders, '.txt', has_objects)
     return Labels(split, table, root, problems)
 
 

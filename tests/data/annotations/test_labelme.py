@@ -108,3 +108,11 @@ def test_broken_pages_are_named(read, changes, reason):
     assert problem.fatal
     assert reason in problem.reason
     assert table.file_names == []
+
+
+def test_renamed_files_whose_label_names_another_image(read, tmp_path):
+    cv2.imwrite(str(tmp_path / 'b.jpg'), np.zeros((40, 80, 3), np.uint8))
+    _, problems = read(shape('cat', [[0, 0], [10, 0], [0, 10]]), image='b.jpg')
+    (problem,) = problems
+    assert (problem.where, problem.fatal) == ('imagePath', False)
+    assert 'b.jpg is taken, not a.jpg, which has the name of this file' in problem.reason

@@ -116,3 +116,15 @@ def test_labels_are_in_place_of_the_last_folder_images(tmp_path):
     path = tmp_path / 'images' / 'set' / 'images' / 'train' / 'a.b.jpg'
     assert label_file(path) == tmp_path / 'images' / 'set' / 'labels' / 'train' / 'a.b.txt'
     assert label_file(tmp_path / 'x' / 'a.jpg').name == 'a.txt'
+
+
+def test_a_text_file_of_two_images_is_an_error(read, tmp_path):
+    read('0 0.5 0.5 0.2 0.2\n')
+    cv2.imwrite(str(tmp_path / 'images/a.png'), np.zeros((40, 80, 3), np.uint8))
+    root = str(tmp_path / 'images')
+    _, problems = read_yolo('data.yaml', root, ['a.jpg', 'a.png'], ['cat'])
+    (problem,) = problems
+    assert problem.fatal
+    assert problem.file.endswith('a.txt')
+    assert 'two images, a.jpg and a.png' in problem.reason
+    assert read_yolo('data.yaml', root, ['a.jpg', 'a.jpg'], ['cat'])[1] == []  # told elsewhere

@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import AppendingTiffWriter
 
-from hrdet.data import DataError
+from hrdet.data import DataError, DataWarning
+from hrdet.data.datasets.damage import decode_sound
 from hrdet.data.datasets.headers import read_header
 from hrdet.data.datasets.images import decode
 
@@ -27,13 +29,13 @@ def with_mark(orientation, kind='jpeg', order=b'Exif\0\0II*\0'):
 @pytest.mark.parametrize('suffix', ['.jpg', '.png', '.bmp', '.tif', '.webp', '.ppm'])
 def test_sizes_of_all_formats(suffix):
     data = cv2.imencode(suffix, PIXELS)[1].tobytes()
-    assert read_header(data) == (20, 30, 8, 1)
+    assert read_header(data)[:5] == (20, 30, 8, 1, False)
 
 
 @pytest.mark.parametrize('kind', ['jpeg', 'png', 'webp'])
 @pytest.mark.parametrize('orientation', range(1, 9))
 def test_orientations(kind, orientation):
-    assert read_header(with_mark(orientation, kind)) == (20, 30, 8, orientation)
+    assert read_header(with_mark(orientation, kind))[:4] == (20, 30, 8, orientation)
 
 
 def test_big_endian_orientation():
@@ -41,7 +43,7 @@ def test_big_endian_orientation():
     segment = b'Exif\0\0' + body
     data = cv2.imencode('.jpg', PIXELS)[1].tobytes()
     marked = data[:2] + b'\xff\xe1' + struct.pack('>H', len(segment) + 2) + segment + data[2:]
-    assert read_header(marked) == (20, 30, 8, 6)
+    assert read_header(marked)[:4] == (20, 30, 8, 6)
 
 
 @pytest.mark.parametrize('suffix', ['.png', '.tif'])
@@ -94,3 +96,58 @@ def test_bounds_of_opencv_are_named(monkeypatch):
     monkeypatch.setenv('HRDET_MAX_PIXELS', str(1 << 40))
     with pytest.raises(DataError, match=r'big\.png: not an image OpenCV can read'):
         decode(claims(33000, 33000), 'big.png')
+
+
+def several(kind, *more, **options):
+    """An image file of ``PIXELS`` and further frames or pages."""
+    file = io.BytesIO()
+    first, *others = (Image.fromarray(pixels) for pixels in (PIXELS, *more))
+    first.save(file, kind, save_all=True, append_images=others, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize('kind', ['tiff', 'gif', 'webp', 'png'])
+def test_further_frames_are_told(kind):
+    assert read_header(several(kind, 255 - PIXELS)).more_frames
+    assert not read_header(several(kind)).more_frames
+    with pytest.warns(DataWarning, match=r'a\.tif: several frames or pages: only the first'):
+        image = decode_sound(several('tiff', 255 - PIXELS), 'a.tif')
+    np.testing.assert_array_equal(image[..., ::-1], PIXELS)
+
+
+def pages(kinds):
+    """A TIFF file of a page for each kind: the value of the tag NewSubfileType."""
+    file = io.BytesIO()
+    with AppendingTiffWriter(file, new=True) as writer:
+        for kind in kinds:
+            Image.fromarray(PIXELS).save(writer, 'tiff', tiffinfo={254: kind})
+            writer.newFrame()
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ('kinds', 'told'),
+    [([0, 1, 1], False), ([0, 1, 4, 5], False), ([0, 1, 0], True), ([2, 2], True)],
+)
+def test_smaller_copies_of_a_page_are_no_further_pages(kinds, told):
+    assert read_header(pages(kinds)).more_frames is told
+
+
+def test_a_damaged_second_page_does_not_hide_the_size():
+    data = bytearray(pages([0, 0]))
+    first = int.from_bytes(data[4:8], 'little')
+    after = first + 2 + 12 * int.from_bytes(data[first : first + 2], 'little')
+    data[after : after + 4] = (2**31).to_bytes(4, 'little')  # where the second page would be
+    assert read_header(bytes(data))[:2] == (20, 30)
+
+
+def test_colours_in_cielab_are_refused():
+    """OpenCV's RGB of them differs by a dozen levels from Pillow's."""
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, 'tiff')
+    lab = io.BytesIO()
+    Image.frombytes('LAB', (30, 20), PIXELS.tobytes()).save(lab, 'tiff')
+    decode(file.getvalue(), 'a.tif')
+    for read in (decode, decode_sound):
+        with pytest.raises(DataError, match=r'a\.tif: its colours are in CIELAB, .*save the file'):
+            read(lab.getvalue(), 'a.tif')

@@ -194,3 +194,13 @@ def test_of_very_many_images_some_are_checked_and_it_is_told(tmp_path, monkeypat
     check_images(dataset)
     assert len(read) == 56
     assert '16 of 40 images checked; hrdet check' in caplog.text
+
+
+def test_further_frames_are_told(coco_folder):
+    coco_folder.content['images'][0]['file_name'] = '0.tif'
+    first, second = (Image.new('RGB', (64, 48), colour) for colour in ('red', 'blue'))
+    path = Path(coco_folder.img_prefix, '0.tif')
+    first.save(path, save_all=True, append_images=[second])
+    with pytest.warns(DataWarning, match=r'1 of 3 images have several frames or pages.*0\.tif'):
+        check_images(coco_folder.load())
+    assert coco_folder.load().image(0)[0, 0].tolist() == [0, 0, 255]

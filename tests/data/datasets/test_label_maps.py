@@ -1,6 +1,7 @@
 """Images with label maps: pairs, truth, errors."""
 
 import re
+import warnings
 
 import cv2
 import numpy as np
@@ -176,6 +177,21 @@ class TestPartners:
         with pytest.warns(DataWarning, match=r'map/: 1 x no image in .*img/: 1\.png'):
             dataset = load(label_folders)
         assert list(dataset.image_ids) == ['0.jpg', '2.jpg', '3.jpg']
+
+    def test_images_of_another_suffix_are_left_out_and_told(self, label_folders):
+        for folder in ('img', 'map'):
+            (label_folders / folder / '1.jpg').write_bytes(b'')  # only in img an image is meant
+        (label_folders / 'img' / '1.jpg').rename(label_folders / 'img' / '1.JPG')
+        (label_folders / 'map' / '1.png').unlink()
+        with pytest.warns(DataWarning, match=r'img/: 1 x left out: .* in \.jpg, .*: 1\.JPG'):
+            dataset = load(label_folders)
+        assert list(dataset.image_ids) == ['0.jpg', '2.jpg', '3.jpg']
+        for path in (label_folders / 'map').glob('*.png'):
+            path.rename(label_folders / 'img' / path.name)
+        (label_folders / 'img' / '1.JPG').unlink()
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            LabelMapDataset(str(label_folders), 'img', 'img', classes=CLASSES)
 
     def test_names_without_an_image(self, label_folders):
         (label_folders / 'train.txt').write_text('0\n7\n')

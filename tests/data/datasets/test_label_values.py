@@ -201,3 +201,10 @@ def test_what_is_no_image_is_said_so(store):
         file.write(b'noise')
     with pytest.raises(DataError, match=r'0\.png: not an image; a label map is a PNG file$'):
         read_values(store, '0.png')
+
+
+def test_a_label_map_of_several_pages_is_refused(tmp_path):
+    first, second = (Image.new('L', (4, 4), value) for value in (0, 1))
+    first.save(tmp_path / 'a.tif', save_all=True, append_images=[second])
+    with pytest.raises(DataError, match=r'a\.tif: a label map of several frames or pages'):
+        read_values(FolderImages(str(tmp_path)), 'a.tif')

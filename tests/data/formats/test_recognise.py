@@ -294,3 +294,58 @@ def test_yaml_that_reads_a_name_as_something_else(tmp_path, name):
         recognise_labels(root)
     (tmp_path / 'data.yaml').write_text(yaml.replace(f'1: {name}', f'1: "{name or "x"}"'))
     assert recognise_labels(root).parts[0].table.classes == ('cat', name or 'x')
+
+
+def test_yolo_text_files_without_their_images(tmp_path):
+    """In folders that have images and in one that has none; other texts beside them are none."""
+    root = yolo(tmp_path, '{kind}/{split}', yaml='train: train.txt\nnames: [cat]')
+    (tmp_path / 'train.txt').write_text('./images/train/a.jpg\n')
+    labels = tmp_path / 'labels/train'
+    (labels / 'classes.txt').write_text('cat\n')
+    write_image(tmp_path / 'images/train/listed_elsewhere.png', (40, 80))
+    (labels / 'listed_elsewhere.txt').write_text(LABEL)
+    assert recognise_labels(root).parts[0].problems == []
+    (tmp_path / 'images/train/photo.heic').write_bytes(b'')
+    (labels / 'photo.txt').write_text(LABEL)
+    (labels / 'more').mkdir()
+    (labels / 'more/a.txt').write_text(LABEL)
+    (problem,) = recognise_labels(root).parts[0].problems
+    assert not problem.fatal
+    assert '2 files of labels without an image in ' in problem.reason
+    assert 'such as more/a.txt: add the image' in problem.reason
+
+
+def test_a_label_of_voc_that_fits_two_images(tmp_path):
+    for name in (
+        'JPEGImages/x/a.png',
+        'JPEGImages/y/a.bmp',
+        'JPEGImages/b.jpg',
+        'JPEGImages/b.png',
+    ):
+        write_image(tmp_path / name, (40, 80))
+    (tmp_path / 'Annotations').mkdir()
+    for name in ('a', 'b'):
+        (tmp_path / f'Annotations/{name}.xml').write_text(voc_page(f'{name}.jpg'))
+    (part,) = recognise_labels(str(tmp_path)).parts
+    assert part.table.file_names[1] == 'b.jpg'  # which the file names
+    (problem,) = [problem for problem in part.problems if problem.fatal]
+    assert problem.where == 'a.jpg'
+    assert 'which image is meant, x/a.png or y/a.bmp?' in problem.reason
+
+
+@pytest.mark.parametrize('kind', ['VOC', 'labelme'])
+def test_images_without_a_label_are_left_out_and_told(tmp_path, kind):
+    for name in ('a.jpg', 'b.jpg', 'c.png'):
+        write_image(tmp_path / name, (40, 80))
+    (tmp_path / 'a.xml').write_text(voc_page('a.jpg'))
+    if kind == 'labelme':
+        (tmp_path / 'a.xml').unlink()
+        shapes = [dict(label='cat', points=[[1, 2], [30, 20]], shape_type='rectangle')]
+        page = dict(shapes=shapes, imagePath='a.jpg', imageHeight=40, imageWidth=80)
+        (tmp_path / 'a.json').write_text(json.dumps(page))
+    data = recognise_labels(str(tmp_path))
+    assert summary(data) == (kind, {'': (1, 1)})
+    (problem,) = data.parts[0].problems
+    assert not problem.fatal
+    assert '2 of 3 images without a' in problem.reason
+    assert 'such as b.jpg, left out' in problem.reason
