@@ -63,9 +63,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         unknown = re.match(r'unrecognized arguments: (-\S+)', message)
-        super().error(
-            message + (nearest(unknown[1], self._option_string_actions) if unknown else '')
-        )
+        # All begin with two dashes, which makes them more alike than words of a config.
+        similar = nearest(unknown[1], self._option_string_actions, 0.7) if unknown else ''
+        super().error(message + similar)
 
     def parse_known_args(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None

@@ -83,9 +83,9 @@ def is_custom(name: str) -> bool:
     return name in _CLASSES and not _CLASSES[name].__module__.startswith('hrdet.')
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """``'; did you mean 'x'?'`` for the known name closest to ``word``, or an empty string."""
-    matches = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(str(word), list(known), n=1, cutoff=cutoff)
     return f'; did you mean {matches[0]!r}?' if matches else ''
 
 

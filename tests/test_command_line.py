@@ -38,6 +38,9 @@ def test_an_unknown_option_suggests_one(capsys):
     assert "unrecognized arguments: --laucher; did you mean '--launcher'?" in (
         capsys.readouterr().err
     )
+    with pytest.raises(SystemExit):
+        parser.parse_args(['config', '--graph', '1'])  # as near to --gpus as dashes make it
+    assert capsys.readouterr().err.endswith('unrecognized arguments: --graph 1\n')
 
 
 def test_mistakes(capsys):

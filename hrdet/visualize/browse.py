@@ -1,6 +1,7 @@
 """A page to look through data sets: their images with their labels, doubtful ones first."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def write_browser(
     for part, dataset in sets.items():
         # The problems of each image that some name, then others up to the limit.
         names = [Path(dataset.path(index)).name for index in range(len(dataset))]
-        found = {i: [t for t in texts if name in t] for i, name in enumerate(names)}
+        found = {i: [t for t in texts if _names(t, name)] for i, name in enumerate(names)}
         doubtful = {index: told for index, told in found.items() if told}
         images += [
             _image(part, dataset, index, folder, doubtful.get(index, ()))
@@ -58,6 +59,11 @@ def write_browser(
     text = json.dumps(content, allow_nan=False).replace('</', '<\\/')
     page.write_text(PAGE.replace('{{data}}', text), 'utf-8')
     return page
+
+
+def _names(text: str, file: str) -> bool:
+    """Whether a problem is about a file, not about ``11.jpg`` where ``1.jpg`` is asked for."""
+    return file in text and re.search(rf'(?<![\w.-]){re.escape(file)}', text) is not None
 
 
 def _chosen(count: int, doubtful: Iterable[int], limit: int) -> list[int]:

@@ -95,3 +95,14 @@ def test_the_limit(tmp_path, monkeypatch):
     assert page.read_text(encoding='utf-8').count('"file"') == 2
     names = sorted(path.name for path in (tmp_path / 'shown/images').iterdir())
     assert names == ['train_000000_train0.jpg', 'train_000002_train2.jpg']
+
+
+def test_a_problem_marks_the_image_of_its_name_alone(page):
+    def write(root):
+        write_yolo(root)
+        (root / 'images/train/train2.jpg').rename(root / 'images/train/a_train1.jpg')
+        (root / 'labels/train/train2.txt').rename(root / 'labels/train/a_train1.txt')
+
+    _, content = page(write)
+    doubtful = [entry['title'] for entry in content['images'] if entry['score'] == 0]
+    assert doubtful == ['train a_train1.jpg']  # not train1.jpg too
