@@ -60,12 +60,15 @@ _QUARTER = (
 )
 _SEGMENTATION = ('mmsegmentation', 'configs/camvid/fcn_hr18s_camvid_cpu.py')
 _DETECTION = ('mmdetection', 'benchmarks/learning_configs/bccd.py')
+_CLASSIFICATION = ('mmpretrain', 'configs/hymenoptera/hrnet-w18-small_hymenoptera_cpu.py')
 _MIOU = ('mIoU', ('mIoU', 0.01))
 COMPARISONS = {
     'camvid': Comparison(*_SEGMENTATION, _CAMVID, 800, *_MIOU),
     # Crops of 128 x 128 from images of 240 x 180: a quarter of the pixels of the config.
     'camvid_quarter': Comparison(*_SEGMENTATION, _QUARTER + _CAMVID, 800, *_MIOU),
     'bccd': Comparison(*_DETECTION, (), 1000, 'bbox_AP', ('coco/bbox_mAP', 1)),
+    # 15 epochs of 8 iterations.
+    'hymenoptera': Comparison(*_CLASSIFICATION, (), 120, 'top1', ('accuracy/top1', 0.01)),
 }
 
 
