@@ -106,6 +106,11 @@ def one_line(error: Exception) -> str | None:
             f'the shared memory of this machine is used up ({text.splitlines()[-1]}): give it more '
             f'(docker run --shm-size 8g), or set data.workers_per_gpu=0, or a smaller batch'
         )
+    if 'Too many open files' in text:
+        return (
+            f'{text.splitlines()[0]} Each batch of the loader workers takes some: allow more '
+            f'(ulimit -n 8192), or set data.workers_per_gpu=0'
+        )
     if 'DataLoader worker' in text:
         return (
             f'a loader worker died ({text.splitlines()[0]}), usually for want of memory: set '

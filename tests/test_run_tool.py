@@ -26,6 +26,7 @@ LINES = [
         RuntimeError('Original Traceback:\nRuntimeError: unable to allocate shared memory(shm)'),
         '--shm-size',
     ),
+    (RuntimeError('Too many open files. Communication with\nthe workers'), 'ulimit -n 8192'),
     (RuntimeError('[gloo] Connection closed by peer [127.0.0.1]'), 'another process of this run'),
     (
         RuntimeError('[gloo/pair.cc:537] Read error [::1]:7: Connection reset by peer. GLHF!'),

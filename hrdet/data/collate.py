@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import get_worker_info
 
 from hrdet.data.datasets import ImageDataset
 from hrdet.data.errors import DataError
 from hrdet.structures import Annotation, Batch, ImageMeta, Sample, Views
 from hrdet.structures.arrays import zeros
+from hrdet.structures.batch import map_tensors
 
 
 def collate(
@@ -43,7 +45,7 @@ def collate(
     for canvas, sample in zip(images.numpy(), samples):
         h, w = sample.image.shape[:2]
         canvas[:h, :w] = sample.image
-    return Batch(
+    batch = Batch(
         images=images.permute(0, 3, 1, 2),
         metas=metas,
         input_sizes=torch.tensor([meta.input_size for meta in metas], dtype=torch.float32),
@@ -51,6 +53,10 @@ def collate(
         truth=_collated([sample.truth for sample in samples], metas, size),
         proposals=_collated([sample.proposals for sample in samples], metas, size),
     )
+    # The queue to the training process would do this in a thread whose errors nobody hears of.
+    if get_worker_info() is None:
+        return batch
+    return map_tensors(batch, lambda t: t.share_memory_() if t.numel() else t)
 
 
 def _collated(

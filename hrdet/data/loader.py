@@ -4,7 +4,10 @@ import functools
 import logging
 import os
 import signal
+import sys
 import threading
+from multiprocessing.queues import Queue
+from typing import Any
 
 import cv2
 import numpy as np
@@ -75,12 +78,19 @@ def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     keep_memory(KEPT)
+    # A batch that cannot be sent would be dropped, and the training process wait for it.
+    Queue._on_queue_feeder_error = staticmethod(_exit_on_error)
     # Terminals and launchers send their signals to the workers too.  A worker ignores them: the
     # training process still finishes its iteration and saves, and then ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, 'sigwaitinfo'):  # not on macOS
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_exit_on_sigterm_of_parent, daemon=True).start()
+
+
+def _exit_on_error(error: Exception, batch: Any) -> None:
+    sys.stderr.write(f'error: loader worker: {type(error).__name__}: {error}\n')
+    os._exit(1)
 
 
 def _exit_on_sigterm_of_parent() -> None:

@@ -27,15 +27,15 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = True) -> 'Batch':
         """The same batch on another device."""
-        return _map_tensors(self, lambda t: t.to(device, non_blocking=non_blocking))
+        return map_tensors(self, lambda t: t.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> 'Batch':
         """The same batch in page-locked memory (called by torch's DataLoader)."""
-        return _map_tensors(self, lambda t: t.pin_memory())
+        return map_tensors(self, lambda t: t.pin_memory())
 
     def part(self, images: slice) -> 'Batch':
         """The batch of some of its images."""
-        return replace(_map_tensors(self, lambda t: t[images]), metas=self.metas[images])
+        return replace(map_tensors(self, lambda t: t[images]), metas=self.metas[images])
 
 
 @dataclass(slots=True)
@@ -62,12 +62,12 @@ class Views:
         return Views([batch.part(images) for batch in self.batches])
 
 
-def _map_tensors(value, function):
+def map_tensors(value, function):
     changed = {}
     for field in fields(value):
         item = getattr(value, field.name)
         if isinstance(item, Tensor):
             changed[field.name] = function(item)
         elif is_dataclass(item):
-            changed[field.name] = _map_tensors(item, function)
+            changed[field.name] = map_tensors(item, function)
     return replace(value, **changed)

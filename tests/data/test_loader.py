@@ -1,6 +1,8 @@
 """The loader: same batches whatever the workers, batches that need no copy."""
 
 import logging
+import signal
+from dataclasses import fields, is_dataclass
 
 import cv2
 import pytest
@@ -114,3 +116,37 @@ def test_no_more_workers_than_cores(shapes, monkeypatch, caplog):
     monkeypatch.setattr('os.cpu_count', lambda: 1)
     assert build_loader(load(shapes), 1, num_workers=5).num_workers == 1
     assert caplog.messages == ['loader workers: 1 instead of 5, one for each core']
+
+
+def test_all_of_a_batch_is_in_shared_memory_before_it_is_sent(shapes):
+    """What is not would be moved there by a thread of the queue, which drops what does not fit."""
+
+    def tensors(value):
+        for field in fields(value):
+            item = getattr(value, field.name)
+            yield from [item] if isinstance(item, torch.Tensor) else ()
+            yield from tensors(item) if is_dataclass(item) else ()
+
+    def shared(samples):
+        return [t.is_shared() for t in tensors(collate(samples)) if t.numel()]
+
+    loader = DataLoader(load(shapes), batch_size=3, num_workers=1, collate_fn=shared)
+    assert all(len(flags) > 5 and all(flags) for flags in loader)
+
+
+class Unsendable(CocoDataset):
+    def __getitem__(self, key):
+        sample = super().__getitem__(key)
+        sample.meta.path = lambda: None  # which no queue takes
+        return sample
+
+
+def test_a_batch_that_cannot_be_sent_ends_its_worker(shapes):
+    """torch's queue drops it, and whoever waits for the batch waits for ever."""
+    dataset = Unsendable(shapes.train_ann, shapes.train_images, [Resize((96, 64))])
+    signal.alarm(60)  # against a hang only
+    try:
+        with pytest.raises(RuntimeError, match=r'DataLoader worker .* exited unexpectedly'):
+            list(build_loader(dataset, 2, num_workers=1))
+    finally:
+        signal.alarm(0)
