@@ -184,7 +184,7 @@ def _sides(case: Case, options: Options) -> list[Side]:
     """Those that can be measured here, with all their arguments."""
     more = case.files()
     return [
-        replace(side, arguments=side.arguments | more[side.peer])
+        replace(side, arguments=more[side.peer] | side.arguments)
         for side in case.sides
         if not side.peer or has_peer(options, side.name)
     ]

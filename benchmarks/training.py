@@ -35,10 +35,13 @@ def step(
         data = models.make_data(options, size)
         return models.arguments(options, family, scale=scale, data=data, batch=batch, amp=amp)
 
+    hrdet = f'{__name__}:hrdet_step'
     sides = [
-        Side('hrdet', f'{__name__}:hrdet_step', peer=False),
+        Side('hrdet', hrdet, peer=False),
         Side('mmdetection', f'{__name__}:mmdet_step', same=same_losses),
     ]
+    if options.device == 'cpu':  # beside the peer in float32; the losses are compared so, too
+        sides.insert(1, Side('hrdet bfloat16 AMP', hrdet, dict(amp=True), peer=False))
     # Samplers draw at random: for the comparison both take the first candidates.  In float32.
     check = dict(first=True, amp=False)
     return Case(name, sides, measures, files, check)
