@@ -4,7 +4,6 @@
     python -m benchmarks.reliability --quick              a tenth of each, about a minute
     python -m benchmarks.reliability images --seed 7      one of them, other inputs
     python -m benchmarks.reliability annotations --only 'coco 17'    one case again, as it was
-    python -m benchmarks.reliability --write docs/results/reliability.md
 
 Every case is made anew from the seed and runs in a process of its own.  The exit code is 1 if any
 ended badly: a crash, a hang, a traceback, a wrong result, a refusal that comes late or names no

@@ -64,11 +64,13 @@ def unpack(
     weights = _tensors(content)
     if not weights:
         keys = ', '.join(map(str, list(content)[:8])) or 'nothing'
+        place = ''.join(f'[{key!r}]' for key, value in outer.items() if value is content)
         if any(isinstance(value, Bookkeeping) for value in content.values()):
             raise CheckpointError(
                 f'{name}: the values of {keys} are numpy arrays, which are not read. If you know '
-                f'the file, save tensors instead: content = read_checkpoint(file, trusted=True); '
-                f'save_checkpoint(new, {{k: torch.from_numpy(v) for k, v in content.items()}})'
+                f'the file, save tensors instead: content = read_checkpoint(file, trusted=True)'
+                f'{place}; save_checkpoint(new, {{k: torch.from_numpy(v) for k, v in '
+                f'content.items()}})'
             )
         raise CheckpointError(
             f'{name}: no weights in it, only {keys}. Tensors by name are read, under state_dict, '

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from hrdet.distributed import broadcast_buffers, on_rank_0
 from hrdet.engine.stop_signal import Stopped
-from hrdet.evaluation import Evaluator
+from hrdet.evaluation import Evaluator, metrics_of
 from hrdet.structures import ImageMeta
 from hrdet.tracking import SamplePictures
 
@@ -54,7 +54,7 @@ class Tester(NamedTuple):
         """Predict and evaluate; the metrics, on every process."""
         evaluators = [] if self.evaluator is None else [self.evaluator]
         evaluate(self.model, self.loader, [*evaluators, *consumers], self.device)
-        return {} if self.evaluator is None else self.evaluator.compute()
+        return {} if self.evaluator is None else metrics_of(self.evaluator)
 
 
 class Validation(NamedTuple):
@@ -73,7 +73,7 @@ class Validation(NamedTuple):
             try:
                 with trainer.signal.at_once():
                     evaluate(trainer.model, self.loader, consumers, trainer.device)
-                    metrics = self.evaluator.compute()
+                    metrics = metrics_of(self.evaluator)
             except (Stopped, RuntimeError):  # the latter where another process has left
                 if not trainer.signal.signum:
                     raise

@@ -15,7 +15,7 @@ from hrdet.evaluation.coco import (
 )
 from hrdet.evaluation.coco_annotations import CocoAnnotations
 from hrdet.evaluation.details import error_numbers
-from hrdet.evaluation.evaluator import Evaluator
+from hrdet.evaluation.evaluator import Evaluator, metrics_of
 from hrdet.evaluation.mean_iou import MeanIoU
 from hrdet.evaluation.metric import CocoMetric
 
@@ -34,5 +34,6 @@ __all__ = [
     'evaluate',
     'evaluate_coco',
     'flatten',
+    'metrics_of',
     'mmdetection_names',
 ]

@@ -135,3 +135,19 @@ def log_table(text: str) -> None:
     """Log a table of several lines on rank 0."""
     if rank() == 0:
         _logger.info('\n%s', text.rstrip())
+
+
+def metrics_of(evaluator: Evaluator) -> dict[str, float]:
+    """The metrics as plain numbers, which logs and checkpoints hold; numpy's and torch's are not.
+
+    Raises:
+        ConfigError: one of them is no number.
+    """
+    metrics = evaluator.compute()
+    for name, value in metrics.items():
+        if not isinstance(value, (int, float)) and getattr(value, 'shape', None) != ():
+            raise ConfigError(
+                f'{type(evaluator).__name__}: the metric {name!r} is {repr(value)[:60]}; compute '
+                f'returns one number for each name'
+            )
+    return {name: float(value) for name, value in metrics.items()}

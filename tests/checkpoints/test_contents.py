@@ -2,10 +2,17 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
-from hrdet.checkpoints import CheckpointError, load_checkpoint, saved_classes
+from hrdet.checkpoints import (
+    CheckpointError,
+    load_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+    saved_classes,
+)
 from hrdet.checkpoints.contents import unpack
 
 
@@ -147,3 +154,15 @@ def test_several_models_in_one_file_are_named(tmp_path):
         CheckpointError, match=r'two\.pth: .*several keys, student, teacher.*save_checkpoint'
     ):
         unpack(tmp_path / 'two.pth')
+
+
+@pytest.mark.parametrize('key', ['', 'state_dict', 'net'])
+def test_the_cure_for_weights_in_numpy_arrays_works(tmp_path, key):
+    arrays = {'a.weight': np.ones((2, 2), np.float32), 'a.bias': np.zeros(2, np.float32)}
+    torch.save({key: arrays} if key else arrays, tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match='numpy arrays, which are not read') as caught:
+        unpack(tmp_path / 'a.pth')
+    cure = str(caught.value).partition('save tensors instead: ')[2]
+    names = dict(file=tmp_path / 'a.pth', new=tmp_path / 'b.pth', torch=torch)
+    exec(cure, names | dict(read_checkpoint=read_checkpoint, save_checkpoint=save_checkpoint))
+    assert torch.equal(unpack(tmp_path / 'b.pth').weights['a.weight'], torch.ones(2, 2))

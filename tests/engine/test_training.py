@@ -5,6 +5,7 @@ import os
 import signal
 import time
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from hrdet.checkpoints import read_checkpoint
 from hrdet.checkpoints.disk import link
 from hrdet.engine import Hook
 from hrdet.optimize import cpu_training
+from hrdet.registry import ConfigError
 from hrdet.tracking import NonFiniteLoss, Tracker
 from tests.engine import toy_run
 from tests.engine.test_resume import same
@@ -75,6 +77,21 @@ def test_best_is_kept_over_a_resume(tmp_path):
     second.run()
     best = read_checkpoint(tmp_path / 'best_bbox_AP.pth')
     assert (best['meta']['epoch'], best['meta']['metrics']) == (4, {'bbox_AP': 0.6})
+
+
+@pytest.mark.parametrize('kind', [np.float32, np.float64, np.int64, torch.tensor])
+def test_metrics_of_numpy_and_torch_are_numbers(tmp_path, kind):
+    """As an evaluator of one's own computes them; a checkpoint would not be written with them."""
+    toy_run.trainer(tmp_path, evaluator=toy_run.Scores(kind(1), kind(0))).run()
+    assert [entry['bbox_AP'] for entry in entries(tmp_path, 'val')] == [1, 0]
+    best = read_checkpoint(tmp_path / 'best_bbox_AP.pth')['meta']['metrics']['bbox_AP']
+    assert (best, type(best)) == (1, float)
+
+
+def test_a_metric_that_is_no_number_is_named(tmp_path):
+    trainer = toy_run.trainer(tmp_path, evaluator=toy_run.Scores([0.5, 0.5]))
+    with pytest.raises(ConfigError, match=r"Scores: the metric 'bbox_AP' is \[0\.5, 0\.5\]"):
+        trainer.run()
 
 
 def test_averaged_weights_are_what_is_tested_and_published(tmp_path):
