@@ -48,10 +48,10 @@ class Config(dict):
         self.origins.pop(key, None)
 
     def set(self, key: str, value: Any, origin: str | None) -> 'Config':
-        """Set a value with the place that wrote it; returns the section itself."""
-        self[key] = value
-        if origin is not None:
-            self.origins[key] = origin
+        """Set a value (a section itself, no copy) with the place that wrote it; returns self."""
+        super().__setitem__(key, value if isinstance(value, Config) else as_config(value))
+        self.origins.pop(key, None)
+        self.origins |= {} if origin is None else {key: origin}
         return self
 
     def update(self, *others: Mapping[str, Any], **values: Any) -> None:

@@ -9,7 +9,7 @@ from hrdet.config.lower.data import read_dataset
 from hrdet.config.lower.transforms import ThreeNumbers
 from hrdet.config.node import Node, check, check_typed
 from hrdet.ranges import Count, Natural
-from hrdet.registry import check_value, is_custom, nearest
+from hrdet.registry import ConfigError, check_value, is_custom, nearest
 
 # Lowers a data set without wrappers: (section, training=whether it is for training) -> node.
 LowerDataset = Callable[..., Node]
@@ -60,12 +60,11 @@ def has_reader(step: Any, path: str, readers: Mapping[str, Any], task: str) -> b
         ConfigError: hrdet has no such step.
     """
     kind = check_typed(step, path)['type']
-    check(
-        kind in readers or is_custom(kind),
-        f'{step.path}.type',
-        f'hrdet has no step {kind!r} of {task}{nearest(kind, readers)}; supported: '
-        f'{", ".join(readers)}',
-    )
+    if kind not in readers and not is_custom(kind):
+        raise ConfigError(
+            f'{step.path}.type: hrdet has no step {kind!r} of {task}{nearest(kind, readers)}; '
+            f'supported: {", ".join(readers)}'
+        )
     return kind in readers
 
 
