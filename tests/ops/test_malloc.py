@@ -6,11 +6,14 @@ import sys
 
 import pytest
 
+from hrdet.ops import malloc
+
 # MiB that stay resident: of one block of 40, then of it and ten of 3, all of them given free.
-PROGRAM = """
-import sys
+# The file alone: its package imports torch, which takes seconds.
+PROGRAM = f"""
+import runpy, sys
 import numpy as np
-from hrdet.ops.malloc import keep_memory
+keep_memory = runpy.run_path({malloc.__file__!r})['keep_memory']
 
 def resident():
     return int(open('/proc/self/statm').read().split()[1]) / 256
