@@ -5,7 +5,7 @@ import torch
 
 from benchmarks.exchanges import Exchanges
 from benchmarks.scaling import Run, difference, parse_args, table
-from hrdet.engine import launch
+from tests import forked
 from tests.benchmarks import exchanging
 
 ONE = Run(1, 6.0, 0.5, [{'loss_cls': 1.0, 'loss': 2.0}] * 4, {'kinds': {}, 'sizes': {}})
@@ -36,7 +36,7 @@ def test_images_must_be_shared_evenly():
 
 def test_collectives_of_a_step_are_counted(tmp_path):
     """DDP's, too; what is sent counts, not what arrives."""
-    launch.spawn(2, exchanging.step, str(tmp_path / 'found.json'))
+    forked.launched(2, exchanging.step, str(tmp_path / 'found.json'))
     calls, sizes = exchanging.read(tmp_path / 'found.json')
     gradients = 4 * (3 * 5 + 5)
     assert calls == {'allreduce_ float32': 2, 'allgather_ int64': 1}

@@ -1,9 +1,4 @@
-"""Trainings of the toy that are killed or starved, in children of a process with torch.
-
-    python -m tests.engine.faults NAME FOLDER
-
-prints what became of them as JSON.
-"""
+"""Trainings of the toy that are killed or starved, in children of a process with torch."""
 
 import errno
 import functools
@@ -21,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo  # which the first optimizer imports: slowly
 import torch.distributed as dist
 
 from benchmarks.reliability.kills import WriteCounter, compare, compare_checkpoints
@@ -33,11 +27,11 @@ from tests.engine import toy_run
 from tests.engine.workers import SignalTo
 
 LENGTH = 20
-training_log.draw_curves = lambda folder: None  # drawing takes longer than all else
 
 
 def train(folder: Path, hooks: tuple[Hook, ...] = (), length: int = LENGTH) -> None:
     """A run, or the rest of one: what ``tools/train.py`` does in a work folder."""
+    training_log.draw_curves = lambda folder: None  # drawing takes longer than all else
     latest = folder / 'latest.pth'
     resume_from = str(latest) if latest.is_file() else None
     settings = toy_run.settings(log_interval=1)
@@ -186,5 +180,10 @@ def elastic(folder: Path) -> None:
     launch.stop()
 
 
-if __name__ == '__main__':
-    print(json.dumps(globals()[sys.argv[1]](Path(sys.argv[2]))))
+def outcome(index: int, name: str, folder: Path) -> None:
+    """Call a function of this file, and leave what it returns in ``outcome.json``."""
+    (folder / 'outcome.json').write_text(json.dumps(globals()[name](folder)))
+
+
+if __name__ == '__main__':  # of torchrun
+    elastic(Path(sys.argv[1]))

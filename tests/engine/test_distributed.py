@@ -10,6 +10,7 @@ import torch
 from hrdet.checkpoints import read_checkpoint
 from hrdet.engine import launch
 from hrdet.engine.launch import LaunchError
+from tests import forked
 from tests.engine import workers
 from tests.engine.test_resume import losses, same
 from tests.file_server import CONTENT
@@ -18,6 +19,7 @@ from tests.file_server import CONTENT
 @pytest.fixture(scope='module')
 def told(tmp_path_factory):
     folder = tmp_path_factory.mktemp('two')
+    # Not forked: what a process imports before it joins the others is part of the test.
     launch.spawn(2, workers.train_stop_and_resume, str(folder))
     told = [json.loads((folder / f'told_{rank}.json').read_text()) for rank in (0, 1)]
     return folder, told
@@ -62,7 +64,7 @@ def test_no_thread_of_the_process_group_is_left(told):
 
 def test_exit_code_of_a_process_is_passed_on():
     with pytest.raises(SystemExit) as left:
-        launch.spawn(1, workers.leave, 128 + signal.SIGTERM)
+        forked.launched(1, workers.leave, 128 + signal.SIGTERM)
     assert left.value.code == 143
 
 
@@ -131,12 +133,12 @@ def test_mpi_on_several_machines_needs_an_address(mpirun, monkeypatch):
     assert os.environ['MASTER_ADDR'] == 'first'
 
 
-def test_weights_are_downloaded_by_one_process(server, tmp_path, monkeypatch, capfd):
+def test_weights_are_downloaded_by_one_process(server, tmp_path, monkeypatch):
     monkeypatch.setenv('HRDET_HOME', str(tmp_path / 'cache'))
-    launch.spawn(2, workers.find_weights, f'{server.url}/plain.pth', str(tmp_path))
+    forked.launched(2, workers.find_weights, f'{server.url}/plain.pth', str(tmp_path))
     for rank in (0, 1):
         assert (tmp_path / f'rank_{rank}').read_bytes() == CONTENT
     assert len(server.requests) == 1
-    told = capfd.readouterr().err
+    told = (tmp_path / 'told').read_text()
     assert told.count('downloading') == 1
     assert 'waiting' not in told

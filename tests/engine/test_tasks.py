@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from hrdet.engine import launch
 from hrdet.engine.trainer import TrainStep
 from hrdet.models.base import total_loss
 from hrdet.optim import build_optimizer
+from tests import forked
 from tests.engine import workers
 from tests.models.toy_tasks import CONFIGS, batch_of, model_of
 
@@ -69,7 +69,7 @@ def test_a_step_in_mixed_precision_and_the_averaged_weights(task):
 def of_processes(tmp_path_factory):
     """Weights after a step of two processes with an image each: those of each task and process."""
     folder = tmp_path_factory.mktemp('ddp')
-    launch.spawn(2, workers.step_of_tasks, str(folder))
+    forked.launched(2, workers.step_of_tasks, str(folder))
     return lambda task: [torch.load(folder / f'{task}_{rank}.pth') for rank in (0, 1)]
 
 

@@ -30,7 +30,8 @@ class SignalTo(Hook):
 
 
 def find_weights(source: str, folder: str) -> None:
-    """Weights at an address, for all processes of a run."""
+    """Weights at an address, for all processes of a run; what they print is in ``told``."""
+    os.dup2(os.open(f'{folder}/told', os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     launch.start('pytorch', force_cpu=True)
     path = find_shared(source)
     Path(folder, f'rank_{distributed.rank()}').write_bytes(path.read_bytes())

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from hrdet.evaluation import CocoMetric, Evaluator
 from hrdet.evaluation.evaluator import table
 from hrdet.registry import ConfigError, build
 from hrdet.structures import Detections, ImageMeta
+from tests import forked
 
 IMAGES = 7
 
@@ -62,7 +62,7 @@ def test_processes_reduce_to_the_metrics_of_one(tmp_path):
     expected = alone(map(prediction, range(IMAGES)))
     assert 0 < expected['bbox_AP'] < 1
     assert next(iter(expected)) == 'bbox_AP'
-    mp.spawn(work, (2, tmp_path, [[4, 5, 6], [0, 1, 2, 3]]), nprocs=2)
+    forked.start(work, (2, tmp_path, [[4, 5, 6], [0, 1, 2, 3]]), nprocs=2)
     for rank in range(2):
         assert json.loads((tmp_path / f'metrics_{rank}.json').read_text()) == expected
     assert json.loads((tmp_path / 'results.json').read_text()) == alone.results()

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from hrdet.models.roi import NMS
 from hrdet.structures import GroundTruth, Views
+from tests import forked
 from tests.models import reference_fcos as reference
 from tests.models.toy_fcos import LIMITS, SIZES, STRIDES, make_batch, make_detector
 from tests.no_sync import NoSync
@@ -222,7 +222,7 @@ def losses_of_images(convention, images):
 
 def test_two_processes(tmp_path):
     """Continuous: their mean is the loss of the joint batch.  Inclusive: each is by itself."""
-    mp.spawn(_one_of_two, (str(tmp_path / 'store'), str(tmp_path)), nprocs=2)
+    forked.start(_one_of_two, (str(tmp_path / 'store'), str(tmp_path)), nprocs=2)
     told = [torch.load(tmp_path / f'{rank}.pt', weights_only=True) for rank in (0, 1)]
     for rank in (0, 1):
         alone = losses_of_images('inclusive', [rank])

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from hrdet.models.backbones import HRNet
 from hrdet.models.layers import SyncBatchNorm
 from hrdet.models.layers.sync_norm import JointNorm, _own_statistics
+from tests import forked
 from tests.models.backbones.test_hrnet import tiny_extra
 from tests.no_sync import NoSync
 
@@ -95,7 +95,7 @@ def one_of_two(rank, folder):
 @pytest.fixture(scope='module')
 def told(tmp_path_factory):
     folder = tmp_path_factory.mktemp('two')
-    mp.spawn(one_of_two, (str(folder),), nprocs=2)
+    forked.start(one_of_two, (str(folder),), nprocs=2)
     return [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in (0, 1)]
 
 
