@@ -1,9 +1,5 @@
 """Winograd's convolution against the direct one in float64."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrdet import ops
-from hrdet.ops import cpu
+from tests import forked
 
 
 def assert_convolves(images, weight, bias, residual=None, relu=False):
@@ -154,23 +150,13 @@ def assert_convolves_bfloat16(images, weight, bias):
     assert (got - expected).square().mean().sqrt().item() <= 0.04 * scale
 
 
-# For each capability that is named a fork, which does not import torch again.
 ALL_SIZES = """
-import os, sys
 from itertools import product
 
-import hypothesis, pytest, torch
-
-for capability in sys.argv[1:]:
-    if os.fork() == 0:
-        break
-    assert os.wait()[1] == 0, capability
-else:
-    sys.exit()
-os.environ['HRDET_CPU_CAPABILITY'] = capability
+import torch
 from tests.ops import test_winograd as tests
 
-assert tests.cpu.capability() == capability
+assert tests.ops.cpu.capability() == capability
 for channels, outputs, size in product((1, 7, 18, 36), (3, 20, 56, 100), ((5, 4), (9, 30))):
     images, bias = tests.numbers(0, 2, channels, *size), tests.numbers(2, outputs)
     weight = tests.numbers(1, outputs, channels, 3, 3)
@@ -186,17 +172,8 @@ print(result.flatten().tolist())
 """
 
 
-def test_vectors_of_every_capability(pytestconfig):
-    capabilities = cpu.available()
-    done = subprocess.run(
-        [sys.executable, '-c', ALL_SIZES, *capabilities],
-        cwd=pytestconfig.rootpath,
-        env=os.environ | {'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    results = dict(zip(capabilities, done.stdout.splitlines(), strict=True))
+def test_vectors_of_every_capability():
+    results = forked.with_each_capability(ALL_SIZES)
     if 'avx2' in results:  # with fused multiply-add, which rounds less
         assert results['avx2'] != results['portable']
 

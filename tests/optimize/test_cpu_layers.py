@@ -1,9 +1,6 @@
 """Faster layers for a CPU: the capability chooses them, and results stay."""
 
 import copy
-import os
-import subprocess
-import sys
 import types
 
 import pytest
@@ -29,6 +26,7 @@ from hrdet.optimize.cpu_layers import (
     fast_layers,
 )
 from hrdet.optimize.model import fold_norms
+from tests import forked
 from tests.models import toy_batches as batches
 from tests.models.trained_detectors import assert_same, detector, kinds_of
 
@@ -184,16 +182,8 @@ print(torch.backends.cpu.get_cpu_capability())
 """
 
 
-@pytest.mark.parametrize('capability', cpu.available())
-def test_detections_with_each_capability(capability, pytestconfig):
+def test_detections_with_each_capability():
     """In a process in which hrdet, torch and oneDNN use no more than it."""
-    done = subprocess.run(
-        [sys.executable, '-c', PREDICT],
-        cwd=pytestconfig.rootpath,
-        env=os.environ | {cpu.VARIABLE: capability},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    torch_uses = done.stdout.split()[-1]
-    assert torch_uses == {'portable': 'DEFAULT', 'avx2': 'AVX2'}.get(capability, 'AVX512')
+    names = {'portable': 'DEFAULT', 'avx2': 'AVX2'}
+    for capability, torch_uses in forked.with_each_capability(PREDICT).items():
+        assert torch_uses == names.get(capability, 'AVX512')
