@@ -26,12 +26,13 @@ from hrdet.data.datasets.imagenet_names import imagenet_classes
 from hrdet.data.inputs import read_image
 from hrdet.registry import ConfigError
 from hrdet.structures import ClassScores, LabelMap
+from tests.models.toy_tasks import CHANNELS, small_backbone
 
 NAME = 'hrnet-w18_3rdparty_8xb32_in1k'
 PREPROCESS = dict(
     type='Preprocess', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], size_divisor=1
 )
-BACKBONE = dict(type='HRNet', width='18-small', norm_eval=False)
+BACKBONE = small_backbone()
 CLASSIFIER = dict(
     language='lowered',
     model=dict(
@@ -39,10 +40,10 @@ CLASSIFIER = dict(
         preprocess=PREPROCESS,
         backbone=BACKBONE,
         neck=[
-            dict(type='HRFuseScales', in_channels=[18, 36, 72, 144]),
+            dict(type='HRFuseScales', in_channels=CHANNELS, out_channels=64),
             dict(type='GlobalAveragePooling'),
         ],
-        head=dict(type='LinearClsHead', num_classes=1000, in_channels=2048),
+        head=dict(type='LinearClsHead', num_classes=1000, in_channels=64),
     ),
     test=dict(
         dataset=dict(
@@ -64,8 +65,8 @@ SEGMENTOR = dict(
         backbone=BACKBONE | dict(fuse_mode='bilinear'),
         decode_head=dict(
             type='FCNHead',
-            in_channels=[18, 36, 72, 144],
-            channels=270,
+            in_channels=CHANNELS,
+            channels=sum(CHANNELS),
             num_convs=1,
             kernel_size=1,
             concat_input=False,
@@ -141,9 +142,8 @@ class TestGetModel:
         images = torch.randn(2, 3, 64, 64)
         with torch.no_grad():
             assert torch.equal(model(images), published(images))
-            assert [f.shape[1] for f in model.extract_feat(images, stage='backbone')] == [
-                18, 36, 72, 144
-            ]  # fmt: skip
+            maps = model.extract_feat(images, stage='backbone')
+            assert tuple(f.shape[1] for f in maps) == CHANNELS
             (feature,) = model.extract_feat(images)
             assert torch.equal(model.head(feature), model(images))
 
@@ -155,7 +155,7 @@ class TestGetModel:
 
     def test_published_weights_for_other_classes(self, published, caplog):
         model = get_model(NAME, pretrained=True, head=dict(num_classes=10))
-        assert model.head.fc.weight.shape == (10, 2048)
+        assert model.head.fc.weight.shape == (10, 64)
         assert torch.equal(model.backbone.conv1.weight, published.backbone.conv1.weight)
         assert model.head.fc.weight.std() > 0
 

@@ -15,21 +15,22 @@ from hrdet.config import load_config, lower
 from hrdet.data.shapes import make_class_folders, make_label_maps
 from hrdet.models import build_model
 from hrdet.registry import build
+from tests.models.toy_tasks import CHANNELS, small_backbone
 
 ROOT = Path(__file__).resolve().parents[2]
 PREPROCESS = dict(
     type='Preprocess', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], size_divisor=1
 )
-BACKBONE = dict(type='HRNet', width='18-small', norm_eval=False)
+BACKBONE = small_backbone()
 CLASSIFIER = dict(
     type='ImageClassifier',
     preprocess=PREPROCESS,
     backbone=BACKBONE,
     neck=[
-        dict(type='HRFuseScales', in_channels=[18, 36, 72, 144]),
+        dict(type='HRFuseScales', in_channels=CHANNELS, out_channels=64),
         dict(type='GlobalAveragePooling'),
     ],
-    head=dict(type='LinearClsHead', num_classes=None, in_channels=2048),
+    head=dict(type='LinearClsHead', num_classes=None, in_channels=64),
 )
 SEGMENTOR = dict(
     type='EncoderDecoder',
@@ -38,7 +39,7 @@ SEGMENTOR = dict(
     decode_head=dict(
         type='FCNHead',
         num_classes=None,
-        in_channels=[18, 36, 72, 144],
+        in_channels=CHANNELS,
         channels=32,
         num_convs=1,
         kernel_size=1,

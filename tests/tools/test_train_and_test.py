@@ -88,11 +88,12 @@ def test_distributed_training(folder, trained):
     assert 'img_scale' in meta['config']
 
 
-def test_results_of_two_processes_are_those_of_one(folder, trained):
-    test = (ROOT / 'tools/test.py', CONFIG, 'two/model_final.pth')
-    one = run(*test, '--gpus', 0, '--eval', 'bbox', '--out', 'one.json', *OPTIONS, cwd=folder)
+def test_results_of_two_processes_are_those_of_one(folder, trained, command, monkeypatch):
+    monkeypatch.chdir(folder)
+    test = (CONFIG, 'two/model_final.pth', '--gpus', 0)
+    one = command('test', *test, '--eval', 'bbox', '--out', 'one.json', *OPTIONS)
     launch = ('-m', 'torch.distributed.run', '--nproc_per_node', 2, '--standalone')
-    launched = (*launch, *test, '--launcher', 'pytorch', '--gpus', 0)
+    launched = (*launch, ROOT / 'tools/test.py', *test, '--launcher', 'pytorch')
     run(*launched, '--out', 'two.json', '--show-dir', 'shown', *OPTIONS, cwd=folder)
     assert 'bbox in %' in one
     assert 'inference model: optimized, dtype torch.float32, ' in one
@@ -104,12 +105,12 @@ def test_results_of_two_processes_are_those_of_one(folder, trained):
     assert (folder / 'shown/report.html').is_file()
 
 
-def test_test_time_augmentation(folder, trained):
+def test_test_time_augmentation(folder, trained, command, monkeypatch):
     """Four views of each image through loader, model and metric, to pictures."""
     views = ('data.test.img_scale=[(144,96),(96,64)]', 'data.test.flip_ratio=0.5')
     output = ('--out', 'views.json', '--show-dir', 'views')
-    test = (ROOT / 'tools/test.py', CONFIG, 'two/model_final.pth', '--gpus', 0, *output)
-    told = run(*test, *OPTIONS, *views, cwd=folder)
+    monkeypatch.chdir(folder)
+    told = command('test', CONFIG, 'two/model_final.pth', '--gpus', 0, *output, *OPTIONS, *views)
     assert 'bbox in %' in told
     results = json.loads((folder / 'views.json').read_text())
     assert len({r['image_id'] for r in results}) == 3
