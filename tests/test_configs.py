@@ -1,5 +1,6 @@
 """The configs that are shipped lower, build, train and predict; so do the manual's examples."""
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -38,14 +39,13 @@ CLASSIFIERS = [
 ]
 
 
-def of_task(*models: str) -> list[Path]:
-    """The shipped configs whose model has one of these types."""
-    return [path for path in SHIPPED if load_config(path)['model']['type'] in models]
+@functools.cache
+def task_of(path: Path) -> str:
+    """The task of a shipped config's model; what is neither of two types is a detector."""
+    tasks = dict(EncoderDecoder='segmentation', ImageClassifier='classification')
+    return tasks.get(load_config(path)['model']['type'], 'detection')
 
 
-SEGMENTATION = of_task('EncoderDecoder')
-CLASSIFICATION = of_task('ImageClassifier')
-DETECTION = [path for path in SHIPPED if path not in SEGMENTATION + CLASSIFICATION]
 QUICKSTART = [path for path in SHIPPED if path.parent.name == 'quickstart']
 
 
@@ -109,8 +109,7 @@ def on_shapes(path: Path, shapes) -> dict:
 _SEEN = set()  # models and data that have run: many configs differ in their schedule only
 
 
-@pytest.mark.parametrize('path', DETECTION, ids=lambda path: path.stem)
-def test_a_shipped_detector_trains_and_predicts(shapes, path):
+def detector_trains_and_predicts(shapes, path):
     torch.manual_seed(0)
     lowered = lower(on_shapes(path, shapes))
     meaning = repr((lowered.model, lowered.train['dataset'], lowered.test['dataset']))
@@ -163,8 +162,7 @@ def on_label_maps(path: Path, maps) -> dict:
     return config
 
 
-@pytest.mark.parametrize('path', SEGMENTATION, ids=lambda path: path.stem)
-def test_a_shipped_segmentor_trains_and_predicts(label_maps, path):
+def segmentor_trains_and_predicts(label_maps, path):
     torch.manual_seed(0)
     lowered = lower(on_label_maps(path, label_maps))
     meaning = repr((lowered.model, lowered.train['dataset'], lowered.test['dataset']))
@@ -184,7 +182,8 @@ def test_a_shipped_segmentor_trains_and_predicts(label_maps, path):
 
 def test_test_time_augmentation_of_a_segmentor(label_maps):
     """12 views of the image; the first one is what the plain test takes of half the size."""
-    lowered = lower(on_label_maps(SEGMENTATION[0], label_maps))
+    path = next(path for path in SHIPPED if task_of(path) == 'segmentation')
+    lowered = lower(on_label_maps(path, label_maps))
     lowered.use_tta()
     dataset = build(lowered.test['dataset'])
     views = dataset[0]
@@ -217,8 +216,7 @@ def on_class_folders(path: Path, folders) -> dict:
     return config
 
 
-@pytest.mark.parametrize('path', CLASSIFICATION, ids=lambda path: path.stem)
-def test_a_shipped_classifier_trains_and_predicts(class_folders, path):
+def classifier_trains_and_predicts(class_folders, path):
     run = lower(on_class_folders(path, class_folders)).check()
     train_set, test_set = build(run.train['dataset']), build(run.test['dataset'])
     torch.manual_seed(0)
@@ -233,6 +231,16 @@ def test_a_shipped_classifier_trains_and_predicts(class_folders, path):
     (scores,) = model.eval().predict(collate([test_set[0]]))
     assert scores.scores.shape == (6,)
     assert float(scores.scores.sum()) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize('path', SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_model_trains_and_predicts(path, request):
+    check, data = {
+        'detection': (detector_trains_and_predicts, 'shapes'),
+        'segmentation': (segmentor_trains_and_predicts, 'label_maps'),
+        'classification': (classifier_trains_and_predicts, 'class_folders'),
+    }[task_of(path)]
+    check(request.getfixturevalue(data), path)
 
 
 def one_step(run: RunConfig) -> dict[str, torch.Tensor]:
@@ -251,9 +259,9 @@ def one_step(run: RunConfig) -> dict[str, torch.Tensor]:
 def test_a_step_from_the_lowered_config_is_the_same(
     shapes, label_maps, class_folders, tmp_path, path
 ):
-    if path in SEGMENTATION:
+    if task_of(path) == 'segmentation':
         run = lower(on_label_maps(path, label_maps))
-    elif path in CLASSIFICATION:
+    elif task_of(path) == 'classification':
         run = lower(on_class_folders(path, class_folders))
     else:
         run = lower(on_shapes(path, shapes))
