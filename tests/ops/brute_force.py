@@ -61,11 +61,13 @@ def roi_align(maps, rois, height, width, strides, sampling_ratio, half_pixel, fi
 
 def iou(a, b) -> Fraction:
     """The exact overlap of two boxes of whole numbers; two empty boxes have none."""
-    a, b = [Fraction(float(side)) for side in a], [Fraction(float(side)) for side in b]
+    sides = [int(side) for side in (*a, *b)]
+    assert sides == [*a, *b]
+    a, b = sides[:4], sides[4:]
     width = max(min(a[2], b[2]) - max(a[0], b[0]), 0)
     height = max(min(a[3], b[3]) - max(a[1], b[1]), 0)
     union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - width * height
-    return width * height / union if union else Fraction(0)
+    return Fraction(width * height, union) if union else Fraction(0)
 
 
 def nms(boxes, scores, threshold: float, max_output: int) -> list[int]:
