@@ -41,3 +41,29 @@ def pad_maps(maps: Sequence[np.ndarray], size: Sequence[int], fill: int = 0) -> 
     for target, image in zip(padded.numpy(), maps):
         target[tuple(slice(edge) for edge in image.shape)] = image
     return padded
+
+
+def pad_masks(masks: Sequence[np.ndarray], size: tuple[int, int, int]) -> 'Tensor | PackedMasks':
+    """Masks (count, h, w) of 0 and 1 as one tensor (N, *size), filled on the right and below."""
+    if get_worker_info() is None:
+        return pad_maps(masks, size)
+    rows = [np.packbits(mask, axis=2) for mask in masks]
+    return PackedMasks(pad_maps(rows, (*size[:2], -(-size[2] // 8))), size[2])
+
+
+class PackedMasks:
+    """Masks (N, G, H, W) on their way from a data loader worker: ``bits`` (N, G, H, W / 8).
+
+    Where they arrive they are a tensor again.  Of 8 bytes one needs shared memory.
+    """
+
+    def __init__(self, bits: Tensor, width: int):
+        self.bits, self.width = bits, width
+
+    def __reduce__(self) -> tuple:
+        return unpack_masks, (self.bits, self.width)
+
+
+def unpack_masks(bits: Tensor, width: int) -> Tensor:
+    """Masks (N, G, H, W) uint8 of 0 and 1 from their bits."""
+    return torch.from_numpy(np.unpackbits(bits.numpy(), axis=3, count=width))

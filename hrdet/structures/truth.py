@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from hrdet.boxes import BoxConvention, clip_boxes, flip_boxes, scale_boxes
-from hrdet.structures.arrays import pad_maps, pad_rows
+from hrdet.structures.arrays import pad_maps, pad_masks, pad_rows
 from hrdet.structures.sample import Annotation, ImageMeta
 
 SEMANTIC_IGNORE = 255  # pixels of a semantic map that belong to no class
@@ -93,7 +93,7 @@ class GroundTruth(Annotation):
         masks = semantic = None
         if all(truth.masks is not None for truth in annotations):
             most = boxes.shape[1]
-            masks = pad_maps([truth.masks for truth in annotations], (most, *size))
+            masks = pad_masks([truth.masks for truth in annotations], (most, *size))
         if all(truth.semantic is not None for truth in annotations):
             maps = [truth.semantic for truth in annotations]
             stride = max(_stride(image, meta) for image, meta in zip(maps, metas))
