@@ -10,6 +10,7 @@ import hrdet.tracking  # all register their types
 from hrdet.boxes import BoxConvention
 from hrdet.config import Node, check_num_classes, lower, with_num_classes
 from hrdet.registry import ConfigError, build
+from tests.config.published import equal, with_defaults
 
 
 def test_sections_end_up_where_they_are_used(config):
@@ -50,13 +51,11 @@ def test_the_beta_of_the_rpn_loss(config):
 
 
 def test_the_1x_dialect(config, config_1x):
-    old, new = lower(config).model, lower(config_1x).model
-    assert new['rpn_head']['train_proposals'] == old['rpn_head']['train_proposals']
-    assert new['rpn_head']['test_proposals']['max_num'] == 1000
-    new['rpn_head']['loss_cls'].pop('loss_weight')
-    new['rpn_head']['loss_bbox'].pop('loss_weight')
+    old, new = (with_defaults(lower(one).model['rpn_head']) for one in (config, config_1x))
+    assert new['train_proposals'] == old['train_proposals']
+    assert new['test_proposals']['max_num'] == 1000
     for key in ('anchors', 'coder', 'loss_cls', 'loss_bbox', 'assigner', 'sampler'):
-        assert new['rpn_head'][key] == old['rpn_head'][key], key
+        assert equal(new[key], old[key]), key
 
 
 def test_the_convention_reaches_every_part_that_asks(config):
