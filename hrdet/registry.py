@@ -125,11 +125,7 @@ def build(
 
 def check(node: Any, path: str = 'config', **extra: Any) -> None:
     """Raise the ConfigErrors of ``build`` that need no constructor call; fast."""
-    _walk(node, path, {}, lambda cls, arguments, path: _Unbuilt(), extra)
-
-
-class _Unbuilt:
-    """Stands for an object in ``check``."""
+    _walk(node, path, {}, lambda *_: object(), extra)
 
 
 def _walk(

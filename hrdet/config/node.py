@@ -36,6 +36,10 @@ class Node(dict):
         node.passed, node.names, node.origins = self.passed, self.names, self.origins
         return node
 
+    def without(self, *keys: str) -> 'Node':
+        """A copy without these keys."""
+        return Node(self.path, {key: value for key, value in self.items() if key not in keys})
+
 
 def as_nodes(value: Any, path: str = '') -> Any:
     """A copy of nested dicts, lists and tuples in which every dict is a ``Node``."""
@@ -120,6 +124,13 @@ def check_typed(section: Any, path: str) -> Node:
     named = isinstance(kind, str) or callable(kind)
     check(named, f'{path}.type', f'{kind!r} is not the name of a class')
     return section
+
+
+def without_none(section: Node, *keys: str) -> Node:
+    """The section without ``keys``, whose only valid value is None."""
+    for key in keys:
+        check(section.get(key) is None, f'{section.path}.{key}', 'only None exists: leave it out')
+    return section.without(*keys)
 
 
 def is_number(value: Any) -> bool:

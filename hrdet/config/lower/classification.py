@@ -3,10 +3,10 @@
 from typing import Any, Literal
 
 from hrdet.config.lower.backbone import read_backbone
-from hrdet.config.lower.classification_steps import STEPS, ClassificationPipeline, read_steps
-from hrdet.config.lower.data import common_classes, common_norm
-from hrdet.config.lower.splits import Split, lower_splits, tta_node
-from hrdet.config.node import Node, check, check_choice, check_typed, read
+from hrdet.config.lower.classification_steps import STEPS
+from hrdet.config.lower.data import Splits, common_classes, common_norm, lower_split
+from hrdet.config.lower.transforms import Pipeline, read_steps, tta_node
+from hrdet.config.node import Node, check, check_choice, check_typed, read, without_none
 from hrdet.ranges import Count, Fraction, Positive
 
 _CONFIG = 'configs/hrnet/hrnet-w18_4xb32_in1k.py'
@@ -15,7 +15,7 @@ _DATASETS = ('ImageNet', 'CustomDataset')
 
 
 def lower_classification(
-    model: Node, splits: dict[str, Split], norm: Node | None, language: str
+    model: Node, splits: Splits, norm: Node | None, language: str
 ) -> dict[str, Any]:
     """Arguments of ``RunConfig`` for the model and its data.
 
@@ -26,19 +26,19 @@ def lower_classification(
         language: 'openmmlab1' or 'openmmlab2', which name the steps of pipelines differently.
     """
     # 1. The data sets; their pipelines are kept to compare normalisation and classes below.
-    pipelines: list[tuple[Node, ClassificationPipeline]] = []
+    pipelines: list[tuple[Node, Pipeline]] = []
 
     def lower_dataset(section: Node, training: bool) -> Node:
         check_choice(section['type'], _DATASETS, f'{section.path}.type')
         context = dict(training=training, language=language, pipelines=pipelines)
         return read(_dataset, section, section.path, **context)
 
-    lowered = lower_splits(splits, lower_dataset)
+    lowered = {name: lower_split(name, split, lower_dataset) for name, split in splits.items()}
     for name, split in splits.items():
-        if split.tta is not None:
-            path = split.tta[0][0].path
-            views = [read_steps(steps, path, False, STEPS[language]) for steps in split.tta]
-            lowered[name]['tta'] = tta_node(path, [view.transforms for view in views])
+        if split.get('tta') is not None:
+            path = split['tta'][0][0].path
+            views = [_pipeline(steps, path, False, language).transforms for steps in split['tta']]
+            lowered[name]['tta'] = tta_node(path, views)
     # 2. One normalisation and one list of classes for all of them, because there is one model.
     norms = [pipeline.norm for _, pipeline in pipelines if pipeline.norm is not None]
     check(norm is not None or norms, 'data', "no pipeline has a step dict(type='Normalize', ...)")
@@ -48,6 +48,12 @@ def lower_classification(
     # 3. A file of class names is left to the data set, which reads it.
     named = isinstance(classes, tuple)
     return dict(model=model, classes=classes if named else None, **lowered)
+
+
+def _pipeline(steps: Any, path: str, training: bool, language: str) -> Pipeline:
+    result = Pipeline(training)
+    read_steps(result, steps, path, STEPS[language])
+    return result
 
 
 def _classifier(
@@ -77,17 +83,10 @@ def _classifier(
         type=type,
         preprocess=preprocess,
         backbone=backbone,
-        neck=[_without(section, 'init_cfg', 'conv_cfg') for section in necks],
+        neck=[without_none(section, 'init_cfg', 'conv_cfg') for section in necks],
         head=read(_head, head, f'{path}.head'),
         **batch,
     )
-
-
-def _without(section: Node, *keys: str) -> Node:
-    """The section without ``keys``, whose only valid value is None."""
-    for key in keys:
-        check(section.get(key) is None, f'{section.path}.{key}', 'only None exists: leave it out')
-    return Node(section.path, {k: v for k, v in section.items() if k not in keys})
 
 
 def _head(
@@ -202,10 +201,10 @@ def _dataset(
     lazy_init: Literal[False] = False,
     training: bool,
     language: str,
-    pipelines: list[tuple[Node, ClassificationPipeline]],
+    pipelines: list[tuple[Node, Pipeline]],
     **rest: Any,
 ) -> Node:
-    steps = read_steps(pipeline, f'{path}.pipeline', training, STEPS[language])
+    steps = _pipeline(pipeline, f'{path}.pipeline', training, language)
     if isinstance(data_prefix, Node):
         data_prefix = read(_prefix, data_prefix, f'{path}.data_prefix')
     if metainfo is not None:

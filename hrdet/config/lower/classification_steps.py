@@ -1,37 +1,7 @@
 """Translate steps of classification pipelines (mmcls 0.x, mmpretrain) to transforms."""
 
-from dataclasses import dataclass, field
-from typing import Any
-
-from hrdet.config.lower.splits import norm_node
-from hrdet.config.node import Node, check, check_choice, check_typed, read
-
-
-@dataclass(slots=True)
-class ClassificationPipeline:
-    """A lowered pipeline: transforms, and how the model normalises the images."""
-
-    training: bool
-    transforms: list[Node] = field(default_factory=list)
-    norm: Node | None = None
-
-    def add(self, path: str, rest: dict[str, Any] | None = None, **values: Any) -> None:
-        """Append a transform."""
-        self.transforms.append(Node(path, rest, **values))
-
-
-def read_steps(
-    steps: Any, path: str, training: bool, readers: dict[str, Any]
-) -> ClassificationPipeline:
-    """Lower a pipeline; a step whose type ``readers`` lacks is a custom transform, unchanged."""
-    result = ClassificationPipeline(training)
-    for i, step in enumerate(steps):
-        kind = check_typed(step, f'{path}[{i}]')['type']
-        if kind in readers:
-            read(readers[kind], step, step.path, result=result)
-        else:
-            result.transforms.append(step)
-    return result
+from hrdet.config.lower.transforms import normalize
+from hrdet.config.node import check, check_choice, read
 
 
 def _load_image(
@@ -132,12 +102,6 @@ def _format(path, *, type, keys=(), meta_keys=(), result):
     """No transform: ``collate`` makes the tensors."""
 
 
-def _normalize(
-    path, *, type, mean: list[float], std: list[float], to_rgb: bool = True, result
-):  # fmt: skip
-    result.norm = norm_node(path, mean, std, to_rgb)
-
-
 def _unsupported(path, *, type, result, **rest):
     check(False, f'{path}.type', f'{type!r} does not exist for classification; {_STEP_NAMES}')
 
@@ -158,7 +122,7 @@ STEPS = {
         'RandomResizedCrop': _resized_crop_1,
         'RandomFlip': _random_flip_1,
         'Resize': _resize_1,
-        'Normalize': _normalize,
+        'Normalize': normalize,
         **dict.fromkeys(('ImageToTensor', 'ToTensor', 'Collect'), _format),
     },
     'openmmlab2': _BOTH

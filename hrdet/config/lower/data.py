@@ -1,4 +1,4 @@
-"""The section ``data``: data sets with their transforms, and loaders."""
+"""Data sets and loaders of train, val and test; detection data sets with their transforms."""
 
 import os
 from collections.abc import Callable
@@ -7,60 +7,50 @@ from functools import partial
 from typing import Any
 
 from hrdet.config.lower.pipeline import from_steps
-from hrdet.config.lower.transforms import Context, Pipeline, from_keys
+from hrdet.config.lower.transforms import Context, DetectionPipeline, from_keys
 from hrdet.config.node import Node, check, check_typed, keys_of, read
-from hrdet.ranges import Count, Natural
 from hrdet.registry import ConfigError, check_keys
 
 _NAMES = {'skip_img_without_anno': 'filter_empty', 'semantic_scale_factor': 'seg_scale_factor'}
 _FILES = ('ann_file', 'img_prefix', 'seg_prefix', 'proposal_file')
 # The data sets lowered so far, each with its pipeline, which has settings for the model.
-_Lowered = list[tuple[Node, Pipeline]]
+_Lowered = list[tuple[Node, DetectionPipeline]]
 
 
-def read_data(
-    path: str,
-    *,
-    imgs_per_gpu: Count,
-    workers_per_gpu: Natural = 2,
-    test_imgs_per_gpu: Count = 1,
-    pad_size: tuple[Count, Count] | None = None,
-    train: Any = None,
-    val: Any = None,
-    test: Any = None,
-    classes: Any,
-    convention: str,
-    masks: bool,
-    semantics: int | None,
-) -> tuple[dict[str, Node], Node, tuple[str, ...] | None, bool | None]:
-    """Lower the section for a model of this box convention.
+# ``train``, ``val`` and ``test`` before their data sets are lowered, in every language and for all
+# tasks: arguments of the loader, ``evaluator``, and in ``tta`` the steps of each view.  The path of
+# each is that of its data set.
+Splits = dict[str, Node]
+LowerDataset = Callable[[Node, bool], Node]  # (section, whether it is for training)
 
-    ``masks``: the model has a mask head.  ``semantics``: stride of its semantic head, or None.
-    ``classes``: class names of data sets that have none of their own.
+
+def lower_split(name: str, split: Node, lower_dataset: LowerDataset) -> Node:
+    """The split ``name`` with its data set lowered.
+
+    ``lower_dataset(section, training)`` lowers one without a wrapper.
+    """
+    dataset = read_dataset(split['dataset'], split.path, name == 'train', lower_dataset)
+    return split.replaced(dataset=dataset)
+
+
+def lower_detection_data(
+    splits: Splits, context: Context
+) -> tuple[Splits, Node, tuple[str, ...] | None, bool | None]:
+    """Lower the data of a detector.
 
     Returns:
-        The splits that are there, the model's node ``Preprocess``, the class names, and whether the
-        training set has semantic maps (None: there is no training set).
+        The splits, the model's node ``Preprocess``, the class names, and whether the training set
+        has semantic maps (None: there is no training set).
     """
+    check(bool(splits), 'data', 'there is none of train, val and test')
     # 1. Lower each split; ``lowered`` collects the data sets of all of them.
-    pad_size = pad_size and tuple(pad_size)
-    splits: dict[str, Node] = {}
+    nodes: Splits = {}
     lowered: _Lowered = []
-    for split, section in dict(train=train, val=val, test=test).items():
-        if section is None:
-            continue
-        training, first = split == 'train', len(lowered)
-        context = Context(training, convention, masks, semantics, pad_size is not None, classes)
-        plain = partial(_dataset, context=context, lowered=lowered)
-        splits[split] = Node(
-            f'{path}.{split}',
-            dataset=read_dataset(section, f'{path}.{split}', training, plain),
-            batch_size=imgs_per_gpu if training else test_imgs_per_gpu,
-            num_workers=workers_per_gpu,
-            pad_size=pad_size if training else None,
-            size_divisor=max((pipeline.size_divisor for _, pipeline in lowered[first:]), default=1),
-        )
-    check(bool(splits), path, 'there is none of train, val and test')
+    for name, split in splits.items():
+        first = len(lowered)
+        nodes[name] = lower_split(name, split, partial(_dataset, context=context, lowered=lowered))
+        divisors = [pipeline.size_divisor for _, pipeline in lowered[first:]]
+        nodes[name] |= dict(pad_size=split.get('pad_size'), size_divisor=max(divisors, default=1))
     # 2. What they must agree on, because one model serves all of them.
     divisor = max(pipeline.size_divisor for _, pipeline in lowered)
     preprocess = common_norm([pipeline.norm for _, pipeline in lowered])
@@ -70,7 +60,7 @@ def read_data(
         '{} and {}: one has semantic maps (seg_prefix), the other has none; a model learns '
         'from both kinds of images only without its semantic_head',
     )
-    return splits, preprocess.replaced(size_divisor=divisor), names, has_maps
+    return nodes, preprocess.replaced(size_divisor=divisor), names, has_maps
 
 
 def common_value(values: list[tuple[str, Any]], message: str) -> Any:
@@ -97,18 +87,18 @@ def common_norm(norms: list[Node]) -> Node:
     return norms[0]
 
 
-def read_dataset(section: Any, path: str, training: bool, plain: Callable[[Node], Node]) -> Node:
+def read_dataset(section: Any, path: str, training: bool, plain: LowerDataset) -> Node:
     """A data set; ``plain`` lowers one without a wrapper.  A list of them is joined into one."""
     if isinstance(section, (list, tuple)):
         return _joined(section, path, training, plain)
     wrapper = _WRAPPERS.get(check_typed(section, path)['type'])
     if wrapper is None:
-        return plain(section)
+        return plain(section, training)
     check(training, path, 'an evaluation takes one data set as it is')
     return read(wrapper, section, path, training=training, plain=plain)
 
 
-def _joined(sections: Any, path: str, training: bool, plain: Callable[[Node], Node]) -> Node:
+def _joined(sections: Any, path: str, training: bool, plain: LowerDataset) -> Node:
     check(training, path, 'an evaluation takes one data set, not a list')
     check(bool(sections), path, 'the list of data sets is empty')
     nodes = [
@@ -127,11 +117,11 @@ def _concatenated(path, *, type, datasets, training, plain):
     return read_dataset(datasets, f'{path}.datasets', training, plain)
 
 
-def _dataset(section: Node, context: Context, lowered: _Lowered) -> Node:
-    path = section.path
+def _dataset(section: Node, training: bool, context: Context, lowered: _Lowered) -> Node:
+    path, context = section.path, replace(context, training=training)
     if isinstance(section.get('ann_file'), (list, tuple)):
         plain = partial(_dataset, context=context, lowered=lowered)
-        return _joined(_parts(section, path), path, context.training, plain)
+        return _joined(_parts(section, path), path, training, plain)
     for other, name in _NAMES.items():
         twice = other in section and name in section
         check(not twice, f'{path}.{other}', f'another name of {name}; keep one')
@@ -149,6 +139,8 @@ def _dataset(section: Node, context: Context, lowered: _Lowered) -> Node:
         section = Node(path, **maps | section)
     # 2. The transforms; the rest are arguments of the data set.
     pipeline = read(form, section, path, context=context)
+    if context.zipped:
+        pipeline.norm['channel_order'] = 'rgb'
     check(
         not (context.training and context.masks) or pipeline.dataset.get('with_mask', False),
         path,
@@ -188,7 +180,7 @@ def _arguments(rest: dict[str, Any], path: str, context: Context) -> dict[str, A
 
 
 def _settle_maps(
-    pipeline: Pipeline, arguments: dict[str, Any], path: str, context: Context
+    pipeline: DetectionPipeline, arguments: dict[str, Any], path: str, context: Context
 ) -> None:
     """Check that semantic maps exist where the pipeline loads them, in the scale of the head."""
     # The head's output has a stride: the maps must come in that scale, from one SegRescale.

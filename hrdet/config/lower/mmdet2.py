@@ -2,37 +2,20 @@
 
 from typing import Any, Literal
 
-from hrdet.config.lower.detection import METRICS, lower_detection
-from hrdet.config.lower.mmdet3 import checked_evaluator, translated
-from hrdet.config.lower.nested_detection import flat_detector
-from hrdet.config.lower.original_paths import errors_at_original_paths, with_original_paths
-from hrdet.config.lower.splits import Split, check_disk, has_reader
-from hrdet.config.node import Node, check, check_choice, read
+from hrdet.config.lower.data import Splits
+from hrdet.config.lower.detection import coco_evaluator
+from hrdet.config.lower.nested_detection import lower_nested, translated
+from hrdet.config.lower.transforms import check_disk, has_reader
+from hrdet.config.node import Node, check, read
 from hrdet.ranges import Count
 
 _NAMES = {'filter_empty_gt': 'filter_empty'}
 
 
-def lower_mmdet2(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
+def lower_mmdet2(model: Node, splits: Splits) -> dict[str, Any]:
     """Arguments of ``RunConfig`` for the model and its data, and ``warnings``."""
-    # 1. Translate model and data to the sections of 2019, and lower those.
-    flat, train_cfg, test_cfg, rules = flat_detector(model)
-    data = Node('data', imgs_per_gpu=1)
-    for name, split in splits.items():
-        data[name] = translated(split.dataset, split.path, _to_mmdet1)
-    rules = (*rules, (r'\.filter_empty$', '.filter_empty_gt'))
-    with errors_at_original_paths(rules):
-        sections = dict(train_cfg=train_cfg, test_cfg=test_cfg)
-        lowered = lower_detection('', model=flat, data=data, **sections)
-    # 2. Batch sizes and evaluators, which this language states for each split.
-    masks = 'mask_head' in lowered['model'].get('roi_head', {})
-    for name, split in splits.items():
-        lowered[name] |= dict(batch_size=split.batch_size, num_workers=split.num_workers)
-        evaluator = split.evaluator
-        if evaluator is not None and evaluator['metrics']:
-            dataset = lowered[name]['dataset']
-            lowered[name]['evaluator'] = checked_evaluator(evaluator, dataset, masks)
-    return {key: with_original_paths(value, rules) for key, value in lowered.items()}
+    splits = {name: translated(split, _to_mmdet1) for name, split in splits.items()}
+    return lower_nested(model, splits, ((r'\.filter_empty$', '.filter_empty_gt'),))
 
 
 def coco_metrics(
@@ -44,10 +27,7 @@ def coco_metrics(
     iou_thrs: None = None,
 ) -> Node:
     """The evaluator; metrics of each class are always written.  None: all that is predicted."""
-    metrics = [metric] if isinstance(metric, str) else list(metric or ())
-    for name in metrics:
-        check_choice(name, METRICS, f'{path}.metric')
-    return Node(path, type='CocoMetric', metrics=metrics, ann_file=None)
+    return coco_evaluator(path, metric=metric)
 
 
 def _to_mmdet1(section: Node, path: str) -> Node:

@@ -1,65 +1,44 @@
 """Object detection as mmdetection 3 writes it: data sets, pipelines and metrics."""
 
-from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
-from hrdet.config.lower.detection import METRICS, lower_detection
+from hrdet.config.lower.data import Splits
+from hrdet.config.lower.detection import coco_evaluator
 from hrdet.config.lower.mmdet3_steps import detection_steps
-from hrdet.config.lower.nested_detection import flat_detector
-from hrdet.config.lower.original_paths import errors_at_original_paths, with_original_paths
+from hrdet.config.lower.nested_detection import lower_nested, translated
 from hrdet.config.lower.pipeline import from_steps
-from hrdet.config.lower.splits import Split, tta_node
-from hrdet.config.lower.transforms import Context, ThreeNumbers
-from hrdet.config.node import Node, check, check_choice, check_typed, read
+from hrdet.config.lower.transforms import Context, ThreeNumbers, tta_node
+from hrdet.config.node import Node, check, read
 from hrdet.ranges import Count, NotNegative
-from hrdet.registry import is_custom, nearest
-
-# Path in the 2019 sections -> path in a config of mmdetection 3.
-_PLACES = (
-    (r'^data\.(train|val|test)\b', r'\1_dataloader.dataset'),
-    (r'^evaluation\b', 'val_evaluator'),
-    (r'\.img_scale$', '.scale'),
-    (r'\.flip_ratio$', '.prob'),
-)
 
 
-def lower_mmdet3(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
+def lower_mmdet3(model: Node, splits: Splits) -> dict[str, Any]:
     """Arguments of ``RunConfig`` for the model and its data, and ``warnings``.
 
-    ``model`` holds ``data_preprocessor``; the evaluators of the splits are lowered already.
+    ``model`` holds ``data_preprocessor``; the evaluators of the splits are read already.
     """
     section = model['data_preprocessor']
     check(section is not None, 'model.data_preprocessor', 'this key is required')
     # In mmdetection 1 normalising and padding are the last steps of a pipeline.
     last = read(_preprocessor, section, section.path)
-    flat, train_cfg, test_cfg, rules = flat_detector(model)
-    if 'semantic_head' in flat:
+    roi_head = model.get('roi_head')
+    if isinstance(roi_head, Node) and roi_head.get('semantic_head') is not None:
         last.append(Node(section.path, type='SegRescale', scale_factor=1 / 8))
-    rules = (*rules, *_PLACES)
-    data = Node('data', imgs_per_gpu=1)
+    flat = {}
     for name, split in splits.items():
-        images = partial(read, _images, training=split.training, last=last)
-        data[name] = translated(split.dataset, split.path, images, ('ignore_keys', 'lazy_init'))
-    with errors_at_original_paths(rules):
-        sections = dict(train_cfg=train_cfg, test_cfg=test_cfg)
-        lowered = lower_detection('', model=flat, data=data, **sections)
-    # Batch sizes, evaluators and tta, which this language states for each split.
-    masks = 'mask_head' in lowered['model'].get('roi_head', {})
+        images = partial(read, _images, training=name == 'train', last=last)
+        flat[name] = translated(split, images, ('ignore_keys', 'lazy_init'))
+    lowered = lower_nested(model, flat, ((r'\.img_scale$', '.scale'), (r'\.flip_ratio$', '.prob')))
     for name, split in splits.items():
-        lowered[name] |= dict(batch_size=split.batch_size, num_workers=split.num_workers)
-        if split.evaluator is not None:
-            lowered[name]['evaluator'] = checked_evaluator(
-                split.evaluator, lowered[name]['dataset'], masks
-            )
-        if split.tta is not None:
-            lowered[name]['tta'] = _augmented(split.tta, last)
-    return {key: with_original_paths(value, rules) for key, value in lowered.items()}
+        if split.get('tta') is not None:
+            lowered[name]['tta'] = _augmented(split['tta'], last)
+    return lowered
 
 
 def _augmented(views: list[list[Node]], last: list[Node]) -> Node:
     """The node ``tta``: what ``--tta`` of tools/test.py uses."""
-    path, context = views[0][0].path, Context(False, 'continuous', False, None, False, None)
+    path, context = views[0][0].path, Context('continuous')
     pipelines = [
         read(from_steps, dict(pipeline=detection_steps(steps, path, last)), path, context=context)
         for steps in views
@@ -77,24 +56,8 @@ def coco_metric(
     classwise: bool = False,
     backend_args: None = None,
 ) -> Node:
-    """The evaluator.  ``ann_file`` is that of the data set, which is taken from there.
-
-    Metrics of each class are always written.
-    """
-    metrics = [metric] if isinstance(metric, str) else list(metric)
-    for name in metrics:
-        check_choice(name, METRICS, f'{path}.metric')
-    return Node(path, type=type, metrics=metrics, ann_file=ann_file)
-
-
-def checked_evaluator(evaluator: Node, dataset: Node, masks: bool) -> Node:
-    """The evaluator, after checking that its file and metrics suit the data set and the model."""
-    path, file, ours = evaluator.path, evaluator['ann_file'], str(dataset.get('ann_file'))
-    other = f'{file!r} is not the file of the data set, {ours!r}: leave it out'
-    check(file is None or str(file).endswith(ours), f'{path}.ann_file', other)
-    unpredicted = "'segm' measures masks, and the model has no mask_head: leave it out"
-    check(masks or 'segm' not in evaluator['metrics'], f'{path}.metric', unpredicted)
-    return Node(path, type='CocoMetric', metrics=evaluator['metrics'])
+    """The evaluator; metrics of each class are always written."""
+    return coco_evaluator(path, metric=metric).replaced(ann_file=ann_file)
 
 
 def _preprocessor(
@@ -118,30 +81,6 @@ def _preprocessor(
     """The steps that normalise and pad; masks and semantic maps are padded with their images."""
     norm = Node(path, type='Normalize', mean=mean, std=std, to_rgb=bgr_to_rgb)
     return [norm, Node(path, type='Pad', size_divisor=pad_size_divisor)]
-
-
-def translated(
-    section: Any, path: str, translate: Callable[[Node, str], Node], left_out: Sequence[str] = ()
-) -> Any:
-    """A data set, a wrapper or a list of them, with every data set translated to 2019.
-
-    ``left_out`` are keys of wrappers that have no effect here.
-    """
-    if isinstance(section, (list, tuple)):
-        parts = enumerate(section)
-        return [translated(part, f'{path}[{i}]', translate, left_out) for i, part in parts]
-    kind = check_typed(section, path)['type']
-    if kind in ('RepeatDataset', 'ClassBalancedDataset', 'ConcatDataset'):
-        inner = 'datasets' if kind == 'ConcatDataset' else 'dataset'
-        check(inner in section, f'{path}.{inner}', 'this key is required')
-        # The wrapper itself is the same in 2019; only what is inside it is translated.
-        rest = {key: value for key, value in section.items() if key not in left_out}
-        rest[inner] = translated(section[inner], f'{path}.{inner}', translate, left_out)
-        return Node(path, rest)
-    known = ('CocoDataset', 'VOCDataset')
-    other = f'hrdet has no data set {kind!r}{nearest(kind, known)}; supported: {", ".join(known)}'
-    check(kind in known or is_custom(kind), f'{path}.type', other)
-    return translate(section, path)
 
 
 def _images(

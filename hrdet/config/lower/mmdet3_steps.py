@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from hrdet.config.lower.splits import has_reader
+from hrdet.config.lower.transforms import has_reader
 from hrdet.config.node import Node, check, read
 from hrdet.ranges import Count
 

@@ -3,18 +3,17 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from hrdet.config.lower.data import common_norm
+from hrdet.config.lower.data import Splits, common_norm, lower_split
 from hrdet.config.lower.segmentation import METRICS, label_map_dataset, segmentor
 from hrdet.config.lower.segmentation_steps import STEPS_OF_BOTH, SegPipeline, augmentation
-from hrdet.config.lower.splits import Split, as_views, check_disk, lower_splits
-from hrdet.config.lower.transforms import read_scales
+from hrdet.config.lower.transforms import as_views, check_disk, normalize, read_scales, read_steps
 from hrdet.config.node import Node, check, check_choice, check_typed, read
 
 # Scales of --aug-test in tools/test.py of mmsegmentation 0.x, each with and without a flip.
 _RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 
-def lower_segmentation(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
+def lower_segmentation(model: Node, splits: Splits) -> dict[str, Any]:
     """Arguments of ``RunConfig`` for the model and its data."""
     # 1. The data sets; their pipelines are kept for the normalisation and the views of the test.
     found: list[SegPipeline] = []
@@ -24,14 +23,14 @@ def lower_segmentation(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
         listed = isinstance(steps, (list, tuple))
         check(listed, path, f'must be a list of steps, not {steps!r}')
         pipeline = SegPipeline(training)
-        pipeline.read_steps(steps, path, _STEPS)
+        read_steps(pipeline, steps, path, _STEPS, 'segmentation')
         check(pipeline.norm is not None, path, "there is no step dict(type='Normalize', ...)")
         found.append(pipeline)
-        rest = {key: value for key, value in section.items() if key != 'pipeline'}
+        rest = section.without('pipeline')
         rest['type'] = {'CustomDataset': 'BaseSegDataset'}.get(section['type'], section['type'])
         return read(label_map_dataset, rest, section.path, pipeline=pipeline)
 
-    lowered = lower_splits(splits, lower_dataset)
+    lowered = {name: lower_split(name, split, lower_dataset) for name, split in splits.items()}
     # 2. ``test`` is lowered last, so that the last pipeline is its own.
     if 'test' in lowered and found[-1].tta is not None:
         lowered['test']['tta'] = found[-1].tta
@@ -103,10 +102,6 @@ def _random_flip(path, *, type, prob=None, flip_ratio=None, direction='horizonta
     result.flip(path, flip_ratio if prob is None else prob, direction)
 
 
-def _normalize(path, *, type, mean, std, to_rgb=True, result):
-    result.normalise(path, mean, std, to_rgb)
-
-
 def _pad(path, *, type, size, size_divisor: None = None, pad_val=0, seg_pad_val=255, result):
     result.pad(path, size, pad_val, seg_pad_val)
 
@@ -159,7 +154,7 @@ def _views(
             settings = {'Resize': dict(img_scale=scale), 'RandomFlip': dict(prob=prob)}
             nodes = [check_typed(step, f'{path}[{i}]') for i, step in enumerate(steps)]
             taken = [Node(n.path, n | settings.get(n['type'], {})) for n in nodes]
-            view.read_steps(taken, path, _STEPS)
+            read_steps(view, taken, path, _STEPS, 'segmentation')
             views.append(view.transforms)
             result.norm = view.norm
     return views
@@ -171,7 +166,7 @@ _STEPS = {
     'Resize': _resize,
     'RandomFlip': _random_flip,
     **STEPS_OF_BOTH,
-    'Normalize': _normalize,
+    'Normalize': normalize,
     'Pad': _pad,
     'DefaultFormatBundle': _to_tensor,
     'ImageToTensor': _to_tensor,

@@ -3,15 +3,21 @@
 from functools import partial
 from typing import Any, Literal
 
+from hrdet.config.lower.data import Splits, lower_split
 from hrdet.config.lower.segmentation import METRICS, label_map_dataset, segmentor
 from hrdet.config.lower.segmentation_steps import STEPS_OF_BOTH, SegPipeline, augmentation
-from hrdet.config.lower.splits import Split, lower_splits, tta_node
-from hrdet.config.lower.transforms import ThreeNumbers, read_scales
+from hrdet.config.lower.transforms import (
+    ThreeNumbers,
+    norm_node,
+    read_scales,
+    read_steps,
+    tta_node,
+)
 from hrdet.config.node import Node, check, check_choice, read
 from hrdet.ranges import Positive
 
 
-def lower_mmseg1(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
+def lower_mmseg1(model: Node, splits: Splits) -> dict[str, Any]:
     """Arguments of ``RunConfig`` for the model and its data.
 
     ``model`` holds ``data_preprocessor``; the evaluators of the splits are lowered already.
@@ -21,12 +27,12 @@ def lower_mmseg1(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
     # The preprocessor normalises; with a ``size`` it also pads training images to it.
     norm = read(_preprocessor, section, section.path)
     padding = section if section.get('size') is not None else None
-    lowered = lower_splits(splits, partial(_dataset, preprocessor=padding))
+    dataset = partial(_dataset, preprocessor=padding)
+    lowered = {name: lower_split(name, split, dataset) for name, split in splits.items()}
     for name, split in splits.items():
-        if split.tta is not None:
-            lowered[name]['tta'] = _augmented(split.tta)
-    rest = {key: value for key, value in model.items() if key != 'data_preprocessor'}
-    rest = Node(model.path, rest)
+        if split.get('tta') is not None:
+            lowered[name]['tta'] = _augmented(split['tta'])
+    rest = model.without('data_preprocessor')
     model = read(segmentor, rest, 'model', preprocess=norm, weighted_mean=True)
     return dict(model=model, **lowered)
 
@@ -66,23 +72,20 @@ def _preprocessor(
     test_cfg: None = None,
 ) -> Node:
     """How images are normalised; in training they are padded to ``size`` (h, w) afterwards."""
-    pipeline = SegPipeline(training=True)
-    pipeline.normalise(path, mean, std, bgr_to_rgb)
-    return pipeline.norm
+    return norm_node(path, mean=mean, std=std, to_rgb=bgr_to_rgb)
 
 
 def _dataset(section: Node, training: bool, preprocessor: Node | None) -> Node:
     """A data set; ``preprocessor`` pads its images, if it is given."""
-    path, kind = section.path, section['type']
+    path = section.path
     steps, here = section.get('pipeline'), f'{path}.pipeline'
     check(isinstance(steps, (list, tuple)), here, f'must be a list of steps, not {steps!r}')
     pipeline = SegPipeline(training)
-    pipeline.read_steps(steps, here, _STEPS)
+    read_steps(pipeline, steps, here, _STEPS, 'segmentation')
     if training and preprocessor is not None:
         # The preprocessor pads after normalising, where 0 is the mean colour.
         pipeline.add(preprocessor.path, type='PadToSize', size=preprocessor['size'])
-    rest = {key: value for key, value in section.items() if key != 'pipeline'}
-    return read(_folders, rest | dict(type=kind), path, pipeline=pipeline)
+    return read(_folders, section.without('pipeline'), path, pipeline=pipeline)
 
 
 def _folders(
@@ -130,7 +133,7 @@ def _augmented(views: list[list[Node]]) -> Node:
     path, lowered, ratios, flip = views[0][0].path, [], [], False
     for steps in views:
         pipeline = SegPipeline(training=False)
-        pipeline.read_steps(steps, path, _STEPS)
+        read_steps(pipeline, steps, path, _STEPS, 'segmentation')
         lowered.append(pipeline.transforms)
         for node in pipeline.transforms:
             flip |= node['type'] == 'RandomFlip'

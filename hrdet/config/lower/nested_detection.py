@@ -5,12 +5,19 @@ sections ``model``, ``train_cfg`` and ``test_cfg`` of 2019, which the readers of
 and lower.  Rules map the paths of errors and nodes back to the config that the user wrote.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hrdet.config.lower import nested_heads as heads
 from hrdet.config.lower.backbone import read_backbone
-from hrdet.config.lower.original_paths import Rules
-from hrdet.config.node import Node, check, check_choice, check_typed, read
+from hrdet.config.lower.data import Splits
+from hrdet.config.lower.detection import lower_detection
+from hrdet.config.lower.original_paths import (
+    Rules,
+    errors_at_original_paths,
+    with_original_paths,
+)
+from hrdet.config.node import Node, check, check_choice, check_typed, read, without_none
 from hrdet.ranges import Count
 from hrdet.registry import is_custom, nearest
 
@@ -41,6 +48,49 @@ _WORDS: Rules = (
     (r'_cfg\.(rpn|rpn_proposal)\.nms_thr$', r'_cfg.\1.nms.iou_threshold'),
     (r'_cfg\.(rpn|rpn_proposal)\.(nms_post|max_num)$', r'_cfg.\1.max_per_img'),
 )
+
+
+def lower_nested(model: Node, splits: Splits, words: Rules) -> dict[str, Any]:
+    """Arguments of ``RunConfig`` for a detector and its data, and ``warnings``.
+
+    The data sets of the splits are ``translated``; ``words`` are the rules for keys of theirs that
+    this language names differently.
+    """
+    flat, train_cfg, test_cfg, rules = flat_detector(model)
+    rules = (*rules, *words)
+    with errors_at_original_paths(rules):
+        lowered = lower_detection(flat, splits, train_cfg, test_cfg)
+    return {key: with_original_paths(value, rules) for key, value in lowered.items()}
+
+
+def translated(
+    split: Node, translate: Callable[[Node, str], Node], left_out: Sequence[str] = ()
+) -> Node:
+    """The split with its data sets, inside of wrappers and lists too, translated to 2019.
+
+    ``left_out`` are keys of wrappers that have no effect here.
+    """
+    dataset = _translated(split['dataset'], split.path, translate, left_out)
+    return split.replaced(dataset=dataset)
+
+
+def _translated(
+    section: Any, path: str, translate: Callable[[Node, str], Node], left_out: Sequence[str]
+) -> Any:
+    if isinstance(section, (list, tuple)):
+        parts = enumerate(section)
+        return [_translated(part, f'{path}[{i}]', translate, left_out) for i, part in parts]
+    kind = check_typed(section, path)['type']
+    if kind in ('RepeatDataset', 'ClassBalancedDataset', 'ConcatDataset'):
+        inner = 'datasets' if kind == 'ConcatDataset' else 'dataset'
+        check(inner in section, f'{path}.{inner}', 'this key is required')
+        # The wrapper itself is the same in 2019; only what is inside it is translated.
+        parts = _translated(section[inner], f'{path}.{inner}', translate, left_out)
+        return section.without(*left_out).replaced(**{inner: parts})
+    known = ('CocoDataset', 'VOCDataset')
+    other = f'hrdet has no data set {kind!r}{nearest(kind, known)}; supported: {", ".join(known)}'
+    check(kind in known or is_custom(kind), f'{path}.type', other)
+    return translate(section, path)
 
 
 def flat_detector(model: Node) -> tuple[Node, Node | None, Node | None, Rules]:
@@ -142,7 +192,7 @@ def _neck(section: Node, path: str) -> Node:
     known = ('HRFPN', 'FPN')
     kind = check_typed(section, path)['type']
     heads.check_known(kind, known, f'{path}.type', 'neck')
-    return heads.without(section, 'init_cfg', 'conv_cfg')
+    return without_none(section, 'init_cfg', 'conv_cfg')
 
 
 def _train_cfg(
@@ -172,8 +222,7 @@ def _with_assigner(section: Node) -> Node:
     plain = dict(type='BboxOverlaps2D')
     here = f'{assigner.path}.iou_calculator'
     check(assigner['iou_calculator'] == plain, here, f'only {plain} exists: leave it out')
-    rest = {key: value for key, value in assigner.items() if key != 'iou_calculator'}
-    return section.replaced(assigner=Node(assigner.path, rest))
+    return section.replaced(assigner=assigner.without('iou_calculator'))
 
 
 def _proposals(section: Node) -> Node:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from hrdet.config.node import Node, check, check_typed, read
+from hrdet.config.node import Node, check, check_typed, read, without_none
 from hrdet.ranges import Count, Positive
 from hrdet.registry import is_custom, nearest
 
@@ -14,13 +14,6 @@ _MASK_HEADS, _BOX_HEADS = ('FCNMaskHead', 'HTCMaskHead'), ('Shared2FCBBoxHead',)
 def check_known(kind: str, known: Sequence[str], path: str, what: str) -> None:
     other = f'hrdet has no {what} {kind!r}{nearest(kind, known)}; supported: {", ".join(known)}'
     check(kind in known or is_custom(kind), path, f'{other}, as in {CONFIG}')
-
-
-def without(section: Node, *keys: str) -> Node:
-    """The section without ``keys``, whose only valid value is None."""
-    for key in keys:
-        check(section.get(key) is None, f'{section.path}.{key}', 'only None exists: leave it out')
-    return Node(section.path, {k: v for k, v in section.items() if k not in keys})
 
 
 def check_repeated(path: str, wanted: dict[str, Any], **sections: Any) -> None:
@@ -151,7 +144,7 @@ def _extractor(section: Node, path: str) -> Node:
     if is_custom(kind):
         return section
     layer = read(_roi_align, section.get('roi_layer'), f'{path}.roi_layer')
-    return without(section, 'init_cfg').replaced(roi_layer=layer)
+    return without_none(section, 'init_cfg').replaced(roi_layer=layer)
 
 
 def _roi_align(

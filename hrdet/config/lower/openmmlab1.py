@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Literal
 
 from hrdet.config.lower.classification import accuracy_of_mmcls, lower_classification
+from hrdet.config.lower.data import Splits
 from hrdet.config.lower.mmdet2 import coco_metrics, lower_mmdet2
 from hrdet.config.lower.mmseg0 import lower_segmentation, mean_iou
 from hrdet.config.lower.nested_detection import DETECTORS
@@ -16,7 +17,6 @@ from hrdet.config.lower.release import (
     part,
     read_runtime,
 )
-from hrdet.config.lower.splits import Split
 from hrdet.config.lower.training import lower_training
 from hrdet.config.node import Node, as_nodes, check, check_typed, read
 from hrdet.config.run_config import RunConfig, Training
@@ -40,7 +40,7 @@ KEYS = tuple(dict.fromkeys([*_SECTIONS, *TRAINING, *RUNTIME, 'dist_params', *_FI
 class _Task:
     """How to lower models, data and evaluator of one task."""
 
-    lower: Callable[[Node, dict[str, Split]], dict[str, Any]]
+    lower: Callable[[Node, Splits], dict[str, Any]]
     evaluator: Callable[..., Node]  # reads ``evaluation``
     test_batch: int | None  # batch size of tests; None: that of training
 
@@ -130,10 +130,10 @@ def _loaders(
     test_dataloader: Node | None = None,
     evaluator: Node,
     test_batch: int | None,
-) -> dict[str, Split]:
+) -> Splits:
     """The section ``data`` as splits, one for each of train, val and test."""
     check(bool(train or val or test), path, 'there is none of train, val and test')
-    splits: dict[str, Split] = {}
+    splits: Splits = {}
     for name, section, own in (
         ('train', train, train_dataloader),
         ('val', val, val_dataloader),
@@ -148,8 +148,7 @@ def _loaders(
             options['samples_per_gpu'] = test_batch or samples_per_gpu
             if isinstance(section, Node) and 'samples_per_gpu' in section:
                 options['samples_per_gpu'] = section['samples_per_gpu']
-                rest = {k: v for k, v in section.items() if k != 'samples_per_gpu'}
-                section = Node(section.path, rest)
+                section = section.without('samples_per_gpu')
         check(
             own is None or isinstance(own, Node),
             f'{here}_dataloader',
@@ -159,10 +158,8 @@ def _loaders(
         given = options['samples_per_gpu'] is not None
         check(given, f'{path}.samples_per_gpu', 'this key is required')
         loader = read(_loader, options, f'{here}_dataloader' if own else path)
-        measured = None if training else evaluator
-        splits[name] = Split(
-            training=training, dataset=section, path=here, evaluator=measured, **loader
-        )
+        measured = {} if training else dict(evaluator=evaluator)
+        splits[name] = Node(here, dataset=section, **loader, **measured)
     return splits
 
 
@@ -194,9 +191,8 @@ def _part_of_evaluation(
         warnings.append(
             f'evaluation.save_best: the best checkpoint is that of the first metric, {first!r}'
         )
-    hooks = ('interval', 'save_best', 'rule', 'gpu_collect')
-    metrics = {key: value for key, value in section.items() if key not in hooks}
-    return section.get('interval'), Node('evaluation', metrics)
+    metrics = section.without('interval', 'save_best', 'rule', 'gpu_collect')
+    return section.get('interval'), metrics
 
 
 def _without_by_epoch(section: Any, path: str, runner: dict[str, int | None]) -> Any:
@@ -206,7 +202,7 @@ def _without_by_epoch(section: Any, path: str, runner: dict[str, int | None]) ->
     by_epoch = runner['total_iters'] is None
     unit = f'the run is counted in {"epochs" if by_epoch else "iterations"}, and so is interval'
     check(section['by_epoch'] is by_epoch, f'{path}.by_epoch', f'{unit}: leave it out')
-    return Node(section.path, {key: v for key, v in section.items() if key != 'by_epoch'})
+    return section.without('by_epoch')
 
 
 def _training(
@@ -235,8 +231,7 @@ def _without_units(log_config: Node) -> Node:
         kind = check_typed(hook, f'log_config.hooks[{i}]')['type']
         if kind == 'TextLoggerHook':
             check_keys(hook, ('type', 'by_epoch'), hook.path)
-        rest = {key: value for key, value in hook.items() if key != 'by_epoch'}
-        plain.append(Node(hook.path, rest))
+        plain.append(hook.without('by_epoch'))
     return log_config.replaced(hooks=plain)
 
 
@@ -247,7 +242,7 @@ def _hooks(hooks: list[Any], ema: Node | None) -> dict[str, Any]:
         kind = check_typed(hook, f'custom_hooks[{i}]')['type']
         if kind == 'EMAHook':
             check(ema is None, hook.path, 'ema says it too; keep one')
-            ema = Node(hook.path, {key: value for key, value in hook.items() if key != 'type'})
+            ema = hook.without('type')
         elif kind != 'NumClassCheckHook':  # every run checks the number of classes
             left.append(hook)
     return dict(custom_hooks=left, ema=ema)
@@ -260,12 +255,11 @@ def initial_weights(model: Node, warnings: list[str]) -> tuple[Node, str | None]
     """
     # ``init_cfg`` takes precedence, as in the OpenMMLab projects.
     given = model.get('pretrained')
-    model = Node(model.path, {key: value for key, value in model.items() if key != 'pretrained'})
+    model = model.without('pretrained')
     backbone = model.get('backbone')
     if not isinstance(backbone, Node) or 'init_cfg' not in backbone:
         return model, given
-    rest = {key: value for key, value in backbone.items() if key != 'init_cfg'}
-    model['backbone'] = Node(backbone.path, rest)
+    model['backbone'] = backbone.without('init_cfg')
     if backbone['init_cfg'] is None:
         return model, given
     path = f'{backbone.path}.init_cfg'

@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any, Literal
 
 from hrdet.config.lower.classification import accuracy, lower_classification
+from hrdet.config.lower.data import Splits
 from hrdet.config.lower.environment import RUNTIME, lower_runtime
 from hrdet.config.lower.mmdet3 import coco_metric, lower_mmdet3
 from hrdet.config.lower.mmseg1 import iou_metric, lower_mmseg1
@@ -13,8 +14,7 @@ from hrdet.config.lower.nested_detection import DETECTORS
 from hrdet.config.lower.openmmlab1 import initial_weights
 from hrdet.config.lower.release import check_names, part
 from hrdet.config.lower.runner import lower_training
-from hrdet.config.lower.splits import Split, norm_node
-from hrdet.config.lower.transforms import ThreeNumbers
+from hrdet.config.lower.transforms import ThreeNumbers, norm_node
 from hrdet.config.node import Node, as_nodes, check, check_choice, check_typed, keys_of, read
 from hrdet.config.run_config import RunConfig
 from hrdet.ranges import Count, Natural
@@ -73,17 +73,15 @@ def _task(
             read(_loop, cfg, f'{name}_cfg')
         if section is None:
             continue
-        here = f'{name}_evaluator'
-        measured = None
+        split = read(_dataloader, section, f'{name}_dataloader', training=name == 'train')
         if name != 'train':
-            needed = f'{name}_dataloader needs it: what is measured'
+            here, needed = f'{name}_evaluator', f'{name}_dataloader needs it: what is measured'
             check(evaluator is not None, here, needed)
-            measured = _evaluator(evaluator, here, task.evaluators)
-        loader = dict(training=name == 'train', evaluator=measured, tta=None)
+            split['evaluator'] = _evaluator(evaluator, here, task.evaluators)
         if name == 'test' and tta_model is not None and tta_pipeline is not None:
             read(_tta_model, tta_model, 'tta_model', task=task, test_cfg=model.get('test_cfg'))
-            loader['tta'] = _views(tta_pipeline, 'tta_pipeline')
-        splits[name] = read(_dataloader, section, f'{name}_dataloader', **loader)
+            split['tta'] = _views(tta_pipeline, 'tta_pipeline')
+        splits[name] = split
     # 2. The preprocessor, which may stand beside the model; that of the model takes precedence.
     own = model.get('data_preprocessor')
     if own is None:
@@ -111,9 +109,7 @@ def _dataloader(
     collate_fn: Node | None = None,
     dataset: Any,
     training: bool,
-    evaluator: Node | None,
-    tta: list[list[Node]] | None,
-) -> Split:
+) -> Node:
     """Batch size, workers and data set of a split.
 
     ``persistent_workers`` and ``pin_memory`` have no effect: hrdet always uses both.  Samplers and
@@ -128,15 +124,7 @@ def _dataloader(
         read(_batch_sampler, batch_sampler, f'{path}.batch_sampler')
     if collate_fn is not None:
         read(_collate, collate_fn, f'{path}.collate_fn')
-    return Split(
-        training=training,
-        dataset=dataset,
-        path=f'{path}.dataset',
-        batch_size=batch_size,
-        num_workers=num_workers,
-        evaluator=evaluator,
-        tta=tta,
-    )
+    return Node(f'{path}.dataset', dataset=dataset, batch_size=batch_size, num_workers=num_workers)
 
 
 def _sampler(
@@ -217,12 +205,12 @@ def _evaluator(section: Any, path: str, readers: dict[str, Callable[..., Node]])
 class _Task:
     """How to lower models, data and evaluator of one task."""
 
-    lower: Callable[[Node, dict[str, Split]], dict[str, Any]]
+    lower: Callable[[Node, Splits], dict[str, Any]]
     evaluators: dict[str, Callable[..., Node]]
     tta: str  # the type of ``tta_model``
 
 
-def _classification(model: Node, splits: dict[str, Split]) -> dict[str, Any]:
+def _classification(model: Node, splits: Splits) -> dict[str, Any]:
     section = model['data_preprocessor']
     check(section is not None, 'data_preprocessor', 'this key is required')
     norm = read(_cls_preprocessor, section, section.path)
@@ -243,7 +231,7 @@ def _cls_preprocessor(
     batch_augments: None = None,
 ) -> Node:
     """``num_classes`` is that of the head; mixup and cutmix make soft labels by themselves."""
-    return norm_node(path, mean, std, to_rgb)
+    return norm_node(path, mean=mean, std=std, to_rgb=to_rgb)
 
 
 _TASKS = {

@@ -4,39 +4,31 @@ from typing import Any
 
 from hrdet.config.lower.transforms import (
     Context,
-    Pipeline,
+    DetectionPipeline,
     Scale,
     expand_node,
-    norm,
+    normalize,
     read_scales,
+    read_steps,
 )
 from hrdet.config.node import Node, check, check_typed, read
 
 
-def from_steps(path: str, *, pipeline: list[Node], context: Context, **rest: Any) -> Pipeline:
+def from_steps(
+    path: str, *, pipeline: list[Node], context: Context, **rest: Any
+) -> DetectionPipeline:
     """The steps of a data set's ``pipeline``, in their order.
 
     A step of an unknown type is a custom transform and is kept unchanged.
     """
     path = f'{path}.pipeline'
     check(isinstance(pipeline, (list, tuple)), path, f'must be a list, not {pipeline!r}')
-    result = Pipeline(context, rest)
+    result = DetectionPipeline(context.training, context=context, rest=rest)
     if context.training:
         result.dataset = dict(with_crowd=False)
-    _add_steps(result, pipeline, path)
+    read_steps(result, pipeline, path, _READERS)
     check(result.norm is not None, path, "there is no step dict(type='Normalize', ...)")
-    early = any(node['type'] == 'AugmentedViews' for node in result.transforms[:-1])
-    check(not early, path, 'MultiScaleFlipAug must be the last step')
     return result
-
-
-def _add_steps(result: Pipeline, steps: list[Node], path: str) -> None:
-    for i, step in enumerate(steps):
-        kind = check_typed(step, f'{path}[{i}]')['type']
-        if kind in _READERS:
-            read(_READERS[kind], step, step.path, result=result)
-        else:
-            result.transforms.append(step)
 
 
 def _load_image(path, *, type, to_float32=False, result):
@@ -54,7 +46,7 @@ def _load_annotations(
     poly2mask=True,
     result,
 ):
-    if result.context.training:
+    if result.training:
         for name, value in (('with_bbox', with_bbox), ('with_label', with_label)):
             check(value, f'{path}.{name}', 'a detector cannot train without boxes and labels')
         if with_mask:
@@ -73,10 +65,6 @@ def _resize(path, *, type, img_scale, multiscale_mode='range', keep_ratio=True, 
 
 def _random_flip(path, *, type, flip_ratio=None, result):
     result.flip(path, flip_ratio)
-
-
-def _normalize(path, *, type, mean, std, to_rgb=True, result):
-    result.norm = norm(path, mean=mean, std=std, to_rgb=to_rgb, context=result.context)
 
 
 def _pad(path, *, type, size_divisor, result):
@@ -105,13 +93,13 @@ def _image_to_tensor(path, *, type, keys=(), result):
 
 
 def _collect(path, *, type, keys, meta_keys=(), result):
-    if result.context.training:
+    if result.training:
         result.dataset['with_crowd'] = 'gt_bboxes_ignore' in keys
 
 
 def _test_augmentation(path, *, type, img_scale, transforms, flip=False, result):
     check(
-        not result.context.training,
+        not result.training,
         path,
         'test-time augmentation belongs to data.val and data.test',
     )
@@ -130,7 +118,7 @@ def _test_augmentation(path, *, type, img_scale, transforms, flip=False, result)
     def view(scale: Scale, flip_ratio: int) -> None:
         settings = {'Resize': dict(img_scale=scale), 'RandomFlip': dict(flip_ratio=flip_ratio)}
         steps = [Node(s.path, **s | settings.get(s['type'], {})) for s in transforms]
-        _add_steps(result, steps, f'{path}.transforms')
+        read_steps(result, steps, f'{path}.transforms', _READERS)
 
     result.branch(path, scales, flip, view)
 
@@ -141,7 +129,7 @@ _READERS = {
     'LoadProposals': _load_proposals,
     'Resize': _resize,
     'RandomFlip': _random_flip,
-    'Normalize': _normalize,
+    'Normalize': normalize,
     'Pad': _pad,
     'Expand': _expand,
     'RandomCrop': _random_crop,

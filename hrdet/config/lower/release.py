@@ -5,17 +5,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Literal
 
-from hrdet.config.lower.detection import lower_detection
+from hrdet.config.lower.data import Splits
+from hrdet.config.lower.detection import coco_evaluator, lower_detection
 from hrdet.config.lower.dialects import foreign_key
 from hrdet.config.lower.training import lower_training
 from hrdet.config.node import Node, as_nodes, check, check_typed, keys_of, read
 from hrdet.config.run_config import RunConfig, Runtime
+from hrdet.ranges import Count, Natural
 from hrdet.registry import ConfigError
 
 RUNTIME = [f.name for f in fields(Runtime) if f.name not in ('pretrained', 'backend')]
-_TASK = keys_of(lower_detection)
 TRAINING = keys_of(lower_training, ['warnings'])
-KEYS = tuple(dict.fromkeys([*_TASK, *TRAINING, *RUNTIME, 'workflow', 'dist_params']))
+_BESIDE_MODEL = ('train_cfg', 'test_cfg', 'classes')
+KEYS = ('model', 'data', *_BESIDE_MODEL, *TRAINING, *RUNTIME, 'workflow', 'dist_params')
 
 # Variables that config files of every language commonly define for their own use.
 _HELPERS = (
@@ -31,11 +33,37 @@ def read_config(config: Mapping[str, Any]) -> RunConfig:
     warnings = check_names(config, (*KEYS, 'custom_imports'), 'release')
     values = as_nodes({key: config[key] for key in KEYS if key in config})
     check_typed(values.get('model'), 'model')
-    task = read(lower_detection, part(values, _TASK), '')
+    evaluation = values.get('evaluation')
+    evaluator = read(coco_evaluator, {} if evaluation is None else evaluation, 'evaluation')
+    splits = read(_data, values.get('data'), 'data', evaluator=evaluator)
+    task = lower_detection(values['model'], splits, *(values.get(key) for key in _BESIDE_MODEL))
     warnings += task.pop('warnings')
     training = read(lower_training, part(values, TRAINING), '', warnings=warnings)
     runtime = read_runtime(values, values['model'].get('pretrained'))
     return RunConfig(**task, training=training, runtime=runtime, warnings=warnings)
+
+
+def _data(
+    path: str,
+    *,
+    imgs_per_gpu: Count,
+    workers_per_gpu: Natural = 2,
+    test_imgs_per_gpu: Count = 1,
+    pad_size: tuple[Count, Count] | None = None,
+    train: Any = None,
+    val: Any = None,
+    test: Any = None,
+    evaluator: Node,
+) -> Splits:
+    """The section ``data`` as splits."""
+    training = dict(batch_size=imgs_per_gpu, pad_size=pad_size and tuple(pad_size))
+    tests = dict(batch_size=test_imgs_per_gpu, evaluator=evaluator)
+    options = dict(train=training, val=tests, test=tests)
+    return {
+        name: Node(f'{path}.{name}', dataset=section, num_workers=workers_per_gpu, **options[name])
+        for name, section in dict(train=train, val=val, test=test).items()
+        if section is not None
+    }
 
 
 def part(values: Node, keys: list[str]) -> dict[str, Any]:
@@ -45,22 +73,16 @@ def part(values: Node, keys: list[str]) -> dict[str, Any]:
 
 def read_runtime(values: Node, pretrained: str | None) -> Runtime:
     """The settings of a program in the top level of a config; checks ``workflow``, too."""
-    if 'workflow' in values:
-        _check_workflow(values['workflow'])
-    runtime = Node('', part(values, RUNTIME), pretrained=pretrained)
-    if 'dist_params' in values:
-        runtime['backend'] = read(_dist_params, values['dist_params'], 'dist_params')
-    return read(Runtime, runtime, '')
-
-
-def _check_workflow(workflow: Any) -> None:
-    """Raise a ConfigError unless it only trains."""
+    workflow = values.get('workflow', [('train', 1)])
     only = (
         f"only [('train', 1)] exists, not {workflow!r}; evaluation=dict(interval=1) evaluates "
         f'after every epoch'
     )
     trains = [['train', 1]], [('train', 1)], (('train', 1),), (['train', 1],)
     check(workflow in trains, 'workflow', only)
+    backend = read(_dist_params, values.get('dist_params', {}), 'dist_params')
+    runtime = Node('', part(values, RUNTIME), pretrained=pretrained, backend=backend)
+    return read(Runtime, runtime, '')
 
 
 def _dist_params(

@@ -1,49 +1,25 @@
 """Build the transforms of segmentation pipelines, for both OpenMMLab languages."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from hrdet.config.lower.splits import as_views, has_reader, norm_node
-from hrdet.config.node import Node, check, read
+from hrdet.config.lower.transforms import Pipeline, Scale, as_views
+from hrdet.config.node import Node, check
 
 _IGNORED = 255
 
-Scale = tuple[int, int]  # (w, h) in pixels
-
 
 @dataclass(slots=True)
-class SegPipeline:
-    """The lowered pipeline of one data set: transforms, and settings for model and data set.
+class SegPipeline(Pipeline):
+    """The lowered pipeline of a segmentor, and settings for the data set.
 
-    ``read_steps`` reads the steps of the config, whose readers call the other methods: each appends
-    one transform; ``path`` is the path of the step in the config.
+    Readers of steps call its methods, each of which appends one transform; ``path`` is the path of
+    the step in the config.
     """
 
-    training: bool
-    transforms: list[Node] = field(default_factory=list)
-    norm: Node | None = None  # Preprocess
     reduce_zero_label: bool | None = None  # None: the pipeline does not say
     tta: Node | None = None  # see ``RunConfig``
-
-    def read_steps(self, steps: Any, path: str, readers: dict[str, Any]) -> None:
-        """Read the steps in order; a custom transform is kept unchanged."""
-        for i, step in enumerate(steps):
-            known = has_reader(step, f'{path}[{i}]', readers, 'segmentation')
-            late = any(node['type'] == 'AugmentedViews' for node in self.transforms)
-            check(not late, step.path, 'MultiScaleFlipAug must be the last step')
-            if known:
-                read(readers[step['type']], step, step.path, result=self)
-            else:
-                self.transforms.append(step)
-
-    def add(self, path: str, rest: Any = None, /, **values: Any) -> None:
-        """Append a transform."""
-        self.transforms.append(Node(path, rest, **values))
-
-    def normalise(self, path: str, mean: Any, std: Any, to_rgb: bool) -> None:
-        """Set the mean and std of the model, in its channel order."""
-        self.norm = norm_node(path, mean, std, to_rgb)
 
     def load_labels(self, path: str, reduce_zero_label: bool | None) -> None:
         """Set ``reduce_zero_label``; data sets load the label maps themselves."""

@@ -1,13 +1,14 @@
-"""Translate the image keys of a 2019 data set (``img_scale``, ``flip_ratio``, ...) to transforms.
+"""Lowered pipelines, and the image keys of a 2019 data set (``img_scale``, ``flip_ratio``, ...).
 
 Images are normalised by the model, not by a transform.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from hrdet.config.node import Node, check, read
+from hrdet.config.node import Node, check, check_typed, read
+from hrdet.registry import ConfigError, is_custom, nearest
 
 Scale = tuple[int, int]
 ThreeNumbers = Annotated[tuple[float, float, float], 'a list of three numbers', len]
@@ -17,12 +18,12 @@ ThreeNumbers = Annotated[tuple[float, float, float], 'a list of three numbers', 
 class Context:
     """Settings of model and split that the lowering of a data set depends on."""
 
-    training: bool
     convention: str
-    masks: bool  # the model has masks to learn
-    semantics: int | None  # stride of the semantic maps that the model learns
-    one_size: bool  # all batches have ``pad_size``, turned for portraits
-    classes: Any  # of data sets that do not name theirs
+    masks: bool = False  # the model has masks to learn
+    semantics: int | None = None  # stride of the semantic maps that the model learns
+    one_size: bool = False  # all batches have ``pad_size``, turned for portraits
+    classes: Any = None  # of data sets that do not name theirs
+    training: bool = False
     zipped: bool = False  # CocoZipDataset, whose images are RGB in 2019
 
     def exact_scale(self) -> dict[str, bool]:
@@ -36,19 +37,92 @@ class Context:
 
 @dataclass(slots=True)
 class Pipeline:
-    """A lowered pipeline: transforms, and settings for the model and the data set."""
+    """A lowered pipeline of any task: transforms, and how the model normalises the images."""
 
-    context: Context
-    rest: dict[str, Any]  # keys that are not about images
+    training: bool
     transforms: list[Node] = field(default_factory=list)
-    norm: Node | None = None  # Preprocess, without its size_divisor
-    semantic: bool = False  # load semantic maps
-    dataset: dict[str, Any] = field(default_factory=dict)  # arguments for the data set
-    size_divisor: int = 1  # what image sizes are padded to a multiple of
+    norm: Node | None = None  # Preprocess
 
     def add(self, path: str, rest: Any = None, /, **values: Any) -> None:
         """Append a transform."""
         self.transforms.append(Node(path, rest, **values))
+
+
+def read_steps(
+    result: Pipeline, steps: Any, path: str, readers: Mapping[str, Any], task: str | None = None
+) -> None:
+    """Read the steps of a pipeline, each by the function for its type.
+
+    A step of another type is a custom transform and is kept unchanged; with a ``task`` it must be
+    registered.
+    """
+    for i, step in enumerate(steps):
+        if task is None:
+            known = check_typed(step, f'{path}[{i}]')['type'] in readers
+        else:
+            known = has_reader(step, f'{path}[{i}]', readers, task)
+        late = any(node['type'] == 'AugmentedViews' for node in result.transforms)
+        check(not late, step.path, 'MultiScaleFlipAug must be the last step')
+        if known:
+            read(readers[step['type']], step, step.path, result=result)
+        else:
+            result.transforms.append(step)
+
+
+def norm_node(path: str, *, mean: ThreeNumbers, std: ThreeNumbers, to_rgb: bool = True) -> Node:
+    """Mean and std as the model's node ``Preprocess``, for images without padding."""
+    order = 'rgb' if to_rgb else 'bgr'
+    values = dict(mean=tuple(mean), std=tuple(std), channel_order=order, size_divisor=1)
+    return Node(path, type='Preprocess', **values)
+
+
+def normalize(path, *, type, result, **rest):
+    """The step ``Normalize`` of OpenMMLab 1 and of 2019."""
+    result.norm = read(norm_node, rest, path)
+
+
+def has_reader(step: Any, path: str, readers: Mapping[str, Any], task: str) -> bool:
+    """Whether a step of a pipeline has a reader; a transform of the user has none.
+
+    Raises:
+        ConfigError: hrdet has no such step.
+    """
+    kind = check_typed(step, path)['type']
+    if kind not in readers and not is_custom(kind):
+        raise ConfigError(
+            f'{step.path}.type: hrdet has no step {kind!r} of {task}{nearest(kind, readers)}; '
+            f'supported: {", ".join(readers)}'
+        )
+    return kind in readers
+
+
+def check_disk(path: str, file_client_args: Node | None) -> None:
+    """Raise a ConfigError unless a step reads files from disk."""
+    disk = file_client_args in (None, dict(backend='disk'))
+    only = "files are read from folders, zips and tars: dict(backend='disk')"
+    check(disk, f'{path}.file_client_args', only)
+
+
+def as_views(path: str, views: list[list[Node]]) -> list[Node]:
+    """Transforms of a test that takes every view of an image."""
+    return views[0] if len(views) == 1 else [Node(path, type='AugmentedViews', views=views)]
+
+
+def tta_node(path: str, views: list[list[Node]]) -> Node:
+    """A split's ``tta`` (see ``RunConfig``) from the transforms of each view."""
+    text = f'{len(views)} views of each image, those of {path.partition("[")[0]}'
+    return Node(path, transforms=as_views(path, views), description=text)
+
+
+@dataclass(slots=True, kw_only=True)
+class DetectionPipeline(Pipeline):
+    """The lowered pipeline of a detector, and settings for the data set."""
+
+    context: Context
+    rest: dict[str, Any]  # keys that are not about images
+    semantic: bool = False  # load semantic maps
+    dataset: dict[str, Any] = field(default_factory=dict)  # arguments for the data set
+    size_divisor: int = 1  # what image sizes are padded to a multiple of
 
     def pad(self, path: str, size_divisor: int) -> None:
         """Append the transform that pads images."""
@@ -58,7 +132,7 @@ class Pipeline:
     def flip(self, path: str, ratio: float | None) -> None:
         """Append the transform that mirrors images; at test time all (1) or none (0)."""
         message = f'a test mirrors all images (1) or none (0), not {ratio!r} of them'
-        check(self.context.training or ratio in (None, 0, 1), f'{path}.flip_ratio', message)
+        check(self.training or ratio in (None, 0, 1), f'{path}.flip_ratio', message)
         if ratio:
             self.add(path, type='RandomFlip', ratio=ratio)
 
@@ -69,7 +143,7 @@ class Pipeline:
         count = f'a range has two ends, but there are {len(scales)} scales'
         check(mode == 'value' or len(scales) == 2, here, count)
         several = 'a test does not draw one of several scales; MultiScaleFlipAug takes all of them'
-        check(self.context.training or len(scales) == 1, here, several)
+        check(self.training or len(scales) == 1, here, several)
         options = dict(multiscale_mode=mode, keep_ratio=keep_ratio, **self.context.exact_scale())
         self.add(path, type='Resize', scales=scales, **options)
 
@@ -87,8 +161,7 @@ class Pipeline:
                 self.transforms = []
                 view(scale, flip_ratio)
                 views.append(self.transforms)
-        several = [Node(path, type='AugmentedViews', views=views)]
-        self.transforms = before + (several if len(views) > 1 else views[0])
+        self.transforms = before + as_views(path, views)
 
 
 def from_keys(
@@ -109,10 +182,10 @@ def from_keys(
     extra_aug: Node | None = None,
     context: Context,
     **rest: Any,
-) -> Pipeline:
+) -> DetectionPipeline:
     """The keys of a data set that concern its images."""
-    pipeline = Pipeline(context, rest)
-    pipeline.norm = read(norm, img_norm_cfg, f'{path}.img_norm_cfg', context=context)
+    pipeline = DetectionPipeline(context.training, context=context, rest=rest)
+    pipeline.norm = read(norm_node, img_norm_cfg, f'{path}.img_norm_cfg')
     if context.training:
         check(with_label, f'{path}.with_label', 'a detector cannot train without labels')
         pipeline.semantic = with_semantic_seg
@@ -152,7 +225,7 @@ def _extra_aug(
     expand: Node | None = None,
     random_crop: Node | None = None,
     rand_resize_crop: Node | None = None,
-    pipeline: Pipeline,
+    pipeline: DetectionPipeline,
 ) -> None:
     """Augmentations in this order, whatever their order in the config."""
     # The order of the 2019 release, which applies them before resizing.
@@ -174,15 +247,6 @@ def expand_node(path: str, *, to_rgb: bool = True, context: Context, **rest: Any
     # ``to_rgb`` reverses the mean.  Images of CocoZipDataset are RGB in the 2019 release and BGR
     # here, which reverses it once more.
     return Node(path, rest, **{'type': 'Expand', 'to_rgb': to_rgb != context.zipped})
-
-
-def norm(
-    path: str, *, mean: ThreeNumbers, std: ThreeNumbers, to_rgb: bool = True, context: Context
-) -> Node:
-    """``img_norm_cfg``: mean and std of the model, in its channel order."""
-    order = 'rgb' if to_rgb or context.zipped else 'bgr'
-    values = dict(mean=tuple(mean), std=tuple(std), channel_order=order)
-    return Node(path, type='Preprocess', **values)
 
 
 def read_scales(img_scale: Any, path: str) -> list[Scale]:

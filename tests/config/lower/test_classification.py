@@ -6,7 +6,7 @@ import hrdet.data
 import hrdet.models  # noqa: F401  both register their types
 from hrdet.config import Node, load_config, lower
 from hrdet.config.lower.classification import lower_classification
-from hrdet.config.lower.splits import Split, norm_node
+from hrdet.config.lower.transforms import norm_node
 from hrdet.config.node import as_nodes
 from hrdet.registry import ConfigError, build
 from tests.config.published import CONFIGS
@@ -31,11 +31,11 @@ def old_transforms(config: dict, steps: list[dict]) -> list[Node]:
     dataset = as_nodes(
         dict(type='CustomDataset', data_prefix='x', pipeline=[*steps, NORM]), 'train'
     )
-    split = Split(training=True, dataset=dataset, path='train')
+    split = Node('train', dataset=dataset)
     task = lower_classification(
         as_nodes(config['model'], 'model'), dict(train=split), None, 'openmmlab1'
     )
-    assert task['model']['preprocess'] == norm_node('', MEAN, STD, True)
+    assert task['model']['preprocess'] == norm_node('', mean=MEAN, std=STD)
     return task['train']['dataset']['transforms']
 
 

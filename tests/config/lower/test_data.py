@@ -391,7 +391,7 @@ def _without(kind):
         (
             'test',
             lambda s: (s[1].update(flip=True), s.append(dict(type='MyTransform'))),
-            r'pipeline: MultiScaleFlipAug must be the last step',
+            r'pipeline\[2\]: MultiScaleFlipAug must be the last step',
         ),
         (
             'test',
