@@ -108,6 +108,10 @@ def flat_detector(model: Node) -> tuple[Node, Node | None, Node | None, Rules]:
     kind = model['type']
     other = f'hrdet has no detector {kind!r}{nearest(kind, DETECTORS)}; supported: '
     check(kind in DETECTORS, 'model.type', f'{other}{", ".join(DETECTORS)}, as in {heads.CONFIG}')
+    for name in ('train_cfg', 'test_cfg'):
+        section = model.get(name)
+        wrong = f'must be a dict, not {section!r}'
+        check(section is None or isinstance(section, Node), f'model.{name}', wrong)
     one_stage = DETECTORS[kind] is None
     translated = read(_one_stage if one_stage else _two_stage, model, 'model')
     # train_cfg and test_cfg stand inside ``model`` or beside it: map back to where they were.

@@ -92,7 +92,7 @@ def _image_to_tensor(path, *, type, keys=(), result):
     """No transform: ``collate`` makes the tensors."""
 
 
-def _collect(path, *, type, keys, meta_keys=(), result):
+def _collect(path, *, type, keys: list[str], meta_keys=(), result):
     if result.training:
         result.dataset['with_crowd'] = 'gt_bboxes_ignore' in keys
 

@@ -85,6 +85,7 @@ def test_what_is_measured(config):
         ('Pad', dict(pad_val=114), r'pipeline\[5\]\.pad_val: 0, the mean colour'),
         ('RandomFlip', dict(type='Mosaic'), r'data\.train\.pipeline\[3\]\.type: hrdet has no step'),
         ('LoadAnnotations', dict(with_mask=False), 'with_mask is False'),
+        ('Collect', dict(keys=None), r'pipeline\[\d\]\.keys: None is not a list'),
     ],
 )
 def test_mistakes_in_a_pipeline(config, kind, change, message):
@@ -97,6 +98,8 @@ def test_mistakes_in_a_pipeline(config, kind, change, message):
     ('change', 'message'),
     [
         (dict(type='RetinaNet'), r"model\.type: there is no model 'RetinaNet'.*FasterRCNN"),
+        (dict(train_cfg='x'), r"model\.train_cfg: must be a dict, not 'x'"),
+        (dict(test_cfg=[]), r'model\.test_cfg: must be a dict, not \[\]'),
         (dict(bbox_head={}), r'model\.bbox_head: a key of the 2019 language.*model\.roi_head'),
     ],
 )
