@@ -205,3 +205,50 @@ def test_a_pipe_is_no_file(tmp_path, name):
         signal.alarm(0)
     assert Path(name).name in (one_line(error.value) or '')
     assert 'a pipe or device, not a file' in one_line(error.value)
+
+
+BOMB = '<!DOCTYPE a [<!ENTITY e0 "haha">{}]>'.format(
+    ''.join(f'<!ENTITY e{i + 1} "{10 * f"&e{i};"}">' for i in range(12))
+)
+OUTSIDE = '<!DOCTYPE a [<!ENTITY e12 SYSTEM "file://{secret}">]>'
+
+
+@pytest.mark.parametrize('declared', [BOMB, OUTSIDE])
+def test_entities_of_xml_are_not_followed(tmp_path, declared):
+    """12 levels of tenfold entities are 4 TB of text; the other is the content of a file."""
+    (tmp_path / 'secret').write_text('swordfish')
+    (tmp_path / 'Annotations').mkdir()
+    (tmp_path / 'list').write_text('a\n')
+    page = (
+        '<annotation><size><width>32</width><height>24</height></size><object><name>&e12;</name>'
+        '<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object>'
+        '</annotation>'
+    )
+    text = declared.replace('{secret}', str(tmp_path / 'secret')) + page
+    (tmp_path / 'Annotations/a.xml').write_text(text)
+    with pytest.raises(DataError, match=r'a\.xml: not XML') as error:
+        VOCDataset(str(tmp_path / 'list'), str(tmp_path))
+    assert 'swordfish' not in str(error.value)
+
+
+def test_what_annotations_name_is_never_fetched(tmp_path, monkeypatch):
+    def connect(*_):
+        raise AssertionError('a connection')
+
+    monkeypatch.setattr('socket.socket.connect', connect)
+    monkeypatch.setattr('socket.getaddrinfo', connect)
+    address = 'http://example.org/0.png'
+    (tmp_path / 'a.json').write_text(
+        '{"images": [{"id": 1, "file_name": "' + address + '", "coco_url": "' + address + '", '
+        '"width": 32, "height": 24}], "annotations": [], "categories": [{"id": 1, "name": "a"}]}'
+    )
+    dataset = CocoDataset(str(tmp_path / 'a.json'), str(tmp_path), test_mode=True)
+    with pytest.raises(DataError, match=r'0\.png: No such file'):
+        dataset.image(0)
+    (tmp_path / 'data.yaml').write_text(
+        f'train: {address}\nnames: [cat]\ndownload: {address}\n'  # which ultralytics fetches, runs
+    )
+    with pytest.raises(DataError, match='there is no folder or list of images'):
+        recognise_labels(str(tmp_path / 'data.yaml'))
+    with pytest.raises(DataError, match='ann_file: there is no'):
+        CocoDataset(address, str(tmp_path))
