@@ -3,7 +3,7 @@
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -89,6 +89,17 @@ def raise_or_warn(problems: list[Problem]) -> None:
     if fatal:
         raise DataError('\n'.join(lines))
     warnings.warn('\n'.join(lines), DataWarning, stacklevel=2)
+
+
+def alike_classes(file: str, classes: Sequence[str]) -> list[Problem]:
+    """A warning about two classes whose names differ in capitals and blanks only."""
+    first: dict[str, str] = {}
+    for name in classes:
+        other = first.setdefault(''.join(name.lower().split()), name)
+        if other != name:
+            reason = f'{other!r} and {name!r} are two classes: correct the names if one is meant'
+            return [Problem(file, 'classes', reason, fatal=False)]
+    return []
 
 
 def read_lines(path: str | Path, key: str) -> list[str]:

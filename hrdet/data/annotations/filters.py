@@ -7,7 +7,7 @@ from itertools import count
 import numpy as np
 
 from hrdet.data.annotations.table import AnnotationTable
-from hrdet.data.errors import DataError, Problem
+from hrdet.data.errors import DataError, Problem, alike_classes
 from hrdet.messages import plural
 from hrdet.registry import nearest
 
@@ -81,6 +81,7 @@ def select(
     counts = np.bincount(table.labels[~table.crowd], minlength=len(wanted)).tolist()
     report.by_class = dict(zip(wanted, counts))
     _check_classes(wanted, report)
+    report.problems += alike_classes(report.file, wanted)
     if filter_empty:  # it is learned from
         _note_single_class(report)
     return table

@@ -12,11 +12,12 @@ from hrdet.data.datasets.images import FolderImages
 from hrdet.data.datasets.inspection import Findings, sizes_text
 from hrdet.data.datasets.listing import FileNames
 from hrdet.data.datasets.stored import IMAGE_SUFFIXES, StoredImages, names_of_classes
-from hrdet.data.errors import DataError, Problem, raise_or_warn, read_lines
+from hrdet.data.errors import DataError, Problem, alike_classes, raise_or_warn, read_lines
 from hrdet.messages import plural
 from hrdet.registry import nearest, register
 from hrdet.structures import ClassLabel
 
+_PARTS = ('train', 'training', 'val', 'valid', 'validation', 'test', 'testing')
 _UNREADABLE = ('.gif', '.jfif', '.jpe', '.jp2', '.jxl', '.avif', '.heic', '.heif', '.tga')
 
 
@@ -90,7 +91,7 @@ class ClassFolders(StoredImages):
         return np.bincount(self.labels, minlength=len(self.classes))
 
     def _doubts(self) -> list[Problem]:
-        """Classes without an image, and images that are listed twice."""
+        """Classes without an image or of doubtful names, and images that are listed twice."""
         problems = []
         if self.labels is None:
             return problems
@@ -101,6 +102,11 @@ class ClassFolders(StoredImages):
                 f'{plural(len(empty), "class", "classes")} without an image: {listed}; labels '
                 f'count from 0'
             )
+            problems.append(Problem(self.source, '', reason, fatal=False))
+        problems += alike_classes(self.source, self.classes)
+        parts = [name for name in self.classes if name.lower() in _PARTS]
+        if len(parts) > 1:
+            reason = f'the classes are {", ".join(parts)}: is data_prefix the folder above?'
             problems.append(Problem(self.source, '', reason, fatal=False))
         labels: dict[str, int] = {}
         for name, label in zip(self.image_ids, self.labels.tolist()) if self.listed else ():

@@ -135,3 +135,9 @@ def test_annotations_that_are_there_twice(coco_folder):
     coco_folder.content['annotations'] += again
     with pytest.warns(DataWarning, match='4 boxes have the box and the class of another box'):
         coco_folder.load()
+
+
+def test_classes_that_differ_in_capitals_are_told(coco_folder):
+    coco_folder.content['categories'][0]['name'] = 'Cat '
+    with pytest.warns(DataWarning, match='are two classes: correct the names'):
+        coco_folder.load()

@@ -281,3 +281,15 @@ def test_what_is_left_out_or_contradicts_itself_is_told(class_folders):
     listed.write_text('ant/0.jpg 0\nbee/0.jpg 1\nant/0.jpg 1\n')
     with pytest.raises(DataError, match=r'ant/0\.jpg: the labels 0 and 1: keep one'):
         ClassFolders(data_prefix=prefix, ann_file=str(listed))
+
+
+@pytest.mark.parametrize(
+    ('names', 'message'),
+    [(('Bee', 'bee'), "'Bee' and 'bee' are two classes"), (('train', 'val'), 'are train, val: is')],
+)
+def test_doubtful_names_of_classes_are_told(tmp_path, names, message):
+    for i, name in enumerate(names):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / 'a.png'), np.full((4, 4), i, np.uint8))
+    with pytest.warns(DataWarning, match=message):
+        ClassFolders(data_prefix=str(tmp_path))
