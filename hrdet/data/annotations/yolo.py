@@ -34,7 +34,7 @@ def read_yolo(
         The table, without the images that cannot be read, and the problems.  An image without a
         text file has no objects.
     """
-    problems = _shared_files(root, images)
+    problems = shared_files(root, images)
     names, sizes, objects = [], [], []
     for name in images:
         path = Path(root, name)
@@ -68,7 +68,7 @@ def label_file(image: Path) -> Path:
     return Path(*parts).with_suffix('.txt')
 
 
-def _shared_files(root: str, images: Sequence[str]) -> list[Problem]:
+def shared_files(root: str, images: Sequence[str]) -> list[Problem]:
     """An error for each text file that belongs to two images, such as a.jpg and a.png."""
     problems: list[Problem] = []
     first: dict[Path, str] = {}

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from hrdet.data.annotations import AnnotationTable, read_yolo
-from hrdet.data.annotations.yolo import has_objects, label_file
+from hrdet.data.annotations.yolo import has_objects, label_file, shared_files
 from hrdet.data.errors import DataError, Problem, read_lines
 from hrdet.data.formats.labels import SPLITS, Labels, images_below, split_folders, without_image
 from hrdet.json_files import read_bytes
@@ -43,14 +43,19 @@ def _from_yaml(file: Path) -> list[Labels]:
         raise DataError(f'{file}: kpt_shape: labels of key points; hrdet learns boxes and masks')
     problems: list[Problem] = []
     root = _root(content, file, problems)
-    parts = []
+    parts, everything = [], []
     for split in SPLITS:
         value = next((content[key] for key in _KEYS[split] if content.get(key)), None)
         if value is not None:
             images = _images(value, root, file, split)
             parts.append(_read(split, images, classes, str(file)))
+            everything += images
     if not parts:
         raise DataError(f"{file}: it names no images: 'train', 'val' or 'test' is a folder of them")
+    # Of two parts: each has told of its own.
+    known = {problem.file for part in parts for problem in part.problems}
+    shared = shared_files('', [str(image) for image in everything])
+    problems += [problem for problem in shared if problem.file not in known]
     parts[0].problems[:0] = problems
     return parts
 

@@ -349,3 +349,13 @@ def test_images_without_a_label_are_left_out_and_told(tmp_path, kind):
     assert not problem.fatal
     assert '2 of 3 images without a' in problem.reason
     assert 'such as b.jpg, left out' in problem.reason
+
+
+def test_a_text_file_of_images_in_two_parts(tmp_path):
+    root = yolo(tmp_path, '{kind}/{split}', yaml='train: [train.txt]\nval: val.txt\nnames: [cat]')
+    write_image(tmp_path / 'images/train/a.png', (40, 80))
+    (tmp_path / 'train.txt').write_text('images/train/a.jpg\n')
+    (tmp_path / 'val.txt').write_text('images/train/a.png\n')
+    (problem,) = recognise_labels(root).parts[0].problems
+    assert problem.fatal
+    assert 'it belongs to two images, ' in problem.reason
