@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from hrdet.config.lower.data import Splits, common_norm, lower_split
-from hrdet.config.lower.segmentation import METRICS, label_map_dataset, segmentor
+from hrdet.config.lower.segmentation import iou_evaluator, label_map_dataset, segmentor
 from hrdet.config.lower.segmentation_steps import STEPS_OF_BOTH, SegPipeline, augmentation
 from hrdet.config.lower.transforms import as_views, check_disk, normalize, read_scales, read_steps
-from hrdet.config.node import Node, check, check_choice, check_typed, read
+from hrdet.config.node import Node, check, check_typed, read
 
 # Scales of --aug-test in tools/test.py of mmsegmentation 0.x, each with and without a flip.
 _RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
@@ -42,14 +42,12 @@ def mean_iou(
     path: str,
     *,
     metric: str | list[str] = 'mIoU',
+    left_out: str | list[str] = (),
     pre_eval: bool = True,
     efficient_test: bool = False,
 ) -> Node:
     """The evaluator; it counts pixels image by image, as with ``pre_eval``."""
-    metrics = [metric] if isinstance(metric, str) else list(metric)
-    for name in metrics:
-        check_choice(name, METRICS, f'{path}.metric')
-    return Node(path, type='IoUMetric', iou_metrics=metrics)
+    return iou_evaluator(path, 'metric', metric, left_out)
 
 
 def _load_image(

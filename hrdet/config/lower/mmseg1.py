@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any, Literal
 
 from hrdet.config.lower.data import Splits, lower_split
-from hrdet.config.lower.segmentation import METRICS, label_map_dataset, segmentor
+from hrdet.config.lower.segmentation import iou_evaluator, label_map_dataset, segmentor
 from hrdet.config.lower.segmentation_steps import STEPS_OF_BOTH, SegPipeline, augmentation
 from hrdet.config.lower.transforms import (
     ThreeNumbers,
@@ -13,7 +13,7 @@ from hrdet.config.lower.transforms import (
     read_steps,
     tta_node,
 )
-from hrdet.config.node import Node, check, check_choice, read
+from hrdet.config.node import Node, check, read
 from hrdet.ranges import Positive
 
 
@@ -42,6 +42,7 @@ def iou_metric(
     *,
     type: Literal['IoUMetric'],
     iou_metrics: str | list[str] = ('mIoU',),
+    left_out: str | list[str] = (),
     ignore_index: Literal[255] = 255,
     nan_to_num: None = None,
     beta: Literal[1] = 1,
@@ -50,10 +51,7 @@ def iou_metric(
     prefix: str | None = None,
 ) -> Node:
     """The evaluator."""
-    metrics = [iou_metrics] if isinstance(iou_metrics, str) else list(iou_metrics)
-    for name in metrics:
-        check_choice(name, METRICS, f'{path}.iou_metrics')
-    return Node(path, type=type, iou_metrics=metrics)
+    return iou_evaluator(path, 'iou_metrics', iou_metrics, left_out)
 
 
 def _preprocessor(

@@ -4,12 +4,12 @@ The readers of mmsegmentation 0.x and 1.x translate names and positions of keys,
 functions here, so that equal models give equal nodes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from hrdet.config.lower.backbone import read_backbone
 from hrdet.config.lower.segmentation_steps import SegPipeline
-from hrdet.config.node import Node, check, check_typed, read
+from hrdet.config.node import Node, check, check_choice, check_typed, read
 from hrdet.ranges import Count, Fraction
 from hrdet.registry import ConfigError, is_custom, nearest
 
@@ -161,6 +161,18 @@ def _test_cfg(
     for name, value in (('crop_size', crop_size), ('stride', stride)):
         check(value is not None, f'{path}.{name}', "mode='slide' needs this key: (h, w)")
     return dict(crop_size=tuple(crop_size), stride=tuple(stride))
+
+
+def iou_evaluator(
+    path: str, key: str, metrics: str | Sequence[str], left_out: str | Sequence[str]
+) -> Node:
+    """The evaluator; ``key`` is the one that names the metrics."""
+    metrics = [metrics] if isinstance(metrics, str) else list(metrics)
+    for name in metrics:
+        check_choice(name, METRICS, f'{path}.{key}')
+    left_out = [left_out] if isinstance(left_out, str) else list(left_out)
+    rest = dict(left_out=left_out) if left_out else {}
+    return Node(path, type='IoUMetric', iou_metrics=metrics, **rest)
 
 
 def label_map_dataset(

@@ -115,6 +115,7 @@ def change(config: dict, path: str, value) -> dict:
             'scale, a pair .*, or scale_factor',
         ),
         ('val_evaluator.iou_metrics', ['mAP'], "'mIoU', 'mDice', 'mFscore'"),
+        ('val_evaluator.leave_out', ['car'], "did you mean 'left_out'"),
         ('val_evaluator.type', 'CityscapesMetric', 'there is IoUMetric'),
         ('tta_model.type', 'DetTTAModel', 'SegTTAModel'),
         ('train_cfg.max_epochs', 3, 'counted in iterations'),
@@ -139,6 +140,15 @@ def test_folders_of_ones_own(config):
     found = lower(config).check().train['dataset']
     assert (found['split'], found['img_suffix']) == ('train.txt', '.jpg')
     assert (found['classes'], found['palette']) == (('a', 'b'), [[0, 0, 0], [9, 9, 9]])
+
+
+def test_classes_that_the_means_leave_out(config):
+    plain = lower(config).test['evaluator']
+    assert 'left_out' not in plain
+    for value in (['car', 'sky'], 'car'):
+        config['test_evaluator']['left_out'] = value
+        expected = plain | dict(left_out=['car', 'sky'] if isinstance(value, list) else ['car'])
+        assert lower(config).check().test['evaluator'] == expected
 
 
 def test_the_preprocessor_of_the_model_is_taken(published):

@@ -192,6 +192,13 @@ def test_the_best_checkpoint_is_that_of_the_first_metric(config):
     assert text.endswith("the best checkpoint is that of the first metric, 'mIoU'")
 
 
+def test_classes_that_the_means_leave_out(config):
+    """Written beside the metric; a name that is no class is an error of the evaluator."""
+    config['evaluation'] |= dict(metric=['mIoU'], left_out=['car'])
+    run = lower(config).check()
+    assert run.val['evaluator']['left_out'] == run.test['evaluator']['left_out'] == ['car']
+
+
 def test_test_time_augmentation_multiplies_the_scale_of_the_test(config):
     """12 views: each ratio of (2048, 1024), and its mirror image."""
     run = lower(config)
