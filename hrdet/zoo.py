@@ -199,10 +199,8 @@ class Published:
         for folder in _CONFIGS:
             if (folder / self.config).is_file():
                 return folder / self.config
-        raise ConfigError(
-            f'{self.name}: {self.config} is neither in {_CONFIGS[0]} nor in {_CONFIGS[1]}: '
-            f'install hrdet again, or give the path of the config file'
-        )
+        absent = f'{self.name}: {self.config} is neither in {_CONFIGS[0]} nor in {_CONFIGS[1]}'
+        raise ConfigError(f'{absent}: install hrdet again, or give the path of the config file')
 
 
 def _detectors(table: str, folder: str) -> Iterator[Published]:
@@ -226,9 +224,8 @@ def _segmentors() -> Iterator[Published]:
         url = f'{_OPENMMLAB}/mmsegmentation/v0.5/hrnet/{name}/{name}_{file}.pth'
         # mmsegmentation 1.x calls fcn_hr18_512x1024_40k_cityscapes
         # fcn_hr18_4xb2-40k_cityscapes-512x1024: 4 GPUs x 2 images, then schedule, data, crop.
-        net, size, schedule, data = re.fullmatch(
-            r'(fcn_hr\d+s?)(?:_4x4)?_(\d+x\d+)_(\d+k)_(\w+)', name
-        ).groups()
+        pattern = r'(fcn_hr\d+s?)(?:_4x4)?_(\d+x\d+)_(\d+k)_(\w+)'
+        net, size, schedule, data = re.fullmatch(pattern, name).groups()
         images = 2 if data == 'cityscapes' else 4
         alias = f'{net}_4xb{images}-{schedule}_{data.replace("_", "-")}-{size}'
         figures = _figures(_MIOU, values)
@@ -271,6 +268,14 @@ def named(text: Any) -> Published | None:
     return MODELS.get(text, _ALIASES.get(text)) if isinstance(text, str) else None
 
 
+def config_named(text: str) -> Path | None:
+    """The config of a published model, or another one of hrdet's ``configs``, by its name."""
+    if model := named(text):
+        return model.config_file()
+    files = (file for folder in _CONFIGS for file in folder.glob('[!_]*/*.py'))
+    return next((file for file in files if file.stem == text), None)
+
+
 def similar(text: str) -> str:
     """The end of a sentence about an unknown name: ``'; did you mean 'x'?'``, or a full stop."""
     return nearest(text, [*MODELS, *_ALIASES]) or '.'
@@ -288,13 +293,8 @@ def resolve(config: Any, checkpoint: Any = None) -> tuple[Any, Any]:
     plain = isinstance(config, str) and not Path(config).suffix and Path(config).name == config
     if not plain or Path(config).exists():
         return config, checkpoint
-    model = named(config)
-    if model is None:
-        for file in (file for folder in _CONFIGS for file in folder.glob('[!_]*/*.py')):
-            if file.stem == config:
-                return file, checkpoint
-        raise ConfigError(
-            f'{config!r} is neither a config file nor a published model{similar(config)} The names '
-            f'are those of hrdet.zoo.MODELS'
-        )
-    return model.config_file(), model.name if checkpoint is None else checkpoint
+    file, model = config_named(config), named(config)
+    if file is None:
+        what = f'{config!r} is neither a config file nor a published model{similar(config)}'
+        raise ConfigError(f'{what} The names are those of hrdet.zoo.MODELS')
+    return file, model.name if model is not None and checkpoint is None else checkpoint

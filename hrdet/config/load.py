@@ -151,8 +151,8 @@ def _bases(tree: ast.Module, file: str, readers: Sequence[str]) -> Config:
             raise ConfigError(f'{place}: _base_ must be the name of a file or a list of names')
         for name in names:
             other = os.path.normpath(os.path.join(os.path.dirname(file), name))
-            if not os.path.isfile(other) and (model := zoo.named(name)):
-                other = str(model.config_file())
+            if not os.path.isfile(other) and (known := zoo.config_named(name)):
+                other = str(known)
             if not os.path.isfile(other):
                 text = _shown(other) + zoo.similar(Path(name).stem).removesuffix('.')
                 raise ConfigError(f'{place}: _base_ {name!r}: there is no file {text}')

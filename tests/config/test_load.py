@@ -26,9 +26,10 @@ def test_the_work_folder_of_a_base_is_the_base_s(tmp_path):
     assert load_config(tmp_path / 'variant.py', {'work_dir': 'x'}).work_dir == 'x'
 
 
-def test_a_base_may_be_a_published_model(tmp_path):
+@pytest.mark.parametrize('name', ['hrnet-w18_3rdparty_8xb32_in1k', 'hrnet-w18-small-v2_4xb32_in1k'])
+def test_a_base_may_be_a_model_or_a_config_of_hrdet(tmp_path, name):
     (tmp_path / 'mine.py').write_text(
-        "_base_ = 'hrnet-w18_3rdparty_8xb32_in1k'\nmodel = dict(head=dict(num_classes=2))\n"
+        f'_base_ = {name!r}\nmodel = dict(head=dict(num_classes=2))\n'
     )
     config = load_config(tmp_path / 'mine.py')
     assert config.model.head.num_classes == 2
