@@ -1,5 +1,6 @@
 """Models of every task, made small, learn a few images of shapes by heart."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -106,11 +107,20 @@ def trained(config: dict, images: int, iterations: int, rate: float) -> tuple:
     return evaluator(list(zip(seen.metas, model.eval().predict(seen))))
 
 
-def test_a_classifier_learns_sixteen_images(tmp_path):
-    make_class_folders(str(tmp_path), train=12, val=1, size=(96, 128))
-    for file in sorted(tmp_path.glob('train/*/*.jpg'), key=lambda file: file.name)[16:]:
-        file.unlink()
+@pytest.mark.parametrize('photos', [False, True])
+def test_a_classifier_learns_sixteen_images(tmp_path, request, photos):
+    """Of generated shapes, or photographs of ants and bees."""
     config = load_config(ROOT / 'configs/quickstart/hrnet-w18-small_classification.py')
+    if photos:
+        config.model.head.num_classes = 2
+        for folder in (request.getfixturevalue('data_dir') / 'hymenoptera/train').iterdir():
+            (tmp_path / 'train' / folder.name).mkdir(parents=True)
+            for file in sorted(folder.iterdir())[:8]:
+                shutil.copy(file, tmp_path / 'train' / folder.name)
+    else:
+        make_class_folders(str(tmp_path), train=12, val=1, size=(96, 128))
+        for file in sorted(tmp_path.glob('train/*/*.jpg'), key=lambda file: file.name)[16:]:
+            file.unlink()
     for loader in (config.train_dataloader, config.test_dataloader):
         loader.dataset.update(data_root=str(tmp_path), data_prefix='train')
         loader.dataset.pipeline = [
