@@ -126,6 +126,7 @@ def _label_maps(args: argparse.Namespace) -> DatasetCheck:
     from hrdet.data import LabelMapDataset
     from hrdet.data.datasets.check import DatasetCheck
     from hrdet.data.datasets.palettes import SEGMENTATION_SOURCES
+    from hrdet.data.errors import DataError
     from hrdet.registry import registered
 
     options = {
@@ -139,6 +140,11 @@ def _label_maps(args: argparse.Namespace) -> DatasetCheck:
         kind = registered(SEGMENTATION_SOURCES[args.classes].type)
     else:
         listed = Path(args.classes).is_file()
+        if not listed and ',' not in args.classes:  # label maps of one class teach nothing
+            raise DataError(
+                f'--classes {args.classes}: there is no such file, and no known data set of this '
+                f'name ({", ".join(SEGMENTATION_SOURCES)}); names are separated by commas'
+            )
         options['classes'] = args.classes if listed else tuple(args.classes.split(','))
     return DatasetCheck(kind, dict(img_dir=args.annotations, ann_dir=args.images, **options))
 

@@ -17,8 +17,8 @@ isaid; RAW is the folder of its download, whose archives may stay packed:
     python tools/convert_dataset.py vaihingen DOWNLOAD data/vaihingen
     python tools/convert_dataset.py isaid DOWNLOAD data/iSAID
 
-Nothing is overwritten, and a conversion of a download that fails leaves nothing behind.  ADE20K and
-CamVid come in the layout that the configs expect.
+Nothing is overwritten, and a conversion of a download that fails leaves nothing behind.  VOC 2012,
+ADE20K and CamVid come in the layout that the configs expect.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if name not in CONVERTERS:
             names = ', '.join(CONVERTERS)
             raise SystemExit(
-                f'error: NAME: no conversion for {name!r}; there are {names}. ADE20K and CamVid '
-                f'come in the layout that the configs expect'
+                f'error: NAME: no conversion for {name!r}; there are {names}. VOC 2012, '
+                f'ADE20K and CamVid come in the layout that the configs expect'
             )
         print(convert(name, Path(raw), Path(out), args.processes))
     except DataError as error:

@@ -112,6 +112,11 @@ def read_lines(path: str | Path, key: str) -> list[str]:
         return read_bytes(path).decode('utf-8-sig').splitlines()
     except FileNotFoundError:
         raise missing(key, str(path), 'file') from None
+    except NotADirectoryError:
+        raise DataError(
+            f'{key} {path}: a file is taken for a folder in this path. Lists are not read from '
+            f'archives: put this one beside the archive, and write both paths without data_root'
+        ) from None
     except OSError as error:
         raise DataError(f'{key} {path}: {error.strerror}') from error
     except UnicodeDecodeError as error:

@@ -136,6 +136,9 @@ def test_command_lines_that_lack_something(run, label_folders):
     status, text = run(label_folders / 'img', label_folders / 'map')
     assert status == 2
     assert 'label maps need --classes' in text
+    status, text = run(label_folders / 'img', label_folders / 'map', '--classes', 'pascal_voc')
+    assert status == 1
+    assert 'no known data set of this name (cityscapes, ade20k, voc12,' in text
     status, text = run(label_folders / 'img', label_folders / 'maps', '--classes', 'a,b')
     assert status == 1
     assert 'ann_dir: there is no folder' in text

@@ -1,6 +1,7 @@
 """Images of one class each: from folders, archives and lists."""
 
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -218,6 +219,9 @@ class TestErrors:
         listed.write_text('')
         assert 'there are no images' in error_of(str(class_folders), 'train', 'meta.txt')
         assert 'ann_file: there is no file' in error_of(str(class_folders), 'train', 'other.txt')
+        archive = shutil.make_archive(str(class_folders), 'zip', class_folders)
+        text = error_of(archive, 'train', 'meta.txt')
+        assert 'put this one beside the archive, and write both paths without data_root' in text
 
     def test_files_are_named_when_they_are_read(self, class_folders):
         path = class_folders / 'train' / 'ant' / '0.jpg'
