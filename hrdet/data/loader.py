@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from multiprocessing.queues import Queue
 from typing import Any
 
@@ -18,6 +19,7 @@ from hrdet.data.collate import check_pad_size, collate
 from hrdet.data.datasets import ImageDataset
 from hrdet.data.samplers import AspectGroupBatchSampler, SequentialShard
 from hrdet.ops.malloc import keep_memory
+from hrdet.structures import Batch
 
 _logger = logging.getLogger('hrdet')
 KEPT = 128 << 20  # bytes of freed memory that a worker keeps for its next images
@@ -56,7 +58,7 @@ def build_loader(
     if num_workers > cores:  # more would compete, and take memory
         _report_workers(cores, num_workers)
         num_workers = cores
-    return DataLoader(
+    return _Loader(
         dataset,
         batch_sampler=batch_sampler,
         num_workers=num_workers,
@@ -65,6 +67,23 @@ def build_loader(
         worker_init_fn=_start_worker,
         persistent_workers=num_workers > 0,
     )
+
+
+class _Loader(DataLoader):
+    """Tells of a worker that died where its next batch is waited for, at most 5 s later.
+
+    torch's handler of SIGCHLD raises that error wherever the program is: between an optimizer's
+    step and the line of the log about it, or while workers are ended.  Without it a batch that was
+    half sent would be waited for; but what is sent of one, some kB beside shared memory, fits into
+    the pipe at once.
+    """
+
+    def __iter__(self) -> Iterator[Batch]:
+        before = signal.getsignal(signal.SIGCHLD) if hasattr(signal, 'SIGCHLD') else None
+        iterator = super().__iter__()
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, before)
+        return iterator
 
 
 @functools.cache

@@ -211,7 +211,7 @@ class Trainer:
         seed_everything(self.seed, self.iter)
         self.call('before_iteration', batch)
         group, update = self._accumulation()
-        self.updated = False  # torch may tell of a dead loader worker in the middle of the step
+        self.updated = False  # an error of the loader from here on saves nothing half done
         try:
             losses = self.step(batch, group, update)
         except RuntimeError as error:

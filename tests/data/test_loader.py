@@ -1,6 +1,7 @@
 """The loader: same batches whatever the workers, batches that need no copy."""
 
 import logging
+import os
 import signal
 from dataclasses import fields, is_dataclass
 
@@ -168,3 +169,14 @@ def test_a_batch_that_cannot_be_sent_ends_its_worker(shapes):
             list(build_loader(dataset, 2, num_workers=1))
     finally:
         signal.alarm(0)
+
+
+def test_a_worker_that_died_is_told_where_a_batch_is_waited_for(shapes):
+    before = signal.getsignal(signal.SIGCHLD)
+    batches = iter(build_loader(load(shapes), 1, num_workers=1))
+    next(batches)
+    assert signal.getsignal(signal.SIGCHLD) == before  # torch's would raise anywhere
+    os.kill(batches._workers[0].pid, signal.SIGKILL)
+    batches._workers[0].join()
+    with pytest.raises(RuntimeError, match='DataLoader worker'):
+        list(batches)

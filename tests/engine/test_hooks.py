@@ -181,7 +181,7 @@ def test_an_error_of_the_data_leaves_a_state_to_resume_from(tmp_path):
 
 
 def test_a_worker_that_dies_in_the_middle_of_a_step_leaves_no_state_of_that_step(tmp_path):
-    """torch raises the error wherever the program is: here between optimizer and schedule."""
+    """torch's own loader raises the error anywhere: here between optimizer and schedule."""
     trainer = toy_run.trainer(tmp_path, toy_run.settings(max_epochs=1))
     step, count = trainer.optimizer.step, 0
 
