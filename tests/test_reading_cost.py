@@ -18,7 +18,7 @@ TRACES = {
     'iteration': (5, 9),
 }
 # (files, raw lines, code lines) of the way from a config to the loss.
-LINES = {'construct': (21, 2207, 1554), 'total': (43, 4207, 2739)}  # every number has a range
+LINES = {'construct': (21, 2213, 1558), 'total': (44, 4293, 2794)}  # every number has a range
 
 SIZES = {
     'hrdet/engine + tools/train.py': 1589,

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from hrdet.models.maps import maps_of
 from hrdet.models.preprocess import Preprocess
 from hrdet.structures import Batch, Views
 
@@ -45,6 +46,8 @@ class BaseModel(nn.Module):
         self.preprocess = preprocess
         self.backbone = backbone
         self.neck = nn.Identity() if neck is None else neck
+        necks = neck if isinstance(neck, nn.Sequential) else [neck] if neck else []
+        self.maps = maps_of(backbone, necks)  # what heads are given, if it is known
 
     def extract(self, batch: Batch) -> list[Tensor]:
         """Feature maps (N, C, h, w) of all levels."""

@@ -23,7 +23,7 @@ def detector(stride=1):
     )
     anchors = dict(
         type='AnchorGenerator',
-        strides=[4, 8, 16, 32, 64],
+        strides=[s * stride for s in (4, 8, 16, 32, 64)],
         scales=[8],
         ratios=[1.0],
         convention='inclusive',
@@ -33,7 +33,7 @@ def detector(stride=1):
         out_size=7,
         sample_num=2,
         out_channels=16,
-        featmap_strides=[4, 8, 16, 32],
+        featmap_strides=[s * stride for s in (4, 8, 16, 32)],
         convention='inclusive',
     )
     box_head = dict(

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from hrdet.config.config import origins_of, values_of
+from hrdet.config.config import origins_of
 from hrdet.config.lower.dialects import explain
 from hrdet.config.node import Node, check_choice
 from hrdet.config.run_config import RunConfig
@@ -79,10 +79,16 @@ def lower(config: Mapping[str, Any]) -> RunConfig:
         raise
     run.warnings += _doubts_about_pixels(run.model.get('preprocess'))
     others = [run.training.trackers, run.training.hooks] if run.training else []
-    for _, node, _ in values_of([run.model, run.train, run.val, run.test, others]):
-        if isinstance(node, Node):
-            node.origins = origins
+    _set_origins([run.model, run.train, run.val, run.test, others], origins)
     return run
+
+
+def _set_origins(section: Any, origins: Mapping[str, str]) -> None:
+    if isinstance(section, Node):
+        section.origins = origins
+    if isinstance(section, (dict, list, tuple)):
+        for part in section.values() if isinstance(section, dict) else section:
+            _set_origins(part, origins)
 
 
 def _doubts_about_pixels(preprocess: Any) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from torch import nn
 
 from hrdet.models.layers import checkpointed, init_convs
+from hrdet.models.maps import Maps
 
 
 class Backbone(nn.Module):
@@ -25,6 +26,11 @@ class Backbone(nn.Module):
     def __init__(self, norm_eval: bool, with_cp: bool) -> None:
         super().__init__()
         self.norm_eval, self.with_cp = norm_eval, with_cp
+
+    @property
+    def maps(self) -> Maps:
+        """What is known of its maps."""
+        return Maps(self.channels, self.strides)
 
     @property
     def out_channels(self) -> list[int]:

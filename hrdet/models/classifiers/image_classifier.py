@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from hrdet.models.base import BaseModel
 from hrdet.models.classifiers.mixing import mix
 from hrdet.models.heads.linear_cls_head import LinearClsHead
+from hrdet.models.maps import check_takes
 from hrdet.models.preprocess import Preprocess
 from hrdet.models.views import augmented_batches
 from hrdet.registry import ConfigError, register
@@ -40,6 +41,7 @@ class ImageClassifier(BaseModel):
     ) -> None:
         super().__init__(preprocess, backbone, nn.Sequential(*neck))
         self.head = head
+        check_takes(head, 'head', self.maps)
         self.batch_augments = tuple(batch_augments)
 
     def heads(self) -> dict[str, nn.Module]:

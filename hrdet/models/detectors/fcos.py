@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from hrdet.models.detectors.base import Detector
 from hrdet.models.heads.fcos_head import FCOSHead
+from hrdet.models.maps import check_takes
 from hrdet.models.multiclass_nms import detection_tensors, split_detections
 from hrdet.models.preprocess import Preprocess
 from hrdet.models.views import augmented_batches, augmented_view, input_view
@@ -26,6 +27,7 @@ class FCOS(Detector):
     ) -> None:
         super().__init__(preprocess, backbone, neck, convention)
         self.bbox_head = bbox_head
+        check_takes(bbox_head, 'bbox_head', self.maps)
 
     def heads(self) -> dict[str, nn.Module]:
         return dict(bbox_head=self.bbox_head)

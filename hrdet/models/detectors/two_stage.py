@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from hrdet.boxes import clip_boxes
 from hrdet.models.detectors.base import Detector
 from hrdet.models.heads.rpn_head import RPNHead, merge_proposals
+from hrdet.models.maps import check_takes
 from hrdet.models.multiclass_nms import detection_tensors, multiclass_nms, split_detections
 from hrdet.models.preprocess import Preprocess
 from hrdet.models.roi.base import RoIHead
@@ -43,8 +44,9 @@ class TwoStageDetector(Detector):
         convention: str,
     ) -> None:
         super().__init__(preprocess, backbone, neck, convention)
-        self.rpn_head = rpn_head
-        self.roi_head = roi_head
+        self.rpn_head, self.roi_head = rpn_head, roi_head
+        check_takes(rpn_head, 'rpn_head', self.maps)
+        roi_head.check_takes(self.maps)
 
     def heads(self) -> dict[str, nn.Module]:
         return dict(rpn_head=self.rpn_head)

@@ -40,6 +40,7 @@ class SharedFCBBoxHead(nn.Module):
     ) -> None:
         super().__init__()
         self.num_classes, self.coder = num_classes, coder
+        self.in_channels, self.roi_feat_size = in_channels, roi_feat_size
         self.loss_cls, self.loss_bbox = loss_cls, loss_bbox
         self.reg_class_agnostic = reg_class_agnostic
         widths = [in_channels * roi_feat_size**2] + [fc_out_channels] * num_fcs

@@ -115,6 +115,7 @@ class FCOSHead(nn.Module):
                 f'each level needs one'
             )
         self.num_classes, self.strides = num_classes, tuple(strides)
+        self.in_channels = in_channels
         self.regress_ranges = tuple(map(tuple, regress_ranges))
         self.loss_cls, self.loss_bbox = loss_cls, loss_bbox
         self.loss_centerness = loss_centerness

@@ -38,7 +38,7 @@ class FCNMaskHead(nn.Module):
     ) -> None:
         super().__init__()
         self.loss_mask, self.class_agnostic = loss_mask, class_agnostic
-        self.upsample_ratio = upsample_ratio
+        self.in_channels, self.upsample_ratio = in_channels, upsample_ratio
         # The deconvolution follows ``num_convs`` convolutions, and takes their width.
         widths = [in_channels] + [conv_out_channels] * num_convs
         self.convs = conv_tower(widths, conv_kernel_size, norm_cfg)

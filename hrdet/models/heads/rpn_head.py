@@ -78,6 +78,7 @@ class RPNHead(nn.Module):
         pos_weight: Number = -1,
     ) -> None:
         super().__init__()
+        self.in_channels, self.strides = in_channels, anchors.strides
         self.anchors, self.coder = anchors, coder
         self.loss_cls, self.loss_bbox = loss_cls, loss_bbox
         self.convention = BoxConvention(convention)

@@ -38,7 +38,10 @@ class FusedSemanticHead(nn.Module):
         norm_cfg: NormCfg | None = None,
     ) -> None:
         super().__init__()
-        self.fusion_level = fusion_level
+        if fusion_level >= num_ins:
+            raise ValueError(f'fusion_level={fusion_level}, but there are {num_ins} levels from 0')
+        self.in_channels, self.num_ins, self.fusion_level = in_channels, num_ins, fusion_level
+        self.out_channels = conv_out_channels
         self.ignore_label, self.loss_weight = ignore_label, loss_weight
         self.lateral_convs = nn.ModuleList(
             conv_module(in_channels, in_channels, 1, norm_cfg=norm_cfg) for _ in range(num_ins)

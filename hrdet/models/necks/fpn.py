@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hrdet.models.layers import NormCfg, conv_module, init_convs
+from hrdet.models.maps import Maps
 from hrdet.ranges import Count
 from hrdet.registry import register
 
@@ -33,6 +34,7 @@ class FPN(nn.Module):
         if num_outs < len(in_channels):
             raise ValueError(f'num_outs={num_outs}: there are {len(in_channels)} maps')
         self.num_outs, self.out_channels = num_outs, out_channels
+        self.in_channels = list(in_channels)
 
         def conv(channels: int, size: int) -> nn.Module:
             return conv_module(channels, out_channels, size, norm_cfg=norm_cfg, activation=False)
@@ -41,6 +43,11 @@ class FPN(nn.Module):
         self.lateral_convs = nn.ModuleList(conv(channels, 1) for channels in in_channels)
         self.fpn_convs = nn.ModuleList(conv(out_channels, 3) for _ in in_channels)
         init_convs(self, nn.init.xavier_uniform_)
+
+    def levels(self, maps: Maps) -> Maps:
+        """The maps that it makes of these."""
+        coarser = [maps.strides[-1] * 2 ** (i + 1) for i in range(self.num_outs)]
+        return Maps([self.out_channels] * self.num_outs, [*maps.strides, *coarser][: self.num_outs])
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         # 1. All maps with ``out_channels`` channels.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hrdet.models.layers import Bottleneck, NormCfg, conv_module, init_convs
 from hrdet.models.layers.norm import norm_maker
+from hrdet.models.maps import Maps
 from hrdet.ranges import Count
 from hrdet.registry import ConfigError, register
 
@@ -50,6 +51,10 @@ class HRFuseScales(nn.Module):
         self.final_layer = conv_module(widths[-1], out_channels, 1, norm_cfg=norm_cfg)
         init_convs(self)
 
+    def levels(self, maps: Maps) -> Maps:
+        """The map that it makes of these."""
+        return Maps([self.out_channels], maps.strides[-1:])
+
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Maps (N, C_i, h_i, w_i), finest first, to one (N, out_channels, h, w) of the coarsest."""
         # Each branch is widened (4 * planes channels) and added to the finer ones, halved.
@@ -69,6 +74,10 @@ class HRFuseScales(nn.Module):
 @register()
 class GlobalAveragePooling(nn.Module):
     """The mean over all pixels: (N, C, h, w) to (N, C)."""
+
+    def levels(self, maps: Maps) -> Maps:
+        """As before: one mean for each channel."""
+        return maps
 
     def forward(self, x: Tensor) -> Tensor:
         return x.mean(dim=(2, 3))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from hrdet.models.layers import NormCfg, checkpointed, conv_module, init_convs
 from hrdet.models.layers.resize import resize_concat_conv
+from hrdet.models.maps import Maps
 from hrdet.ranges import Count
 from hrdet.registry import register
 
@@ -49,7 +50,7 @@ class HRFPN(nn.Module):
         if num_outs < 1:
             raise ValueError(f'num_outs must be at least 1, not {num_outs}')
         self.in_channels, self.out_channels = list(in_channels), out_channels
-        self.num_outs = num_outs
+        self.num_outs, self.stride = num_outs, stride
         self.with_checkpoint = with_checkpoint and norm_cfg is not None
         # Neither the reduction nor the outputs have a ReLU, as in the HRNet releases.
         options = dict(norm_cfg=norm_cfg, activation=False)
@@ -60,6 +61,13 @@ class HRFPN(nn.Module):
         )
         self.pool = _POOLS[pooling](2)
         init_convs(self, partial(nn.init.kaiming_uniform_, a=1))
+
+    def levels(self, maps: Maps) -> Maps:
+        """The maps that it makes of these."""
+        finest = maps.strides[0] * self.stride
+        return Maps(
+            [self.out_channels] * self.num_outs, [finest * 2**i for i in range(self.num_outs)]
+        )
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Maps (N, C_i, h_i, w_i), finest first, to ``num_outs`` maps (N, out_channels, h, w)."""

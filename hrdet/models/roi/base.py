@@ -6,10 +6,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from hrdet.boxes import BoxConvention
+from hrdet.models.maps import Maps, check_takes, is_own
 from hrdet.models.multiclass_nms import NMS, SoftNMS
 from hrdet.models.roi.extractor import SingleRoIExtractor
 from hrdet.models.roi.sampling import RoISampler
 from hrdet.ranges import Count, Fraction, Limit, UpToOne
+from hrdet.registry import ConfigError
 
 
 class RoIHead(nn.Module):
@@ -48,9 +50,23 @@ class RoIHead(nn.Module):
         self.convention = BoxConvention(convention)
         self.score_thr, self.nms, self.max_per_img = score_thr, nms, max_per_img
         self.mask_size, self.mask_thr_binary = mask_size, mask_thr_binary
-        if mask_head is not None:
-            for head in mask_head if isinstance(mask_head, Sequence) else (mask_head,):
-                _check_mask_size(mask_size, mask_roi_extractor, head)
+
+    def check_takes(self, maps: Maps | None) -> None:
+        """Raise an error unless extractors take these maps, and heads the regions of them."""
+        for task in ('bbox', 'mask') if self.mask_head is not None else ('bbox',):
+            name, heads = f'{task}_roi_extractor', getattr(self, f'{task}_head')
+            extractor = getattr(self, name)
+            check_takes(extractor, name, maps, all_maps=False)
+            regions = Maps([extractor.out_channels], [1]) if is_own(extractor) else None
+            for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
+                check_takes(head, f'{task}_head', regions, name)
+                if task == 'mask':
+                    _check_mask_size(self.mask_size, extractor, head)
+                elif regions and is_own(head) and head.roi_feat_size != extractor.out_size:
+                    raise ConfigError(
+                        f'model.bbox_head: roi_feat_size={head.roi_feat_size}, but '
+                        f'bbox_roi_extractor gives regions of {extractor.out_size} (out_size)'
+                    )
 
     def prepare(self, features: list[Tensor]) -> Any:
         """Feature maps (N, C, h, w) of all levels, as the RoI extractors of this head take them."""

@@ -39,7 +39,8 @@ class SingleRoIExtractor(nn.Module):
         if not 1 <= len(featmap_strides) <= _MAX_LEVELS:
             raise ValueError(f'featmap_strides: 1 to {_MAX_LEVELS}, not {list(featmap_strides)}')
         self.out_size, self.sample_num = out_size, sample_num
-        self.out_channels, self.strides = out_channels, list(featmap_strides)
+        self.in_channels = self.out_channels = out_channels  # RoIAlign keeps them
+        self.strides = list(featmap_strides)
         self.finest_scale = finest_scale
         self.half_pixel = BoxConvention(convention).half_pixel
 

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from hrdet.models.heads.bbox_head import SharedFCBBoxHead
 from hrdet.models.heads.semantic_head import FusedSemanticHead
+from hrdet.models.maps import Maps, check_takes
 from hrdet.models.roi.base import RoIHead
 from hrdet.models.roi.cascade import box_losses, cascade_boxes, check_stages, next_proposals
 from hrdet.models.roi.extractor import SingleRoIExtractor
 from hrdet.models.roi.masks import mask_samples
 from hrdet.ranges import NotNegative
-from hrdet.registry import register
+from hrdet.registry import ConfigError, register
 from hrdet.structures import Batch, Proposals
 
 
@@ -84,6 +85,22 @@ class HybridTaskCascadeRoIHead(RoIHead):
         self.mask_features = SemanticRoIExtractor(self.mask_roi_extractor, semantic.get('mask'))
         self.interleaved, self.mask_info_flow = interleaved, mask_info_flow
         check_stages(self)
+
+    def check_takes(self, maps: Maps | None) -> None:
+        super().check_takes(maps)
+        head, extractor = self.semantic_head, self.semantic_roi_extractor
+        if head is None or maps is None:
+            return
+        check_takes(head, 'semantic_head', maps)
+        if head.num_ins != len(maps.strides):
+            raise ConfigError(
+                f'model.semantic_head: num_ins={head.num_ins}, but the neck gives '
+                f'{len(maps.strides)} maps'
+            )
+        # The embedding has the stride of one level, and is added to what other extractors give.
+        stride = [maps.strides[head.fusion_level]]
+        for channels, giver in (head.out_channels, 'semantic_head'), (maps.channels[0], 'the neck'):
+            check_takes(extractor, 'semantic_roi_extractor', Maps([channels], stride), giver)
 
     def prepare(self, features: list[Tensor]) -> SemanticFeatures:
         """The pyramid and the outputs of the semantic branch."""

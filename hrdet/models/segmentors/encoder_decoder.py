@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from hrdet.boxes.windows import sliding_windows
 from hrdet.models.base import BaseModel
 from hrdet.models.heads.fcn_head import FCNHead
+from hrdet.models.maps import check_takes
 from hrdet.models.preprocess import Preprocess
 from hrdet.models.segmentors.label_maps import ResizedLogits, WindowMeans
 from hrdet.models.views import augmented_batches
@@ -46,6 +47,7 @@ class EncoderDecoder(BaseModel):
         if (crop_size is None) != (stride is None):
             raise ValueError('sliding inference needs both crop_size and stride')
         self.decode_head = decode_head
+        check_takes(decode_head, 'decode_head', self.maps)
         self.crop_size = None if crop_size is None else tuple(crop_size)
         self.stride = None if stride is None else tuple(stride)
 

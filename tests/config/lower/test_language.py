@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from hrdet.config import load_config, lower
+from hrdet.config import Node, load_config, lower
 from hrdet.config.lower.dialects import TITLES, foreign_key
 from hrdet.config.lower.language import LANGUAGES, language_of
 from hrdet.registry import ConfigError
@@ -31,6 +31,24 @@ from tests.config.published import CONFIGS
 )
 def test_a_language_is_recognised_by_its_keys(config, language):
     assert language_of(config) == language
+
+
+@pytest.mark.parametrize(
+    'name', ['faster_rcnn_hrnetv2p_w18_small', 'hrnet-w18-small_classification', 'fcn_hr18s']
+)
+def test_every_part_knows_where_its_values_were_written(name):
+    run = lower(load_config(CONFIGS / f'quickstart/{name}.py'))
+
+    def parts(value):
+        if isinstance(value, Node):
+            yield value
+        if isinstance(value, (dict, list, tuple)):
+            for part in value.values() if isinstance(value, dict) else value:
+                yield from parts(part)
+
+    found = list(parts([run.model, run.train, run.val, run.test]))
+    assert len(found) > 10
+    assert all('model' in part.origins for part in found)
 
 
 def test_every_language_has_a_title():
