@@ -260,8 +260,13 @@ def decode_checked(
         header = read_header(data)
         hint = ''
         if actual == size[::-1] and header is not None and header.orientation > 4:
-            other = 'ignore' if exif == 'apply' else 'apply'
-            hint = f' (its EXIF orientation turns it: set exif={other!r} in the data set)'
+            hint = " (its EXIF orientation turns it: set exif='apply' in the data set)"
+            if exif == 'apply':
+                hint = (
+                    " (before its EXIF orientation turns it, which exif='apply' asks for: exchange "
+                    'width and height in the annotation file, or, if its boxes are of the pixels '
+                    "as they are stored too, set exif='ignore')"
+                )
         elif actual == size[::-1]:
             hint = ' (height and width exchanged?)'
         raise DataError(

@@ -98,6 +98,12 @@ def test_sizes_that_only_one_way_of_reading_has(coco_folder):
     check_images(coco_folder.load(exif='apply'))
 
 
+def test_sizes_of_the_stored_pixels_beside_boxes_of_the_turned_ones(coco_folder):
+    mark(Path(coco_folder.img_prefix, '0.jpg'), 6)  # 64 x 48 in the file and in its annotation
+    with pytest.raises(DataError, match=r"exchange width and height .* set exif='ignore'"):
+        check_images(coco_folder.load(exif='apply'))
+
+
 def test_label_maps_of_turned_photos_are_told(label_folders):
     dataset = LabelMapDataset(str(label_folders), 'img', 'map', **ROAD)
     check_images(dataset)
