@@ -307,6 +307,8 @@ def parse_args(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if not (args.peer_python or args.show):
         parser.error('--peer-python: which interpreter has the peer?')
+    if args.same_batches and not args.comparison.startswith('camvid'):
+        parser.error('--same-batches: only of label maps; detectors draw samples at random')
     return args
 
 
