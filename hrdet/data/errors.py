@@ -91,11 +91,16 @@ def raise_or_warn(problems: list[Problem]) -> None:
     warnings.warn('\n'.join(lines), DataWarning, stacklevel=2)
 
 
+def plain_name(name: str) -> str:
+    """The name of a class without capitals and blanks, for comparison."""
+    return ''.join(name.lower().split())
+
+
 def alike_classes(file: str, classes: Sequence[str]) -> list[Problem]:
     """A warning about two classes whose names differ in capitals and blanks only."""
     first: dict[str, str] = {}
     for name in classes:
-        other = first.setdefault(''.join(name.lower().split()), name)
+        other = first.setdefault(plain_name(name), name)
         if other != name:
             reason = f'{other!r} and {name!r} are two classes: correct the names if one is meant'
             return [Problem(file, 'classes', reason, fatal=False)]

@@ -11,14 +11,25 @@ from hrdet.data.datasets.imagenet_names import imagenet_classes
 from hrdet.data.datasets.images import FolderImages
 from hrdet.data.datasets.inspection import Findings, sizes_text
 from hrdet.data.datasets.listing import FileNames
-from hrdet.data.datasets.stored import IMAGE_SUFFIXES, StoredImages, names_of_classes
-from hrdet.data.errors import DataError, Problem, alike_classes, raise_or_warn, read_lines
+from hrdet.data.datasets.stored import (
+    IMAGE_SUFFIXES,
+    StoredImages,
+    images_among,
+    names_of_classes,
+)
+from hrdet.data.errors import (
+    DataError,
+    Problem,
+    alike_classes,
+    plain_name,
+    raise_or_warn,
+    read_lines,
+)
 from hrdet.messages import plural
 from hrdet.registry import nearest, register
 from hrdet.structures import ClassLabel
 
 _PARTS = ('train', 'training', 'val', 'valid', 'validation', 'test', 'testing')
-_UNREADABLE = ('.gif', '.jfif', '.jpe', '.jp2', '.jxl', '.avif', '.heic', '.heif', '.tga')
 
 
 @register('CustomDataset', 'ClassFolders')
@@ -33,8 +44,8 @@ class ClassFolders(StoredImages):
         data_prefix: folder of the images, a .zip or .tar file, or a folder inside one.
         ann_file: text file of lines ``name label``, names relative to ``data_prefix``.
         transforms: see ``StoredImages``.
-        classes: names, or a file with one name a line.  If they are names of class folders, only
-            these are loaded and the labels follow the order given here; otherwise they are shown in
+        classes: names, or a file with one name a line.  If class folders are called so, only these
+            are loaded and the labels follow the order given here; otherwise the names are shown in
             place of the folders' sorted names, and there must be equally many.
         with_label: False: images without classes.
         extensions: suffixes of the image files, in small letters.
@@ -66,12 +77,11 @@ class ClassFolders(StoredImages):
             self.classes = wanted or _numbered(self.labels)
             _check_range(path, names, self.labels, self.classes)
         else:
-            files = _images_among(store.files(), extensions, prefix)
+            files = images_among(store.files(), extensions, prefix)
             if not with_label:
                 names, self.classes = files, wanted or ()
             else:
-                names, self.labels, folders = _by_folder(files, store, prefix, wanted)
-                self.classes = _shown(folders, wanted, prefix)
+                names, self.labels, self.classes = _by_folder(files, store, prefix, wanted)
         super().__init__(store, names, transforms, test_mode)
         self.listed = bool(ann_file)
         self.source = os.path.join(data_root, ann_file) if ann_file else prefix
@@ -96,12 +106,10 @@ class ClassFolders(StoredImages):
         if self.labels is None:
             return problems
         empty = [name for name, n in zip(self.classes, self.class_counts()) if n == 0]
-        if empty and not self.test_mode:
+        if empty:
             listed = ', '.join(empty[:5]) + (', ...' if len(empty) > 5 else '')
-            reason = (
-                f'{plural(len(empty), "class", "classes")} without an image: {listed}; labels '
-                f'count from 0'
-            )
+            reason = f'{plural(len(empty), "class", "classes")} without an image: {listed}'
+            reason += '; labels count from 0' if self.listed else ''
             problems.append(Problem(self.source, '', reason, fatal=False))
         problems += alike_classes(self.source, self.classes)
         parts = [name for name in self.classes if name.lower() in _PARTS]
@@ -110,9 +118,13 @@ class ClassFolders(StoredImages):
             problems.append(Problem(self.source, '', reason, fatal=False))
         labels: dict[str, int] = {}
         for name, label in zip(self.image_ids, self.labels.tolist()) if self.listed else ():
-            if labels.setdefault(name, label) != label:
-                reason = f'the labels {labels[name]} and {label}: keep one of the lines'
+            file = os.path.normpath(name)
+            if labels.setdefault(file, label) != label:
+                reason = f'the labels {labels[file]} and {label}: keep one of the lines'
                 problems.append(Problem(self.source, name, reason, fatal=True))
+        if self.listed and len(labels) < len(self):
+            reason = f'{plural(len(self) - len(labels), "line")} of images that are there before'
+            problems.append(Problem(self.source, '', f'{reason}: each line counts', fatal=False))
         return problems
 
     def _describe(self) -> str:
@@ -187,31 +199,13 @@ class ImageNet(ClassFolders):
         return super().stated_classes(classes, **arguments)
 
 
-def _images_among(files: FileNames, extensions: Sequence[str], prefix: str) -> FileNames:
-    if isinstance(extensions, str):
-        raise ValueError(f'extensions must be a tuple of suffixes: ({extensions!r},)')
-    suffixes = tuple(suffix.lower() for suffix in extensions)
-    images = [name for name in files if name.lower().endswith(suffixes)]
-    if len(images) == len(files):
-        return files
-    # Images of formats that OpenCV cannot read are left out, and told of.
-    others = [name for name in files if name.lower().endswith(_UNREADABLE)]
-    if others:
-        reason = (
-            f'{plural(len(others), "image")} of formats that are not read, such as {others[0]}: '
-            f'convert to JPEG or PNG'
-        )
-        raise_or_warn([Problem(prefix, '', reason, fatal=False)])
-    return FileNames(images)
-
-
 def _by_folder(
     files: FileNames,
     store: FolderImages | ArchiveImages,
     prefix: str,
     wanted: tuple[str, ...] | None,
-) -> tuple[FileNames, np.ndarray, list[str]]:
-    """Names, labels (n,) and the folders of the labels."""
+) -> tuple[FileNames, np.ndarray, tuple[str, ...]]:
+    """Names, labels (n,) and classes."""
     # 1. The class is the folder directly below the prefix, at any depth of the file.
     tops = [name.split('/', 1)[0] if '/' in name else '' for name in files]
     folders = sorted(set(tops) - {''})
@@ -227,27 +221,42 @@ def _by_folder(
             f'{prefix}: {plural(len(empty), "class folder")} without an image '
             f'({", ".join(empty[:5])}): fill or remove'
         )
-    if wanted is not None and set(wanted) <= set(folders):
-        folders = list(wanted)
-    # 2. Labels follow the order of the folders; -1 marks files of folders that are not wanted.
-    rank = {folder: label for label, folder in enumerate(folders)}
+    stray = [name for name, top in zip(files, tops) if not top]
+    if stray:
+        reason = f'{plural(len(stray), "image")} in no class folder, such as {stray[0]}: left out'
+        raise_or_warn([Problem(prefix, '', reason, fatal=False)])
+    # 2. Labels follow the order of the classes; -1 marks files of folders that are not wanted.
+    chosen = _folders_of(wanted, folders, prefix) if wanted else folders
+    rank = {folder: label for label, folder in enumerate(chosen)}
     labels = np.array([rank.get(top, -1) for top in tops])
     if (labels < 0).any():
         files = FileNames(name for name, label in zip(files, labels) if label >= 0)
         labels = labels[labels >= 0]
-    return files, labels, folders
+    return files, labels, wanted or tuple(folders)
 
 
-def _shown(folders: list[str], wanted: tuple[str, ...] | None, prefix: str) -> tuple[str, ...]:
-    """The names of the classes that these folders hold."""
-    if wanted is None or len(wanted) == len(folders):
-        return wanted or tuple(folders)
-    unknown = [name for name in wanted if name not in folders]
-    raise DataError(
-        f'{prefix}: classes names {plural(len(wanted), "class", "classes")} and there are '
-        f'{plural(len(folders), "class folder")}; no folder is called '
-        f'{unknown[0]!r}{nearest(unknown[0], folders)}'
-    )
+def _folders_of(classes: Sequence[str], folders: list[str], prefix: str) -> list[str | None]:
+    """The folder of each class; None: this part of the data has no image of it."""
+    # 1. If no class is called as a folder, the names are shown in place of the sorted folders'.
+    by_name = {plain_name(name): name for name in folders} | {name: name for name in folders}
+    found = [by_name.get(name, by_name.get(plain_name(name))) for name in classes]
+    others = [name for name in folders if name not in found]
+    if len(classes) == len(folders) == len(others):
+        return folders
+    # 2. Otherwise a name without a folder is misspelt, if it is like that of another folder.
+    lacking = [name for name, folder in zip(classes, found) if folder is None]
+    if len(others) < len(folders):
+        lacking = [name for name in lacking if nearest(name, others)]
+    if lacking:
+        raise DataError(
+            f'{prefix}: classes names {plural(len(classes), "class", "classes")} and there are '
+            f'{plural(len(folders), "class folder")}; no folder is called '
+            f'{lacking[0]!r}{nearest(lacking[0], others)}'
+        )
+    twice = [name for name in found if name and found.count(name) > 1]
+    if twice:
+        raise DataError(f'{prefix}: classes names the folder {twice[0]!r} twice')
+    return found
 
 
 def _read_list(path: str, with_label: bool) -> tuple[FileNames, np.ndarray | None]:
@@ -279,10 +288,9 @@ def _numbered(labels: np.ndarray | None) -> tuple[str, ...]:
 def _check_range(
     path: str, names: FileNames, labels: np.ndarray | None, classes: tuple[str, ...]
 ) -> None:
-    if labels is None or not len(labels) or labels.max() < len(classes):
-        return
-    first = int(np.argmax(labels >= len(classes)))
-    raise DataError(
-        f'{path}: label {labels[first]} of {names[first]}, but {len(classes)} classes end at '
-        f'{len(classes) - 1}: labels count from 0'
-    )
+    if labels is not None and labels.max(initial=-1) >= len(classes):
+        first = int(np.argmax(labels >= len(classes)))
+        raise DataError(
+            f'{path}: label {labels[first]} of {names[first]}, but {len(classes)} classes end at '
+            f'{len(classes) - 1}: labels count from 0'
+        )

@@ -8,12 +8,15 @@ import numpy as np
 from hrdet.data.datasets.archives import ArchiveImages
 from hrdet.data.datasets.base import ImageDataset
 from hrdet.data.datasets.images import UPRIGHT, FolderImages, decode
-from hrdet.data.errors import DataError, missing, read_lines
+from hrdet.data.datasets.listing import FileNames
+from hrdet.data.errors import DataError, Problem, missing, raise_or_warn, read_lines
 from hrdet.data.transforms import apply
+from hrdet.messages import plural
 from hrdet.structures import Annotation, ImageMeta, Sample
 
 # Suffixes, in small letters, of the image files that OpenCV reads.
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp')
+_UNREADABLE = ('.gif', '.jfif', '.jpe', '.jp2', '.jxl', '.avif', '.heic', '.heif', '.tga')
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv', '.flv')
 
 
@@ -66,6 +69,25 @@ class StoredImages(ImageDataset):
         return self.truth(index)
 
 
+def images_among(files: FileNames, extensions: Sequence[str], prefix: str) -> FileNames:
+    """The images among the files below ``prefix``, by their suffixes; a warning about others."""
+    if isinstance(extensions, str):
+        raise ValueError(f'extensions must be a tuple of suffixes: ({extensions!r},)')
+    suffixes = tuple(suffix.lower() for suffix in extensions)
+    images = [name for name in files if name.lower().endswith(suffixes)]
+    if len(images) == len(files):
+        return files
+    # Images of formats that OpenCV cannot read are left out, and told of.
+    others = [name for name in files if name.lower().endswith(_UNREADABLE)]
+    if others:
+        reason = (
+            f'{plural(len(others), "image")} of formats that are not read, such as {others[0]}: '
+            f'convert to JPEG or PNG'
+        )
+        raise_or_warn([Problem(prefix, '', reason, fatal=False)])
+    return FileNames(images)
+
+
 def names_of_classes(classes: Sequence[str] | str | None) -> tuple[str, ...] | None:
     """Class names as a tuple, from the names or from a text file with one name a line."""
     if not isinstance(classes, str):
@@ -78,4 +100,4 @@ def names_of_classes(classes: Sequence[str] | str | None) -> tuple[str, ...] | N
             f'classes: there is no file {classes!r} with one name a line; the names themselves '
             f'are given as a tuple: ({classes!r},)'
         )
-    return tuple(line for line in read_lines(classes, 'classes') if line.strip())
+    return tuple(line.strip() for line in read_lines(classes, 'classes') if line.strip())

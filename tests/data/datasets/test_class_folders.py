@@ -91,6 +91,20 @@ def test_as_many_names_as_folders_are_shown_instead(class_folders, tmp_path):
         assert dataset.labels.tolist() == [0, 0, 0, 1, 1, 2]
 
 
+def test_names_of_folders_decide_whatever_their_order(class_folders, tmp_path):
+    """In capitals, with blanks, and where a part of the data has no image of a class."""
+    right = [('ant/0.jpg', 2), ('bee/0.jpg', 1), ('cat/0.jpg', 0)]
+    names = tmp_path / 'names.txt'
+    names.write_text('cat \nbee \nant \n')
+    for classes in (('Cat', 'Bee', 'Ant'), str(names)):
+        dataset = ClassFolders(str(class_folders), 'train', classes=classes)
+        assert set(right) <= set(zip(dataset.image_ids, dataset.labels))
+    with pytest.warns(DataWarning, match='1 class without an image: wasp'):
+        dataset = ClassFolders(str(class_folders), 'train', classes=('wasp', 'bee', 'ant'))
+    assert set(zip(dataset.image_ids, dataset.labels)) > {('bee/0.jpg', 1), ('ant/0.jpg', 2)}
+    assert 'cat/0.jpg' not in list(dataset.image_ids)
+
+
 def test_lists(class_folders):
     listed = class_folders / 'meta.txt'
     listed.write_text('cat/0.jpg 4\n\nant/1.jpg 0\n')
@@ -196,6 +210,10 @@ class TestErrors:
             "'beee'; did you mean 'bee'?"
         )
         assert "there is no file 'ant'" in error_of(str(class_folders), 'train', classes='ant')
+        text = error_of(str(class_folders), 'train', classes=('cats', 'bee', 'ant'))
+        assert text.endswith("no folder is called 'cats'; did you mean 'cat'?")
+        text = error_of(str(class_folders), 'train', classes=('ant', 'bee', 'ant'))
+        assert text.endswith("classes names the folder 'ant' twice")
 
     def test_a_folder_of_that_name_is_no_list_of_classes(
         self, class_folders, tmp_path, monkeypatch
@@ -285,6 +303,12 @@ def test_what_is_left_out_or_contradicts_itself_is_told(class_folders):
     listed.write_text('ant/0.jpg 0\nbee/0.jpg 1\nant/0.jpg 1\n')
     with pytest.raises(DataError, match=r'ant/0\.jpg: the labels 0 and 1: keep one'):
         ClassFolders(data_prefix=prefix, ann_file=str(listed))
+    listed.write_text('ant/0.jpg 0\nbee/0.jpg 1\n./ant/0.jpg 0\n')
+    with pytest.warns(DataWarning, match='1 line of images that are there before'):
+        ClassFolders(data_prefix=prefix, ann_file=str(listed))
+    shutil.copy(class_folders / 'train/ant/0.jpg', class_folders / 'train')
+    with pytest.warns(DataWarning, match=r'1 image in no class folder, such as 0\.jpg: left out'):
+        ClassFolders(data_prefix=prefix)
 
 
 @pytest.mark.parametrize(
