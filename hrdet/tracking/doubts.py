@@ -7,6 +7,8 @@ from hrdet.data import ImageDataset, shared_images
 from hrdet.messages import plural
 from hrdet.models.base import BaseModel
 
+_ANY_NAME_UP_TO = 20_000  # images: of more, files of other names are compared in hrdet check alone
+
 
 def doubts(
     model: BaseModel, amp: str | None, train_set: ImageDataset, val_set: ImageDataset | None
@@ -21,7 +23,10 @@ def doubts(
             'weights in pretrained= or load_from=, or learn the norms: backbone=dict('
             'norm_eval=False)'
         )
-    shared = [] if val_set is None else shared_images(train_set, val_set)
+    shared = []
+    if val_set is not None:
+        few = len(train_set) + len(val_set) <= _ANY_NAME_UP_TO
+        shared = shared_images(train_set, val_set, any_name=few)
     if shared:
         lines.append(
             f'{len(shared)} of {plural(len(val_set), "validation image")} are training images, '

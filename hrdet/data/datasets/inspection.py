@@ -3,6 +3,7 @@
 Findings are cached: a file whose size and modification time are the same is not read again.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -38,6 +39,7 @@ class Findings:
     orientation: int = 1  # of EXIF
     bits: int = 8  # of one sample in the file
     more_frames: bool = False  # which are not read
+    digest: str = ''  # of its file
     values: dict[int, int] = field(default_factory=dict)  # pixels of each value of its label map
 
 
@@ -122,8 +124,8 @@ def conclude(
     dataset: 'ImageDataset', indices: Sequence[int], findings: Sequence[Findings]
 ) -> list[Problem]:
     """Errors of single images and truths, and warnings about all of them together."""
-    # 1. Errors of single images; 2. EXIF orientation; 3. bit depth; 4. frames; 5. doubts of the
-    #    data set.
+    # 1. Errors of single images; 2. EXIF orientation; 3. bit depth; 4. frames; 5. copies; 6. doubts
+    #    of the data set.
     problems = [Problem('', '', one.error, fatal=True) for one in findings if one.error]
     turned = [i for i, one in zip(indices, findings) if one.orientation != 1]
     if turned:
@@ -148,7 +150,34 @@ def conclude(
             f'such as {dataset.path(several[0])}: {FIRST_ONLY}'
         )
         problems.append(Problem(dataset.source, '', reason, fatal=False))
+    problems += _copies(dataset, indices, findings)
     return problems + dataset.doubts(findings, whole=len(findings) == len(dataset))
+
+
+def _copies(
+    dataset: 'ImageDataset', indices: Sequence[int], findings: Sequence[Findings]
+) -> list[Problem]:
+    """A warning about files that are copies of another; about those of two classes, if any are."""
+    first: dict[str, int] = {}
+    named = [(one.digest, i) for i, one in zip(indices, findings) if one.digest]
+    pairs = [(first.setdefault(content, i), i) for content, i in named]
+    pairs = [(a, b) for a, b in pairs if a != b and dataset.path(a) != dataset.path(b)]
+    labels = dataset.labels
+    differ = [(a, b) for a, b in pairs if labels is not None and labels[a] != labels[b]]
+    if not pairs:
+        return []
+    a, b = (differ or pairs)[0]
+    reason = (
+        f'{len(differ or pairs)} of {plural(len(findings), "image")} are copies of another'
+        f'{" of another class" if differ else ""}, such as {dataset.path(b)} of {dataset.path(a)}: '
+        f'what one is labelled as, the other is not; remove one of them'
+    )
+    return [Problem(dataset.source, '', reason, fatal=False)]
+
+
+def digest(data: bytes) -> str:
+    """The same for the same bytes alone."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def examine(dataset: 'ImageDataset', index: int) -> Findings:
@@ -159,6 +188,7 @@ def examine(dataset: 'ImageDataset', index: int) -> Findings:
         try:
             place = dataset.file(index)
             data = place[0].read(place[1]) if place is not None else b''
+            findings.digest = digest(data) if data else ''
             header = read_header(data) if data else None
             if header is not None:
                 findings.bits, findings.orientation = header.bits, header.orientation
@@ -221,9 +251,8 @@ class _Memory:
     """What was found of the files of a data set, in a file of the cache folder."""
 
     def __init__(self, dataset: 'ImageDataset'):
-        self.key = (
-            f'frames and inspection of {os.path.abspath(dataset.source)}, {dataset.load_options()}'
-        )
+        source = os.path.abspath(dataset.source)
+        self.key = f'copies, frames and inspection of {source}, {dataset.load_options()}'
         self.entries: dict[str, dict] = {}
         self.added: dict[str, dict] = {}
         arrays = load_listing(self.key)

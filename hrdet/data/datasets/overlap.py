@@ -2,8 +2,10 @@
 
 import os
 from collections import defaultdict
+from functools import cache
 
 from hrdet.data.datasets.base import ImageDataset
+from hrdet.data.datasets.inspection import digest
 from hrdet.json_files import read_bytes
 
 _NO_SIZE = -1  # of members of archives, which are not compared
@@ -24,13 +26,21 @@ def shared_images(
     for path in trained:
         similar[key(path)].append(path)
     similar.pop(_NO_SIZE, None)
+    # Each file is read once: of images without compression all have one size.
+    content = cache(_digest)
+    contents = cache(lambda size: {content(path) for path in similar[size]})
     shared, compared = [], 0
     for path in sorted({os.path.abspath(path) for path in _paths(val_set)}):
         others = [] if path in trained else similar.get(key(path), [])
-        if not any_name:
-            others = others[: _COMPARED - compared]
-        compared += len(others)
-        if path in trained or any(_same_bytes(path, other) for other in others):
+        if any_name:
+            found = bool(others) and content(path) in contents(key(path))
+        else:
+            others = [
+                other for other in others[: _COMPARED - compared] if _size(other) == _size(path)
+            ]
+            compared += len(others)
+            found = any(content(path) == content(other) for other in others)
+        if path in trained or found:
             shared.append(path)
     return shared
 
@@ -49,9 +59,9 @@ def _paths(dataset: ImageDataset) -> list[str]:
     return [p.path(i) for p in parts for i in range(len(p)) if p.file(i) is not None]
 
 
-def _same_bytes(path: str, other: str) -> bool:
+def _digest(path: str) -> str:
+    """Of the bytes of a file; its name where it cannot be read, as a member of an archive."""
     try:
-        same_size = _size(path) == _size(other)
-        return same_size and read_bytes(path) == read_bytes(other)
-    except OSError:  # members of archives
-        return False
+        return digest(read_bytes(path))
+    except OSError:
+        return path

@@ -1,6 +1,7 @@
 """Every image is looked at before training, and not twice."""
 
 import logging
+import shutil
 import warnings
 from pathlib import Path
 
@@ -210,3 +211,16 @@ def test_further_frames_are_told(coco_folder):
     with pytest.warns(DataWarning, match=r'1 of 3 images have several frames or pages.*0\.tif'):
         check_images(coco_folder.load())
     assert coco_folder.load().image(0)[0, 0].tolist() == [0, 0, 255]
+
+
+def test_copies_of_an_image_are_told(class_folders):
+    """Of one of another class first."""
+    train = class_folders / 'train'
+    shutil.copy(train / 'ant/0.jpg', train / 'ant/copy.jpg')
+    dataset = ClassFolders(data_prefix=str(train))
+    with pytest.warns(DataWarning, match=r'1 of 7 images are copies .*ant/copy\.jpg of'):
+        check_images(dataset)
+    shutil.copy(train / 'ant/1.jpg', train / 'cat/copy.jpg')
+    dataset = ClassFolders(data_prefix=str(train))
+    with pytest.warns(DataWarning, match=r'1 of 8 images .* of another class, .*cat/copy\.jpg of'):
+        check_images(dataset)

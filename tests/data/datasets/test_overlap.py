@@ -5,10 +5,12 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from torch import nn
 
 from hrdet.data import ClassFolders, ConcatDataset, RepeatDataset
 from hrdet.data.datasets import overlap
 from hrdet.data.datasets.overlap import shared_images
+from hrdet.tracking.doubts import doubts
 
 
 @pytest.fixture
@@ -44,9 +46,23 @@ def test_copies_are_found_and_other_images_of_their_names_are_not(folder, tmp_pa
     assert names(shared_images(*sets)) == ['1.png', '2.png']
 
 
+def test_copies_of_other_names_are_told_by_a_training_too(folder, monkeypatch):
+    """Of images of one size each is read once, not once for each pair."""
+    train, val = folder('train', range(9)), folder('val', (20, 21, 22))
+    shutil.copy(train / 'ants' / '2.png', val / 'ants' / 'x.png')
+    sets = [ClassFolders(data_prefix=str(path)) for path in (train, val)]
+    assert shared_images(*sets) == []
+    read, of_file = [], overlap.read_bytes
+    monkeypatch.setattr(overlap, 'read_bytes', lambda path: read.append(path) or of_file(path))
+    assert names(shared_images(*sets, any_name=True)) == ['x.png']
+    assert len(read) == len(set(read))
+    (text,) = doubts(nn.Linear(1, 1), None, *sets)
+    assert text.startswith('1 of 4 validation images are training images, such as ')
+
+
 def test_members_of_archives_are_not_compared_with_each_other(folder, monkeypatch):
     """Their sizes are unknown: every pair of two archives would be."""
     train, val = (ClassFolders(data_prefix=str(folder(*x))) for x in (('a', (1, 2)), ('b', (1, 3))))
     monkeypatch.setattr(overlap, '_paths', lambda dataset: [f'{dataset.source}.zip/1.png'])
-    monkeypatch.setattr(overlap, '_same_bytes', lambda *paths: pytest.fail(f'compared {paths}'))
+    monkeypatch.setattr(overlap, '_digest', lambda path: pytest.fail(f'read {path}'))
     assert shared_images(train, val, any_name=True) == []
