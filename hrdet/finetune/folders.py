@@ -34,7 +34,7 @@ def label_map_sets(path: Path) -> tuple[dict[str, dict[str, Any]], str] | None:
     """
     # 1. Folders of images and label maps, by part; the first pair decides whether they belong
     #    together.
-    pairs = _folder_pairs(path) if path.is_dir() else {}
+    pairs, lone = _folder_pairs(path) if path.is_dir() else ({}, [])
     if not pairs:
         return None
     suffixes = _suffixes(*next(iter(pairs.values())))
@@ -42,7 +42,9 @@ def label_map_sets(path: Path) -> tuple[dict[str, dict[str, Any]], str] | None:
         return None
     # 2. Classes, and the data set of each part.
     labels, note = _map_classes(path, [maps for _, maps in pairs.values()])
-    _check_classes(path, labels['classes'])
+    _check_classes(
+        path, labels['classes'], f'; {_IGNORED} is ignored: write 1 where it means a class'
+    )
     sets = {
         split: dict(
             type='LabelMapDataset',
@@ -55,7 +57,9 @@ def label_map_sets(path: Path) -> tuple[dict[str, dict[str, Any]], str] | None:
         for split, (images, maps) in pairs.items()
     }
     counts = {split: len(images_below(images)) for split, (images, _) in pairs.items()}
-    return sets, f'{path}: taken for images with label maps: {_counts_text(counts)}; {note}'
+    left_out = f' ({", ".join(lone)} left out: images or label maps are missing)' if lone else ''
+    counted = f'{_counts_text(counts)}{left_out}'
+    return sets, f'{path}: taken for images with label maps: {counted}; {note}'
 
 
 def open_label_maps(path: Path, folder: Path) -> OwnData | None:
@@ -156,23 +160,25 @@ def _for_training(path: Path, parts: Mapping[str, Any]) -> str:
     return split
 
 
-def _check_classes(path: Path, classes: Sequence[str]) -> None:
+def _check_classes(path: Path, classes: Sequence[str], hint: str = '') -> None:
     if len(classes) == 1:
-        raise DataError(f'{path}: one class alone ({classes[0]}): nothing to learn')
+        raise DataError(f'{path}: one class alone ({classes[0]}): nothing to learn{hint}')
 
 
 def _counts_text(counts: Mapping[str, int]) -> str:
     return ', '.join(f'{split or "all"} {plural(n, "image")}' for split, n in counts.items())
 
 
-def _folder_pairs(path: Path) -> dict[str, tuple[Path, Path]]:
-    """Folder of the images and of the label maps of each part; {} where there is no pair."""
+def _folder_pairs(path: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
+    """Folder of the images and of the label maps of each part, and parts that lack one of them."""
     outer = _pair(path)
     if outer is not None:
         images, maps = (split_folders(folder) for folder in outer)
-        return {split: (images[split], maps[split]) for split in images if split in maps}
+        pairs = {split: (images[split], maps[split]) for split in images if split in maps}
+        return pairs, [split for split in images | maps if split not in pairs]
     pairs = {split: _pair(folder) for split, folder in split_folders(path).items()}
-    return {split: pair for split, pair in pairs.items() if pair is not None}
+    found = {split: pair for split, pair in pairs.items() if pair is not None}
+    return found, [split for split in pairs if split not in found]
 
 
 def _pair(path: Path) -> tuple[Path, Path] | None:

@@ -1,6 +1,7 @@
 """What a path is taken for, and how a data set of one part is split."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -113,6 +114,22 @@ def test_label_maps_without_parts_are_split(label_maps, tmp_path):
     data = open_data(str(root), tmp_path / 'lists')
     assert (len(load(data.train)), len(load(data.val))) == (4, 1)
     assert not set(data.train.files) & set(data.val.files)
+
+
+def test_parts_without_label_maps_are_told(label_maps, tmp_path):
+    root = label_maps('{kind}/{split}')
+    shutil.rmtree(root / 'masks' / 'val')
+    data = open_data(str(root), tmp_path / 'lists')
+    assert 'val left out: images or label maps are missing' in data.notes[0]
+
+
+def test_binary_maps_of_0_and_255_say_what_255_means(label_maps, tmp_path):
+    root = label_maps('{kind}/{split}')
+    (root / 'classes.txt').unlink(missing_ok=True)
+    for path in root.glob('masks/*/*.png'):
+        cv2.imwrite(str(path), np.eye(60, 100, dtype=np.uint8) * 255)
+    with pytest.raises(DataError, match='255 is ignored: write 1 where it means a class'):
+        open_data(str(root), tmp_path / 'lists')
 
 
 def test_class_folders_with_and_without_parts(class_folders, tmp_path):

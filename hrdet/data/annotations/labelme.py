@@ -10,7 +10,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from hrdet.data.annotations.coco import LONGEST_EDGE
-from hrdet.data.annotations.table import AnnotationTable
+from hrdet.data.annotations.table import AnnotationTable, box_doubt
 from hrdet.data.errors import Problem
 from hrdet.json_files import read_json
 
@@ -80,7 +80,10 @@ def _read(file: Path, root: str, problems: list[Problem]) -> tuple | None:
         fault('imagePath', f'{reason}: correct it if the files were renamed', fatal=False)
     # Parts of one object by their label and group; a shape without a group is an object.
     objects: dict[Any, list] = {}
-    for index, shape in enumerate(shapes if isinstance(shapes, list) else ()):
+    if not isinstance(shapes, list):
+        fault('shapes', f'a list is expected, not {type(shapes).__name__}')
+        return None
+    for index, shape in enumerate(shapes):
         try:
             name, group, part = _shape(shape, size)
         except ValueError as error:
@@ -89,6 +92,8 @@ def _read(file: Path, root: str, problems: list[Problem]) -> tuple | None:
         if part is None:
             fault(f'shapes[{index}]', f'{name!r}: a {group} has no area, dropped', fatal=False)
         elif name not in _NO_CLASS:
+            if reason := box_doubt(part, size):
+                fault(f'shapes[{index}]', f'{name!r}: {reason}', fatal=False)
             key = (name, index, 'alone') if group is None else (name, group)
             objects.setdefault(key, []).append(part)
     relative = PurePosixPath(_relative(path, Path(root)))
@@ -109,7 +114,8 @@ def _shape(shape: Any, size: tuple[int, int]) -> tuple:
     Raises:
         ValueError: with the reason.
     """
-    if not isinstance(shape, dict) or not isinstance(shape.get('label'), str) or not shape['label']:
+    name = shape.get('label') if isinstance(shape, dict) else None
+    if not isinstance(name, str) or not name.strip():
         raise ValueError("a shape is an object with a 'label'")
     # 1. Points (n, 2) in pixels.
     kind = shape.get('shape_type') or 'polygon'
@@ -120,7 +126,7 @@ def _shape(shape: Any, size: tuple[int, int]) -> tuple:
     if not np.isfinite(points).all():
         raise ValueError("'points' has a coordinate that is not finite")
     # 2. What they mean depends on the type of the shape.
-    name, group = shape['label'], shape.get('group_id')
+    group = shape.get('group_id')
     if not isinstance(group, (int, str, type(None))):
         raise ValueError(f'group_id is a whole number or a text, not {group!r}')
     if kind in _NO_AREA:

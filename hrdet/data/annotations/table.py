@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from pycocotools import mask as coco_mask
 
+_OUTSIDE = 0.01  # of an image: how far rounding may take a box over its edge
+
 
 @dataclass(slots=True)
 class AnnotationTable:
@@ -118,6 +120,18 @@ class AnnotationTable:
         ]
         categories = [{'id': i, 'name': n} for i, n in zip(self.category_ids, self.classes)]
         return {'images': images, 'annotations': annotations, 'categories': categories}
+
+
+def box_doubt(part: np.ndarray | list | dict, size: tuple[int, int]) -> str:
+    """Why a box (4,), or that around a segmentation, is doubtful in an image of (h, w); or ''."""
+    box = part if isinstance(part, np.ndarray) else _bounds(part)
+    h, w = size
+    shown = [round(float(edge), 2) for edge in box]
+    if box[0] >= box[2] or box[1] >= box[3]:
+        return f'a box of zero size: corners {shown}'
+    if np.max([-box[:2] / [w, h], box[2:] / [w, h] - 1]) > _OUTSIDE:
+        return f'the box with corners {shown} leaves its image of {w} x {h} pixels'
+    return ''
 
 
 def _bounds(mask: list | dict) -> np.ndarray:

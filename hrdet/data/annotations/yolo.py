@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hrdet.data.annotations.table import AnnotationTable
+from hrdet.data.annotations.table import AnnotationTable, box_doubt
 from hrdet.data.errors import Problem
 from hrdet.json_files import open_file, read_bytes
+from hrdet.messages import plural
 
 _ORIENTATION = 274  # the EXIF tag
-_OUTSIDE = 0.01  # of an image: how far rounding may take a box over its edge
 _SHOWN = 60  # characters of a line in a message
 
 
@@ -35,7 +35,7 @@ def read_yolo(
         text file has no objects.
     """
     problems = shared_files(root, images)
-    names, sizes, objects = [], [], []
+    names, sizes, objects, without = [], [], [], []
     for name in images:
         path = Path(root, name)
         size = image_size(path, problems)
@@ -51,10 +51,21 @@ def read_yolo(
                 except ValueError as error:
                     problems.append(Problem(str(labels), f'line {number}', str(error), True))
                     continue
-                _note_box(box, size, problems, labels, number)
+                if reason := box_doubt(box, size):
+                    problems.append(Problem(str(labels), f'line {number}', reason, False))
                 objects.append((len(names), label, box, polygons))
+        else:
+            without.append(name)
         names.append(name)
         sizes.append(size)
+    if without:
+        expected = label_file(Path(root, without[0]))
+        reason = (
+            f'{len(without)} of {plural(len(images), "image")} without a text file, such as '
+            f'{without[0]} ({expected}), taken for images without objects: write an empty file '
+            f'for an image that shows none'
+        )
+        problems.append(Problem(file, '', reason, False))
     return AnnotationTable.of_objects(file, names, sizes, classes, objects), problems
 
 
@@ -165,18 +176,3 @@ def _parse(line: str, size: tuple[int, int], num_classes: int) -> tuple[int, np.
         raise ValueError(f'a box of negative size: {shown!r}')
     corners = np.array([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
     return int(label), corners * [w, h, w, h], None
-
-
-def _note_box(
-    box: np.ndarray, size: tuple[int, int], problems: list[Problem], labels: Path, number: int
-) -> None:
-    """A warning about a box that is empty or leaves its image."""
-    h, w = size
-    shown = [round(float(edge), 2) for edge in box]
-    reason = None
-    if box[0] >= box[2] or box[1] >= box[3]:
-        reason = f'a box of zero size: corners {shown}'
-    elif np.max([-box[:2] / [w, h], box[2:] / [w, h] - 1]) > _OUTSIDE:
-        reason = f'the box with corners {shown} leaves its image of {w} x {h} pixels'
-    if reason:
-        problems.append(Problem(str(labels), f'line {number}', reason, False))

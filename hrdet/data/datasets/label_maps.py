@@ -14,7 +14,7 @@ from hrdet.data.datasets.pairs import pair_up
 from hrdet.data.datasets.palettes import Colour, SegmentationSource
 from hrdet.data.datasets.statistics import LabelStatistics, of_maps
 from hrdet.data.datasets.stored import StoredImages, names_of_classes
-from hrdet.data.errors import DataError, Problem, raise_or_warn
+from hrdet.data.errors import DataError, Problem, alike_classes, raise_or_warn
 from hrdet.data.transforms import fuse
 from hrdet.messages import plural
 from hrdet.ranges import Label
@@ -82,11 +82,12 @@ class LabelMapDataset(StoredImages):
             row.seg_map_suffix if seg_map_suffix is None else seg_map_suffix,
             os.path.join(data_root, split) if split else '',
         )
-        raise_or_warn(pairs.problems)
+        folder = images.path('').rstrip('/')
+        raise_or_warn(pairs.problems + alike_classes(folder, values.classes))
         super().__init__(images, pairs.images, fuse(transforms), test_mode)
         self.classes = tuple(values.classes)
         self.palette = self._colours(palette, values)
-        self.source = images.path('').rstrip('/')
+        self.source = folder
         kinds = plural(len(self.classes), 'class', 'classes')
         self.report = f'{self.source}: {plural(len(self), "image")} of {kinds}'
         self._maps, self._map_names = maps, pairs.maps

@@ -121,10 +121,12 @@ def read_values(store: Any, name: str) -> np.ndarray:
     values = png.decode_indices(data)
     if values is None:
         values = _decode_by_pillow(data, origin)
-    if values.ndim != 2 or (values.dtype != np.uint8 and values.max(initial=0) > 255):
+    whole = values.dtype.kind in 'bu' or bool((values == np.floor(values)).all())
+    if values.ndim != 2 or not whole or values.min(initial=0) < 0 or values.max(initial=0) > 255:
         raise DataError(
             f'{origin}: a label map has one number a pixel, 0 to 255, as a grey or palette PNG; '
-            f'this is a picture of shape {values.shape} and type {values.dtype}. '
+            f'this is a picture of shape {values.shape} and type {values.dtype}, from '
+            f'{values.min(initial=0)} to {values.max(initial=0)}. '
             f'hrdet convert makes label maps of the known data sets'
         )
     return values.astype(np.uint8, copy=False)

@@ -42,9 +42,11 @@ def pair_up(images: Any, maps: Any, img_suffix: str, seg_map_suffix: str, split:
         reason = f'no file ends in {img_suffix}, which img_suffix says; {suffixes_there}'
         problems.append(Problem(images.path(''), '', reason, fatal=True))
     elif split:
-        stems = _listed(split)
+        stems = _listed(split, problems)
         absent = _missing([stem + img_suffix for stem in stems], set(known))
-        _note(problems, absent, images.path(''), f'named in {split}: no image', fatal=True)
+        twice = any(name.endswith(2 * img_suffix) for name in absent if img_suffix)
+        hint = ', where names have no suffix' if twice else ''
+        _note(problems, absent, images.path(''), f'named in {split}{hint}: no image', fatal=True)
         left_out = set(absent)
         stems = [stem for stem in stems if stem + img_suffix not in left_out]
     else:
@@ -74,9 +76,17 @@ def pair_up(images: Any, maps: Any, img_suffix: str, seg_map_suffix: str, split:
     )
 
 
-def _listed(split: str) -> list[str]:
-    """The names in a list, one a line."""
-    return [line.strip() for line in read_lines(split, 'split') if line.strip()]
+def _listed(split: str, problems: list[Problem]) -> list[str]:
+    """The names in a list, one a line, each once."""
+    names = [line.strip() for line in read_lines(split, 'split') if line.strip()]
+    known = list(dict.fromkeys(names))
+    if len(known) < len(names):
+        again = len(names) - len(known)
+        reason = f'{again} of {len(names)} names are there before: each counts once'
+        problems.append(Problem(split, '', reason, fatal=False))
+    if not names:
+        problems.append(Problem(split, '', 'there is no name in it: write one a line', fatal=True))
+    return known
 
 
 def _missing(names: Sequence[str], known: set[str]) -> list[str]:

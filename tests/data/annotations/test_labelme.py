@@ -116,3 +116,16 @@ def test_renamed_files_whose_label_names_another_image(read, tmp_path):
     (problem,) = problems
     assert (problem.where, problem.fatal) == ('imagePath', False)
     assert 'b.jpg is taken, not a.jpg, which has the name of this file' in problem.reason
+
+
+def test_shapes_that_were_dropped_or_named_by_blanks_are_told(read):
+    _, (problem,) = read(shapes={'0': shape('cat', [[1, 1], [9, 9]], 'rectangle')})
+    assert str(problem).endswith('a.json: shapes: a list is expected, not dict')
+    _, (problem,) = read(shape(' ', [[1, 1], [9, 9]], 'rectangle'))
+    assert "a shape is an object with a 'label'" in problem.reason
+    outside = [[500, 500], [600, 500], [600, 600]]
+    for kind, points in (('rectangle', outside[::2]), ('polygon', outside)):
+        _, (problem,) = read(shape('cat', points, kind))
+        assert not problem.fatal
+        assert problem.where == 'shapes[0]'
+        assert 'leaves its image of 80 x 40 pixels' in problem.reason

@@ -41,6 +41,7 @@ def test_images_that_cannot_be_measured(read, tmp_path):
     read('')
     os.mkfifo(tmp_path / 'images/pipe.jpg')
     Image.new('1', (15000, 15000)).save(tmp_path / 'images/large.png')
+    (tmp_path / 'labels/large.txt').touch()
     names = ['a.jpg', 'pipe.jpg', 'large.png']
     table, problems = read_yolo('data.yaml', str(tmp_path / 'images'), names, ['cat'])
     assert table.sizes.tolist() == [[40, 80], [15000, 15000]]
@@ -88,7 +89,8 @@ def test_doubtful_boxes_are_warnings(read, line, reason):
 def test_an_image_without_a_file_has_no_objects(tmp_path):
     cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((4, 8, 3), np.uint8))
     table, problems = read_yolo('x', str(tmp_path), ['a.png'], ['cat'])
-    assert (len(table.file_names), len(table.boxes), problems) == (1, 0, [])
+    assert (len(table.file_names), len(table.boxes)) == (1, 0)
+    assert [problem.fatal for problem in problems] == [False]
 
 
 def test_unreadable_images_are_problems(tmp_path):
@@ -128,3 +130,17 @@ def test_a_text_file_of_two_images_is_an_error(read, tmp_path):
     assert problem.file.endswith('a.txt')
     assert 'two images, a.jpg and a.png' in problem.reason
     assert read_yolo('data.yaml', root, ['a.jpg', 'a.jpg'], ['cat'])[1] == []  # told elsewhere
+
+
+def test_images_without_a_text_file_are_told(read, tmp_path):
+    """Also where it is called .TXT, which is not read."""
+    read('0 0.5 0.5 0.2 0.2\n')
+    cv2.imwrite(str(tmp_path / 'images/b.jpg'), np.zeros((40, 80, 3), np.uint8))
+    (tmp_path / 'labels/b.TXT').write_text('0 0.5 0.5 0.2 0.2\n')
+    names = ['a.jpg', 'b.jpg']
+    _, (problem,) = read_yolo('data.yaml', str(tmp_path / 'images'), names, ['cat'])
+    assert not problem.fatal
+    expected = tmp_path / 'labels/b.txt'
+    assert f'1 of 2 images without a text file, such as b.jpg ({expected})' in problem.reason
+    (tmp_path / 'labels/b.txt').write_text('')
+    assert read_yolo('data.yaml', str(tmp_path / 'images'), names, ['cat'])[1] == []

@@ -163,6 +163,11 @@ def test_sizes_must_agree(label_folders):
         check_images(dataset)
 
 
+def test_classes_that_differ_in_capitals_are_told(label_folders):
+    with pytest.warns(DataWarning, match="'Sky' and 'sky' are two classes"):
+        load(label_folders, classes=('road', 'Sky', 'sky'))
+
+
 class TestPartners:
     def test_images_without_a_map(self, label_folders):
         (label_folders / 'map' / '1.png').unlink()
@@ -197,6 +202,20 @@ class TestPartners:
         (label_folders / 'train.txt').write_text('0\n7\n')
         with pytest.raises(DataError, match=r'1 x named in .*train\.txt: no image: 7\.jpg'):
             LabelMapDataset(str(label_folders), 'img', 'map', 'train.txt', classes=CLASSES)
+        (label_folders / 'train.txt').write_text('0.jpg\n')
+        with pytest.raises(DataError, match='where names have no suffix: no image'):
+            LabelMapDataset(str(label_folders), 'img', 'map', 'train.txt', classes=CLASSES)
+
+    def test_lists_of_no_name_and_of_names_twice(self, label_folders):
+        (label_folders / 'train.txt').write_text('')
+        with pytest.raises(DataError, match=r'train\.txt: there is no name in it'):
+            LabelMapDataset(str(label_folders), 'img', 'map', 'train.txt', classes=CLASSES)
+        (label_folders / 'train.txt').write_text('1\n0\n1\n')
+        with pytest.warns(DataWarning, match=r'train\.txt: 1 of 3 names are there before'):
+            dataset = LabelMapDataset(
+                str(label_folders), 'img', 'map', 'train.txt', classes=CLASSES
+            )
+        assert list(dataset.image_ids) == ['1.jpg', '0.jpg']
 
     def test_another_suffix(self, label_folders):
         with pytest.raises(

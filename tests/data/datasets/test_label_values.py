@@ -123,7 +123,7 @@ def store(tmp_path):
 
 def write(store, name, image, **options):
     data = io.BytesIO()
-    image.save(data, 'PNG', **options)
+    image.save(data, 'TIFF' if name.endswith('.tif') else 'PNG', **options)
     with open(store.path(name), 'wb') as file:
         file.write(data.getvalue())
 
@@ -172,7 +172,11 @@ def test_pictures_of_colours_are_refused(store):
     write(store, 'rgb.png', Image.new('RGB', (3, 2)))
     write(store, 'rgba.png', Image.new('RGBA', (3, 2)))
     write(store, 'wide.png', Image.fromarray(INDICES.astype(np.uint16) + 255))
-    for name in ('rgb.png', 'rgba.png', 'wide.png'):
+    for name, change in (('parts.tif', 0.5), ('none.tif', np.nan), ('below.tif', -9)):
+        write(store, name, Image.fromarray(INDICES.astype(np.float32) + np.float32(change)))
+    write(store, 'minus.tif', Image.fromarray(INDICES.astype(np.int32) - 2))
+    files = ('rgb.png', 'rgba.png', 'wide.png', 'parts.tif', 'none.tif', 'below.tif', 'minus.tif')
+    for name in files:
         with pytest.raises(DataError, match=f'{name}: a label map has one number a pixel'):
             read_values(store, name)
 
