@@ -42,9 +42,10 @@ def config_for(
     if file.exists():
         run = lower(load_config(file))
         length = run.training.max_epochs
+        epochs_told = f' and {plural(length, "epoch")}' if length else ''
         tell(
             f'{file}: taken as it is, with {plural(run.train["batch_size"], "image")} a batch'
-            f'{f" and {length} epochs" if length else ""}; delete it to derive it from {path} again'
+            f'{epochs_told}; delete it to derive it from {path} again'
         )
         return file
     text = derive(name, path, batch, force_cpu, tell, on_bad_image, epochs)

@@ -155,11 +155,11 @@ def test_a_file_that_may_be_edited_is_kept(yolo):
     path = yolo(train=4, val=2)
     file = config_for('faster_rcnn_hrnetv2p_w18_1x', path, tell=told.append)
     assert file == Path('work_dirs/faster_rcnn_hrnetv2p_w18_1x_beasts.py')
-    text = file.read_text().replace('max_epochs=200', 'max_epochs=3')
+    text = file.read_text().replace('max_epochs=200', 'max_epochs=1')
     file.write_text(text)
     assert config_for('faster_rcnn_hrnetv2p_w18_1x', path, tell=told.append) == file
     assert file.read_text() == text
-    assert 'taken as it is, with 2 images a batch and 3 epochs;' in told[-1]
+    assert 'taken as it is, with 2 images a batch and 1 epoch;' in told[-1]
 
 
 def test_the_model_is_built_for_the_classes(config, yolo):

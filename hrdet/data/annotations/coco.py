@@ -92,9 +92,11 @@ class _CocoFile:
             content.setdefault('annotations', [])
         for key in ('images', 'annotations', 'categories'):
             if not isinstance(content, dict) or not isinstance(content.get(key), list):
+                a_list = isinstance(content, list)
                 raise DataError(
                     f"ann_file {self.path}: no list '{key}'; a COCO instances file has 'images', "
                     f"'annotations' and 'categories'"
+                    + ('; export COCO, not JSON, from Label Studio' if a_list else '')
                 )
         return content
 

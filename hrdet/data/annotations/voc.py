@@ -119,7 +119,11 @@ class _Page:
 
 def _parse(file: Path, problems: list[Problem]) -> _Page | None:
     try:
-        return _Page(file, ElementTree.fromstring(_decoded(read_bytes(file))), problems)
+        tree = ElementTree.fromstring(_decoded(read_bytes(file)))
+        if tree.tag != 'annotations':
+            return _Page(file, tree, problems)
+        reason = 'the XML of CVAT itself: export COCO or PASCAL VOC from CVAT'
+        problems.append(Problem(str(file), '', reason, True))
     except OSError as error:
         problems.append(Problem(str(file), '', f'{error.strerror}', True))
     except (ElementTree.ParseError, ValueError, LookupError) as error:

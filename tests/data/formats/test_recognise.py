@@ -247,6 +247,21 @@ def test_labelme_without_an_object_tells_why(tmp_path):
         recognise_labels(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ('name', 'text', 'tool'),
+    [
+        ('annotations.xml', '<annotations><image name="a.jpg"/></annotations>', 'CVAT'),
+        ('project.json', '[{"id": 1, "data": {"image": "a.jpg"}}]', 'Label Studio'),
+    ],
+)
+def test_the_export_to_choose_in_place_of_a_tools_own_format(tmp_path, name, text, tool):
+    write_image(tmp_path / 'images' / 'a.jpg', (40, 80))
+    (tmp_path / name).write_text(text)
+    path = tmp_path if name.endswith('.xml') else tmp_path / name
+    with pytest.raises(DataError, match=rf'{name}: .*export COCO.* from {tool}'):
+        recognise_labels(str(path))
+
+
 def test_labelme_beside_its_images(tmp_path):
     shapes = [dict(label='cat', points=[[1, 2], [30, 20]], shape_type='rectangle')]
     for split in ('train', 'val'):
