@@ -168,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             outputs.close()
             if outputs.count:
                 rate = outputs.count / (time.perf_counter() - start)
-                print(f'{outputs.summary()} in {args.out_dir}; {rate:.1f} images/s')
+                print(f'{outputs.summary()}; {rate:.1f} images/s')
             for problem in problems:
                 print(f'error: {problem}', file=sys.stderr)
     return 1 if problems else 0

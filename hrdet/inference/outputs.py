@@ -51,6 +51,7 @@ class Outputs:
         self.drawing |= dict(score_thr=options.score_thr, style=style)
         self.shown = style.shown
         self.count = self.pictures = self.crops = 0
+        self.objects: int | None = None  # of detections: that pictures show
         self.videos: dict[str, _VideoFile] = {}
         self.file: Any = None  # a ResultFile, opened with the first result
 
@@ -64,6 +65,8 @@ class Outputs:
             self._write_yolo(frame, result)
         if self.options.crops:
             self._write_crops(frame, result)
+        if isinstance(result, Detections):
+            self.objects = (self.objects or 0) + len(self._chosen(result))
         self.count += 1
 
     def close(self) -> None:
@@ -81,7 +84,11 @@ class Outputs:
         written += ['labels/'] if self.options.yolo else []
         written += [plural(self.crops, 'crop')] if self.options.crops else []
         *others, last = written
-        return f'{", ".join(others)} and {last}' if others else last
+        text = f'{", ".join(others)} and {last}' if others else last
+        if self.objects is None:
+            return f'{text} in {self.folder}'
+        shown = f'{plural(self.objects, "object")} of score {self.options.score_thr:g} or more'
+        return f'{text} in {self.folder}; {shown}'
 
     def _draw(self, frame: Frame, result: Any) -> None:
         picture = draw(frame.pixels, result, **self.drawing)

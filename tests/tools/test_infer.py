@@ -205,7 +205,8 @@ def test_videos(tool, photos, monkeypatch, capsys):
     command = ['c.py', 'w.pth', *inputs, '--out-dir', str(out), '--batch-size', '2']
     assert tool.main(command) == 1
     printed = capsys.readouterr()
-    assert f'1 picture, v.mp4 and detections.json in {out}; ' in printed.out
+    summary = f'1 picture, v.mp4 and detections.json in {out}; 6 objects of score 0.3 or more; '
+    assert summary in printed.out
     assert printed.err.splitlines() == [
         f'error: {photos}/bad.mp4: OpenCV cannot read it as a video'
     ]
