@@ -94,10 +94,10 @@ def resume(trainer: Trainer, path: str | os.PathLike) -> None:
             f'those of the config ({listed}). To train with the changed ones, start a new '
             f'schedule from these weights with load_from='
         )
-    trainer.logger.info(
-        f'resumed from {path}: epoch {trainer.epoch + 1}, iteration {trainer.position + 1} '
-        f'of {trainer.epoch_length} comes next'
-    )
+    place = f'epoch {trainer.epoch + 1}, iteration {trainer.position + 1} of {trainer.epoch_length}'
+    ended = f'all {trainer.max_iters} iterations are done'
+    left = f'{place} comes next' if trainer.iter < trainer.max_iters else ended
+    trainer.logger.info(f'resumed from {path}: {left}')
 
 
 def _schedule_of(checkpoint: dict[str, Any], trainer: Trainer) -> list[dict[str, Any]]:

@@ -181,6 +181,7 @@ def test_resumed_from_the_end_in_another_folder(tmp_path, ema):
     final = read_checkpoint(again / 'model_final.pth')
     assert same(final, {key: whole[key] for key in ('state_dict', 'meta')})
     assert read_checkpoint(again / 'best_bbox_AP.pth')['meta']['epoch'] == 2
+    assert 'latest.pth: all 10 iterations are done' in (again / 'train.log').read_text()
 
 
 def test_a_numbered_checkpoint_that_a_kill_prevented(tmp_path):
