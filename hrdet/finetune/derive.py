@@ -37,16 +37,23 @@ def config_for(
     """The config file of a model for the data at ``path``: ``work_dirs/NAME_DATA.py``.
 
     A file that is there already, which may have been edited, is taken as it is.
+
+    Raises:
+        ConfigError: its batch or epochs are not those that are asked for.
     """
     file = _folder(name, path).with_suffix('.py')
     if file.exists():
         run = lower(load_config(file))
-        length = run.training.max_epochs
+        size, length = run.train['batch_size'], run.training.max_epochs
         epochs_told = f' and {plural(length, "epoch")}' if length else ''
-        tell(
-            f'{file}: taken as it is, with {plural(run.train["batch_size"], "image")} a batch'
-            f'{epochs_told}; delete it to derive it from {path} again'
-        )
+        told = f'{plural(size, "image")} a batch{epochs_told}'
+        if batch not in (None, size) or epochs not in (None, length):
+            asked = f'{batch or size} and {epochs or length}'
+            raise ConfigError(
+                f'{file} has {told}, not {asked} as asked for: edit it, or, for a new run, '
+                f'delete it and {file.with_suffix("")}'
+            )
+        tell(f'{file}: taken as it is, with {told}; delete it to derive it from {path} again')
         return file
     text = derive(name, path, batch, force_cpu, tell, on_bad_image, epochs)
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -160,6 +160,10 @@ def test_a_file_that_may_be_edited_is_kept(yolo):
     assert config_for('faster_rcnn_hrnetv2p_w18_1x', path, tell=told.append) == file
     assert file.read_text() == text
     assert 'taken as it is, with 2 images a batch and 1 epoch;' in told[-1]
+    assert config_for('faster_rcnn_hrnetv2p_w18_1x', path, batch=2, epochs=1) == file
+    for asked, text in ((dict(epochs=20), '2 and 20'), (dict(batch=4), '4 and 1')):
+        with pytest.raises(ConfigError, match=f'2 images a batch and 1 epoch, not {text} as'):
+            config_for('faster_rcnn_hrnetv2p_w18_1x', path, **asked)
 
 
 def test_the_model_is_built_for_the_classes(config, yolo):
