@@ -40,7 +40,7 @@ def read_voc(ann_file: str, root: str) -> tuple[AnnotationTable, list[Problem]]:
         for name in wanted
         if name not in pages
     ]
-    _check_sizes([page for page in wanted.values() if page is not None], problems)
+    _check_pages([page for page in wanted.values() if page is not None], problems)
     used = [(name, page) for name, page in wanted.items() if page is not None and page.size]
     classes = sorted({o[0] for page in pages.values() if page is not None for o in page.objects})
     return _table(ann_file, used, tuple(classes)), [
@@ -55,13 +55,19 @@ def read_voc_files(file: str, files: Sequence[Path]) -> tuple[AnnotationTable, l
     """
     problems: list[Problem] = []
     pages = [page for page in (_parse(path, problems) for path in files) if page is not None]
-    _check_sizes(pages, problems)
+    _check_pages(pages, problems)
     classes = sorted({o[0] for page in pages for o in page.objects})
     return _table(file, [('', page) for page in pages if page.size], tuple(classes)), problems
 
 
-def _check_sizes(pages: list['_Page'], problems: list[Problem]) -> None:
+def _check_pages(pages: list['_Page'], problems: list[Problem]) -> None:
+    stems = {Path(page.file).stem for page in pages}
     for page in pages:
+        own = Path(page.file).stem
+        if page.named != own and page.named in stems:
+            reason = f'{page.named!r}, which has a file of its own: the image {own!r} is taken'
+            reason += '; correct it if the files were renamed'
+            problems.append(Problem(page.file, 'filename', reason, False))
         if page.size is None:
             reason = 'no <size> with a width and height in whole pixels above 0'
             problems.append(Problem(page.file, '', reason, True))
@@ -70,11 +76,12 @@ def _check_sizes(pages: list['_Page'], problems: list[Problem]) -> None:
 class _Page:
     """One XML file: ``size`` (h, w) and ``objects`` (name, x1, y1, x2, y2, difficult)."""
 
-    __slots__ = ('file', 'file_name', 'objects', 'size')
+    __slots__ = ('file', 'file_name', 'named', 'objects', 'size')
 
     def __init__(self, file: Path, tree: ElementTree.Element, problems: list[Problem]):
         self.file = str(file)
-        suffix = Path(tree.findtext('filename') or '').suffix or '.jpg'
+        named = Path(tree.findtext('filename') or file.name)
+        self.named, suffix = named.stem, named.suffix.replace('.xml', '') or '.jpg'
         self.file_name = file.stem + suffix
         # Without a size in whole pixels the page has none, which is reported later.
         self.size = None

@@ -124,7 +124,7 @@ class ClassFolders(StoredImages):
                 problems.append(Problem(self.source, name, reason, fatal=True))
         if self.listed and len(labels) < len(self):
             reason = f'{plural(len(self) - len(labels), "line")} of images that are there before'
-            problems.append(Problem(self.source, '', f'{reason}: each line counts', fatal=False))
+            problems.append(Problem(self.source, '', f'{reason}: remove them', self.test_mode))
         return problems
 
     def _describe(self) -> str:

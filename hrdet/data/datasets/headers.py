@@ -5,6 +5,8 @@ import os
 import warnings
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from hrdet.data.datasets import png
 from hrdet.data.errors import DataError
 
@@ -78,6 +80,24 @@ def max_pixels() -> int:
 def max_bytes() -> int:
     """The largest file, or member of an archive after unpacking, that is read as an image."""
     return 8 * max_pixels()  # uncompressed samples of 16 bits, in four channels
+
+
+def decode_rgba_tiff(data: bytes, header: ImageHeader | None, origin: str) -> np.ndarray | None:
+    """The colours (h, w, 3) uint8 BGR of a TIFF file with alpha; None: another file.
+
+    OpenCV multiplies them by alpha, in no other format.
+    """
+    if header is None or header.mode != 'RGBA' or data[:2] not in (b'II', b'MM'):
+        return None
+    if header.orientation != 1:  # Pillow turns some of these files itself
+        raise DataError(f'{origin}: a TIFF file with alpha that is stored turned: save it upright')
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return np.ascontiguousarray(np.asarray(picture)[..., 2::-1])
+    except Exception as error:  # Pillow's readers raise any error
+        raise DataError(f'{origin}: not a TIFF file that can be read ({error})') from error
 
 
 def _jpeg(data: bytes) -> ImageHeader | None:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from hrdet.data.datasets import png
-from hrdet.data.datasets.headers import check_header, max_bytes, read_header
+from hrdet.data.datasets.headers import check_header, decode_rgba_tiff, max_bytes, read_header
 from hrdet.data.datasets.listing import FileNames, list_folder
 from hrdet.data.errors import BAD_ARCHIVE, DataError, missing
 from hrdet.json_files import open_file
@@ -47,7 +47,10 @@ def decode(data: bytes, origin: str, flags: int = COLOUR) -> np.ndarray:
     if data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < 0:
         raise DataError(f'{origin}: the JPEG is cut off after {len(data)} bytes; fetch it again')
     # 2. Ordinary RGB PNGs by hrdet's decoder, everything else by OpenCV.
-    image = png.decode_rgb(data) if flags in (COLOUR, UPRIGHT) else None
+    image = None
+    if flags in (COLOUR, UPRIGHT):
+        image = png.decode_rgb(data)
+        image = decode_rgba_tiff(data, header, origin) if image is None else image
     reason = ''
     if image is None and data:
         try:

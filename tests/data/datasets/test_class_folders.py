@@ -306,6 +306,8 @@ def test_what_is_left_out_or_contradicts_itself_is_told(class_folders):
     listed.write_text('ant/0.jpg 0\nbee/0.jpg 1\n./ant/0.jpg 0\n')
     with pytest.warns(DataWarning, match='1 line of images that are there before'):
         ClassFolders(data_prefix=prefix, ann_file=str(listed))
+    with pytest.raises(DataError, match='1 line of images that are there before: remove'):
+        ClassFolders(data_prefix=prefix, ann_file=str(listed), test_mode=True)
     shutil.copy(class_folders / 'train/ant/0.jpg', class_folders / 'train')
     with pytest.warns(DataWarning, match=r'1 image in no class folder, such as 0\.jpg: left out'):
         ClassFolders(data_prefix=prefix)

@@ -151,3 +151,18 @@ def test_colours_in_cielab_are_refused():
     for read in (decode, decode_sound):
         with pytest.raises(DataError, match=r'a\.tif: its colours are in CIELAB, .*save the file'):
             read(lab.getvalue(), 'a.tif')
+
+
+def test_alpha_of_a_tiff_file_is_dropped_as_of_others():
+    """OpenCV multiplies the colours by it."""
+    alpha = np.linspace(0, 255, PIXELS[..., 0].size).reshape(20, 30, 1).astype(np.uint8)
+    for kind in ('TIFF', 'PNG'):
+        file = io.BytesIO()
+        Image.fromarray(np.concatenate([PIXELS, alpha], axis=2)).save(file, kind)
+        np.testing.assert_array_equal(decode(file.getvalue(), 'a'), PIXELS[..., ::-1])
+    file = io.BytesIO()
+    Image.fromarray(np.concatenate([PIXELS, alpha], axis=2)).save(file, 'TIFF', tiffinfo={0x112: 6})
+    with pytest.raises(DataError, match='a: a TIFF file with alpha that is stored turned'):
+        decode(file.getvalue(), 'a')
+    with pytest.raises(DataError, match='a: not a TIFF file that can be read'):
+        decode(file.getvalue().replace(b'\x12\x01\x03', b'\x13\x01\x03')[:-300], 'a')

@@ -221,3 +221,10 @@ def test_coordinates_beyond_float32_are_refused(voc):
     voc.write('a', [('dog', (1, 1, 1e300, 40), 0)])
     with pytest.raises(DataError, match=r'a\.xml: object\[0\]: the box'):
         voc.load()
+
+
+def test_the_name_of_another_image_is_told(voc):
+    text = (voc.root / 'Annotations' / 'a.xml').read_text()
+    voc.write_text('a', text.replace('a.jpg', 'b.jpg'))
+    with pytest.warns(DataWarning, match=r"a\.xml: filename: 'b', .* the image 'a' is taken"):
+        assert voc.load().table.file_names == ['a.jpg', 'b.jpg']
