@@ -21,7 +21,7 @@ _VARIANTS = {
 
 
 def cases(options: Options) -> list[Case]:
-    """Faster R-CNN W18 on images of 800 x 1216, on a GPU 800 x 1333."""
+    """W18 on images of 800 x 1216, on a GPU 800 x 1333: Faster R-CNN, and models with masks."""
     size, scale = (500, 760 if options.device == 'cpu' else 833), [1333, 800]
     if options.tiny:
         size, scale = models.SMALL
@@ -31,6 +31,13 @@ def cases(options: Options) -> list[Case]:
         predict(options, models.FASTER, f'{name} 8', size, scale, 8, ('time', 'peak')),
         _backbone(options, scale),
     ]
+    if options.device == 'cpu':  # on a GPU they would not fit into the minutes of ``gpu.sh``
+        for title, family, ours in (
+            ('Mask R-CNN', models.MASK, {}),
+            ('HTC', models.HTC, dict(last_masks=True)),
+        ):
+            title = f'inference, {title} W18, file to masks, batch 1'
+            made.append(predict(options, family, title, size, scale, 1, ('time', 'peak'), **ours))
     if options.device != 'cpu':  # there one thread cannot decode as fast as the GPU detects
         name = name.replace('file', 'decoded image')
         shape = (size, scale, 8, ('time',))

@@ -27,12 +27,13 @@ _BIASES = {'conv_reg': 3.0, 'bbox_head.conv_cls': -2.0}
 # The configs have the names of mmdetection's.
 FASTER = 'faster-rcnn_hrnetv2p-w18-1x_coco'
 MASK = 'mask-rcnn_hrnetv2p-w18-1x_coco'
+HTC = 'htc_hrnetv2p-w18_20e_coco'
 FAMILIES = (
     FASTER,
     MASK,
     'cascade-rcnn_hrnetv2p-w18-20e_coco',
     'cascade-mask-rcnn_hrnetv2p-w18_20e_coco',
-    'htc_hrnetv2p-w18_20e_coco',
+    HTC,
     'fcos_hrnetv2p-w18-gn-head_4xb4-1x_coco',
 )
 
