@@ -47,7 +47,13 @@ MISFITS = [
     (FCOS, 'neck', dict(stride=1), 'bbox_head', r'the neck gives \[4, 8'),
     (CLASSIFIER, 'neck.0', dict(in_channels=[18, 36, 72]), 'neck', r'gives \[18, 36, 72, 144\]'),
     (CLASSIFIER, 'head', dict(in_channels=1024), 'head', r'\[1024\], but the neck gives \[2048\]'),
-    (SEGMENTOR, 'decode_head', dict(in_channels=[18, 36, 72, 145]), 'decode_head', '145'),
+    (
+        SEGMENTOR,
+        'decode_head',
+        dict(in_channels=[18, 36, 72, 145]),
+        'decode_head',
+        r'the backbone gives',
+    ),
 ]
 
 

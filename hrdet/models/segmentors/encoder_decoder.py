@@ -47,7 +47,8 @@ class EncoderDecoder(BaseModel):
         if (crop_size is None) != (stride is None):
             raise ValueError('sliding inference needs both crop_size and stride')
         self.decode_head = decode_head
-        check_takes(decode_head, 'decode_head', self.maps)
+        giver = 'the neck' if neck is not None else 'the backbone'
+        check_takes(decode_head, 'decode_head', self.maps, giver)
         self.crop_size = None if crop_size is None else tuple(crop_size)
         self.stride = None if stride is None else tuple(stride)
 
