@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 Class = TypeVar('Class', bound=type)
 _CLASSES: dict[str, type] = {}
+_HUGE = 2**63  # numbers of a config are smaller, as the integers of C are
 _WORDS = {
     bool: 'one of True, False',
     int: 'an integer',
@@ -243,7 +244,9 @@ def _wrong_type(value: Any, annotation: Any, path: str) -> ConfigError:
             for i, item in enumerate(value):
                 check_value(item, get_args(option)[0], f'{path}[{i}]')
     words = [str(word) for o in options if get_origin(o) is Literal for word in get_args(o)]
-    return ConfigError(f'{path}: {value!r} is not {_described(annotation)}{nearest(value, words)}')
+    huge = f' below {_HUGE:.0e}' if isinstance(value, Real) and abs(value) >= _HUGE else ''
+    text = f'{path}: {value!r} is not {_described(annotation)}{huge}{nearest(value, words)}'
+    return ConfigError(text)
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:
@@ -251,11 +254,10 @@ def _options(annotation: Any) -> tuple[Any, ...]:
 
 
 def _fits(value: Any, annotation: Any) -> bool:
-    # A number (numpy's too, but no bool) is finite and within the integers and floats of C.
+    # A number (numpy's too, but no bool).
     if annotation in (int, float):
         real = isinstance(value, Integral if annotation is int else Real)
-        limit = 2**63 if isinstance(value, Integral) else float('inf')
-        return real and not isinstance(value, bool) and abs(value) < limit
+        return real and not isinstance(value, bool) and abs(value) < _HUGE
     if annotation in (bool, NoneType, None):
         return isinstance(value, NoneType if annotation is None else annotation)
     if annotation is str:
@@ -268,7 +270,7 @@ def _fits(value: Any, annotation: Any) -> bool:
         return value in [option for option in inner if type(option) is type(value)]
     if kind in (Union, UnionType):
         return any(_fits(value, option) for option in inner)
-    if kind is dict:
+    if kind is dict or (isinstance(annotation, type) and issubclass(annotation, dict)):
         return isinstance(value, Mapping)
     if kind in (list, tuple, Sequence):
         if isinstance(value, str) or not isinstance(value, Sequence):
@@ -287,7 +289,7 @@ def _described(annotation: Any) -> str:
         return 'one of ' + ', '.join(map(repr, inner))
     if kind in (Union, UnionType):
         return ' or '.join(_described(option) for option in inner)
-    if kind is dict:
+    if kind is dict or (isinstance(annotation, type) and issubclass(annotation, dict)):
         return 'a dict'
     if kind in (list, tuple, Sequence):
         several = kind is tuple and Ellipsis not in inner

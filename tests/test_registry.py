@@ -183,6 +183,7 @@ class Gears:
         (dict(ratio='5'), "ratio: '5' is not a finite number"),
         (dict(ratio=float('nan')), 'ratio: nan is not a finite number'),
         (dict(ratio=float('inf')), 'ratio: inf is not a finite number'),
+        (dict(ratio=1e30), r'ratio: 1e\+30 is not a finite number below 9e\+18'),
         (dict(ratio=None), 'ratio: None is not a finite number'),
         (dict(name=3), 'name: 3 is not a string or None'),
         (dict(teeth=[8, 0.5]), r'teeth\[1\]: 0.5 is not an integer'),

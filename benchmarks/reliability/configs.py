@@ -31,10 +31,10 @@ _TYPOS, _TYPES, _RANGES, _SHAPES = (
 
 
 def cases(base: Path, seed: int, count: int = COUNT) -> Iterator[Case]:
-    """The campaign, the tasks in turn."""
-    trees = {t: load_config(materials.config_file(base, t)).to_dict() for t in materials.TASKS}
+    """The campaign, the sound configs in turn."""
+    trees = {n: load_config(materials.config_file(base, n)).to_dict() for n in materials.CONFIGS}
     for number in range(count):
-        task = materials.TASKS[number % len(trees)]
+        task = materials.CONFIGS[number % len(trees)]
         yield _case(task, trees[task], Draw(seed, 'configs', number), number)
 
 
@@ -77,7 +77,9 @@ def _mistake(tree: dict, draw: Draw) -> tuple[str, tuple, str]:
     if kind == _RANGES:
         path = draw.choice(numbers)
         new = draw.choice([math.nan, math.inf, -math.inf, 1e30, -1e30, -7, 10**400])
-        new = math.nan if 'mean' in path else new  # that of an image may be any number
+        # Some values may be negative, or any number.
+        if {'mean', 'max_norm'} & set(path) or (_NEGATIVE & set(path) and new == -7):
+            new = math.nan
     elif kind == _TYPES:
         path = draw.choice(paths)
         old = materials.at(tree, path)
@@ -85,7 +87,9 @@ def _mistake(tree: dict, draw: Draw) -> tuple[str, tuple, str]:
             [
                 v
                 for v in _OTHERS
-                if type(v) is not type(old) and not (_is_number(v) and _is_number(old))
+                if type(v) is not type(old)
+                and not (_is_number(v) and _is_number(old))
+                and not (v == [1, 2] and (isinstance(old, tuple) or str(path[-1]).endswith('size')))
             ]
         )
     else:
@@ -102,6 +106,11 @@ def _mistake(tree: dict, draw: Draw) -> tuple[str, tuple, str]:
     return kind, path, f'{materials.spell(path)} = {str(new)[:40]!r}'
 
 
+# Keys of which a negative number means none, or all.
+_NEGATIVE = {
+    *('nms_pre', 'nms_post', 'max_per_img', 'pos_weight', 'neg_pos_ub', 'ignore_iof_thr'),
+    *('allowed_border', 'target_means', 'score_thr'),
+}
 _OTHERS: tuple[Any, ...] = (
     '5',
     '',

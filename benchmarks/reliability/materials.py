@@ -10,6 +10,7 @@ from typing import Any
 
 from hrdet.data.formats.write import convert_labels
 from hrdet.data.shapes import make_class_folders, make_label_maps, make_shapes
+from hrdet.data.shapes.scenes import CLASSES as SHAPES
 
 SIZE = (64, 80)  # (h, w) of the images
 
@@ -219,19 +220,102 @@ test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=1)
 default_hooks = dict(logger=dict(interval=1))
 """
+# The same in the languages of mmdetection 3 and mmsegmentation 1.x, for the campaign of configs.
+_MMDETECTION = """
+model = dict(
+    backbone=dict(extra={stages}),
+    neck=dict(in_channels=[4, 8, 16, 32], out_channels=8),
+    rpn_head=dict(in_channels=8, feat_channels=8),
+    roi_head=dict(
+        bbox_roi_extractor=dict(out_channels=8),
+        bbox_head=dict(in_channels=8, fc_out_channels=16, num_classes=6),
+    ),
+)
+_part = lambda name: dict(
+    batch_size=2, num_workers=0, persistent_workers=False,
+    dataset=dict(
+        data_root='{base}/coco/', ann_file='annotations/instances_' + name + '.json',
+        data_prefix=dict(img=name + '/'), metainfo=dict(classes={classes}),
+    ),
+)
+train_dataloader, val_dataloader = _part('train'), _part('val')
+val_evaluator = dict(ann_file='{base}/coco/annotations/instances_val.json')
+train_cfg = dict(max_iters=2, val_interval=2)
+param_scheduler = [dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=1)]
+default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=2))
+"""
+_MMSEGMENTATION = """
+_norm = dict(type='BN', requires_grad=True)
+_size = (64, 64)
+model = dict(
+    type='EncoderDecoder',
+    data_preprocessor=dict(
+        type='SegDataPreProcessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True, pad_val=0, seg_pad_val=255, size=_size,
+    ),
+    backbone=dict(type='HRNet', norm_cfg=_norm, norm_eval=False, extra={stages}),
+    decode_head=dict(
+        type='FCNHead', in_channels=[4, 8, 16, 32], in_index=(0, 1, 2, 3), channels=8,
+        input_transform='resize_concat', kernel_size=1, num_convs=1, concat_input=False,
+        dropout_ratio=-1, num_classes=10, norm_cfg=_norm, align_corners=False,
+        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+    ),
+    train_cfg=dict(),
+    test_cfg=dict(mode='whole'),
+)
+_load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+_train = [
+    *_load, dict(type='RandomResize', scale=(80, 64), ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=_size, cat_max_ratio=0.75), dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'), dict(type='PackSegInputs'),
+]
+_test = [
+    _load[0], dict(type='Resize', scale=(80, 64), keep_ratio=True), _load[1],
+    dict(type='PackSegInputs'),
+]
+_part = lambda name, pipeline, sampler: dict(
+    batch_size=2, num_workers=0, persistent_workers=False, sampler=sampler,
+    dataset=dict(
+        type='BaseSegDataset', data_root='{base}/maps', pipeline=pipeline,
+        data_prefix=dict(img_path='images/' + name, seg_map_path='labels/' + name),
+        metainfo=dict(classes={classes} + ('sky', 'sand', 'grass', 'tiles')),
+    ),
+)
+train_dataloader = _part('train', _train, dict(type='InfiniteSampler', shuffle=True))
+val_dataloader = _part('val', _test, dict(type='DefaultSampler', shuffle=False))
+test_dataloader = val_dataloader
+val_evaluator = test_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+optimizer = dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=0.0005)
+optim_wrapper = dict(type='OptimWrapper', optimizer=optimizer, clip_grad=None)
+param_scheduler = [
+    dict(type='PolyLR', eta_min=1e-4, power=0.9, begin=0, end=2, by_epoch=False)
+]
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=2, val_interval=2)
+val_cfg, test_cfg = dict(type='ValLoop'), dict(type='TestLoop')
+default_hooks = dict(
+    logger=dict(type='LoggerHook', interval=1),
+    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2),
+)
+"""
 _CONFIGS = {
-    'detection': ('mask_rcnn_hrnetv2p_w18_small', _DETECTION_DATA + _HEADS),
-    'fcos': ('fcos_hrnetv2p_w18_small', _DETECTION_DATA + _FCOS),
-    'segmentation': ('fcn_hr18s', _SEGMENTATION),
-    'classification': ('hrnet-w18-small_classification', _CLASSIFICATION),
+    'detection': (f'{_QUICKSTART}/mask_rcnn_hrnetv2p_w18_small.py', _DETECTION_DATA + _HEADS),
+    'fcos': (f'{_QUICKSTART}/fcos_hrnetv2p_w18_small.py', _DETECTION_DATA + _FCOS),
+    'segmentation': (f'{_QUICKSTART}/fcn_hr18s.py', _SEGMENTATION),
+    'classification': (f'{_QUICKSTART}/hrnet-w18-small_classification.py', _CLASSIFICATION),
 }
 TASKS = tuple(_CONFIGS)
+_CONFIGS |= {
+    'mmdetection 3': (f'{ROOT}/benchmarks/learning_configs/bccd.py', _MMDETECTION),
+    'mmsegmentation 1': ([], _MMSEGMENTATION),
+}
+CONFIGS = tuple(_CONFIGS)
 
 
 def config_file(base: Path, task: str) -> Path:
-    """A config of a task on the sound inputs in ``base``, written beside them."""
-    quickstart, text = _CONFIGS[task]
-    path = base / f'{task}.py'
+    """A config, one of ``CONFIGS``, on the sound inputs in ``base``, written beside them."""
+    inherited, text = _CONFIGS[task]
+    text = text.replace('{classes}', str(SHAPES))
+    path = base / f'{task.replace(" ", "_")}.py'
     text = text.replace('{stages}', _STAGES).replace('{base}', str(base))
-    path.write_text(f"_base_ = '{_QUICKSTART / quickstart}.py'\n{_STAGE}{text}")
+    path.write_text(f'_base_ = {inherited!r}\n{_STAGE}{text}')
     return path

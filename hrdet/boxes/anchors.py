@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hrdet.boxes.geometry import BoxConvention
-from hrdet.ranges import Count, Positive
+from hrdet.ranges import Counts, Positives
 from hrdet.registry import register
 
 Sizes = Sequence[tuple[int, int]]
@@ -51,10 +51,10 @@ class AnchorGenerator(nn.Module):
 
     def __init__(
         self,
-        strides: Sequence[Count],
-        scales: Sequence[Positive],
-        ratios: Sequence[Positive],
-        base_sizes: Sequence[Positive] | None = None,
+        strides: Counts,
+        scales: Positives,
+        ratios: Positives,
+        base_sizes: Positives | None = None,
         convention: BoxConvention | str = BoxConvention.CONTINUOUS,
     ) -> None:
         super().__init__()

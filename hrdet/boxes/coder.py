@@ -26,8 +26,8 @@ class DeltaCoder(nn.Module):
         max_ratio: Positive = 16 / 1000,
     ) -> None:
         super().__init__()
-        if len(means) != 4 or len(stds) != 4 or min(stds) <= 0:
-            raise ValueError(f'needs 4 means and 4 stds above 0, not {means} and {stds}')
+        if len(means) != 4 or len(stds) != 4 or max(map(abs, [*means, *stds])) > 1000:
+            raise ValueError(f'target_means, target_stds: 4 numbers to 1000, not {means}, {stds}')
         self.means, self.stds = tuple(map(float, means)), tuple(map(float, stds))
         for name, values in (('mean', self.means), ('std', self.stds)):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from hrdet.config.node import Node
 from hrdet.messages import plural
-from hrdet.ranges import Count, Natural
+from hrdet.ranges import Count, FileName, Natural
 from hrdet.registry import ConfigError, check
 
 
@@ -36,8 +36,8 @@ class Runtime:
     """Where and how a program runs, whatever the model."""
 
     work_dir: str | None = None
-    load_from: str | None = None  # checkpoint whose weights a new run starts from
-    resume_from: str | None = None  # checkpoint of a run to continue
+    load_from: FileName | None = None  # checkpoint whose weights a new run starts from
+    resume_from: FileName | None = None  # checkpoint of a run to continue
     pretrained: str | None = None  # checkpoint for the backbone alone
     seed: Natural | None = None
     log_level: Literal['DEBUG', 'INFO', 'WARNING', 'ERROR'] = 'INFO'

@@ -25,10 +25,10 @@ def load_weights(trainer: Trainer, path: str | os.PathLike) -> None:
     Raises:
         CheckpointError: anything else does not fit.
     """
-    content = read_checkpoint(find_shared(path))
     try:
+        content = read_checkpoint(find_shared(path))
         report = load_checkpoint(trainer.model, content, other_classes=True, name=str(path))
-    except CheckpointError as error:
+    except (CheckpointError, FileNotFoundError) as error:
         raise CheckpointError(
             f'{error}\nload_from= starts from the weights of the same model, whose classes '
             f'may be others; to take the backbone alone, name the file in model.pretrained'

@@ -60,7 +60,7 @@ class MeanIoU(Evaluator):
             raise ValueError('the data set has no label maps (ann_dir) to compare results with')
         # Each metric averages one or more scores of the classes; every score is computed once.
         names = [iou_metrics] if isinstance(iou_metrics, str) else list(iou_metrics)
-        for name in names:
+        for name in names or ['']:
             if name not in MEANS:
                 raise ValueError(f'iou_metrics={name!r}: choose from {", ".join(MEANS)}')
         self.classes = tuple(dataset.classes)

@@ -100,10 +100,14 @@ def test_constants_made_in_inference_serve_training():
     assert deltas.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize('arguments', [{'means': (0, 0)}, {'stds': (0.1, 0.1, 0, 0.2)}])
-def test_bad_arguments_name_the_config_path(arguments):
-    with pytest.raises(
-        ConfigError,
-        match=r'model\.coder.*(4 means and 4 stds|stds\[2\]: 0 is not a positive number)',
-    ):
+@pytest.mark.parametrize(
+    ('arguments', 'text'),
+    [
+        ({'means': (0, 0)}, 'target_means, target_stds: 4 numbers'),
+        ({'stds': (0.1, 0.1, 1e9, 0.2)}, 'to 1000, not'),
+        ({'stds': (0.1, 0.1, 0, 0.2)}, r'stds\[2\]: 0 is not a positive number'),
+    ],
+)
+def test_bad_arguments_name_the_config_path(arguments, text):
+    with pytest.raises(ConfigError, match=rf'model\.coder.*{text}'):
         build(dict(type='DeltaCoder', **arguments), 'model.coder')

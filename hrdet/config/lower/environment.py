@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from hrdet.config.node import Node, read
 from hrdet.config.run_config import Runtime
-from hrdet.ranges import Count, Natural
+from hrdet.ranges import Count, FileName, Natural
 
 
 def lower_runtime(
@@ -13,8 +13,8 @@ def lower_runtime(
     *,
     env_cfg: Node | None = None,
     randomness: Node | None = None,
-    resume: bool | str = False,
-    load_from: str | None = None,
+    resume: bool | FileName = False,
+    load_from: FileName | None = None,
     launcher: Literal['none', 'pytorch', 'slurm', 'mpi'] = 'none',
     pretrained: str | None,
     **rest: Any,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from hrdet.config.node import Node, check, check_typed, read, without_none
-from hrdet.ranges import Count, Positive
+from hrdet.ranges import Count, Counts, Positive, Positives
 from hrdet.registry import is_custom, nearest
 
 CONFIG = 'configs/hrnet/faster_rcnn_hrnetv2p_w18_1x.py'
@@ -60,10 +60,10 @@ def _anchors(
     path: str,
     *,
     type: Literal['AnchorGenerator'],
-    scales: list[Positive],
-    ratios: list[Positive],
-    strides: list[Count],
-    base_sizes: list[Positive] | None = None,
+    scales: Positives,
+    ratios: Positives,
+    strides: Counts,
+    base_sizes: Positives | None = None,
     center_offset: Literal[0, 0.0] = 0.0,
     scale_major: Literal[True] = True,
 ) -> dict[str, Any]:

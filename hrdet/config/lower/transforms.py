@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from hrdet.config.node import Node, check, check_typed, read
-from hrdet.registry import ConfigError, is_custom, nearest
+from hrdet.ranges import Pair, Scales
+from hrdet.registry import ConfigError, check_value, is_custom, nearest
 
 Scale = tuple[int, int]
 ThreeNumbers = Annotated[tuple[float, float, float], 'a list of three numbers', len]
@@ -251,10 +252,6 @@ def expand_node(path: str, *, to_rgb: bool = True, context: Context, **rest: Any
 
 def read_scales(img_scale: Any, path: str) -> list[Scale]:
     """``img_scale``, a pair or a list of pairs."""
-    sequence = isinstance(img_scale, (list, tuple)) and len(img_scale) > 0
-    rows = img_scale if sequence and isinstance(img_scale[0], (list, tuple)) else [img_scale]
-    for row in rows:
-        whole = isinstance(row, (list, tuple)) and all(type(edge) is int for edge in row)
-        message = f'{img_scale!r} is neither a pair (w, h) of pixels nor a list of pairs'
-        check(whole and len(row) == 2 and min(row) > 0, f'{path}.img_scale', message)
+    check_value(img_scale, Pair | Scales, f'{path}.img_scale')
+    rows = img_scale if isinstance(img_scale[0], (list, tuple)) else [img_scale]
     return [tuple(row) for row in rows]

@@ -6,7 +6,7 @@ from hrdet.config.lower.parts import Convention, loss, matching
 from hrdet.config.lower.parts import neck as read_neck
 from hrdet.config.lower.roi import TestCfg, TrainCfg, cascade_rcnn, faster_rcnn, htc, mask_rcnn
 from hrdet.config.node import Node, check, check_typed, keys_of, read
-from hrdet.ranges import Count, Positive
+from hrdet.ranges import Counts, Positive, Positives
 from hrdet.registry import check_keys
 
 # Type of a detector -> function that lowers the keys of its second stage.
@@ -82,10 +82,10 @@ def _rpn_head(
     path: str,
     *,
     type: Literal['RPNHead'],
-    anchor_scales: list[Positive],
-    anchor_ratios: list[Positive] = (0.5, 1.0, 2.0),
-    anchor_strides: list[Count] = (4, 8, 16, 32, 64),
-    anchor_base_sizes: list[Positive] | None = None,
+    anchor_scales: Positives,
+    anchor_ratios: Positives = (0.5, 1.0, 2.0),
+    anchor_strides: Counts = (4, 8, 16, 32, 64),
+    anchor_base_sizes: Positives | None = None,
     target_means: list[float] = (0.0, 0.0, 0.0, 0.0),
     target_stds: list[Positive] = (1.0, 1.0, 1.0, 1.0),
     use_sigmoid_cls: bool = True,

@@ -78,7 +78,7 @@ def _stage(node: Mapping[str, Any], path: str, branches: int) -> Stage:
         raise ValueError(
             f'{path}.num_branches: this stage of HRNet has {branches}, not {node["num_branches"]}'
         )
-    if node['block'] not in BLOCKS:
+    if node['block'] not in tuple(BLOCKS):
         raise ValueError(f"{path}.block must be 'BASIC' or 'BOTTLENECK', not {node['block']!r}")
     if node.get('fuse_method', 'SUM') != 'SUM':
         raise ValueError(f"{path}.fuse_method: only 'SUM' is known, not {node['fuse_method']!r}")

@@ -14,7 +14,7 @@ from hrdet.losses.accuracy import pixel_accuracy
 from hrdet.losses.cross_entropy import hard_pixels, pixel_cross_entropy
 from hrdet.models.layers import NormCfg, conv_module
 from hrdet.models.layers.resize import resize_concat, resize_concat_conv
-from hrdet.ranges import Count, Natural, NotNegative, UpToOne
+from hrdet.ranges import Count, Counts, Natural, NotNegative, UpToOne
 from hrdet.registry import register
 from hrdet.structures.truth import SEMANTIC_IGNORE
 
@@ -45,7 +45,7 @@ class FCNHead(nn.Module):
     def __init__(
         self,
         num_classes: Count,
-        in_channels: Sequence[Count],
+        in_channels: Counts,
         channels: Count,
         num_convs: Natural = 2,
         kernel_size: Count = 3,

@@ -25,7 +25,17 @@ from hrdet.matching import assign_points
 from hrdet.models.layers import NormCfg, conv_tower, init_convs
 from hrdet.models.multiclass_nms import NMS, SoftNMS, multiclass_nms
 from hrdet.models.views import AugmentedView
-from hrdet.ranges import Count, Integer, Limit, Natural, NotNegative, Number, Positive, UpToOne
+from hrdet.ranges import (
+    Count,
+    Counts,
+    Integer,
+    Limit,
+    Natural,
+    NotNegative,
+    Number,
+    Positive,
+    UpToOne,
+)
 from hrdet.registry import register
 from hrdet.structures import GroundTruth
 
@@ -91,7 +101,7 @@ class FCOSHead(nn.Module):
         self,
         num_classes: Count,
         in_channels: Count,
-        strides: Sequence[Count],
+        strides: Counts,
         regress_ranges: Sequence[tuple[Number, Number]],
         loss_cls: nn.Module,
         loss_bbox: nn.Module,

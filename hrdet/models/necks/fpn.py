@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from hrdet.models.layers import NormCfg, conv_module, init_convs
 from hrdet.models.maps import Maps
-from hrdet.ranges import Count
+from hrdet.ranges import Count, Counts
 from hrdet.registry import register
 
 
@@ -25,7 +25,7 @@ class FPN(nn.Module):
 
     def __init__(
         self,
-        in_channels: Sequence[Count],
+        in_channels: Counts,
         out_channels: Count = 256,
         num_outs: Count = 5,
         norm_cfg: NormCfg | None = None,

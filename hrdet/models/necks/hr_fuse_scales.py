@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hrdet.models.layers import Bottleneck, NormCfg, conv_module, init_convs
 from hrdet.models.layers.norm import norm_maker
 from hrdet.models.maps import Maps
-from hrdet.ranges import Count
+from hrdet.ranges import Count, Counts
 from hrdet.registry import ConfigError, register
 
 _PLANES = (32, 64, 128, 256)  # of the bottleneck on each branch, which widens them four times
@@ -30,7 +30,7 @@ class HRFuseScales(nn.Module):
 
     def __init__(
         self,
-        in_channels: Sequence[Count],
+        in_channels: Counts,
         out_channels: Count = 2048,
         norm_cfg: NormCfg | Mapping = MappingProxyType({'type': 'BN'}),
     ) -> None:

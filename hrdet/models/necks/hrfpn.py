@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from hrdet.models.layers import NormCfg, checkpointed, conv_module, init_convs
 from hrdet.models.layers.resize import resize_concat_conv
 from hrdet.models.maps import Maps
-from hrdet.ranges import Count
+from hrdet.ranges import Count, Counts
 from hrdet.registry import register
 
 _POOLS = {'AVG': nn.AvgPool2d, 'MAX': nn.MaxPool2d}
@@ -35,7 +35,7 @@ class HRFPN(nn.Module):
 
     def __init__(
         self,
-        in_channels: Sequence[Count],
+        in_channels: Counts,
         out_channels: Count = 256,
         num_outs: Count = 5,
         pooling: str = 'AVG',

@@ -240,9 +240,9 @@ def test_a_config_that_only_predicts(config):
     [
         (dict(img_scal=(1, 1)), r"data\.train\.img_scal: .*did you mean 'img_scale'"),
         (dict(ann_flie='x'), r"data\.train\.ann_flie: .*did you mean 'ann_file'"),
-        (dict(img_scale=1333), r'data\.train\.img_scale: 1333 is neither a pair'),
-        (dict(img_scale=[]), r'data\.train\.img_scale: \[\] is neither a pair'),
-        (dict(img_scale=(1333, 800.5)), r'data\.train\.img_scale: .* is neither a pair'),
+        (dict(img_scale=1333), r'data\.train\.img_scale: 1333 is not a pair'),
+        (dict(img_scale=[]), r'data\.train\.img_scale: \[\] is not a pair'),
+        (dict(img_scale=(1333, 800.5)), r'data\.train\.img_scale: .* is not a pair'),
         (dict(flip=True), r'data\.train\.flip: training takes flip_ratio'),
         (dict(multiscale_mode='rnage'), r"multiscale_mode: .*did you mean 'range'"),
         (dict(multiscale_mode='range', img_scale=[(9, 8)] * 3), r'a range has two ends, .* 3 sc'),
@@ -349,7 +349,7 @@ def test_a_test_may_mirror_every_image(config_1x):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(img_scale=[]), r'data\.test\.img_scale: \[\] is neither a pair'),
+        (dict(img_scale=[]), r'data\.test\.img_scale: \[\] is not a pair'),
         (dict(ann_file=['a', 'b']), r'data\.test: an evaluation takes one data set'),
         (dict(type='RepeatDataset'), r'data\.test: an evaluation takes one data set'),
     ],
@@ -387,7 +387,7 @@ def _without(kind):
     [
         ('test', _without('RandomFlip'), r"\[1\]\.flip: needs a step dict\(type='RandomFlip'\)"),
         ('test', _without('Resize'), r"\[1\]\.img_scale: needs a step dict\(type='Resize'\)"),
-        ('test', lambda s: s[1].update(img_scale=3), r'pipeline\[1\]\.img_scale: 3 is neither'),
+        ('test', lambda s: s[1].update(img_scale=3), r'pipeline\[1\]\.img_scale: 3 is not a pair'),
         (
             'test',
             lambda s: (s[1].update(flip=True), s.append(dict(type='MyTransform'))),

@@ -133,7 +133,7 @@ def test_num_classes_are_checked(fcos):
         ('model.box_convention', 'pixel', r"model\.box_convention: 'pixel' is not one of"),
         ('model.bbox_head.num_classes', 1, r'num_classes: 1 is not an integer of 2 or more'),
         ('model.bbox_head', {}, r'model\.bbox_head\.type: this key is required'),
-        ('model.neck', 3, r'model\.neck: must be a dict with a type, not 3'),
+        ('model.neck', 3, r'model\.neck: 3 is not a dict'),
         ('test_cfg', None, r'test_cfg: must be a dict, not None'),
         ('test_cfg.nms.type', 'nsm', r"test_cfg\.nms\.type: 'nsm'.*did you mean 'nms'"),
         ('test_cfg.rcnn', {}, r'test_cfg\.rcnn: there is no such key here'),

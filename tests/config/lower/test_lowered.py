@@ -42,7 +42,7 @@ def test_custom_imports_stay(config):
             dict(data={}),
             r'config\.data: there is no such key here.*accepted: model, classes, train',
         ),
-        (dict(model=3), r'model: must be a dict with a type, not 3'),
+        (dict(model=3), r'model: 3 is not a dict'),
         (dict(train=dict(batch_size=2)), r'train\.dataset: this key is required'),
         (
             dict(train=dict(dataset={}, batchsize=2)),

@@ -95,6 +95,7 @@ def change(config: dict, path: str, value) -> dict:
         ('val_evaluator.ann_file', 'other.json', 'not the file of the data set'),
         ('val_evaluator.metric', 'mAP', "'bbox', 'segm'"),
         ('val_evaluator.format_only', True, 'one of False'),
+        ('model.test_cfg.rpn', 'nonsense', 'is not a dict'),
     ],
 )
 def test_mistakes(config, path, value, message):

@@ -177,7 +177,7 @@ def test_all_training_data_has_maps_or_none(configs):
     ('kind', 'path', 'value', 'message'),
     [
         ('mask', 'model.num_stages', 3, r'model\.num_stages: there is no such key'),
-        ('mask', 'model.mask_head', None, r'model\.mask_head: must be a dict with a type'),
+        ('mask', 'model.mask_head', None, r'model\.mask_head: None is not a dict'),
         ('mask', 'model.mask_head.upsample_method', 'nearest', r"mask_head\.upsample_method: 'nea"),
         ('mask', 'model.mask_head.num_conv', 4, r"mask_head\.num_conv: .*'num_convs'"),
         ('mask', 'train_cfg.stage_loss_weights', [1], r'stage_loss_weights: this detector has one'),
@@ -196,7 +196,7 @@ def test_all_training_data_has_maps_or_none(configs):
         ('cascade', 'train_cfg.stage_loss_weights', [1, -1, 1], r'of 0 or more, not \[1, -1, 1'),
         ('cascade', 'train_cfg.rcnn', {}, r'train_cfg\.rcnn: a cascade needs a list'),
         ('cascade', 'train_cfg.rcnn', [{}], r'train_cfg\.rcnn: 1 entries, but num_stages=3'),
-        ('cascade', 'train_cfg.rcnn', [1, 2, 3], r'train_cfg\.rcnn\[0\]: must be a dict'),
+        ('cascade', 'train_cfg.rcnn', [1, 2, 3], r'train_cfg\.rcnn\[0\]: 1 is not a dict'),
         ('cascade', 'train_cfg.rcnn.1.mask_size', 28, r'rcnn\[1\]\.mask_size: .* no mask_head'),
         ('cascade', 'test_cfg.rcnn.mask_thr_binary', 0.5, r'mask_thr_binary: .* no mask_head'),
         ('mask', 'test_cfg.rcnn.mask_thr_binary', 1, r'mask_thr_binary: 1 is not a number between'),

@@ -108,7 +108,7 @@ def test_samplers_in_a_combined_sampler_share_its_numbers(config):
     [
         ('model.type', 'MaskedRCNN', r'model\.type: there is no detector .*supported: FasterRCNN'),
         ('model.bakbone', {}, r"model\.bakbone: .*did you mean 'backbone'"),
-        ('model.backbone', 3, r'model\.backbone: must be a dict with a type, not 3'),
+        ('model.backbone', 3, r'model\.backbone: 3 is not a dict'),
         ('model.rpn_head.anchor_scale', [8], r"rpn_head\.anchor_scale: .*'anchor_scales'"),
         ('model.rpn_head.use_sigmoid_cls', False, r'model\.rpn_head\.use_sigmoid_cls'),
         ('model.rpn_head.loss_bbox', {'type': 'L1Loss'}, r'train_cfg\.rpn\.smoothl1_beta: '),
