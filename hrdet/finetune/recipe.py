@@ -33,7 +33,8 @@ def drop_semantic_branch(run: RunConfig, notes: list[str]) -> None:
     if 'seg_prefix' not in dataset:
         return
     steps = [step for step in dataset['transforms'] if step['type'] != 'SegRescale']
-    rest = {key: value for key, value in dataset.items() if key != 'seg_prefix'}
+    maps = ('seg_prefix', 'semantic_classes')
+    rest = {key: value for key, value in dataset.items() if key not in maps}
     run.train = run.train.replaced(dataset=Node(dataset.path, rest | dict(transforms=steps)))
     roi_head = run.model['roi_head'].replaced(semantic_head=None, semantic_roi_extractor=None)
     run.model = run.model.replaced(roi_head=roi_head)

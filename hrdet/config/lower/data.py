@@ -9,7 +9,7 @@ from typing import Any
 from hrdet.config.lower.pipeline import from_steps
 from hrdet.config.lower.transforms import Context, DetectionPipeline, from_keys
 from hrdet.config.node import Node, check, check_typed, keys_of, read
-from hrdet.registry import ConfigError, check_keys
+from hrdet.registry import ConfigError, check_keys, is_custom
 
 _NAMES = {'skip_img_without_anno': 'filter_empty', 'semantic_scale_factor': 'seg_scale_factor'}
 _FILES = ('ann_file', 'img_prefix', 'seg_prefix', 'proposal_file')
@@ -135,7 +135,7 @@ def _dataset(section: Node, training: bool, context: Context, lowered: _Lowered)
         settled = {*keys_of(from_keys, ['context'])} - {*keys}
         check_keys([key for key in section if key in settled], keys, path)
     elif context.semantics and section.get('seg_prefix') is not None:
-        maps = dict(with_semantic_seg=True, seg_scale_factor=1 / context.semantics)
+        maps = dict(with_semantic_seg=True, seg_scale_factor=1 / context.semantics[0])
         section = Node(path, **maps | section)
     # 2. The transforms; the rest are arguments of the data set.
     pipeline = read(form, section, path, context=context)
@@ -174,9 +174,8 @@ def _arguments(rest: dict[str, Any], path: str, context: Context) -> dict[str, A
         elif root is not None:
             rest[key] = os.path.join(root, rest[key])
     classes = context.classes if classes is None else classes
-    return (
-        rest if classes is None else rest | dict(classes=_class_names(classes, f'{path}.classes'))
-    )
+    named = {} if classes is None else dict(classes=_class_names(classes, f'{path}.classes'))
+    return rest | named
 
 
 def _settle_maps(
@@ -185,7 +184,7 @@ def _settle_maps(
     """Check that semantic maps exist where the pipeline loads them, in the scale of the head."""
     # The head's output has a stride: the maps must come in that scale, from one SegRescale.
     pipeline.semantic = 'seg_prefix' in arguments
-    stride = context.semantics
+    stride, labels = context.semantics or (None, None)
     check(stride or pipeline.semantic, f'{path}.seg_prefix', 'this key is required for its maps')
     if stride and pipeline.semantic:
         steps = [step for step in pipeline.transforms if step['type'] == 'SegRescale']
@@ -196,6 +195,8 @@ def _settle_maps(
             f"dict(type='SegRescale', scale_factor=1/{stride}))"
         )
         check(scale == 1 / stride, steps[0].path if steps else path, other)
+        if not is_custom(arguments['type']):
+            arguments['semantic_classes'] = labels
 
 
 def _parts(section: Node, path: str) -> list[Node]:

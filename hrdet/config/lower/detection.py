@@ -32,9 +32,9 @@ def lower_detection(
     check(kind in DETECTORS, 'model.type', supported + ', '.join(DETECTORS))
     # 1. The data, which depend on what the model learns: masks, semantic maps.
     masks, semantics = (model.get(head) is not None for head in ('mask_head', 'semantic_head'))
-    stride = _semantic_stride(model) if semantics else None
+    maps = _semantic_maps(model) if semantics else None
     one_size = any(split.get('pad_size') for split in splits.values())
-    context = Context(model.get('box_convention', 'inclusive'), masks, stride, one_size, classes)
+    context = Context(model.get('box_convention', 'inclusive'), masks, maps, one_size, classes)
     nodes, preprocess, names, has_maps = lower_detection_data(splits, context)
     # 2. Warnings about settings that are valid but probably wrong.
     warnings: list[str] = []
@@ -77,8 +77,8 @@ def _evaluator(section: Node, masks: bool, file: str) -> Node:
     return Node(path, type='CocoMetric', metrics=list(metrics))
 
 
-def _semantic_stride(detector: Node) -> int:
-    """Stride of the semantic head's output, in pixels of the network input.
+def _semantic_maps(detector: Node) -> tuple[int, int | None]:
+    """Stride of the semantic head's output, in pixels of the network input, and its labels.
 
     The semantic RoI extractor, which crops regions from features of the same stride, states it.
     """
@@ -88,7 +88,8 @@ def _semantic_stride(detector: Node) -> int:
     one = isinstance(strides, (list, tuple)) and len(strides) == 1
     check(one, path, f'must be a list of one stride, that of fusion_level, not {strides!r}')
     check_count(strides[0], f'{path}[0]')
-    return strides[0]
+    head = detector['semantic_head']
+    return strides[0], head.get('num_classes') if isinstance(head, Node) else None
 
 
 def _without_semantics(detector: Node, warnings: list[str]) -> Node:

@@ -21,7 +21,7 @@ class Context:
 
     convention: str
     masks: bool = False  # the model has masks to learn
-    semantics: int | None = None  # stride of the semantic maps that the model learns
+    semantics: tuple | None = None  # stride and number of labels of the maps that the model learns
     one_size: bool = False  # all batches have ``pad_size``, turned for portraits
     classes: Any = None  # of data sets that do not name theirs
     training: bool = False

@@ -52,6 +52,7 @@ class AnnotatedImages(DetectionDataset):
         exif: what to do with images whose EXIF orientation is not upright.  'ignore' takes the
             pixels as they are stored, which COCO's boxes are of; 'apply' turns them as viewers and
             labelling tools do; 'error' refuses them.
+        semantic_classes: labels of the semantic maps; None: any.
 
     Raises:
         DataError: fatal problems; classes that the file does not have; no image left to use.
@@ -73,6 +74,7 @@ class AnnotatedImages(DetectionDataset):
         semantic: FolderImages | ZipImages | None = None,
         box_convention: BoxConvention | str = BoxConvention.INCLUSIVE,
         exif: Literal['ignore', 'apply', 'error'] = 'ignore',
+        semantic_classes: int | None = None,
     ):
         if isinstance(classes, str):
             raise ValueError(f'classes must be a tuple of names: ({classes!r},)')
@@ -82,7 +84,7 @@ class AnnotatedImages(DetectionDataset):
         self.with_crowd = with_crowd
         self.exif = exif
         self._images = images
-        self._semantic = semantic
+        self._semantic, self._semantic_classes = semantic, semantic_classes
         self._proposals = proposals
         self._convention = BoxConvention(box_convention)
         report = AnnotationReport(
@@ -145,7 +147,8 @@ class AnnotatedImages(DetectionDataset):
                 truth.masks = np.array(masks, np.uint8).reshape(len(masks), *size)
         if self._semantic is not None:
             name = self.table.file_names[index].rsplit('.', 1)[0] + '.png'
-            truth.semantic = read_label_map(self._semantic, name, size)
+            labels = self._semantic_classes
+            truth.semantic = read_label_map(self._semantic, name, size, labels)
         return truth
 
     def inspect_truth(self, index: int, size: tuple[int, int] | None) -> dict[int, int]:
@@ -154,7 +157,7 @@ class AnnotatedImages(DetectionDataset):
         return {}
 
     def load_options(self) -> str:
-        return f'{super().load_options()}, {self.exif}'
+        return f'{super().load_options()}, {self.exif}, {self._semantic_classes}'
 
     def stamp(self, index: int) -> str:
         # The annotations state the image's size, and a change of it must be checked again.

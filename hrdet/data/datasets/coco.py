@@ -24,6 +24,7 @@ class CocoDataset(AnnotatedImages):
         ann_file: the JSON file.
         img_prefix: folder of the images, a .zip file, or a folder inside one.
         seg_prefix: the same for semantic maps.
+        semantic_classes: labels of these maps; None: any.
         proposal_file: see ``read_proposals``; ``num_max_proposals`` are kept for each image.
         The others: see ``AnnotatedImages``.
     """
@@ -44,6 +45,7 @@ class CocoDataset(AnnotatedImages):
         seg_prefix: str | None = None,
         box_convention: BoxConvention | str = BoxConvention.INCLUSIVE,
         exif: Literal['ignore', 'apply', 'error'] = 'ignore',
+        semantic_classes: Count | None = None,
     ):
         # Fatal problems of the annotations are an error before images are looked for.
         self.ann_file = ann_file
@@ -65,4 +67,5 @@ class CocoDataset(AnnotatedImages):
             image_store(seg_prefix, 'seg_prefix') if seg_prefix and not test_mode else None,
             box_convention,
             exif,
+            semantic_classes,
         )

@@ -280,14 +280,20 @@ def decode_checked(
 
 
 def read_label_map(
-    images: FolderImages | ZipImages, name: str, size: tuple[int, int]
+    images: FolderImages | ZipImages, name: str, size: tuple[int, int], classes: int | None = None
 ) -> np.ndarray:
-    """The labels (h, w) uint8 of a grey PNG, which must have the size of its image."""
+    """Labels (h, w) uint8 below ``classes``, or 255, of a grey PNG of the size of its image."""
     origin = images.path(name)
     labels = decode(images.read(name), origin, cv2.IMREAD_UNCHANGED)
     if labels.shape != size or labels.dtype != np.uint8:
         raise DataError(
             f'{origin}: a semantic map must be an 8-bit grey PNG of {size}, as (h, w), '
             f'not {labels.dtype} {labels.shape}'
+        )
+    foreign = labels[(labels >= classes) & (labels < 255)] if classes is not None else labels[:0]
+    if foreign.size:
+        raise DataError(
+            f'{origin}: label {foreign.flat[0]} ({foreign.size:,} pixels), but semantic_head has '
+            f'num_classes={classes}: set it higher, or these pixels to 255, which is ignored'
         )
     return labels

@@ -112,6 +112,7 @@ def test_htc_learns_from_semantic_maps(configs):
     assert roi['semantic_fusion'] == ('bbox', 'mask')
     assert (roi['interleaved'], roi['mask_info_flow']) == (True, True)
     assert lowered.train['dataset']['seg_prefix'].endswith('stuffthingmaps/train2017/')
+    assert lowered.train['dataset']['semantic_classes'] == 183
     rescale = lowered.train['dataset']['transforms'][-1]
     assert rescale == dict(type='SegRescale', scale_factor=0.125)
     configs['htc']['model']['semantic_head']['fusion_level'] = 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from hrdet.data import CocoDataset, DataError, SampleKey, build_loader
+from hrdet.data import CocoDataset, DataError, SampleKey, build_loader, check_images
 
 
 def test_columns_equal_pycocotools(coco_val):
@@ -116,6 +116,11 @@ def test_semantic_maps(coco_folder, tmp_path):
         dataset[1]
     with pytest.raises(DataError, match=r'2\.png: No such file'):
         dataset[2]
+    dataset = coco_folder.load(seg_prefix=str(maps), semantic_classes=8)
+    assert (dataset[0].truth.semantic == 7).all()
+    dataset = coco_folder.load(seg_prefix=str(maps), semantic_classes=7)
+    with pytest.raises(DataError, match=r'0\.png: label 7 \(3,072 pixels\), .* num_classes=7'):
+        check_images(dataset)
 
 
 def test_to_coco_is_the_file_again(coco_val):
