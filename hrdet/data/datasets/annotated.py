@@ -125,7 +125,10 @@ class AnnotatedImages(DetectionDataset):
 
     def image(self, index: int) -> np.ndarray:
         size = tuple(self.sizes[index].tolist())
-        return decode_checked(self._images, self.table.file_names[index], size, self.exif)
+        try:
+            return decode_checked(self._images, self.table.file_names[index], size, self.exif)
+        except DataError as error:
+            raise DataError(f'{error} (listed in {self.source})') from error.__cause__
 
     def truth(self, index: int) -> GroundTruth:
         # 1. Boxes (G, 4); crowd regions are ignored boxes (I, 4).
