@@ -187,7 +187,10 @@ def examine(dataset: 'ImageDataset', index: int) -> Findings:
     with native_messages() as messages:
         try:
             place = dataset.file(index)
-            data = place[0].read(place[1]) if place is not None else b''
+            try:
+                data = place[0].read(place[1]) if place is not None else b''
+            except DataError:
+                data = b''  # ``image`` meets the same error and says who names the file
             findings.digest = digest(data) if data else ''
             header = read_header(data) if data else None
             if header is not None:
