@@ -78,5 +78,7 @@ def test_a_label_that_is_no_class_is_named(caplog):
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match='mIuO'):
         evaluate([], [], 2, iou_metrics=['mIuO'])
+    with pytest.raises(ValueError, match="iou_metrics='': choose from"):
+        evaluate([], [], 2, iou_metrics=[])
     with pytest.raises(ValueError, match='left_out'):
         evaluate([], [], 2, left_out=['clutter'])

@@ -139,7 +139,7 @@ def _loaders(
         ('val', val, val_dataloader),
         ('test', test, test_dataloader),
     ):
-        if not section:
+        if section is None or section == {}:
             continue
         training, here = name == 'train', f'{path}.{name}'
         # Batch size and workers: common keys of ``data``, then the keys of this split.

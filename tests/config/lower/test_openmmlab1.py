@@ -172,6 +172,8 @@ def test_hooks(config):
         (dict(evaluation=dict(intervall=3)), r'evaluation\.intervall: there is no such key'),
         (dict(optim_wrapper=dict()), 'optim_wrapper: a key of OpenMMLab 2'),
         (dict(data=dict(imgs_per_gpu=3)), r'data\.imgs_per_gpu: a key of the 2019 language'),
+        (dict(data=dict(test='')), r"data\.test: must be a dict with a type, not ''"),
+        (dict(data=dict(img_scale=[])), r'data\.img_scale: there is no such key'),
         (dict(test_cfg=dict(mode='whole')), r'test_cfg: model\.test_cfg is there too'),
         (dict(workflow=[('train', 1), ('val', 1)]), 'workflow: only'),
     ],

@@ -238,6 +238,7 @@ def test_hooks_trackers_and_early_stopping(config):
         ),
         (dict(evaluation=dict(interval=0)), r'evaluation\.interval: 0 is not an integer'),
         (dict(work_dir=3), r'work_dir: 3 is not a string or None'),
+        (dict(resume_from=''), r"resume_from: '' is not the name of a file"),
         (dict(log_config=[]), r'log_config: \[\] is not a dict'),
         (dict(optimizer=dict(lr=0.1)), r'optimizer\.type: this key is required'),
         (dict(optimizer=dict(type='SGD', lr='0.1')), r"optimizer\.lr: '0\.1' is not a positive"),

@@ -110,6 +110,8 @@ def test_samplers_in_a_combined_sampler_share_its_numbers(config):
         ('model.bakbone', {}, r"model\.bakbone: .*did you mean 'backbone'"),
         ('model.backbone', 3, r'model\.backbone: 3 is not a dict'),
         ('model.rpn_head.anchor_scale', [8], r"rpn_head\.anchor_scale: .*'anchor_scales'"),
+        ('model.rpn_head.anchor_ratios', [], r'anchor_ratios: \[\] is not a list of at least one'),
+        ('model.neck.in_channels', [], r'in_channels: \[\] is not a list of at least one integer'),
         ('model.rpn_head.use_sigmoid_cls', False, r'model\.rpn_head\.use_sigmoid_cls'),
         ('model.rpn_head.loss_bbox', {'type': 'L1Loss'}, r'train_cfg\.rpn\.smoothl1_beta: '),
         ('model.box_convention', 'pixel', r"model\.box_convention: 'pixel' is not one of"),
