@@ -12,7 +12,8 @@ from tools.check_dataset import main
 
 def image(path, size=(60, 100)):
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.random.default_rng(len(path.name)).integers(0, 255, (*size, 3)))
+    rng = np.random.default_rng(list(path.name.encode()))  # no image is a copy of another
+    cv2.imwrite(str(path), rng.integers(0, 255, (*size, 3)))
 
 
 @pytest.fixture
