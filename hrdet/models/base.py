@@ -46,7 +46,7 @@ class BaseModel(nn.Module):
         self.preprocess = preprocess
         self.backbone = backbone
         self.neck = nn.Identity() if neck is None else neck
-        necks = neck if isinstance(neck, nn.Sequential) else [neck] if neck else []
+        necks = neck if isinstance(neck, nn.Sequential) else [neck] * (neck is not None)
         self.maps = maps_of(backbone, necks)  # what heads are given, if it is known
 
     def extract(self, batch: Batch) -> list[Tensor]:
